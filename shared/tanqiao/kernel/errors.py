@@ -1,0 +1,94 @@
+"""The one family of refusals that leaves a domain function.
+
+A refusal names a reason of the catalogue (PROTOCOL section 9); its sentence in Chinese and English is
+filled from the metadata. The rpc layer turns it into one ErrorInfo and the client turns it back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal
+
+from tanqiao.kernel.invariants import InvariantBroken, require
+from tanqiao.kernel.reasons import CATALOGUE, Reason, Retry
+
+__all__ = ["DomainError", "InvariantBroken", "Language", "Reason", "Retry", "fill_sentence", "require"]
+
+Language = Literal["zh", "en"]
+
+_PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_LIST_SEPARATOR: Final = ", "
+
+
+def fill_sentence(template: str, values: Mapping[str, str]) -> str:
+    """Fill the ``{placeholders}`` of a catalogue sentence; a missing one is shown as its own name.
+
+    `str.format` is not used: it would follow attributes of the values and raise on what is missing.
+    """
+    return _PLACEHOLDER.sub(lambda match: values.get(match.group(1), match.group(1)), template)
+
+
+class DomainError(Exception):
+    """A refusal with a reason of the catalogue.
+
+    Args:
+        symbol: symbol of the reason; one that the catalogue does not know breaks an invariant.
+        field: path of the request field that is at fault, if one is.
+        article: article that decides, where the rule in force gives one; else the catalogue's.
+        metadata: values of the sentence's placeholders and further facts. They are kept as text. Lists
+            are joined; nothing personal may be given, for the metadata travel and are logged.
+    """
+
+    def __init__(
+        self, symbol: str, /, *, field: str | None = None, article: str | None = None, **metadata: object
+    ) -> None:
+        require(symbol in CATALOGUE, f"the reason catalogue does not know {symbol}")
+        super().__init__(symbol)
+        self.reason: Reason = CATALOGUE[symbol]
+        self.field = field
+        self.article = article if article is not None else self.reason.article
+        self.metadata: dict[str, str] = {key: _text(value) for key, value in metadata.items()}
+
+    @property
+    def symbol(self) -> str:
+        """Symbol of the reason."""
+        return self.reason.symbol
+
+    def sentence(self, language: Language) -> str:
+        """Give the catalogue's sentence in the language, filled; never raises for a missing value."""
+        template = self.reason.zh if language == "zh" else self.reason.en
+        return fill_sentence(template, self._values())
+
+    def sentence_with_article(self, language: Language) -> str:
+        """Give the sentence followed by the article that decides, when there is one (RULES section 14)."""
+        sentence = self.sentence(language)
+        if self.article is None:
+            return sentence
+        return f"{sentence}（{self.article}）" if language == "zh" else f"{sentence} ({self.article})"
+
+    def _values(self) -> Mapping[str, str]:
+        if self.field is None or "field" in self.metadata:
+            return MappingProxyType(self.metadata)
+        return MappingProxyType({**self.metadata, "field": self.field})
+
+    def __str__(self) -> str:
+        return f"{self.reason.symbol}: {self.sentence_with_article('en')}"
+
+    def __repr__(self) -> str:
+        return f"DomainError({self.reason.symbol!r}, field={self.field!r}, metadata={self.metadata!r})"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list | tuple):
+        return _LIST_SEPARATOR.join(_text(item) for item in value)
+    if isinstance(value, set | frozenset):
+        return _LIST_SEPARATOR.join(sorted(_text(item) for item in value))
+    return str(value)

@@ -1,0 +1,170 @@
+"""Family 3: sequence, replay and equivocation (PROTOCOL sections 1, 3 and 5)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tanqiao.kernel.reasons.model import Reason, Retry
+
+REASONS: Final[tuple[Reason, ...]] = (
+    Reason(
+        3001,
+        "REQUEST_ID_REUSED",
+        Retry.NEVER,
+        "ALREADY_EXISTS",
+        zh="同一请求编号的内容不一致。",
+        en="Same request id, other content.",
+    ),
+    Reason(
+        3002,
+        "EQUIVOCATION",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="{peer}就{id}作出了两个不同的承诺，证据已保存，相关往来已冻结，须两名审批人解除。",
+        en=(
+            "{peer} made two different promises about {id}; both are kept as evidence and the pair "
+            "is frozen until two approvers lift it."
+        ),
+        severity="critical",
+    ),
+    Reason(
+        3003,
+        "SEQUENCE_GAP",
+        Retry.SAME_BYTES,
+        "OUT_OF_RANGE",
+        zh="消息序号不连续：应为{expected}，收到{received}。请从{expected}重新发送。",
+        en="The sequence has a gap: {expected} was expected, {received} came. Send again from {expected}.",
+        severity="warning",
+    ),
+    Reason(
+        3004,
+        "SESSION_FENCED",
+        Retry.NEVER,
+        "ABORTED",
+        zh="会话{session}已被更新的会话取代，请重新连接。",
+        en="Session {session} was replaced by a newer one; connect again.",
+    ),
+    Reason(
+        3005,
+        "ALREADY_DECIDED",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="转移{transfer_id}已作出决定：{outcome}，不能更改。",
+        en="Transfer {transfer_id} has been decided: {outcome}. It cannot change.",
+    ),
+    Reason(
+        3006,
+        "NEED_PREPARE",
+        Retry.WAIT,
+        "FAILED_PRECONDITION",
+        zh="桥未保存转移{transfer_id}的预备消息，请随答复一并退回该消息。",
+        en="The bridge does not hold the Prepare of transfer {transfer_id}; return it beside your answer.",
+        severity="info",
+    ),
+    Reason(
+        3007,
+        "TRANSFER_UNKNOWN",
+        Retry.WAIT,
+        "NOT_FOUND",
+        zh="未找到转移{transfer_id}；请附上转出地区签名的锁定声明再查询。",
+        en="Transfer {transfer_id} is not known here; ask again with the source's signed lock assertion.",
+    ),
+    Reason(
+        3008,
+        "WITHDRAWN",
+        Retry.NEVER,
+        "ABORTED",
+        zh="持有人已撤回转移{transfer_id}，减排量已退回原账户。",
+        en="The holder withdrew transfer {transfer_id}; the units went back to the account.",
+        severity="info",
+    ),
+    Reason(
+        3009,
+        "DECIDE_BY_PASSED",
+        Retry.AFTER_FIX,
+        "ABORTED",
+        zh="转移{transfer_id}未在期限内得到转入地区的答复，已取消；减排量已退回，可重新发起。",
+        en=(
+            "The destination did not answer transfer {transfer_id} in time; it was aborted and the "
+            "units went back. You may start again."
+        ),
+        severity="warning",
+    ),
+    Reason(
+        3010,
+        "ID_REFUSED_BEFORE",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="编号{id}此前已被拒绝，须使用新的编号。",
+        en="The id {id} was refused before; use a new one.",
+    ),
+    Reason(
+        3011,
+        "DECISION_VOID",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="对转移{transfer_id}的决定所引用的消息与本节点签名的不符，决定无效，已作为证据保存。",
+        en=(
+            "The decision on transfer {transfer_id} names a message that this node did not sign; it "
+            "is void and kept as evidence."
+        ),
+        severity="critical",
+    ),
+    Reason(
+        3012,
+        "MESSAGE_OUT_OF_PLACE",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="{id}当前状态为{state}，不接受消息{message}。",
+        en="{id} is in state {state} and accepts no {message}.",
+    ),
+    Reason(
+        3013,
+        "TRANSFER_DROPPED",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="转移{transfer_id}已被取消，不再受理其预备消息。",
+        en="Transfer {transfer_id} was dropped; a Prepare for it is no longer accepted.",
+    ),
+    Reason(
+        3014,
+        "WITHDRAW_NOT_POSSIBLE",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="{transfer_id}为注销或取消，持有人不能撤回。",
+        en="{transfer_id} is a use; its holder cannot withdraw it.",
+    ),
+    Reason(
+        3015,
+        "INCARNATION_STALE",
+        Retry.NEVER,
+        "ABORTED",
+        zh="节点化身{incarnation}已过期，当前为{expected}。",
+        en="Incarnation {incarnation} of the node is stale; {expected} is current.",
+    ),
+    Reason(
+        3016,
+        "OPENING_MISMATCH",
+        Retry.NEVER,
+        "INVALID_ARGUMENT",
+        zh="收款地址或权属承诺的开启值与承诺不符（{transfer_id}）。",
+        en="An opening does not fit the commitment it belongs to ({transfer_id}).",
+    ),
+    Reason(
+        3017,
+        "DECISION_PENDING",
+        Retry.WAIT,
+        "FAILED_PRECONDITION",
+        zh="转移{transfer_id}尚未作出决定，请稍后查询。",
+        en="Transfer {transfer_id} has not been decided yet; ask again later.",
+        severity="info",
+    ),
+    Reason(
+        3018,
+        "MESSAGE_NOT_CURRENT",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="消息{id}引用的前一消息与记录不符。",
+        en="Message {id} answers another message than the one on record.",
+    ),
+)
