@@ -1,0 +1,1 @@
+"""Commands of the bridge: one handler, one transaction; hot ones work on lists."""

@@ -1,0 +1,1 @@
+"""Servicers and the line to the regions: they translate and nothing else."""

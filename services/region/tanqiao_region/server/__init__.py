@@ -1,0 +1,1 @@
+"""Servicers and the line to the bridge: they translate and nothing else."""

@@ -1,0 +1,373 @@
+"""Tables of a region node, the same on SQLite and PostgreSQL.
+
+The journal is the truth: append-only, dense. `holding` and the states of transfers, uses and issuances are kept in
+the same transaction and can be rebuilt from it: `tanqiao-region fsck`. Personal data stand in `person_data` alone,
+under the random account number; nothing else of a person is stored anywhere.
+Quantities are kilograms of CO2 equivalent; serial ranges are half-open; hashes are 32 bytes, ids 16; times are epoch
+seconds; dates are ISO text in Asia/Shanghai.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+node_state = Table(
+    "node_state",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Small durable facts: network id, region, incarnation, session number, offset of the test clock, numbers received."""
+
+key_record = Table(
+    "key_record",
+    metadata,
+    Column("key_id", LargeBinary, primary_key=True),
+    Column("owner", String(96), nullable=False),
+    Column("role", Integer, nullable=False),
+    Column("suite", Integer, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("key_epoch", BigInteger, nullable=False),
+    Column("valid_from_index", BigInteger, nullable=False),
+    Column("valid_to_index", BigInteger, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+)
+
+account = Table(
+    "account",
+    metadata,
+    Column("account_id", String(32), primary_key=True),
+    Column("kind", Integer, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("uscc", String(18), nullable=False),
+    Column("operator_account_id", String(32), ForeignKey("account.account_id"), nullable=True),
+    Column("seat", String(16), nullable=False),
+    Column("invented", Boolean, nullable=False),
+    Column("pseudonym", LargeBinary, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("opened_by", String(96), nullable=False),
+    CheckConstraint("state IN (1, 2)", name="state_known"),
+    Index(None, "operator_account_id"),
+    Index(None, "uscc"),
+)
+"""Accounts; display_name and uscc are empty for persons. `pseudonym` is HMAC(region key, account)."""
+
+person_data = Table(
+    "person_data",
+    metadata,
+    Column("account_id", String(32), ForeignKey("account.account_id"), primary_key=True),
+    Column("operator_reference", LargeBinary, nullable=False),
+    Column("key_id", String(32), nullable=False),
+)
+"""What an operator calls its user, encrypted under a per-person key; mutable, deletable."""
+
+receiving_address = Table(
+    "receiving_address",
+    metadata,
+    Column("receiving_address", String(64), primary_key=True),
+    Column("account_id", String(32), ForeignKey("account.account_id"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "account_id"),
+)
+
+methodology = Table(
+    "methodology",
+    metadata,
+    Column("methodology_id", String(64), primary_key=True),
+    Column("kind", Integer, nullable=False),
+    Column("unit_class", String(8), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("quantification", String(64), nullable=False),
+    Column("publish_date", String(10), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("invented", Boolean, nullable=False),
+)
+
+project = Table(
+    "project",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("owner_account_id", String(32), ForeignKey("account.account_id"), nullable=False),
+    Column("methodology_id", String(64), ForeignKey("methodology.methodology_id"), nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("claim_id", String(96), nullable=False),
+    Column("claim_receipt", LargeBinary, nullable=False),
+    Column("notice_first_day", String(10), nullable=False),
+    Column("notice_last_day", String(10), nullable=False),
+    Column("publish_date", String(10), nullable=False),
+    Column("carried_g", BigInteger, nullable=False),
+    Column("submitted_by", String(96), nullable=False),
+    Column("rule_pack_id", String(32), nullable=False),
+    Column("rule_pack_version", String(32), nullable=False),
+    CheckConstraint("carried_g >= 0", name="carried_not_negative"),
+    Index(None, "state"),
+    Index(None, "owner_account_id"),
+)
+"""Projects; `content` is the serialised Project as submitted, `carried_g` the grams carried to the next period."""
+
+activity = Table(
+    "activity",
+    metadata,
+    Column("project_id", String(64), ForeignKey("project.project_id"), primary_key=True),
+    Column("meter", String(64), primary_key=True),
+    Column("start_date", String(10), primary_key=True),
+    Column("end_date", String(10), nullable=False),
+    Column("on_grid_wh", BigInteger, nullable=False),
+    Column("self_use_wh", BigInteger, nullable=False),
+    Column("issuance_id", String(32), nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    CheckConstraint("on_grid_wh >= 0 AND self_use_wh >= 0", name="energy_not_negative"),
+)
+"""Metered months; `issuance_id` is empty until an issuance rests on the row."""
+
+issuance = Table(
+    "issuance",
+    metadata,
+    Column("issuance_id", String(32), primary_key=True),
+    Column("project_id", String(64), ForeignKey("project.project_id"), nullable=False),
+    Column("account_id", String(32), ForeignKey("account.account_id"), nullable=False),
+    Column("start_date", String(10), nullable=False),
+    Column("end_date", String(10), nullable=False),
+    Column("series_id", String(160), nullable=False),
+    Column("vintage_year", Integer, nullable=False),
+    Column("batch_number", Integer, nullable=False),
+    Column("start_serial", BigInteger, nullable=False),
+    Column("end_serial", BigInteger, nullable=False),
+    Column("carried_in_g", BigInteger, nullable=False),
+    Column("carried_out_g", BigInteger, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("message_hash", LargeBinary, nullable=False),
+    Column("receipt", LargeBinary, nullable=False),
+    Column("reasons", LargeBinary, nullable=False),
+    Column("legal_date", String(10), nullable=False),
+    Column("rule_pack_id", String(32), nullable=False),
+    Column("rule_pack_version", String(32), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("start_serial >= 0 AND start_serial < end_serial", name="range_ordered"),
+    CheckConstraint("state IN (1, 2, 3)", name="state_known"),
+    Index(None, "project_id"),
+    Index(None, "state"),
+    Index("uq_issuance_series", "series_id", "start_serial", unique=True),
+)
+"""Issuances: 1 ISSUING (offered to the bridge), 2 issued, 3 refused. Refused serials are never reused."""
+
+series = Table(
+    "series",
+    metadata,
+    Column("series_id", String(160), primary_key=True),
+    Column("region_code", String(12), nullable=False),
+    Column("programme", String(32), nullable=False),
+    Column("source_id", String(64), nullable=False),
+    Column("vintage_year", Integer, nullable=False),
+    Column("batch_number", Integer, nullable=False),
+    Column("methodology_id", String(64), nullable=False),
+    Column("unit_class", String(8), nullable=False),
+)
+"""Every series that this node has issued or received."""
+
+holding = Table(
+    "holding",
+    metadata,
+    Column("series_id", String(160), primary_key=True),
+    Column("start_serial", BigInteger, primary_key=True),
+    Column("end_serial", BigInteger, nullable=False),
+    Column("account_id", String(32), ForeignKey("account.account_id"), nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("transfer_id", LargeBinary, nullable=False),
+    CheckConstraint("start_serial >= 0 AND start_serial < end_serial", name="range_ordered"),
+    CheckConstraint("state IN (1, 2, 3, 4, 5)", name="state_known"),
+    Index("uq_holding_series_end", "series_id", "end_serial", unique=True),
+    Index(None, "account_id", "state", "series_id", "start_serial"),
+    Index(None, "transfer_id"),
+)
+"""Units at this node: 1 held, 2 locked, 3 retiring, 4 used, 5 cancelled. `transfer_id` is empty where held."""
+
+outgoing_transfer = Table(
+    "outgoing_transfer",
+    metadata,
+    Column("transfer_id", LargeBinary, primary_key=True),
+    Column("kind", Integer, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("destination", String(96), nullable=False),
+    Column("account_id", String(32), ForeignKey("account.account_id"), nullable=False),
+    Column("quantity_kg", BigInteger, nullable=False),
+    Column("blocks", LargeBinary, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("companion", LargeBinary, nullable=False),
+    Column("message_hash", LargeBinary, nullable=False),
+    Column("signature_id", BigInteger, ForeignKey("signature.signature_id"), nullable=False),
+    Column("item_index", Integer, nullable=False),
+    Column("withdraw_payload", LargeBinary, nullable=False),
+    Column("decision_payload", LargeBinary, nullable=False),
+    Column("decision_hash", LargeBinary, nullable=False),
+    Column("decision_signature_id", BigInteger, ForeignKey("signature.signature_id"), nullable=True),
+    Column("decision_item_index", Integer, nullable=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=True),
+    CheckConstraint("kind IN (1, 2, 3)", name="kind_known"),
+    CheckConstraint("state IN (1, 2, 3, 4, 5, 6)", name="state_known"),
+    CheckConstraint("quantity_kg > 0", name="quantity_positive"),
+    Index(None, "state"),
+    Index(None, "account_id"),
+)
+"""Transfers and uses that left or leave; kind and state are those of `tanqiao.protocol`. `blocks` is packed text."""
+
+retirement = Table(
+    "retirement",
+    metadata,
+    Column("transfer_id", LargeBinary, ForeignKey("outgoing_transfer.transfer_id"), primary_key=True),
+    Column("kind", Integer, nullable=False),
+    Column("purpose", String(48), nullable=False),
+    Column("purpose_text", Text, nullable=False),
+    Column("beneficiary_name", Text, nullable=False),
+    Column("beneficiary_uscc", String(18), nullable=False),
+    Column("pseudonymous", Boolean, nullable=False),
+    Column("beneficiary_salt", LargeBinary, nullable=False),
+    Column("document_reference", Text, nullable=False),
+    Column("article", Text, nullable=False),
+    Column("compliance_year", Integer, nullable=False),
+    Column("retiring_date", String(10), nullable=False),
+    Column("decision_date", String(10), nullable=False),
+    Column("rule_pack_id", String(32), nullable=False),
+    Column("rule_pack_version", String(32), nullable=False),
+    Column("requested_by", String(96), nullable=False),
+)
+
+incoming_transfer = Table(
+    "incoming_transfer",
+    metadata,
+    Column("source", String(96), primary_key=True),
+    Column("transfer_id", LargeBinary, primary_key=True),
+    Column("state", Integer, nullable=False),
+    Column("account_id", String(32), nullable=False),
+    Column("receiving_address", String(64), nullable=False),
+    Column("quantity_kg", BigInteger, nullable=False),
+    Column("blocks", LargeBinary, nullable=False),
+    Column("lock_hash", LargeBinary, nullable=False),
+    Column("prepare_payload", LargeBinary, nullable=False),
+    Column("prepare_companion", LargeBinary, nullable=False),
+    Column("prepare_signature_id", BigInteger, ForeignKey("signature.signature_id"), nullable=True),
+    Column("prepare_item_index", Integer, nullable=True),
+    Column("answer_type", String(96), nullable=False),
+    Column("answer_payload", LargeBinary, nullable=False),
+    Column("answer_hash", LargeBinary, nullable=False),
+    Column("answer_signature_id", BigInteger, ForeignKey("signature.signature_id"), nullable=True),
+    Column("answer_item_index", Integer, nullable=True),
+    Column("decision_payload", LargeBinary, nullable=False),
+    Column("decision_hash", LargeBinary, nullable=False),
+    Column("decision_signature_id", BigInteger, ForeignKey("signature.signature_id"), nullable=True),
+    Column("decision_item_index", Integer, nullable=True),
+    Column("legal_date", String(10), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=True),
+    CheckConstraint("state IN (1, 2, 3, 4)", name="state_known"),
+    Index(None, "state"),
+    Index(None, "account_id"),
+)
+"""Transfers that come in: 1 READY, 2 REFUSED, 3 CREDITED, 4 DROPPED."""
+
+signature = Table(
+    "signature",
+    metadata,
+    Column("signature_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("payload_type", String(96), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("hashes", LargeBinary, nullable=False),
+    Column("signatures", LargeBinary, nullable=False),
+)
+"""One signature for many: the item hashes (32 bytes each) and the serialised signatures of a batch.
+
+Size 0 means that the signature stands over one payload alone.
+"""
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("journal_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Integer, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("legal_date", String(10), nullable=False),
+    Column("subject_id", String(96), nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    Index(None, "subject_id"),
+)
+"""Dense from 1; `entry` is the serialised JournalEntry without its index."""
+
+journal_account = Table(
+    "journal_account",
+    metadata,
+    Column("account_id", String(32), primary_key=True),
+    Column("journal_index", BigInteger, primary_key=True),
+)
+"""Which accounts an entry touches: the feed's filter."""
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("evidence_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("kind", String(64), nullable=False),
+    Column("party", String(96), nullable=False),
+    Column("first_envelope", LargeBinary, nullable=False),
+    Column("second_envelope", LargeBinary, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+
+recognition = Table(
+    "recognition",
+    metadata,
+    Column("agreement_id", String(64), primary_key=True),
+    Column("from_region", String(96), nullable=False),
+    Column("to_region", String(96), nullable=False),
+    Column("start_date", String(10), nullable=False),
+    Column("end_date", String(10), nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Index(None, "from_region", "to_region"),
+)
+"""Recognition records that concern this region, as signed by both roots."""
+
+resource = Table(
+    "resource",
+    metadata,
+    Column("entry_id", String(64), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("claim_id", String(96), nullable=False),
+    Column("entered_at", BigInteger, nullable=False),
+)
+"""Reserve entries; no unit arises from them."""
+
+APPEND_ONLY: Final = ("journal", "journal_account", "signature", "evidence")
+"""UPDATE, DELETE and TRUNCATE are refused by the database."""
+
+NO_OVERLAP: Final = (("holding", "series_id", "start_serial", "end_serial"),)
+"""Tables of disjoint ranges: (table, series column, start column, end column)."""
