@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
 from tanqiao.kernel.invariants import InvariantBroken, require
 from tanqiao.kernel.reasons import CATALOGUE, Reason, Retry
 
-__all__ = ["DomainError", "InvariantBroken", "Language", "Reason", "Retry", "fill_sentence", "require"]
+__all__ = [
+    "Bilingual",
+    "DomainError",
+    "InvariantBroken",
+    "Language",
+    "Reason",
+    "Retry",
+    "fill_sentence",
+    "require",
+]
 
 Language = Literal["zh", "en"]
 
@@ -22,12 +32,32 @@ _PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _LIST_SEPARATOR: Final = ", "
 
 
-def fill_sentence(template: str, values: Mapping[str, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Bilingual:
+    """A value of the metadata that reads differently in Chinese and in English.
+
+    Given as ``detail=Bilingual(zh, en)`` it is kept as ``detail`` (English), ``detail_zh`` and ``detail_en``.
+    """
+
+    zh: str
+    en: str
+
+    def __str__(self) -> str:
+        return self.en
+
+
+def fill_sentence(template: str, values: Mapping[str, str], language: Language) -> str:
     """Fill the ``{placeholders}`` of a catalogue sentence; a missing one is shown as its own name.
 
-    `str.format` is not used: it would follow attributes of the values and raise on what is missing.
+    A value whose name ends in the language, ``detail_zh`` for ``{detail}``, is preferred. `str.format` is not
+    used: it would follow attributes of the values and raise on what is missing.
     """
-    return _PLACEHOLDER.sub(lambda match: values.get(match.group(1), match.group(1)), template)
+
+    def value_of(match: re.Match[str]) -> str:
+        name = match.group(1)
+        return values.get(f"{name}_{language}", values.get(name, name))
+
+    return _PLACEHOLDER.sub(value_of, template)
 
 
 class DomainError(Exception):
@@ -49,7 +79,11 @@ class DomainError(Exception):
         self.reason: Reason = CATALOGUE[symbol]
         self.field = field
         self.article = article if article is not None else self.reason.article
-        self.metadata: dict[str, str] = {key: _text(value) for key, value in metadata.items()}
+        self.metadata: dict[str, str] = {}
+        for key, value in metadata.items():
+            self.metadata[key] = _text(value)
+            if isinstance(value, Bilingual):
+                self.metadata |= {f"{key}_zh": value.zh, f"{key}_en": value.en}
 
     @property
     def symbol(self) -> str:
@@ -59,7 +93,7 @@ class DomainError(Exception):
     def sentence(self, language: Language) -> str:
         """Give the catalogue's sentence in the language, filled; never raises for a missing value."""
         template = self.reason.zh if language == "zh" else self.reason.en
-        return fill_sentence(template, self._values())
+        return fill_sentence(template, self._values(), language)
 
     def sentence_with_article(self, language: Language) -> str:
         """Give the sentence followed by the article that decides, when there is one (RULES section 14)."""
