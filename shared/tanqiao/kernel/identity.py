@@ -227,7 +227,7 @@ def check_real_estate_unit_code(text: str) -> str:
 
 
 def check_ccer_id(text: str) -> str:
-    """Give an id of the CCER register back: 19 digits, kept as text for they exceed what JSON readers hold."""
+    """Give an id of the CCER register back: 19 digits, kept as text, for JSON readers would round them."""
     _check_form(text, CCER_ID_LENGTH, _CCER_ID, _CCER_ID_KIND)
     return text
 

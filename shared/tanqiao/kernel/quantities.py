@@ -46,7 +46,7 @@ def grams_to_kg(grams: int) -> tuple[int, int]:
 
 
 def multiply_ratio(value: int, numerator: int, denominator: int) -> tuple[int, int]:
-    """Give floor(value * numerator / denominator) and the remainder over the denominator, 0 <= r < denominator."""
+    """Give floor(value * numerator / denominator) and the remainder, 0 <= remainder < denominator."""
     require(denominator > 0, "a denominator is positive")
     return divmod(value * numerator, denominator)
 
@@ -102,7 +102,7 @@ def parse_decimal(text: str, decimals: int, *, field: str = "quantity", allow_ne
 
 
 def format_decimal(value: int, decimals: int) -> str:
-    """Write an integer of 10**-decimals as decimal text, without trailing zeros: 12500 with three is ``12.5``."""
+    """Write an integer of 10**-decimals without trailing zeros: 12500 with three decimals is ``12.5``."""
     require(0 <= decimals <= DECIMALS_MAX, f"at most {DECIMALS_MAX} decimals")
     whole, fraction = divmod(abs(value), 10**decimals)
     sign = "-" if value < 0 else ""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from tanqiao.kernel.errors import DomainError
 
@@ -88,7 +88,7 @@ class RegionCode(str):
 
     __slots__ = ()
 
-    def __new__(cls, text: str) -> RegionCode:
+    def __new__(cls, text: str) -> Self:
         """Check the form and the province of the code."""
         if _CODE.fullmatch(text) is None or text[:_PROVINCE_LENGTH] not in PROVINCES:
             raise DomainError("REGION_UNKNOWN", region=text[:_TEXT_SHOWN_MAX])
@@ -147,7 +147,7 @@ YUNNAN: Final = RegionCode("530000")
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A division as an asset's place states it: the code and the edition year of the list it was taken from."""
+    """A division as an asset's place states it: its code and the edition year of the list it comes from."""
 
     code: RegionCode
     edition_year: int

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tanqiao.kernel.errors import DomainError
-from tanqiao.kernel.invariants import require
+from tanqiao.kernel.invariants import InvariantBroken
 from tanqiao.kernel.regions import RegionCode
 
 SERIAL_MAX: Final = 2**63 - 1
@@ -172,7 +172,8 @@ class UnitBlock:
 
     def merge(self, other: UnitBlock) -> UnitBlock:
         """Join two adjacent blocks; joining others would invent or lose serials and breaks an invariant."""
-        require(self.adjacent(other), f"{self} and {other} are not adjacent")
+        if not self.adjacent(other):
+            raise InvariantBroken(f"{self} and {other} are not adjacent")
         return UnitBlock(self.series_id, min(self.start, other.start), max(self.end, other.end))
 
 
@@ -184,7 +185,8 @@ def coalesce(blocks: Iterable[UnitBlock]) -> tuple[UnitBlock, ...]:
     joined: list[UnitBlock] = []
     for block in sorted(blocks):
         if joined and joined[-1].series_id == block.series_id:
-            require(joined[-1].end <= block.start, f"{joined[-1]} and {block} overlap")
+            if joined[-1].end > block.start:
+                raise InvariantBroken(f"{joined[-1]} and {block} overlap")
             if joined[-1].end == block.start:
                 joined[-1] = joined[-1].merge(block)
                 continue
@@ -266,7 +268,8 @@ def _is_wholly_before(first: UnitBlock, second: UnitBlock) -> bool:
 
 def _require_integers(*values: object) -> None:
     for value in values:
-        require(isinstance(value, int) and not isinstance(value, bool), f"{value!r} is not an integer")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InvariantBroken(f"{value!r} is not an integer")
 
 
 def _invalid(field: str, value: object) -> DomainError:

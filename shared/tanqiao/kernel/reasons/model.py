@@ -95,6 +95,19 @@ class Reason:
         """Family of PROTOCOL section 9, 1 to 9."""
         return self.number // FAMILY_SIZE
 
+    def as_row(self) -> dict[str, str | int]:
+        """Give the row of the published catalogue."""
+        return {
+            "number": self.number,
+            "symbol": self.symbol,
+            "severity": self.severity,
+            "retry": self.retry.value,
+            "grpc_status": self.grpc_status,
+            "zh": self.zh,
+            "en": self.en,
+            "article": self.article or "",
+        }
+
     @property
     def placeholders(self) -> frozenset[str]:
         """Names of the metadata that the sentences show."""
