@@ -1,0 +1,94 @@
+# Everything a newcomer needs: `make run` shows the system at work, `make test` proves it.
+# Needed on the machine: Python 3.11, git, make. All else comes from the hash-locked requirements into .venv.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first Python on the path that is new enough; name another with `make setup PYTHON=...`.
+PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3 python; do \
+	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$candidate; exit; }; \
+	done; echo python3)
+BIN := .venv/bin
+DATABASES ?= sqlite
+SEED ?= 1
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+# Folders whose tests share no process, port or database and may run side by side.
+PURE := $(wildcard tests/unit tests/rules tests/golden)
+# Folders whose tests start servers and databases: one after the other, or they would measure each other.
+SERIAL := $(wildcard tests/contract tests/simulation tests/crash tests/e2e)
+with_tests = $(sort $(foreach folder,$(1),$(if $(shell find $(folder) -name 'test_*.py' -print -quit),$(folder))))
+
+##@ Use it
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@printf '\nVariables: DATABASES=sqlite|postgres (run), SEED=N (simulate), PYTEST_ARGS=... (test), PYTHON=... (setup)\n'
+
+run: setup ## Start three regions, the bridge and two gateways, and walk through the main story.
+	@DATABASES=$(DATABASES) $(BIN)/tanqiao demo --databases $(DATABASES)
+
+down: setup ## Stop what `make run` left up; its data stay.
+	@$(BIN)/tanqiao down
+
+##@ Prove it
+test: check test-pure test-serial ## All checks and all tests, on SQLite and PostgreSQL.
+
+test-pure: setup
+	$(if $(call with_tests,$(PURE)),$(BIN)/pytest -n $(WORKERS) --dist worksteal $(call with_tests,$(PURE)) $(PYTEST_ARGS))
+
+# After test-pure even under `make -j`: timings and time-outs of the serial tests want the machine to themselves.
+test-serial: setup test-pure
+	$(if $(call with_tests,$(SERIAL)),$(BIN)/pytest $(call with_tests,$(SERIAL)) $(PYTEST_ARGS))
+
+rules: setup ## Every case file of every rule pack.
+	$(BIN)/pytest tests/rules $(PYTEST_ARGS)
+
+simulate: setup ## The seeded protocol simulation: make simulate SEED=42
+	TANQIAO_SIMULATION_SEED=$(SEED) $(BIN)/pytest tests/simulation $(PYTEST_ARGS)
+
+bench: setup ## Measured rates beside their limits, as ratios.
+	$(BIN)/python -m tests.bench
+
+##@ Keep it
+setup: ## Make .venv from the hash-locked requirements; does nothing when it is up to date.
+	@$(PYTHON) scripts/setup_environment.py
+
+check: check-format check-lint check-types check-imports check-protos check-drift ## Format, lint, types, imports, protos, drift.
+
+check-format: setup
+	$(BIN)/ruff format --check --quiet .
+
+check-lint: setup
+	$(BIN)/ruff check --quiet .
+
+check-types: setup
+	$(BIN)/mypy
+
+check-imports: setup
+	$(BIN)/lint-imports
+
+check-protos: setup
+	$(BIN)/python scripts/check_protos.py
+
+check-drift: setup
+	$(BIN)/python scripts/generate_api.py --check
+
+format: setup ## Format the code and mend what the linter can mend by itself.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: setup ## Write shared/tanqiao/api again from proto/.
+	$(BIN)/python scripts/generate_api.py
+
+lock: setup ## Resolve the dependencies again and write both lock files (needs the network).
+	$(BIN)/python scripts/lock_requirements.py
+
+clean: ## Remove .venv, caches and build results; a federation's data in .tanqiao stay.
+	rm -rf .venv .setup.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help run down test test-pure test-serial rules simulate bench setup check check-format check-lint check-types \
+	check-imports check-protos check-drift format generate lock clean
