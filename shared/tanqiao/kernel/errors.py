@@ -7,13 +7,16 @@ filled from the metadata. The rpc layer turns it into one ErrorInfo and the clie
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeGuard, runtime_checkable
 
 from tanqiao.kernel.invariants import InvariantBroken, require
 from tanqiao.kernel.reasons import CATALOGUE, Reason, Retry
+
+if TYPE_CHECKING:  # units stand on refusals; the other way round only the type is known
+    from tanqiao.kernel.units import UnitBlock
 
 __all__ = [
     "Bilingual",
@@ -67,8 +70,9 @@ class DomainError(Exception):
         symbol: symbol of the reason; one that the catalogue does not know breaks an invariant.
         field: path of the request field that is at fault, if one is.
         article: article that decides, where the rule in force gives one; else the catalogue's.
-        metadata: values of the sentence's placeholders and further facts. They are kept as text. Lists
-            are joined; nothing personal may be given, for the metadata travel and are logged.
+        metadata: values of the sentence's placeholders and further facts. They are kept as text, lists
+            joined; the blocks among them are kept in `blocks` too. Nothing personal may be given, for the
+            metadata travel and are logged.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class DomainError(Exception):
         self.field = field
         self.article = article if article is not None else self.reason.article
         self.metadata: dict[str, str] = {}
+        self.blocks: tuple[UnitBlock, ...] = tuple(_blocks_in(metadata.values()))
         for key, value in metadata.items():
             self.metadata[key] = _text(value)
             if isinstance(value, Bilingual):
@@ -112,6 +117,26 @@ class DomainError(Exception):
 
     def __repr__(self) -> str:
         return f"DomainError({self.reason.symbol!r}, field={self.field!r}, metadata={self.metadata!r})"
+
+
+@runtime_checkable
+class _BlockShape(Protocol):
+    series_id: str
+    start: int
+    end: int
+    quantity_kg: int
+
+
+def _is_block(value: object) -> TypeGuard[UnitBlock]:
+    return isinstance(value, _BlockShape)
+
+
+def _blocks_in(values: Iterable[object]) -> Iterator[UnitBlock]:
+    for value in values:
+        if _is_block(value):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _blocks_in(value)
 
 
 def _text(value: object) -> str:

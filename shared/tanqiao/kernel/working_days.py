@@ -30,7 +30,8 @@ class CalendarYear:
 
     Args:
         holidays: days off; weekend days among them change nothing.
-        makeup_workdays: Saturdays and Sundays that are worked.
+        makeup_workdays: Saturdays and Sundays that are worked. A weekday may be among them: the second
+            notice of 2020 made a day that was off a working day again.
         source: the notice or notices, as cited beside a computed last day.
     """
 
@@ -39,13 +40,10 @@ class CalendarYear:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a day that is both off and worked, and a make-up day that is no weekend day."""
+        """Refuse a day that is both off and worked."""
         both = self.holidays & self.makeup_workdays
         if both:
             raise _invalid(min(both))
-        weekdays = [day for day in self.makeup_workdays if day.weekday() < _SATURDAY]
-        if weekdays:
-            raise _invalid(min(weekdays))
 
 
 @dataclass(frozen=True, slots=True)
