@@ -25,6 +25,9 @@ from sqlalchemy import (
     Text,
 )
 
+from tanqiao.db.signatures import signature_table
+from tanqiao.db.streams import Inbox, Outbox, RequestIds
+
 metadata: Final = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -34,6 +37,14 @@ metadata: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+counter = Table(
+    "counter",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""Dense numbers: `log_size` is the number of leaves; its row is locked by whoever appends."""
 
 node_state = Table(
     "node_state",
@@ -197,19 +208,8 @@ message = Table(
 )
 """Signed messages as received or sent that a decision, receipt or case names: locks, readies, finals."""
 
-signature = Table(
-    "signature",
-    metadata,
-    Column("signature_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("payload_type", String(96), nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("hashes", LargeBinary, nullable=False),
-    Column("signatures", LargeBinary, nullable=False),
-)
-"""One signature for many: the item hashes (32 bytes each) and the serialised signatures of a batch.
-
-Size 0 means that the signature stands over one payload alone.
-"""
+signature = signature_table(metadata)
+"""Signatures of the payloads stored in other tables: one row for a batch (`tanqiao.db.signatures`)."""
 
 transfer_final = Table(
     "transfer_final",
@@ -341,7 +341,17 @@ conflict_case = Table(
     Index(None, "kind", "state"),
 )
 
+outbox: Final = Outbox(metadata)
+"""Numbered messages to the regions, per bridge epoch."""
+
+inbox: Final = Inbox(metadata)
+"""Numbered messages from the regions: how far each stream has been received."""
+
+request_ids: Final = RequestIds(metadata)
+"""Answers given to mutating calls."""
+
 APPEND_ONLY: Final = (
+    "outbox",
     "issue",
     "decision",
     "decision_block",

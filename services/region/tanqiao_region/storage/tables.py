@@ -26,6 +26,8 @@ from sqlalchemy import (
     Text,
 )
 
+from tanqiao.db.signatures import signature_table
+
 metadata: Final = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -296,19 +298,8 @@ incoming_transfer = Table(
 )
 """Transfers that come in: 1 READY, 2 REFUSED, 3 CREDITED, 4 DROPPED."""
 
-signature = Table(
-    "signature",
-    metadata,
-    Column("signature_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("payload_type", String(96), nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("hashes", LargeBinary, nullable=False),
-    Column("signatures", LargeBinary, nullable=False),
-)
-"""One signature for many: the item hashes (32 bytes each) and the serialised signatures of a batch.
-
-Size 0 means that the signature stands over one payload alone.
-"""
+signature = signature_table(metadata)
+"""Signatures of the payloads stored in other tables: one row for a batch (`tanqiao.db.signatures`)."""
 
 journal = Table(
     "journal",

@@ -1,0 +1,114 @@
+"""Signatures kept beside the payloads that they stand over: one row for a whole batch (PROTOCOL section 2).
+
+A payload is stored once, in the table of what it is about, with the id of its signature row and its position in the
+batch. From the two the very envelope can be made again, with the path that proves the item alone. Rows are never
+changed or removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.bulk import rows_by_key
+from tanqiao.kernel.invariants import require
+from tanqiao.signing.merkle import audit_path, tree_levels
+from tanqiao.signing.pae import message_hashes
+
+HASH_BYTES: Final = 32
+SINGLE: Final = 0
+"""Size of a row whose signature was received with one envelope; its proof, if any, stands in the row."""
+LEVELS_KEPT_MAX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureRow:
+    """What stands over one payload (size 0) or a batch of them."""
+
+    payload_type: str
+    size: int
+    hashes: bytes
+    signatures: bytes
+
+
+def store_batch(connection: sa.Connection, table: sa.Table, batch: envelope_pb2.EnvelopeBatch) -> int:
+    """Keep the signature of a batch, made or received; the id to store beside each payload."""
+    hashes = message_hashes(batch.payload_type, list(batch.payloads))
+    frame = envelope_pb2.EnvelopeBatch(payload_type=batch.payload_type, signatures=batch.signatures)
+    return _insert(
+        connection, table, batch.payload_type, len(hashes), b"".join(hashes), frame.SerializeToString()
+    )
+
+
+def store_envelope(connection: sa.Connection, table: sa.Table, envelope: envelope_pb2.Envelope) -> int:
+    """Keep the signatures of one envelope (and its batch proof); its item index is 0."""
+    frame = envelope_pb2.Envelope()
+    frame.CopyFrom(envelope)
+    frame.ClearField("payload")
+    return _insert(connection, table, envelope.payload_type, SINGLE, b"", frame.SerializeToString())
+
+
+def _insert(
+    connection: sa.Connection, table: sa.Table, payload_type: str, size: int, hashes: bytes, signatures: bytes
+) -> int:
+    result = connection.execute(
+        sa.insert(table).values(payload_type=payload_type, size=size, hashes=hashes, signatures=signatures)
+    )
+    key = result.inserted_primary_key
+    require(key is not None, "the database gave no id to a signature")
+    return int(key[0])  # type: ignore[index]  # require() does not narrow
+
+
+def load_signatures(
+    connection: sa.Connection, table: sa.Table, ids: Iterable[int | None]
+) -> Mapping[int, SignatureRow]:
+    """Give the rows of these ids; None is skipped."""
+    wanted = sorted({signature_id for signature_id in ids if signature_id is not None})
+    rows = rows_by_key(
+        connection,
+        table,
+        ("signature_id",),
+        [(signature_id,) for signature_id in wanted],
+        ("signature_id", "payload_type", "size", "hashes", "signatures"),
+    )
+    return {row[0]: SignatureRow(row[1], row[2], bytes(row[3]), bytes(row[4])) for row in rows}
+
+
+def envelope_from(row: SignatureRow, payload: bytes, item_index: int) -> envelope_pb2.Envelope:
+    """Make the envelope again: the payload as stored, the signature and the item's own path."""
+    if row.size == SINGLE:
+        envelope = envelope_pb2.Envelope.FromString(row.signatures)
+        envelope.payload = payload
+        return envelope
+    frame = envelope_pb2.EnvelopeBatch.FromString(row.signatures)
+    path = audit_path(_levels(row.hashes), item_index)
+    return envelope_pb2.Envelope(
+        payload=payload,
+        payload_type=row.payload_type,
+        signatures=frame.signatures,
+        batch_proof=envelope_pb2.BatchProof(size=row.size, index=item_index, path=path),
+    )
+
+
+@lru_cache(maxsize=LEVELS_KEPT_MAX)
+def _levels(hashes: bytes) -> Sequence[Sequence[bytes]]:
+    return tree_levels([hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)])
+
+
+def signature_table(metadata: sa.MetaData, name: str = "signature") -> sa.Table:
+    """Define the table; see the module's text. `hashes` are 32 bytes per item, in order."""
+    integer: Any = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("signature_id", integer, primary_key=True, autoincrement=True),
+        sa.Column("payload_type", sa.String(96), nullable=False),
+        sa.Column("size", sa.Integer, nullable=False),
+        sa.Column("hashes", sa.LargeBinary, nullable=False),
+        sa.Column("signatures", sa.LargeBinary, nullable=False),
+    )
