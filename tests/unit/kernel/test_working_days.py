@@ -1,4 +1,4 @@
-"""Vectors of the State Council notices for 2024 to 2026; the calendar is that of the chinesecalendar wheel."""
+"""Vectors of the State Council notices for 2024 to 2026; the calendar is taken from chinesecalendar."""
 
 from __future__ import annotations
 
