@@ -1,0 +1,133 @@
+"""Signature suites: a number of the key record, and what stands behind it (ARCHITECTURE section 5).
+
+Ed25519 (RFC 8032, pure, without context) is what is signed with now. SM2 with SM3 (GB/T 32918, GB/T 32905)
+has its number; it is refused until a suite stands behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final, Protocol
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from tanqiao.kernel.errors import DomainError
+
+KEY_ID_BYTES: Final = 16
+
+
+class SuiteId(IntEnum):
+    """Number of a suite, as in ``tanqiao.api.bridge.v1.Suite``."""
+
+    ED25519 = 1
+    SM2_SM3 = 2
+
+
+Verify = Callable[[bytes, bytes], bool]
+"""(signature, message) → whether the signature holds; never raises for what a peer sent."""
+Sign = Callable[[bytes], bytes]
+"""message → signature."""
+
+
+class Suite(Protocol):
+    """What a signature scheme must offer."""
+
+    @property
+    def suite_id(self) -> SuiteId:
+        """Number in the key record."""
+        ...  # pragma: no cover - a protocol has no body
+
+    @property
+    def public_key_bytes(self) -> int:
+        """Length of a public key."""
+        ...  # pragma: no cover - a protocol has no body
+
+    @property
+    def signature_bytes(self) -> int:
+        """Length of a signature."""
+        ...  # pragma: no cover - a protocol has no body
+
+    def generate(self) -> PrivateKeyTypes:
+        """Make a new private key from the system's random source."""
+        ...  # pragma: no cover - a protocol has no body
+
+    def public_key_of(self, private_key: PrivateKeyTypes) -> bytes | None:
+        """Give the encoded public key, or None if the private key belongs to another scheme."""
+        ...  # pragma: no cover - a protocol has no body
+
+    def signing(self, private_key: PrivateKeyTypes) -> Sign:
+        """Give the signing function of a key of this scheme."""
+        ...  # pragma: no cover - a protocol has no body
+
+    def verifying(self, public_key: bytes) -> Verify:
+        """Give the verifying function of a public key; KEY_RECORD bytes that are no key are refused."""
+        ...  # pragma: no cover - a protocol has no body
+
+
+class Ed25519Suite:
+    """Ed25519 as RFC 8032 defines it, by the cryptography package."""
+
+    suite_id: Final = SuiteId.ED25519
+    public_key_bytes: Final = 32
+    signature_bytes: Final = 64
+
+    def generate(self) -> PrivateKeyTypes:
+        """Make a new private key."""
+        return Ed25519PrivateKey.generate()
+
+    def public_key_of(self, private_key: PrivateKeyTypes) -> bytes | None:
+        """Give the 32 bytes of the public key, or None for a key of another scheme."""
+        if not isinstance(private_key, Ed25519PrivateKey):
+            return None
+        return private_key.public_key().public_bytes_raw()
+
+    def signing(self, private_key: PrivateKeyTypes) -> Sign:
+        """Give the signing function; the signature is deterministic."""
+        if not isinstance(private_key, Ed25519PrivateKey):
+            raise DomainError("SUITE_NOT_SUPPORTED", suite="of the key file", supported="ed25519")
+        return private_key.sign
+
+    def verifying(self, public_key: bytes) -> Verify:
+        """Give the verifying function of the key.
+
+        Raises:
+            DomainError: FIELD_INVALID, if the bytes are no Ed25519 public key.
+        """
+        try:
+            key = Ed25519PublicKey.from_public_bytes(public_key)
+        except ValueError as error:
+            raise DomainError(
+                "FIELD_INVALID", field="public_key", detail="not an Ed25519 public key"
+            ) from error
+        check = key.verify
+
+        def verify(signature: bytes, message: bytes) -> bool:
+            try:
+                check(signature, message)
+            except InvalidSignature:
+                return False
+            return True
+
+        return verify
+
+
+SUITES: Final[dict[int, Suite]] = {SuiteId.ED25519: Ed25519Suite()}
+
+
+def suite_of(number: int) -> Suite:
+    """Give the suite behind a number; one that cannot be used is refused with SUITE_NOT_SUPPORTED."""
+    suite = SUITES.get(number)
+    if suite is None:
+        name = SuiteId(number).name.lower() if number in SuiteId.__members__.values() else str(number)
+        supported = [one.suite_id.name.lower() for one in SUITES.values()]
+        raise DomainError("SUITE_NOT_SUPPORTED", suite=name, supported=supported)
+    return suite
+
+
+def key_id_of(suite_id: int, public_key: bytes) -> bytes:
+    """Give the first 16 bytes of SHA-256 over the suite byte and the public key."""
+    return hashlib.sha256(bytes([suite_id]) + public_key).digest()[:KEY_ID_BYTES]
