@@ -169,6 +169,7 @@ decision = Table(
     Column("outcome", Integer, nullable=False),
     Column("lock_hash", LargeBinary, nullable=False),
     Column("ready_hash", LargeBinary, nullable=False),
+    Column("answer_hash", LargeBinary, nullable=False),
     Column("log_index", BigInteger, nullable=False),
     Column("legal_date", String(10), nullable=False),
     Column("decided_at", BigInteger, nullable=False),
@@ -210,6 +211,15 @@ message = Table(
 
 signature = signature_table(metadata)
 """Signatures of the payloads stored in other tables: one row for a batch (`tanqiao.db.signatures`)."""
+
+late_answer = Table(
+    "late_answer",
+    metadata,
+    Column("source", String(96), primary_key=True),
+    Column("transfer_id", LargeBinary, primary_key=True),
+    Column("message_hash", LargeBinary, nullable=False),
+)
+"""A destination's answer that came after the decision, where the decision rests on none."""
 
 transfer_final = Table(
     "transfer_final",
@@ -357,6 +367,7 @@ APPEND_ONLY: Final = (
     "decision_block",
     "message",
     "signature",
+    "late_answer",
     "transfer_final",
     "log_leaf",
     "freeze_order",

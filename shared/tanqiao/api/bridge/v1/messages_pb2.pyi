@@ -798,6 +798,35 @@ class Nack(_message.Message):
 Global___Nack: _TypeAlias = Nack  # noqa: Y015
 
 @_typing.final
+class RecordNotice(_message.Message):
+    """Row 11, to the regions: a record as its authority signed it, with its place in the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    @_builtins.property
+    def header(self) -> _envelope_pb2.Header: ...
+    @_builtins.property
+    def record(self) -> _envelope_pb2.Envelope: ...
+    def __init__(
+        self,
+        *,
+        header: _envelope_pb2.Header | None = ...,
+        record: _envelope_pb2.Envelope | None = ...,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "log_index", b"log_index", "record", b"record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordNotice: _TypeAlias = RecordNotice  # noqa: Y015
+
+@_typing.final
 class KeyRecord(_message.Message):
     """Row 11. Signed by the owner's root; validity is judged by the bridge's log index."""
 
