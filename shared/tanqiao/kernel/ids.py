@@ -22,7 +22,8 @@ REQUEST_ID_LENGTH_MAX: Final = 64
 ADDRESS_PREFIX: Final = "TQ"
 ADDRESS_RANDOM_BYTES: Final = 10
 """What a new address takes; 80 bits, sixteen characters."""
-ADDRESS_RANDOM_BYTES_MAX: Final = 20
+ADDRESS_RANDOM_BYTES_LONG: Final = 16
+"""The longer form, 26 characters; there is no third, so that a lost or doubled character is found."""
 ADDRESS_LENGTH_MAX: Final = 64
 
 CROCKFORD_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -31,7 +32,7 @@ CROCKFORD_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _ID_HEX: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ADDRESS: Final = re.compile(
-    r"TQ-([0-9]{6}(?:\.L[0-9]{2})?)-([0-9A-HJKMNP-TV-Z]{16,32})-([0-9A-Z]{2})", re.ASCII
+    r"TQ-([0-9]{6}(?:\.L[0-9]{2})?)-([0-9A-HJKMNP-TV-Z]{16}|[0-9A-HJKMNP-TV-Z]{26})-([0-9A-Z]{2})", re.ASCII
 )
 _CHECK_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CHECK_RADIX: Final = 36
@@ -89,10 +90,10 @@ class ReceivingAddress:
     random_bytes: bytes
 
     def __post_init__(self) -> None:
-        """Refuse too few random bytes to be unguessable, and more than the form holds."""
+        """Refuse a number of random bytes that neither form has."""
         require(
-            ADDRESS_RANDOM_BYTES <= len(self.random_bytes) <= ADDRESS_RANDOM_BYTES_MAX,
-            f"an address has {ADDRESS_RANDOM_BYTES} to {ADDRESS_RANDOM_BYTES_MAX} random bytes",
+            len(self.random_bytes) in (ADDRESS_RANDOM_BYTES, ADDRESS_RANDOM_BYTES_LONG),
+            f"an address has {ADDRESS_RANDOM_BYTES} or {ADDRESS_RANDOM_BYTES_LONG} random bytes",
         )
 
     def __str__(self) -> str:
@@ -101,7 +102,7 @@ class ReceivingAddress:
 
 
 def make_address(region: RegionCode, random_bytes: bytes) -> str:
-    """Give ``TQ-<region>-<random>-<check>`` for 10 to 20 random bytes."""
+    """Give ``TQ-<region>-<random>-<check>`` for 10 or 16 random bytes."""
     return str(ReceivingAddress(RegionCode(region), random_bytes))
 
 

@@ -18,7 +18,7 @@ from tanqiao.kernel.regions import SHANGHAI
 
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 REGIONS = st.sampled_from(["310000", "440300", "530000", "440300.L01"]).map(RegionCode)
-RANDOM_BYTES = st.binary(min_size=10, max_size=20)
+RANDOM_BYTES = st.one_of(st.binary(min_size=10, max_size=10), st.binary(min_size=16, max_size=16))
 
 
 def refused(text: str) -> bool:
@@ -98,8 +98,8 @@ def test_an_address_is_read_as_it_was_made(region: RegionCode, random_bytes: byt
     assert str(address) == make_address(region, random_bytes)
 
 
-@pytest.mark.parametrize("length", [0, 9, 21])
-def test_too_few_random_bytes_to_be_unguessable_or_too_many_break_an_invariant(length: int) -> None:
+@pytest.mark.parametrize("length", [0, 9, 11, 15, 17])
+def test_a_number_of_random_bytes_that_neither_form_has_breaks_an_invariant(length: int) -> None:
     with pytest.raises(InvariantBroken):
         make_address(SHANGHAI, bytes(length))
 
@@ -126,7 +126,7 @@ def test_every_adjacent_transposition_is_found(region: RegionCode, random_bytes:
 def test_a_lost_or_doubled_character_is_found(region: RegionCode, random_bytes: bytes) -> None:
     address = make_address(region, random_bytes)
     for position in range(len(address)):
-        assert refused(address[:position] + address[position + 1 :]) or address[:position] == address
+        assert refused(address[:position] + address[position + 1 :])
         assert refused(address[: position + 1] + address[position:])
 
 
@@ -144,5 +144,5 @@ def test_the_address_shown_is_read_and_one_of_an_unknown_province_is_not() -> No
 
 
 def test_padding_bits_that_no_bytes_have_are_refused() -> None:
-    body = "0" * 17 + "1"
+    body = "0" * 25 + "1"
     assert refused(f"TQ-310000-{body}-{check_characters('310000' + body)}")
