@@ -1,8 +1,8 @@
-"""Hold the wire contract to its rules: format, Buf STANDARD lint, and no breaking change since the last release.
+"""Hold the wire contract to its rules: format, Buf STANDARD lint, no breaking change since the last release.
 
-The last release is a committed descriptor image, `proto/released/v1.binpb`, so nothing is fetched and the check
-works in a clone without tags. `--release` writes that image from the present files; it refuses where the change
-since the last image is breaking, unless `--first` says that nothing has been published yet.
+The last release is a committed descriptor image, `proto/released/v1.binpb`, so nothing is fetched and the
+check works in a clone without tags. `--release` writes that image from the present files; it refuses where
+the change since the last image is breaking, unless `--first` says that nothing has been published yet.
 
 Exit code 0: all rules hold. 1: at least one does not; what buf said is printed.
 """
