@@ -1,0 +1,299 @@
+"""One `Database` over SQLite or PostgreSQL, with its durability settings read back before the first use.
+
+Writes go through `Database.writing()` (used by `tanqiao.db.unit_of_work`), reads through `reading()`, which
+gives one snapshot on both databases. On SQLite all writes of the process share one connection and one lock,
+and the process holds the node's writer lock; on PostgreSQL there is a pool for each of the two.
+
+After an I/O error or a report of corruption the database is marked failed: the operating system may have
+dropped what it could not write, so that neither a retry nor a later write can be trusted (the lesson of
+PostgreSQL's fsync discussion of 2018). Reads go on; writes need a restart, which recovers from the log.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import ExceptionContext
+
+from tanqiao.db import postgres, sqlite
+from tanqiao.db.faults import BUSY, DATABASE_UNAVAILABLE, Fault, classify, one_line, setting_invalid
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.invariants import require
+
+Role = Literal["writer", "reader"]
+Dialect = Literal["sqlite", "postgresql"]
+
+READER_CONNECTIONS_MAX: Final = 8
+WRITER_CONNECTIONS_MAX: Final = 8
+CONNECTION_WAIT_SECONDS_MAX: Final = 10.0
+
+
+class TransactionConflictError(Exception):
+    """The transaction lost against another one and wrote nothing; the whole of it may be run again."""
+
+    def __init__(self, fault: Fault, place: str) -> None:
+        super().__init__(fault.detail)
+        self._fault = fault
+        self._place = place
+
+    def refusal(self) -> DomainError:
+        """Give what a caller is told when it is not run again."""
+        return self._fault.refusal(self._place)
+
+
+class _WriterGate:
+    """Lets one thread at a time write to SQLite, and tells a thread that would wait for itself."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+
+    @contextmanager
+    def hold(self, wait_seconds_max: float) -> Iterator[None]:
+        me = threading.get_ident()
+        require(self._owner != me, "a write transaction was begun inside another one of the same thread")
+        if not self._lock.acquire(timeout=wait_seconds_max):
+            raise DomainError(BUSY, detail="another write transaction did not end in time")
+        self._owner = me
+        try:
+            yield
+        finally:
+            self._owner = None
+            self._lock.release()
+
+
+class Closeable(Protocol):
+    """Anything that is released when the database is closed."""
+
+    def close(self) -> None:
+        """Release it; a second call does nothing."""
+
+
+class Database:
+    """An open database. Thread-safe; not to be used in a forked child."""
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        writer: sa.Engine | None,
+        reader: sa.Engine,
+        connection_wait_seconds_max: float,
+        writer_lock: Closeable | None = None,
+        sqlite_path: Path | None = None,
+    ) -> None:
+        self.url: Final = url
+        self.dialect: Final[Dialect] = "sqlite" if sqlite_path is not None else "postgresql"
+        self.sqlite_path: Final = sqlite_path
+        self._writer = writer
+        self._reader = reader
+        self._wait_seconds_max = connection_wait_seconds_max
+        self._writer_lock = writer_lock
+        self._gate = _WriterGate() if sqlite_path is not None else None
+        self._failure: str | None = None
+        for engine in {writer, reader} - {None}:
+            sa.event.listen(engine, "handle_error", self._translate)
+
+    @property
+    def failure(self) -> str | None:
+        """Why writing stopped until a restart; None while the storage can be trusted."""
+        return self._failure
+
+    @property
+    def place(self) -> str:
+        """Where an operator looks: the file's directory, or server and database without the password."""
+        if self.sqlite_path is not None:
+            return str(self.sqlite_path.parent)
+        return f"{self.url.host or 'local socket'}:{self.url.port or 5432}/{self.url.database}"
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process opened the database to write to it."""
+        return self._writer is not None
+
+    def mark_failed(self, detail: str) -> None:
+        """Refuse every later write of this process; the first reason given is kept."""
+        if self._failure is None:
+            self._failure = detail
+
+    def require_writable(self) -> None:
+        """Raise DATABASE_UNAVAILABLE after a failure of the storage."""
+        if self._failure is not None:
+            raise DomainError(
+                DATABASE_UNAVAILABLE,
+                detail=f"writing stopped until this process is restarted, after: {self._failure}",
+                state="FAILED",
+            )
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Give a connection inside a new write transaction; what is not committed is rolled back.
+
+        Raises:
+            DomainError: BUSY, DISK_FULL, DATABASE_READ_ONLY or DATABASE_UNAVAILABLE.
+            TransactionConflictError: another transaction won (serialization, deadlock, lock time-out).
+        """
+        if self._gate is None:
+            with self._transaction(self._required_writer()) as connection:
+                yield connection
+            return
+        with (
+            self._gate.hold(self._wait_seconds_max),
+            self._transaction(self._required_writer()) as connection,
+        ):
+            yield connection
+
+    def _required_writer(self) -> sa.Engine:
+        require(self._writer is not None, "this database was opened for reading only")
+        self.require_writable()
+        return self._writer  # type: ignore[return-value]  # require() does not narrow
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Give a connection inside a read-only transaction that sees one snapshot to its end."""
+        with self._transaction(self._reader) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        try:
+            connection = engine.connect()
+        except sa.exc.TimeoutError as error:
+            raise DomainError(BUSY, detail="every connection to the database is in use") from error
+        with connection:
+            connection.begin()
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction():
+                    connection.rollback()
+
+    def _translate(self, context: ExceptionContext) -> None:
+        fault = classify(
+            context.original_exception, self.sqlite_path, disconnected=bool(context.is_disconnect)
+        )
+        if fault is None:
+            return
+        if fault.stops_writing:
+            self.mark_failed(fault.detail)
+        if fault.is_conflict:
+            raise TransactionConflictError(fault, self.place)
+        raise fault.refusal(self.place)
+
+    def close(self) -> None:
+        """Close every idle connection and give up the writer lock."""
+        for engine in (self._reader, self._writer):
+            if engine is not None:
+                engine.dispose()
+        if self._writer_lock is not None:
+            self._writer_lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def open_engine(
+    url: str | URL,
+    *,
+    role: Role,
+    reader_connections_max: int = READER_CONNECTIONS_MAX,
+    writer_connections_max: int = WRITER_CONNECTIONS_MAX,
+    connection_wait_seconds_max: float = CONNECTION_WAIT_SECONDS_MAX,
+) -> Database:
+    """Open ``sqlite:///path`` or ``postgresql+psycopg://…`` and read its durability settings back.
+
+    Args:
+        url: `sqlite:///relative`, `sqlite:////absolute` or a PostgreSQL URL.
+        role: a writer of an SQLite file is alone; a reader never creates or changes anything.
+        reader_connections_max: connections for `reading()`.
+        writer_connections_max: connections for `writing()` on PostgreSQL; SQLite has one.
+        connection_wait_seconds_max: how long a caller waits for a connection before BUSY.
+
+    Raises:
+        DomainError: WRITER_ALREADY_RUNNING, DIRECTORY_MISSING, FILE_MISSING (a reader of nothing),
+            DATABASE_READ_ONLY (permissions), SETTING_INVALID (not a database, an unsafe setting of the
+            server or file, an address nobody understands), DATABASE_UNAVAILABLE (unreachable, refused).
+    """
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise setting_invalid("the address is neither sqlite:///path nor postgresql+psycopg://…") from error
+    pools = _Pools(reader_connections_max, writer_connections_max, connection_wait_seconds_max)
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed, role, pools)
+    if parsed.drivername in {"postgresql+psycopg", "postgresql"}:
+        return _open_postgres(parsed.set(drivername="postgresql+psycopg"), role, pools)
+    raise setting_invalid(f"databases of type {parsed.drivername} are not supported")
+
+
+class _Pools:
+    """How many connections each engine may hold, and how long a caller waits for one."""
+
+    def __init__(self, readers: int, writers: int, wait_seconds: float) -> None:
+        self.readers = readers
+        self.writers = writers
+        self.wait_seconds = wait_seconds
+
+    def options(self, size: int) -> dict[str, Any]:
+        return {"pool_size": size, "max_overflow": 0, "pool_timeout": self.wait_seconds}
+
+
+def _open_sqlite(url: URL, role: Role, pools: _Pools) -> Database:
+    path = sqlite.database_path(url)
+    lock: sqlite.WriterLock | None = None
+    writer: sa.Engine | None = None
+    if role == "writer":
+        sqlite.prepare_for_writing(path)
+        lock = sqlite.WriterLock.take(path)
+        writer = sqlite.writer_engine(path, **pools.options(1))
+    else:
+        sqlite.prepare_for_reading(path)
+    database = Database(
+        url,
+        writer=writer,
+        reader=sqlite.reader_engine(path, **pools.options(pools.readers)),
+        connection_wait_seconds_max=pools.wait_seconds,
+        writer_lock=lock,
+        sqlite_path=path,
+    )
+    _prove(database)
+    return database
+
+
+def _open_postgres(url: URL, role: Role, pools: _Pools) -> Database:
+    database = Database(
+        url,
+        writer=postgres.writer_engine(url, **pools.options(pools.writers)) if role == "writer" else None,
+        reader=postgres.reader_engine(url, **pools.options(pools.readers)),
+        connection_wait_seconds_max=pools.wait_seconds,
+    )
+    _prove(database)
+    return database
+
+
+def _prove(database: Database) -> None:
+    """Open one connection of each kind, whose settings are checked as it is made; close all on refusal."""
+    try:
+        if database.is_writer:
+            with database.writing():
+                pass
+        with database.reading() as connection:
+            connection.exec_driver_sql("SELECT 1")
+    except TransactionConflictError as conflict:
+        database.close()
+        raise conflict.refusal() from conflict
+    except sa.exc.DBAPIError as error:
+        database.close()
+        raise DomainError(DATABASE_UNAVAILABLE, detail=one_line(error.orig or error)) from error
+    except BaseException:
+        database.close()
+        raise

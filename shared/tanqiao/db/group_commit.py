@@ -1,0 +1,212 @@
+"""Group commit: many commands, one transaction, one forced write (ARCHITECTURE section 4, "batch first").
+
+Callers hand commands in and wait for their own answer; one worker gathers what is waiting and runs one
+set-based handler over the list. A command is answered only after the commit of its group (PROTOCOL R1).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Final, Generic, TypeVar
+
+import sqlalchemy as sa
+
+from tanqiao.db.engine import Database
+from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.invariants import require
+
+COMMANDS_PER_GROUP_MAX: Final = 1_024
+COMMANDS_WAITING_MAX: Final = 8_192
+GATHER_MS_MAX: Final = 1.5
+CLOSE_SECONDS_MAX: Final = 30.0
+
+Command = TypeVar("Command")
+Answer = TypeVar("Answer")
+Handler = Callable[[sa.Connection, Sequence[Command]], Sequence[Answer | DomainError]]
+AfterCommit = Callable[[Sequence[Command], Sequence[Answer | DomainError]], None]
+
+_log = logging.getLogger(__name__)
+
+
+class GroupCommit(Generic[Command, Answer]):
+    """A bounded queue of commands and the worker that commits them in groups.
+
+    Args:
+        database: where the handler writes.
+        handler: decides the commands in order as if each were alone and gives one answer or refusal per
+            command; it writes nothing for a command that it refuses. It may be run again with the same
+            list after a conflict, and must have no effect outside the transaction.
+        name: of the worker thread, and in refusals.
+        after_commit: told each group and its answers once they are durable, before the callers are; errors
+            in it are logged (PROTOCOL R6).
+        one_by_one_after_failure: whether a group that failed as a whole with an error of the program is run
+            again command by command, so that one bad command does not fail its neighbours. Never done
+            after a condition of the storage.
+        commands_per_group_max: bound of one transaction.
+        commands_waiting_max: bound of the queue; beyond it callers are refused with BUSY.
+        gather_ms_max: how long the worker waits for as many commands as came before; only after a group
+            of more than one.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        handler: Handler[Command, Answer],
+        *,
+        name: str,
+        after_commit: AfterCommit[Command, Answer] | None = None,
+        one_by_one_after_failure: bool = False,
+        commands_per_group_max: int = COMMANDS_PER_GROUP_MAX,
+        commands_waiting_max: int = COMMANDS_WAITING_MAX,
+        gather_ms_max: float = GATHER_MS_MAX,
+    ) -> None:
+        require(commands_per_group_max >= 1, "a group has room for a command")
+        require(commands_waiting_max >= 1, "the queue has room for a command")
+        self._database = database
+        self._handler = handler
+        self._after_commit = after_commit
+        self._one_by_one = one_by_one_after_failure
+        self._group_max = commands_per_group_max
+        self._waiting_max = commands_waiting_max
+        self._gather_seconds = gather_ms_max / 1000
+        self._name = name
+        self._waiting: deque[tuple[Command, Future[Answer]]] = deque()
+        self._changed = threading.Condition(threading.Lock())
+        self._wanted = 1  # the worker sleeps until so many wait
+        self._worker_sleeps = False
+        self._expected = 1
+        self._closing = False
+        self._worker = threading.Thread(target=self._work, name=f"group-commit-{name}", daemon=True)
+        self._worker.start()
+
+    def submit(self, command: Command) -> Future[Answer]:
+        """Queue one command; the future gives its answer after the commit, or raises its refusal.
+
+        Raises:
+            DomainError: BUSY when the queue is full, SERVER_STOPPING when it is closed,
+                DATABASE_UNAVAILABLE when the storage failed.
+        """
+        return self.submit_many((command,))[0]
+
+    def submit_many(self, commands: Sequence[Command]) -> list[Future[Answer]]:
+        """Queue several commands together, all or none; they may still be split over groups."""
+        self._database.require_writable()
+        futures: list[Future[Answer]] = [Future() for _ in commands]
+        with self._changed:
+            if self._closing:
+                raise DomainError("SERVER_STOPPING", what=self._name)
+            if len(self._waiting) + len(futures) > self._waiting_max:
+                raise DomainError(
+                    "BUSY", detail=f"{len(self._waiting)} commands are waiting for {self._name}"
+                )
+            self._waiting.extend(zip(commands, futures, strict=True))
+            if self._worker_sleeps and len(self._waiting) >= self._wanted:
+                self._changed.notify()
+        return futures
+
+    def execute(self, command: Command, timeout_seconds: float | None = None) -> Answer:
+        """Queue one command and wait for its answer; TimeoutError leaves it queued, its outcome unknown."""
+        return self.submit(command).result(timeout_seconds)
+
+    @property
+    def waiting(self) -> int:
+        """How many commands no group has taken yet."""
+        return len(self._waiting)
+
+    def close(self, timeout_seconds: float = CLOSE_SECONDS_MAX) -> None:
+        """Refuse new commands, finish those that wait, end the worker."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._worker.join(timeout_seconds)
+        require(not self._worker.is_alive(), f"the group commit of {self._name} did not end in time")
+
+    def _work(self) -> None:
+        while True:
+            group = self._take()
+            if not group:
+                return
+            live = [(command, future) for command, future in group if future.set_running_or_notify_cancel()]
+            if live:
+                self._run([command for command, _ in live], [future for _, future in live])
+
+    def _take(self) -> list[tuple[Command, Future[Answer]]]:
+        """Wait for commands; an empty list means closed and drained."""
+        with self._changed:
+            while not self._waiting and not self._closing:
+                self._sleep(wanted=1, seconds=None)
+            # Callers that were just answered come back within the window: without it the first of them
+            # would get a group of its own and make all others wait for a whole forced write.
+            if len(self._waiting) < self._expected and not self._closing:
+                until = time.monotonic() + self._gather_seconds
+                while len(self._waiting) < self._expected and not self._closing:
+                    left = until - time.monotonic()
+                    if left <= 0:
+                        break
+                    self._sleep(wanted=min(self._expected, self._group_max), seconds=left)
+            size = min(len(self._waiting), self._group_max)
+            self._expected = max(1, size, (self._expected + size) // 2)
+            if size == len(self._waiting):
+                group = list(self._waiting)
+                self._waiting.clear()
+                return group
+            return [self._waiting.popleft() for _ in range(size)]
+
+    def _sleep(self, *, wanted: int, seconds: float | None) -> None:
+        self._wanted = wanted
+        self._worker_sleeps = True
+        try:
+            self._changed.wait(seconds)
+        finally:
+            self._worker_sleeps = False
+
+    def _run(self, commands: list[Command], futures: list[Future[Answer]]) -> None:
+        try:
+            answers = run_in_transaction(self._database, lambda unit: self._handle(unit, commands))
+        except DomainError as refusal:
+            _fail(futures, refusal)
+        except BaseException as error:  # noqa: BLE001 - handed to the callers, and the worker must live on
+            if self._one_by_one and len(commands) > 1:
+                for command, future in zip(commands, futures, strict=True):
+                    self._run([command], [future])
+                return
+            _fail(futures, error)
+        else:
+            if self._after_commit is not None:
+                self._tell(self._after_commit, commands, answers)
+            for future, answer in zip(futures, answers, strict=True):
+                if isinstance(answer, DomainError):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+
+    def _handle(self, unit: UnitOfWork, commands: list[Command]) -> Sequence[Answer | DomainError]:
+        answers = self._handler(unit.connection, commands)
+        require(
+            len(answers) == len(commands),
+            f"{self._name} gave {len(answers)} answers to {len(commands)} commands",
+        )
+        unit.commit()
+        return answers
+
+    def _tell(
+        self,
+        listener: AfterCommit[Command, Answer],
+        commands: Sequence[Command],
+        answers: Sequence[Answer | DomainError],
+    ) -> None:
+        try:
+            listener(commands, answers)
+        except Exception:  # noqa: BLE001 - whatever a listener raises, the commit stands
+            _log.exception("a listener of %s failed after its group was committed", self._name)
+
+
+def _fail(futures: Sequence[Future[Answer]], error: BaseException) -> None:
+    for future in futures:
+        future.set_exception(error)

@@ -1,0 +1,92 @@
+"""PostgreSQL as a durable store: what the server must promise, asked of it on every new connection."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from tanqiao.db.faults import setting_invalid
+
+CONNECT_TIMEOUT_SECONDS: Final = 5
+STATEMENT_TIMEOUT_MS: Final = 30_000
+LOCK_TIMEOUT_MS: Final = 10_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 60_000
+SERVER_VERSION_MIN: Final = 140_000
+
+# setting → values that keep the promise of ARCHITECTURE section 4
+_REQUIRED: Final[dict[str, frozenset[str]]] = {
+    "fsync": frozenset({"on"}),
+    "full_page_writes": frozenset({"on"}),
+    "synchronous_commit": frozenset({"on", "remote_apply"}),
+    # off: after a failed fsync the server crashes and recovers from its log instead of trying again
+    "data_sync_retry": frozenset({"off"}),
+    "default_transaction_isolation": frozenset({"read committed"}),
+    "TimeZone": frozenset({"UTC", "Etc/UTC"}),
+    "server_encoding": frozenset({"UTF8"}),
+    "client_encoding": frozenset({"UTF8"}),
+    "standard_conforming_strings": frozenset({"on"}),
+}
+_ASK: Final = (
+    "SELECT "
+    + ", ".join(f"current_setting('{name}')" for name in _REQUIRED)
+    + ", current_setting('server_version_num')::int"
+)
+
+
+def writer_engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
+    """Make an engine whose transactions are READ COMMITTED, as the overlap guard demands."""
+    return _engine(url, **pool)
+
+
+def reader_engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
+    """Make an engine whose transactions are read-only and see one snapshot."""
+    engine = _engine(url, **pool)
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def _engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
+    options = {
+        "timezone": "UTC",
+        "statement_timeout": STATEMENT_TIMEOUT_MS,
+        "lock_timeout": LOCK_TIMEOUT_MS,
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT_MS,
+    }
+    engine = sa.create_engine(
+        url,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "client_encoding": "utf8",
+            "application_name": "tanqiao",
+            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+        },
+        pool_pre_ping=True,
+        **pool,
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def check_settings(connection: psycopg.Connection[Any], _record: object) -> None:
+        row = connection.execute(_ASK).fetchone()
+        connection.rollback()
+        _require_settings(row)
+
+    return engine
+
+
+def _require_settings(row: tuple[Any, ...] | None) -> None:
+    if row is None:
+        raise setting_invalid("the server did not tell its settings")
+    for (name, accepted), found in zip(_REQUIRED.items(), row, strict=False):
+        if found not in accepted:
+            raise setting_invalid(
+                f"the server runs with {name} = {found}; it must be {' or '.join(sorted(accepted))}"
+            )
+    if row[-1] < SERVER_VERSION_MIN:
+        raise setting_invalid(f"PostgreSQL {row[-1] // 10_000} is too old, 14 is the least")
+
+
+def session_setting(connection: sa.Connection, name: str, value: str) -> None:
+    """Set a run-time parameter for the rest of the transaction."""
+    connection.execute(sa.select(sa.func.set_config(name, value, sa.true())))

@@ -1,0 +1,195 @@
+"""SQLite as the durable store of one node: WAL, full synchronisation, one writer process and connection.
+
+Settings are set and read back on each connection. A transaction of the writer begins with BEGIN IMMEDIATE,
+so that it never has to upgrade a read lock and fail half-way; the driver's own transaction handling is
+switched off for that (https://docs.sqlalchemy.org/en/20/dialects/sqlite.html, "transactions").
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from tanqiao.db.faults import DATABASE_READ_ONLY, setting_invalid
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.invariants import require
+
+BUSY_TIMEOUT_MS: Final = 5_000
+# The log is copied into the file every so many pages; fewer copies, fewer long commits.
+CHECKPOINT_PAGES: Final = 4_000
+PAGE_CACHE_KIBIBYTES: Final = 16_384
+# RETURNING (3.35) and STRICT tables (3.37) are used.
+VERSION_MIN: Final = (3, 37, 0)
+
+_FILE_MODE: Final = 0o600
+_MAGIC: Final = b"SQLite format 3\x00"
+_SYNCHRONOUS_FULL: Final = 2
+
+# pragma → (value set, value read back)
+_WRITER_SETTINGS: Final[dict[str, tuple[str, object]]] = {
+    "journal_mode": ("WAL", "wal"),
+    "synchronous": ("FULL", _SYNCHRONOUS_FULL),
+    "foreign_keys": ("ON", 1),
+    "recursive_triggers": ("ON", 1),
+    "busy_timeout": (str(BUSY_TIMEOUT_MS), BUSY_TIMEOUT_MS),
+    "wal_autocheckpoint": (str(CHECKPOINT_PAGES), CHECKPOINT_PAGES),
+    "cache_size": (str(-PAGE_CACHE_KIBIBYTES), -PAGE_CACHE_KIBIBYTES),
+    "trusted_schema": ("OFF", 0),
+}
+_READER_SETTINGS: Final[dict[str, tuple[str, object]]] = {
+    "query_only": ("ON", 1),
+    "busy_timeout": (str(BUSY_TIMEOUT_MS), BUSY_TIMEOUT_MS),
+    "trusted_schema": ("OFF", 0),
+}
+
+
+class WriterLock:
+    """The operating system's lock that makes one process per node the writer; freed when the process dies."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def take(cls, database_path: Path) -> WriterLock:
+        """Take the lock beside the database file, or raise WRITER_ALREADY_RUNNING with the holder's pid."""
+        path = lock_path(database_path)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        except OSError as error:
+            raise _read_only(path, f"cannot write {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise DomainError(
+                "WRITER_ALREADY_RUNNING",
+                directory=database_path.parent,
+                file=database_path.name,
+                process=holder,
+            ) from error
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        except OSError:
+            # The number is a help for people; on a full disk the lock counts without it.
+            pass
+        return cls(descriptor)
+
+    def close(self) -> None:
+        """Give the lock up. The file stays: removing it would let two processes lock two files."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def lock_path(database_path: Path) -> Path:
+    """Give the path of the writer lock of a database file."""
+    return database_path.with_name(database_path.name + ".writer-lock")
+
+
+def database_path(url: URL) -> Path:
+    """Give the absolute path in the address; one in memory keeps nothing and is refused."""
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise setting_invalid("an SQLite address names a file: sqlite:///path/to/node.db")
+    return Path(url.database).absolute()
+
+
+def prepare_for_writing(path: Path) -> None:
+    """Check what an operator can get wrong, and make an empty file that only its owner may read."""
+    _require_directory(path)
+    if not path.exists():
+        _create(path)
+    _require_regular_database(path)
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise _read_only(path, f"{path} may not be written by this user; check its owner and mode")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise _read_only(path, f"the directory {path.parent} may not be written by this user")
+    if path.stat().st_mode & stat.S_IWOTH:
+        raise setting_invalid(f"{path} may be written by everybody; run chmod 600 on it")
+
+
+def prepare_for_reading(path: Path) -> None:
+    """Check that there is a database to read."""
+    _require_directory(path)
+    if not path.exists():
+        raise DomainError("FILE_MISSING", file=path)
+    _require_regular_database(path)
+
+
+def _read_only(path: Path, detail: str) -> DomainError:
+    return DomainError(DATABASE_READ_ONLY, directory=path.parent, detail=detail)
+
+
+def _require_directory(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise DomainError("DIRECTORY_MISSING", directory=path.parent)
+
+
+def _create(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE))
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise _read_only(path, f"cannot create {path}: {error.strerror}") from error
+
+
+def _require_regular_database(path: Path) -> None:
+    if not path.is_file():
+        raise setting_invalid(f"{path} is not a file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except OSError as error:
+        raise setting_invalid(f"{path} cannot be read: {error.strerror}") from error
+    if head not in (b"", _MAGIC):
+        raise setting_invalid(f"{path} is not an SQLite database")
+
+
+def writer_engine(path: Path, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
+    """Make the engine of the only connection that writes."""
+    require(sqlite3.sqlite_version_info >= VERSION_MIN, f"SQLite {sqlite3.sqlite_version} is too old")
+    engine = sa.create_engine(_engine_url(path, "rw"), **pool)
+    _install(engine, _WRITER_SETTINGS, "BEGIN IMMEDIATE")
+    return engine
+
+
+def reader_engine(path: Path, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
+    """Make the engine of connections that cannot write, each with its own snapshot."""
+    engine = sa.create_engine(_engine_url(path, "rw"), **pool)
+    _install(engine, _READER_SETTINGS, "BEGIN")
+    return engine
+
+
+def _engine_url(path: Path, mode: str) -> str:
+    # mode=rw: a file that vanished since it was checked is an error, not a new empty ledger.
+    return f"sqlite:///file:{quote(str(path))}?mode={mode}&uri=true"
+
+
+def _install(engine: sa.Engine, settings: dict[str, tuple[str, object]], begin: str) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma, (value, expected) in settings.items():
+            cursor.execute(f"PRAGMA {pragma} = {value}")
+            found = cursor.execute(f"PRAGMA {pragma}").fetchone()[0]
+            if found != expected:
+                raise setting_invalid(f"SQLite keeps {pragma} = {found} and refuses {value} for this file")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def begin_transaction(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)

@@ -1,0 +1,1 @@
+"""What tests stand on: databases, builders, fakes; no part of a running node."""
