@@ -60,7 +60,7 @@ NETWORK_PACKAGES: Final = (
     "tanqiao.client",
 )
 # Written backwards, so that the rule does not find itself.
-UNFINISHED_MARKS: Final = tuple(mark[::-1] for mark in ("ODOT", "EMXIF", "XXX", "KCAH"))
+UNFINISHED_MARKS: Final = tuple(mark[::-1] for mark in ("ODOT", "EMXIF", 3 * "X", "KCAH"))
 UNFINISHED_WORD: Final = re.compile(rf"\b({'|'.join(UNFINISHED_MARKS)})\b")
 UNFINISHED_NAME: Final = "rorrEdetnemelpmItoN"[::-1]
 
