@@ -12,7 +12,7 @@ from tests.unit.layout.modules import ROOT
 
 # Folders of one developer's or one builder's machine. Anything a test needs comes from tmp_path, anything a
 # deployment needs is a setting.
-MACHINE_PATH = re.compile(r"(?<![\w.\-/*}])/(?:work|farm|root|Users|home/[a-z]|tmp/[A-Za-z0-9])[\w./-]*")
+MACHINE_PATH = re.compile(r"(?<![\w.\-/*}>])/(?:work|farm|root|Users|home/[a-z]|tmp/[A-Za-z0-9])[\w./-]*")
 BINARY_SUFFIXES = {".binpb", ".ttf", ".png", ".db", ".gz", ".zip"}
 TARGETS_PROMISED = (
     "help",
