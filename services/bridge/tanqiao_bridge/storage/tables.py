@@ -269,6 +269,7 @@ frozen = Table(
     Column("pseudonym", LargeBinary, nullable=False),
     Column("region", String(96), nullable=False),
     Column("other_region", String(96), nullable=False),
+    Column("document", Text, nullable=False),
     Index(None, "scope"),
 )
 """What is frozen now: derived from the orders."""

@@ -1,0 +1,178 @@
+"""What the bridge's one writer is asked to do, and what a group of commands leaves to be sent.
+
+Every command is handled in the writer's thread, many in one transaction; the memory of open transfers is touched by
+that thread alone, and only after the commit (PROTOCOL R1, R6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.protocol.types import IssueFacts, LockFacts, PrepareFacts, ReadyFacts, RefuseFacts
+from tanqiao.signing.verify import Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A verified message with the batch or envelope that it came in, and what travelled beside it."""
+
+    opened: Opened
+    batch: envelope_pb2.EnvelopeBatch | None
+    envelope: envelope_pb2.Envelope | None
+    companion: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferLocks:
+    """LockAssertions or Uses of one region, in the order sent."""
+
+    party: str
+    items: tuple[tuple[Material, LockFacts], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAnswers:
+    """Ready or Refuse messages of one region."""
+
+    party: str
+    items: tuple[tuple[Material, ReadyFacts | RefuseFacts], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnPrepare:
+    """A Prepare that its destination returned with its answer, after the bridge lost its memory."""
+
+    party: str
+    prepare: Material
+    lock: Material
+    answer: Material
+    prepare_facts: PrepareFacts
+    answer_facts: ReadyFacts | RefuseFacts
+
+
+@dataclass(frozen=True, slots=True)
+class OfferWithdrawals:
+    """Withdraw messages of one region."""
+
+    party: str
+    items: tuple[Material, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferIssues:
+    """Issue messages of one region."""
+
+    party: str
+    items: tuple[tuple[Material, IssueFacts], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeNumbered:
+    """A numbered batch of a region: receipts, and whatever else it numbers. Refused items are kept as evidence."""
+
+    party: str
+    incarnation: int
+    first_number: int
+    items: tuple[Material | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeAcknowledgement:
+    """A region has made everything up to a number durable."""
+
+    party: str
+    incarnation: int
+    up_to_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A region's Hello: the newest session number fences the older ones."""
+
+    party: str
+    hello: sync_pb2.Hello
+
+
+@dataclass(frozen=True, slots=True)
+class PassDeadlines:
+    """Time passed: decide what has no answer in time; `now_ms` is the monotonic clock."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskOutcome:
+    """GetOutcome with or without evidence that verified."""
+
+    source: str
+    transfer_id: bytes
+    evidence: tuple[Material, LockFacts] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitKeyRecord:
+    """A KeyRecord signed by the root of its owner's authority."""
+
+    record: messages_pb2.KeyRecord
+    envelope: envelope_pb2.Envelope
+    message_hash: bytes
+    signer_key_ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRecognition:
+    """A RecognitionRecord signed by the roots of both regions."""
+
+    record: messages_pb2.RecognitionRecord
+    envelope: envelope_pb2.Envelope
+    message_hash: bytes
+    signer_key_ids: tuple[bytes, ...]
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """What a command leaves to be sent after the commit: to whom, of which type, which payloads."""
+
+    party: str
+    payload_type: str
+    payloads: list[bytes] = field(default_factory=list)
+    companions: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a command's caller gets once everything is durable.
+
+    `busy` names transfers to be offered again later, `need_prepare` those whose Prepare the bridge wants back,
+    `refused` the offers that could not open anything, `stored` the answers of replays.
+    """
+
+    busy: list[bytes] = field(default_factory=list)
+    need_prepare: dict[str, list[bytes]] = field(default_factory=dict)
+    refused: list[sync_pb2.OfferRefused] = field(default_factory=list)
+    stored: list[tuple[str, bytes]] = field(default_factory=list)
+    outcome: str = ""
+    log_index: int = -1
+    received_number: int = 0
+    finals: tuple[bool, bool] = (False, False)
+
+
+Command = (
+    OfferLocks
+    | OfferAnswers
+    | ReturnPrepare
+    | OfferWithdrawals
+    | OfferIssues
+    | TakeNumbered
+    | TakeAcknowledgement
+    | OpenSession
+    | PassDeadlines
+    | AskOutcome
+    | SubmitKeyRecord
+    | SubmitRecognition
+)
+
+Payloads = Sequence[bytes]

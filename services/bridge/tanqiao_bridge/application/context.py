@@ -1,0 +1,137 @@
+"""What the bridge's handlers stand on: keys, clock, random bytes, the memory of open transfers; and one group's work.
+
+A `Group` lives for one transaction. Everything it notes (overlay, outgoing messages, wake-ups) takes effect after the
+commit; a rolled-back group leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.signatures import store_batch, store_envelope
+from tanqiao.db.streams import OutboxMessage
+from tanqiao.kernel.clock import Clock
+from tanqiao.protocol.effects import Decide
+from tanqiao.protocol.types import DecisionRecord, TransferKey
+from tanqiao.signing.directory import KeyDirectory
+from tanqiao.signing.envelope import Signer, build_header
+from tanqiao_bridge.application.commands import Answer, Material, Outgoing
+from tanqiao_bridge.application.memory import OpenTransfers, Overlay
+from tanqiao_bridge.storage.decisions import DecisionRow, MessageRow
+from tanqiao_bridge.storage.tables import signature
+
+BRIDGE = "bridge"
+
+
+@dataclass(slots=True)
+class BridgeContext:
+    """The node's own things, made once by bootstrap.
+
+    Args:
+        network_id: of every header.
+        signer: the bridge's message key.
+        clock: wall clock; its day in Asia/Shanghai is the legal date.
+        monotonic_ms: monotonic clock of the decisions' deadlines.
+        random_bytes: source of message ids and salts.
+        directory: keys known now; replaced as a whole by the writer.
+        epoch: incarnation of the bridge.
+        decide_by_ms: time for a destination's answer.
+    """
+
+    network_id: str
+    signer: Signer
+    clock: Clock
+    monotonic_ms: Callable[[], int]
+    random_bytes: Callable[[int], bytes]
+    directory: KeyDirectory
+    epoch: int
+    decide_by_ms: int
+    transfers: OpenTransfers = field(default_factory=OpenTransfers)
+    connected: Callable[[str], bool] = lambda _party: False
+
+    def header(
+        self,
+        audience: tuple[str, ...],
+        *,
+        source: str = "",
+        transfer_id: bytes = b"",
+        prev_hash: bytes = b"",
+    ) -> envelope_pb2.Header:
+        """Give the header of a message of the bridge with a fresh message id."""
+        return build_header(
+            self.signer,
+            network_id=self.network_id,
+            audience=audience,
+            message_id=self.random_bytes(16),
+            source=source,
+            transfer_id=transfer_id,
+            prev_hash=prev_hash,
+        )
+
+
+@dataclass(slots=True)
+class PendingDecision:
+    """A transfer that this group decides, and what is wished."""
+
+    key: TransferKey
+    wish: Decide
+
+
+@dataclass(slots=True)
+class Group:
+    """The work of one transaction."""
+
+    context: BridgeContext
+    connection: sa.Connection
+    now: int
+    legal_date: str
+    overlay: Overlay
+    decisions: dict[TransferKey, DecisionRecord] = field(default_factory=dict)
+    pending: dict[TransferKey, PendingDecision] = field(default_factory=dict)
+    decided_rows: list[DecisionRow] = field(default_factory=list)
+    messages: list[MessageRow] = field(default_factory=list)
+    numbered: list[OutboxMessage] = field(default_factory=list)
+    prepares: list[TransferKey] = field(default_factory=list)
+    outgoing: list[Outgoing] = field(default_factory=list)
+    stored_decisions: list[tuple[Answer, str, TransferKey]] = field(default_factory=list)
+    directory: KeyDirectory | None = None
+    wake: set[str] = field(default_factory=set)
+    sessions: dict[str, int] = field(default_factory=dict)
+    _signatures: dict[int, int] = field(default_factory=dict)
+    _kept: list[object] = field(default_factory=list)
+
+    def signature_of(self, material: Material) -> tuple[int, int]:
+        """Keep the signature that a message came under, once for its batch; (signature id, item index)."""
+        batch = material.batch
+        if batch is None:
+            envelope = material.envelope
+            if envelope is None:
+                envelope = envelope_pb2.Envelope()
+            return store_envelope(self.connection, signature, envelope), 0
+        known = self._signatures.get(id(batch))
+        if known is None:
+            known = store_batch(self.connection, signature, batch)
+            self._signatures[id(batch)] = known
+            self._kept.append(batch)  # so that its id is not given to another batch of this group
+        return known, material.opened.envelope_index
+
+    def keep_message(self, material: Material, key: TransferKey) -> None:
+        """Keep a message that a decision, a receipt or a case names."""
+        signature_id, item_index = self.signature_of(material)
+        opened = material.opened
+        self.messages.append(
+            MessageRow(
+                opened.message_hash,
+                opened.payload_type,
+                opened.header.sender,
+                key,
+                opened.payload,
+                signature_id,
+                item_index,
+                material.companion or None,
+            )
+        )

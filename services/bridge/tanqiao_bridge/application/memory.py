@@ -1,0 +1,127 @@
+"""What the bridge keeps in memory only: transfers that are open. A crash loses it; the offers make it again.
+
+The writer's thread is the only one that changes it, and only after a commit; a group works on an overlay.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from tanqiao.protocol.types import OpenTransfer, TransferKey
+from tanqiao_bridge.application.commands import Material
+
+OPEN_TRANSFERS_MAX: Final = 200_000
+"""Most transfers that may be open at one time; beyond it offers are answered BUSY."""
+
+
+@dataclass(slots=True)
+class OpenEntry:
+    """An open transfer with the messages it rests on and the Prepare made for it."""
+
+    transfer: OpenTransfer
+    lock: Material
+    prepare_payload: bytes = b""
+    answer: Material | None = None
+
+
+class OpenTransfers:
+    """Open transfers by key, by destination, and by deadline."""
+
+    def __init__(self) -> None:
+        self._entries: dict[TransferKey, OpenEntry] = {}
+        self._by_destination: dict[str, set[TransferKey]] = {}
+        self._deadlines: list[tuple[int, str, bytes]] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: TransferKey) -> OpenEntry | None:
+        """Give the entry of a key."""
+        return self._entries.get(key)
+
+    def put(self, key: TransferKey, entry: OpenEntry) -> None:
+        """Keep an entry; its deadline is noted when it is new."""
+        if key not in self._entries:
+            heapq.heappush(self._deadlines, (entry.transfer.deadline_ms, key.source, key.transfer_id))
+        self._entries[key] = entry
+        self._by_destination.setdefault(entry.transfer.destination, set()).add(key)
+
+    def remove(self, key: TransferKey) -> None:
+        """Forget an entry: it is decided."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            keys = self._by_destination.get(entry.transfer.destination)
+            if keys is not None:
+                keys.discard(key)
+
+    def towards(self, destination: str) -> Iterator[tuple[TransferKey, OpenEntry]]:
+        """Give what waits for a destination's answer, oldest deadline first."""
+        keys = self._by_destination.get(destination, set())
+        entries = [(key, self._entries[key]) for key in keys]
+        entries.sort(key=lambda item: (item[1].transfer.deadline_ms, item[0].transfer_id))
+        yield from entries
+
+    def all(self) -> list[tuple[TransferKey, OpenEntry]]:
+        """Give every open transfer."""
+        return list(self._entries.items())
+
+    def due(self, now_ms: int, limit: int) -> list[TransferKey]:
+        """Give up to `limit` keys whose deadline has passed; they stay until decided."""
+        found: list[TransferKey] = []
+        while self._deadlines and self._deadlines[0][0] <= now_ms and len(found) < limit:
+            _, source, transfer_id = heapq.heappop(self._deadlines)
+            key = TransferKey(source, transfer_id)
+            if key in self._entries:
+                found.append(key)
+        return found
+
+    def postpone(self, key: TransferKey, until_ms: int) -> None:
+        """Look at a key again later: its group was rolled back or it has its answer already."""
+        if key in self._entries:
+            heapq.heappush(self._deadlines, (until_ms, key.source, key.transfer_id))
+
+
+@dataclass(slots=True)
+class Overlay:
+    """Changes of one group to the open transfers; None means decided. Merged after the commit."""
+
+    base: OpenTransfers
+    changes: dict[TransferKey, OpenEntry | None] = field(default_factory=dict)
+    added: int = 0
+
+    def get(self, key: TransferKey) -> OpenEntry | None:
+        """Give the entry as this group sees it."""
+        if key in self.changes:
+            return self.changes[key]
+        return self.base.get(key)
+
+    def put(self, key: TransferKey, entry: OpenEntry) -> None:
+        """Note a new or changed entry."""
+        if self.get(key) is None:
+            self.added += 1
+        self.changes[key] = entry
+
+    def remove(self, key: TransferKey) -> None:
+        """Note that the transfer is decided."""
+        self.changes[key] = None
+
+    def all(self) -> list[tuple[TransferKey, OpenEntry]]:
+        """Give every open transfer as this group sees it."""
+        seen = {key: entry for key, entry in self.base.all() if key not in self.changes}
+        return [*seen.items(), *((key, entry) for key, entry in self.changes.items() if entry is not None)]
+
+    @property
+    def room(self) -> bool:
+        """Whether one more transfer may be open."""
+        return len(self.base) + self.added < OPEN_TRANSFERS_MAX
+
+    def merge(self) -> None:
+        """Make the changes, after the commit."""
+        for key, entry in self.changes.items():
+            if entry is None:
+                self.base.remove(key)
+            else:
+                self.base.put(key, entry)

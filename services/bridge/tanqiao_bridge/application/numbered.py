@@ -1,0 +1,125 @@
+"""Numbered traffic of the regions: receipts, taken once and in order, in the transaction of their effect."""
+
+from __future__ import annotations
+
+from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.db.streams import OutboxMessage
+from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol import notary
+from tanqiao.protocol.effects import (
+    FreezePair,
+    FreezeSender,
+    Ignore,
+    OpenCase,
+    SendNack,
+    StoreEvidence,
+    StoreFinal,
+)
+from tanqiao.protocol.numbering import InboxState, on_numbered
+from tanqiao.protocol.types import FinalFacts, Reasons, SourceState, TransferView
+from tanqiao.rpc.protocol_facts import final_facts, reason_of_error, refusal_messages
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao_bridge.application import evidence
+from tanqiao_bridge.application.commands import Answer, Material, TakeAcknowledgement, TakeNumbered
+from tanqiao_bridge.application.context import Group
+from tanqiao_bridge.application.transfers import load_views
+from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE, insert_finals
+from tanqiao_bridge.storage.tables import inbox, outbox
+
+NACK_TYPE = payload_type_of(messages_pb2.Nack)
+FINAL_CLASSES = (messages_pb2.SourceFinal, messages_pb2.DestFinal)
+
+
+def take_numbered(group: Group, command: TakeNumbered) -> Answer:
+    """Take what is new of a numbered batch; the answer says how far the stream is durable now."""
+    answer = Answer()
+    connection = group.connection
+    mark = inbox.received(connection, command.party, command.incarnation)
+    arrival = on_numbered(
+        InboxState(command.incarnation, mark), command.incarnation, command.first_number, len(command.items)
+    )
+    answer.received_number = mark
+    if arrival.refusal is not None:
+        raise DomainError(arrival.refusal.symbol, **dict(arrival.refusal.metadata))
+    fresh = command.items[arrival.known :]
+    if not fresh:
+        return answer
+    _take_finals(group, command.party, [item for item in fresh if item is not None])
+    answer.received_number = inbox.advance(
+        connection,
+        command.party,
+        command.incarnation,
+        command.first_number,
+        command.first_number + len(command.items) - 1,
+    )
+    return answer
+
+
+def _take_finals(group: Group, party: str, items: list[Material]) -> None:
+    receipts: list[tuple[Material, FinalFacts]] = []
+    for material in items:
+        if not isinstance(material.opened.message, FINAL_CLASSES):
+            continue
+        try:
+            receipts.append((material, final_facts(material.opened)))
+        except DomainError as refusal:
+            _nack(group, party, material, (reason_of_error(refusal),))
+    load_views(group, [facts.key for _, facts in receipts])
+    rows = []
+    for material, facts in receipts:
+        view = TransferView(None, group.decisions.get(facts.key))
+        source_side = isinstance(facts.state, SourceState)
+        after = (
+            notary.on_source_final(view, facts) if source_side else notary.on_destination_final(view, facts)
+        )
+        if after.record.decision is not None:
+            group.decisions[facts.key] = after.record.decision
+        for effect in after.effects:
+            match effect:
+                case StoreFinal():
+                    side = SOURCE_SIDE if source_side else DESTINATION_SIDE
+                    rows.append(
+                        (
+                            facts.key,
+                            side,
+                            facts.message_hash,
+                            int(facts.state),
+                            material.opened.message.journal_index,
+                        )
+                    )
+                    group.keep_message(material, facts.key)
+                case StoreEvidence(kind=kind, hashes=hashes):
+                    evidence.keep(group, kind, party, facts.key, hashes, material)
+                case FreezePair(first=first, second=second):
+                    evidence.freeze_pair(group, first, second)
+                case FreezeSender(party=sender):
+                    evidence.freeze_party(group, sender)
+                case OpenCase(kind=kind):
+                    evidence.open_case(group, kind, party, facts.key)
+                case SendNack(reasons=reasons):
+                    _nack(group, party, material, reasons)
+                case Ignore():
+                    pass
+                case _:
+                    pass
+    insert_finals(group.connection, rows)
+
+
+def _nack(group: Group, party: str, material: Material, reasons: Reasons) -> None:
+    """Answer a numbered message that cannot be accepted; the stream goes on."""
+    payload = messages_pb2.Nack(
+        header=group.context.header((party,), prev_hash=material.opened.message_hash),
+        message_hash=material.opened.message_hash,
+        reasons=refusal_messages(reasons),
+    ).SerializeToString()
+    group.numbered.append(OutboxMessage(party, NACK_TYPE, payload))
+    group.wake.add(party)
+
+
+def take_acknowledgement(group: Group, command: TakeAcknowledgement) -> Answer:
+    """Note how far a region has made the bridge's numbered traffic durable."""
+    answer = Answer()
+    answer.received_number = outbox.acknowledge(
+        group.connection, command.party, command.incarnation, command.up_to_number
+    )
+    return answer

@@ -1,0 +1,169 @@
+"""Records of the directory and of policy (PROTOCOL row 11): each is a leaf, and goes to the regions it concerns."""
+
+from __future__ import annotations
+
+import json
+
+import sqlalchemy as sa
+
+from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.streams import OutboxMessage
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.periods import Period
+from tanqiao.protocol import notary
+from tanqiao.protocol.effects import Decide
+from tanqiao.protocol.types import TransferView
+from tanqiao.rpc.protocol_facts import date_of
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.tlog.leaf import make_leaf
+from tanqiao_bridge.application.commands import Answer, SubmitKeyRecord, SubmitRecognition
+from tanqiao_bridge.application.context import Group, PendingDecision
+from tanqiao_bridge.storage import log, policy
+from tanqiao_bridge.storage.tables import agreement, agreement_use, key_record
+
+RECORD_NOTICE_TYPE = payload_type_of(messages_pb2.RecordNotice)
+TEXTS_PER_LIST_MAX = 100
+
+
+def submit_key_record(group: Group, command: SubmitKeyRecord) -> Answer:
+    """Add or end a key; a revocation acts at once on what is undecided and rests on the key."""
+    answer = Answer()
+    known = group.connection.execute(
+        sa.select(key_record.c.log_index).where(key_record.c.envelope == command.envelope.SerializeToString())
+    ).first()
+    if known is not None:
+        answer.log_index = known.log_index
+        return answer
+    directory = (group.directory or group.context.directory).with_records([command.record])
+    entry = next(
+        found
+        for found in directory.owned_by(command.record.owner)
+        if found.public_key == command.record.public_key
+    )
+    leaf = make_leaf(
+        "key_record",
+        message_hashes=[command.message_hash],
+        signer_key_ids=list(command.signer_key_ids),
+        public={"key_id": entry.key_id, "owner": entry.owner.encode(), "role": entry.role.name.encode()},
+    )
+    answer.log_index = log.append_leaves(group.connection, [leaf], recorded_at=group.now)
+    group.connection.execute(sa.delete(key_record).where(key_record.c.key_id == entry.key_id))
+    group.connection.execute(
+        sa.insert(key_record).values(
+            key_id=entry.key_id,
+            owner=entry.owner,
+            role=int(entry.role),
+            suite=entry.suite,
+            public_key=entry.public_key,
+            key_epoch=entry.epoch,
+            valid_from_index=entry.valid_from_index,
+            valid_to_index=entry.valid_to_index or 0,
+            revoked=entry.revoked,
+            envelope=command.envelope.SerializeToString(),
+            log_index=answer.log_index,
+        )
+    )
+    group.directory = directory
+    if entry.revoked:
+        _abort_resting_on(group, entry.key_id)
+    for region in sorted(policy.known_regions(group.connection)):
+        _notify(group, region, command.envelope, answer.log_index)
+    return answer
+
+
+def _abort_resting_on(group: Group, key_id: bytes) -> None:
+    for key, open_entry in group.overlay.all():
+        after = notary.on_key_revoked(TransferView(open_entry.transfer), key_id)
+        for effect in after.effects:
+            if isinstance(effect, Decide) and key not in group.pending:
+                group.pending[key] = PendingDecision(key, effect)
+
+
+def submit_recognition(group: Group, command: SubmitRecognition) -> Answer:
+    """Put an agreement in force for its direction and period; an id is used once."""
+    answer = Answer()
+    record = command.record
+    known = group.connection.execute(
+        sa.select(agreement.c.envelope, agreement.c.log_index).where(
+            agreement.c.agreement_id == record.agreement_id
+        )
+    ).first()
+    envelope_bytes = command.envelope.SerializeToString()
+    if known is not None:
+        stored = envelope_pb2.Envelope.FromString(bytes(known.envelope))
+        if stored.payload != command.envelope.payload:
+            raise DomainError("REQUEST_ID_REUSED", field="agreement_id")
+        answer.log_index = known.log_index
+        return answer
+    period = check_recognition(record, policy.known_regions(group.connection))
+    leaf = make_leaf(
+        "recognition",
+        message_hashes=[command.message_hash],
+        signer_key_ids=list(command.signer_key_ids),
+        public={
+            "agreement_id": record.agreement_id.encode(),
+            "from_region": record.from_region.encode(),
+            "to_region": record.to_region.encode(),
+        },
+    )
+    answer.log_index = log.append_leaves(group.connection, [leaf], recorded_at=group.now)
+    group.connection.execute(
+        sa.insert(agreement).values(
+            agreement_id=record.agreement_id,
+            from_region=record.from_region,
+            to_region=record.to_region,
+            programmes=json.dumps(list(record.programmes)),
+            unit_classes=json.dumps(list(record.unit_classes)),
+            purposes=json.dumps(list(record.purposes)),
+            quantity_cap_kg=record.quantity_cap_kg,
+            start_date=period.start.isoformat(),
+            end_date=period.end.isoformat(),
+            document=record.document,
+            envelope=envelope_bytes,
+            log_index=answer.log_index,
+        )
+    )
+    group.connection.execute(sa.insert(agreement_use).values(agreement_id=record.agreement_id, used_kg=0))
+    for region in (record.from_region, record.to_region):
+        _notify(group, region, command.envelope, answer.log_index)
+    return answer
+
+
+def check_recognition(record: messages_pb2.RecognitionRecord, regions: frozenset[str]) -> Period:
+    """Check what an agreement states; its period.
+
+    Raises:
+        DomainError: FIELD_MISSING, FIELD_INVALID, REGION_UNKNOWN, QUANTITY_NOT_POSITIVE, RANGE_REVERSED.
+    """
+    if not record.agreement_id or len(record.agreement_id) > _AGREEMENT_ID_LENGTH_MAX:
+        raise DomainError("FIELD_INVALID", field="agreement_id", detail=record.agreement_id[:64])
+    for field, region in (("from_region", record.from_region), ("to_region", record.to_region)):
+        if region not in regions:
+            raise DomainError("REGION_UNKNOWN", field=field, region=region[:96])
+    if record.from_region == record.to_region:
+        raise DomainError("FIELD_INVALID", field="to_region", detail="both regions are the same")
+    if not record.programmes or not record.unit_classes:
+        raise DomainError("FIELD_MISSING", field="programmes")
+    for texts in (record.programmes, record.unit_classes, record.purposes):
+        if len(texts) > TEXTS_PER_LIST_MAX:
+            raise DomainError("BATCH_TOO_LARGE", limit=TEXTS_PER_LIST_MAX, count=len(texts))
+    if record.quantity_cap_kg < 0:
+        raise DomainError(
+            "QUANTITY_NOT_POSITIVE", field="quantity_cap_kg", quantity_kg=record.quantity_cap_kg
+        )
+    return Period(
+        date_of(record.period.start_date, "period.start_date"),
+        date_of(record.period.end_date, "period.end_date"),
+    )
+
+
+_AGREEMENT_ID_LENGTH_MAX = 64
+
+
+def _notify(group: Group, region: str, envelope: envelope_pb2.Envelope, log_index: int) -> None:
+    notice = messages_pb2.RecordNotice(
+        header=group.context.header((region,)), record=envelope, log_index=log_index
+    )
+    group.numbered.append(OutboxMessage(region, RECORD_NOTICE_TYPE, notice.SerializeToString()))
+    group.wake.add(region)

@@ -1,0 +1,81 @@
+"""The decision log: dense indexes from 0, appended in the transaction of the fact that a leaf records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from tanqiao.db.bulk import insert_rows
+from tanqiao.kernel.invariants import require
+from tanqiao.tlog.leaf import Leaf
+from tanqiao_bridge.storage.tables import counter, log_leaf
+
+LOG_SIZE: Final = "log_size"
+LOG_ENTRIES_PER_PAGE_MAX: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLeaf:
+    """One entry of the log."""
+
+    log_index: int
+    kind: str
+    leaf: bytes
+    leaf_hash: bytes
+
+
+def reserve_indexes(connection: sa.Connection, count: int) -> int:
+    """Take `count` indexes; the first of them. The counter's row is locked to the end of the transaction."""
+    statement = (
+        sa.update(counter)
+        .where(counter.c.name == LOG_SIZE)
+        .values(value=counter.c.value + count)
+        .returning(counter.c.value)
+    )
+    size = connection.execute(statement).scalar()
+    require(size is not None, "the log has no counter: the migrations did not run")
+    return int(size or 0) - count
+
+
+def write_leaves(
+    connection: sa.Connection, first_index: int, leaves: Sequence[Leaf], *, recorded_at: int
+) -> None:
+    """Write leaves at the indexes reserved for them; `recorded_at` is in epoch seconds."""
+    insert_rows(
+        connection,
+        log_leaf,
+        [
+            (first_index + position, leaf.kind, leaf.encode(), leaf.hash, recorded_at)
+            for position, leaf in enumerate(leaves)
+        ],
+    )
+
+
+def append_leaves(connection: sa.Connection, leaves: Sequence[Leaf], *, recorded_at: int) -> int:
+    """Reserve and write; the index of the first leaf."""
+    first_index = reserve_indexes(connection, len(leaves))
+    write_leaves(connection, first_index, leaves, recorded_at=recorded_at)
+    return first_index
+
+
+def log_size(connection: sa.Connection) -> int:
+    """Give the number of leaves, which is the index that the next one takes."""
+    return int(connection.execute(sa.select(counter.c.value).where(counter.c.name == LOG_SIZE)).scalar() or 0)
+
+
+def read_leaves(connection: sa.Connection, from_index: int, limit: int) -> list[StoredLeaf]:
+    """Give up to `limit` leaves from an index on, in order."""
+    require(
+        0 < limit <= LOG_ENTRIES_PER_PAGE_MAX, f"a page of the log has 1 to {LOG_ENTRIES_PER_PAGE_MAX} leaves"
+    )
+    columns = log_leaf.c
+    rows = connection.execute(
+        sa.select(columns.log_index, columns.kind, columns.leaf, columns.leaf_hash)
+        .where(columns.log_index >= from_index)
+        .order_by(columns.log_index)
+        .limit(limit)
+    )
+    return [StoredLeaf(row.log_index, row.kind, bytes(row.leaf), bytes(row.leaf_hash)) for row in rows]

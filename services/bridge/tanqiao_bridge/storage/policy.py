@@ -1,0 +1,162 @@
+"""What a decision is checked against: agreements and their counters, freezes, series, blocking cases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from tanqiao.api.common.v1 import values_pb2
+from tanqiao.db.bulk import rows_by_key
+from tanqiao_bridge.storage.tables import agreement, agreement_use, conflict_case, frozen, region, series
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementRow:
+    """A recognition record in one direction; an empty set of purposes means any, a cap of 0 none."""
+
+    agreement_id: str
+    from_region: str
+    to_region: str
+    programmes: frozenset[str]
+    unit_classes: frozenset[str]
+    purposes: frozenset[str]
+    quantity_cap_kg: int
+    start_date: str
+    end_date: str
+    used_kg: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """A registered series; `region` is the party that issued it."""
+
+    series_id: str
+    region: str
+    programme: str
+    source_id: str
+    vintage_year: int
+    batch_number: int
+    methodology_id: str
+    unit_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenRow:
+    """What one order froze; the fields that its scope does not use are empty."""
+
+    scope: int
+    series_id: str
+    start: int
+    end: int
+    pseudonym: bytes
+    region: str
+    other_region: str
+    document: str
+
+
+def load_agreements(connection: sa.Connection, pairs: Iterable[tuple[str, str]]) -> list[AgreementRow]:
+    """Give the agreements of these directions, oldest first."""
+    wanted = sorted(set(pairs))
+    if not wanted:
+        return []
+    rows = connection.execute(
+        sa.select(agreement, agreement_use.c.used_kg)
+        .join(agreement_use, agreement_use.c.agreement_id == agreement.c.agreement_id)
+        .where(
+            sa.or_(
+                *(
+                    sa.and_(agreement.c.from_region == first, agreement.c.to_region == second)
+                    for first, second in wanted
+                )
+            )
+        )
+        .order_by(agreement.c.log_index)
+    )
+    return [
+        AgreementRow(
+            row.agreement_id,
+            row.from_region,
+            row.to_region,
+            frozenset(json.loads(row.programmes)),
+            frozenset(json.loads(row.unit_classes)),
+            frozenset(json.loads(row.purposes)),
+            row.quantity_cap_kg,
+            row.start_date,
+            row.end_date,
+            row.used_kg,
+        )
+        for row in rows
+    ]
+
+
+def add_agreement_use(connection: sa.Connection, increments: Mapping[str, int]) -> None:
+    """Move the counters of agreements on, in kilograms."""
+    for agreement_id in sorted(increments):
+        connection.execute(
+            sa.update(agreement_use)
+            .where(agreement_use.c.agreement_id == agreement_id)
+            .values(used_kg=agreement_use.c.used_kg + increments[agreement_id])
+        )
+
+
+def load_series(connection: sa.Connection, series_ids: Iterable[str]) -> dict[str, SeriesRow]:
+    """Give the registered ones of these series."""
+    names = tuple(SeriesRow.__dataclass_fields__)
+    found = rows_by_key(
+        connection, series, ("series_id",), [(name,) for name in sorted(set(series_ids))], names
+    )
+    return {row[0]: SeriesRow(*row) for row in found}
+
+
+def load_frozen(connection: sa.Connection) -> list[FrozenRow]:
+    """Give everything that is frozen now; orders are few."""
+    columns = frozen.c
+    rows = connection.execute(
+        sa.select(
+            columns.scope,
+            columns.series_id,
+            columns.start_serial,
+            columns.end_serial,
+            columns.pseudonym,
+            columns.region,
+            columns.other_region,
+            columns.document,
+        )
+    )
+    return [FrozenRow(row[0], row[1], row[2], row[3], bytes(row[4]), row[5], row[6], row[7]) for row in rows]
+
+
+def load_blocked_series(connection: sa.Connection, series_ids: Iterable[str]) -> dict[str, int]:
+    """Give the series of these that an open blocking case names, with the case's number."""
+    wanted = sorted(set(series_ids))
+    if not wanted:
+        return {}
+    columns = conflict_case.c
+    rows = connection.execute(
+        sa.select(columns.subject, columns.case_id).where(
+            columns.blocking, columns.state == "open", columns.subject.in_(wanted)
+        )
+    )
+    return {row.subject: row.case_id for row in rows}
+
+
+def known_regions(connection: sa.Connection) -> frozenset[str]:
+    """Give the parties that are regions of the federation."""
+    return frozenset(connection.execute(sa.select(region.c.region)).scalars())
+
+
+def series_message(row: SeriesRow) -> values_pb2.Series:
+    """Give the wire form of a series."""
+    return values_pb2.Series(
+        series_id=row.series_id,
+        region_code=row.region.removeprefix("region/"),
+        programme=row.programme,
+        source_id=row.source_id,
+        vintage_year=row.vintage_year,
+        batch_number=row.batch_number,
+        methodology_id=row.methodology_id,
+        unit_class=row.unit_class,
+    )
