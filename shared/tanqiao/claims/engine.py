@@ -1,0 +1,170 @@
+"""The conflict engine: facts in, verdict out (CLAIMS sections 1 and 2).
+
+Pure and total: it asks nobody, computes no geometry, and gives a verdict for every set of facts. The bridge
+signs what it gives together with the log index it was given at. The order of the existing claims changes
+only the order of the ids in the lists, and which certificates are cancelled first.
+"""
+
+from __future__ import annotations
+
+from tanqiao.claims.cells import (
+    judge_any_time,
+    judge_certificate,
+    judge_duplicate,
+    judge_meets,
+    judge_present,
+)
+from tanqiao.claims.instalments import IntervalClaims
+from tanqiao.claims.judgement import Judgement, Stage
+from tanqiao.claims.matrix import Cell, Column, Test, column_of, edition_in_force
+from tanqiao.claims.model import (
+    Claim,
+    ClaimFacts,
+    ClaimObject,
+    ClaimStatus,
+    Level,
+    Programme,
+    Verdict,
+    VerdictKind,
+)
+from tanqiao.claims.notice import NoticeClaims
+from tanqiao.claims.parameters import Bar
+from tanqiao.claims.sale import SoldOnce, judge_own_state
+from tanqiao.kernel.errors import require
+
+COMMITMENT_MISSING = "COMMITMENT_MISSING"
+"""Reason symbol of a Shanghai request without the commitment of SH-14."""
+
+_SINGLE_TESTS = {
+    Test.ANY_TIME: judge_any_time,
+    Test.CERTIFICATE: judge_certificate,
+    Test.MEETS: judge_meets,
+    Test.PRESENT: judge_present,
+    Test.DUPLICATE: judge_duplicate,
+}
+
+
+def judge(facts: ClaimFacts) -> Verdict:
+    """Judge one applicant against the existing claims.
+
+    Raises:
+        InvariantBroken: a claim names an asset that is not among the facts.
+    """
+    judgement = Judgement(facts, edition_in_force(facts.decided_on))
+    if commitment_missing(facts.applicant):
+        judgement.find(VerdictKind.BLOCK, Level.SUBJECT, "SH-14")
+        return _refused(judgement.verdict())
+    _judge_site(judgement)
+    _judge_claims(judgement)
+    _judge_silence(judgement)
+    return judgement.verdict()
+
+
+def commitment_missing(applicant: Claim) -> bool:
+    """Whether Shanghai refuses the request before any claim is compared (SH-14)."""
+    return (
+        applicant.programme is Programme.SH_SHCER and applicant.evidence.no_duplicate_commitment is not True
+    )
+
+
+def _refused(verdict: Verdict) -> Verdict:
+    return Verdict(
+        verdict.verdict,
+        verdict.level,
+        verdict.article,
+        verdict.matrix_version,
+        findings=verdict.findings,
+        refusal=COMMITMENT_MISSING,
+    )
+
+
+def _judge_claims(judgement: Judgement) -> None:
+    applicant = judgement.applicant
+    intervals = IntervalClaims(judgement)
+    notice = NoticeClaims(judgement)
+    sold = SoldOnce(judgement)
+    for claim in judgement.facts.existing_claims:
+        if claim.claim_id == applicant.claim_id:
+            continue
+        cell = _cell(judgement, claim)
+        single = _SINGLE_TESTS.get(cell.test)
+        if single is not None:
+            single(judgement, claim, cell)
+        elif cell.test is Test.INTERVAL:
+            intervals.gather(claim, cell)
+        elif cell.test is Test.NOTICE:
+            notice.gather(claim)
+        elif cell.test is Test.CCER_PROJECT:
+            _judge_ccer(judgement, intervals, claim, cell)
+        elif cell.test is Test.SOLD_ONCE:
+            sold.gather(claim, cell)
+    intervals.judge()
+    if applicant.programme is Programme.CCER:
+        notice.judge()
+    elif applicant.programme in (Programme.GEC, Programme.GREEN_POWER):
+        judge_own_state(judgement)
+        sold.judge()
+
+
+def _cell(judgement: Judgement, claim: Claim) -> Cell:
+    column = column_of(judgement.applicant, claim)
+    if column is Column.OTHER_REGION and judgement.parameters.other_region_at_project_level:
+        widened = judgement.edition.widened_other_region.get(judgement.applicant.programme)
+        if widened is not None:
+            return widened
+    return judgement.row[column]
+
+
+_OWN_INSTALMENT = Cell(Test.INTERVAL, VerdictKind.BLOCK, "POLICY-L2", ("CCER-48",))
+
+
+def _judge_ccer(judgement: Judgement, intervals: IntervalClaims, claim: Claim, cell: Cell) -> None:
+    """CCER against CCER: another project on the asset bars, one's own instalments compete in time."""
+    applicant = judgement.applicant
+    if _bars_for_ever(applicant, claim):
+        relation = judgement.relation(claim.asset_id)
+        if relation.is_different:
+            judgement.different_asset(relation)
+        else:
+            judgement.collide(claim, relation, (VerdictKind.BLOCK, Level.PROJECT, "CCER-16"))
+    elif applicant.project is None or applicant.project != claim.project:
+        judge_any_time(judgement, claim, cell)
+    elif ClaimObject.PROJECT in (applicant.object, claim.object):
+        judgement.passed(Stage.NO_OVERLAP, cell.article)
+    else:
+        intervals.gather(claim, _OWN_INSTALMENT)
+
+
+def _bars_for_ever(applicant: Claim, claim: Claim) -> bool:
+    """A cancelled project bars every new one on the asset; its units are no matter (CCER-16)."""
+    return (
+        claim.status is ClaimStatus.CANCELLED
+        and claim.object is ClaimObject.PROJECT
+        and applicant.object is ClaimObject.PROJECT
+    )
+
+
+def _judge_site(judgement: Judgement) -> None:
+    """A site under allowance management; a merely nominated one is for a person to see."""
+    assets = judgement.facts.assets
+    require(judgement.applicant.asset_id in assets, "the claimed asset is among the facts")
+    cell = judgement.row[Column.ETS_SITE]
+    verdict = cell.answer
+    if judgement.applicant.programme is Programme.SH_SHCER:
+        verdict = _SHANGHAI_SITE[judgement.parameters.shanghai_ets_exclusion]
+    if verdict is VerdictKind.ALLOW:
+        return
+    relations = [judgement.relation(asset.asset_id) for asset in assets.values() if asset.ets_covered]
+    if any(relation.is_certainly_same for relation in relations):
+        judgement.find(verdict, Level.PROJECT, cell.article)
+    elif any(relation.is_doubtful for relation in relations):
+        judgement.find(VerdictKind.HOLD, Level.POLICY, "POLICY-CANDIDATE", also_cited=(cell.article,))
+
+
+_SHANGHAI_SITE = {Bar.ALLOW: VerdictKind.ALLOW, Bar.HOLD: VerdictKind.HOLD, Bar.BLOCK: VerdictKind.BLOCK}
+
+
+def _judge_silence(judgement: Judgement) -> None:
+    """A list that did not answer has not said no; nothing is held that is blocked anyway."""
+    if judgement.facts.registry_answers.silent and not judgement.blocks():
+        judgement.find(VerdictKind.HOLD, Level.POLICY, "POLICY-SILENT")
