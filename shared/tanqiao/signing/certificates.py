@@ -303,14 +303,15 @@ def _read_uris(uris: Iterable[str]) -> tuple[str, Party]:
         raise DomainError("CALLER_UNKNOWN", detail="the certificate names no party") from error
 
 
-def peer_party(auth_context: Mapping[str, Iterable[bytes]], network_id: str) -> Party:
+def peer_party(auth_context: Mapping[str, object], network_id: str) -> Party:
     """Give the party on a TLS connection from gRPC's authentication context.
 
     Raises:
         DomainError: CALLER_UNKNOWN, if there is no certificate, it names no party, or one of another network.
     """
-    pem = b"".join(auth_context.get("x509_pem_cert", ()))
-    if not pem:
+    certificates = auth_context.get("x509_pem_cert")
+    pem = certificates[0] if isinstance(certificates, list | tuple) and certificates else None
+    if not isinstance(pem, bytes) or not pem:
         raise DomainError("CALLER_UNKNOWN", detail="no client certificate")
     named_network, party = _party_of_pem(pem)
     if named_network != network_id:

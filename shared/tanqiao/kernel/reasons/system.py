@@ -225,4 +225,12 @@ REASONS: Final[tuple[Reason, ...]] = (
         en="The result is too large (limit {limit}); narrow the query or use pages.",
         severity="warning",
     ),
+    Reason(
+        9026,
+        "PEER_REFUSED",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="对方以本版本不认识的理由{code}拒绝：{detail}。",
+        en="The peer refused for a reason that this version does not know, {code}: {detail}.",
+    ),
 )
