@@ -1,0 +1,207 @@
+"""Lines to the regions: one session each, a bounded queue of frames, numbered traffic read from the outbox.
+
+A slow region never slows another: its queue is bounded, offers beyond the bound are dropped and made again on its next
+session or by its own offers, and numbered traffic waits in the outbox. The newest session fences the older one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+import structlog
+
+from tanqiao.api.bridge.v1 import sync_pb2
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.engine import Database
+from tanqiao.db.streams import PendingMessage
+from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
+from tanqiao_bridge.application.context import BridgeContext, Group
+from tanqiao_bridge.storage.tables import outbox
+
+FRAMES_WAITING_MAX: Final = 2_000
+NUMBERED_WINDOW_MAX: Final = 20_000
+BATCH_PAYLOAD_BYTES_MAX: Final = 4 << 20
+IDLE_SECONDS: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Session:
+    """One session of a region: what is to be sent, in order."""
+
+    def __init__(self, party: str, number: int, received_number: int) -> None:
+        self.party: Final = party
+        self.number: Final = number
+        self._changed = threading.Condition()
+        self._frames: deque[sync_pb2.ConnectResponse] = deque()
+        self._closed = False
+        self._woken = True
+        self.sent_number = received_number
+        self.acknowledged_number = received_number
+
+    def put(self, frame: sync_pb2.ConnectResponse) -> bool:
+        """Queue a frame; False if the queue is full: what it carried is offered again later."""
+        with self._changed:
+            if self._closed or len(self._frames) >= FRAMES_WAITING_MAX:
+                return False
+            self._frames.append(frame)
+            self._changed.notify()
+            return True
+
+    def wake(self) -> None:
+        """Look at the outbox."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
+
+    def acknowledge(self, up_to_number: int) -> None:
+        """Note how far the region has taken the numbered traffic; the window moves on."""
+        with self._changed:
+            self.acknowledged_number = max(self.acknowledged_number, up_to_number)
+            self._woken = True
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End the session."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self._closed
+
+    def next_frames(self) -> tuple[list[sync_pb2.ConnectResponse], bool]:
+        """Wait for frames or news in the outbox: (frames, whether to look at the outbox)."""
+        with self._changed:
+            if not self._closed and not self._frames and not self._woken:
+                self._changed.wait(IDLE_SECONDS)
+            frames = list(self._frames)
+            self._frames.clear()
+            woken, self._woken = self._woken, False
+            return frames, woken
+
+
+class Lines:
+    """All sessions of the bridge, and the sending of what a group left behind."""
+
+    def __init__(self, context: BridgeContext, database: Database) -> None:
+        self._context = context
+        self._database = database
+        self._lock = threading.Lock()
+        self._active: dict[str, Session] = {}
+        self._opening: dict[tuple[str, int], Session] = {}
+        context.connected = self.connected
+
+    def opening(self, session: Session) -> None:
+        """Note a session whose Hello is being taken; it becomes active with the commit of its opening."""
+        with self._lock:
+            self._opening[session.party, session.number] = session
+
+    def forget(self, session: Session) -> None:
+        """End a session; another one of the region stays."""
+        session.close()
+        with self._lock:
+            self._opening.pop((session.party, session.number), None)
+            if self._active.get(session.party) is session:
+                del self._active[session.party]
+
+    def connected(self, party: str) -> bool:
+        """Whether the region has a session now."""
+        return party in self._active
+
+    def close(self) -> None:
+        """End all sessions: the server stops."""
+        with self._lock:
+            sessions = [*self._active.values(), *self._opening.values()]
+        for session in sessions:
+            session.close()
+
+    def send(self, group: Group) -> None:
+        """Send what a committed group left: new sessions first, then offers, then wake-ups."""
+        for party, number in group.sessions.items():
+            self._activate(party, number)
+        for outgoing in group.outgoing:
+            session = self._active.get(outgoing.party)
+            if session is not None:
+                for frame in self._offered(outgoing.payload_type, outgoing.payloads, outgoing.companions):
+                    session.put(frame)
+        for party in group.wake:
+            session = self._active.get(party)
+            if session is not None:
+                session.wake()
+
+    def _activate(self, party: str, number: int) -> None:
+        with self._lock:
+            session = self._opening.pop((party, number), None)
+            older = self._active.get(party)
+            if session is None or (older is not None and older.number >= number):
+                return
+            self._active[party] = session
+        if older is not None:
+            _log.info("session fenced", party=party, session=older.number, by=number)
+            older.close()
+
+    def _offered(
+        self, payload_type: str, payloads: Sequence[bytes], companions: Sequence[bytes]
+    ) -> Iterator[sync_pb2.ConnectResponse]:
+        for start, end in _parts(payloads):
+            batch = sign_batch(self._context.signer, payload_type, payloads[start:end], companions[start:end])
+            yield sync_pb2.ConnectResponse(offered=batch)
+
+    def stored(self, answers: Sequence[tuple[str, bytes]]) -> Iterator[sync_pb2.ConnectResponse]:
+        """Give stored answers of replays as frames, signed again in batches (R4)."""
+        for payload_type, group in groupby(answers, key=lambda item: item[0]):
+            yield from self._offered(payload_type, [payload for _, payload in group], ())
+
+    def numbered(self, session: Session) -> Iterator[sync_pb2.ConnectResponse]:
+        """Give the outbox's next messages as numbered frames, within the window."""
+        while not session.closed:
+            room = NUMBERED_WINDOW_MAX - (session.sent_number - session.acknowledged_number)
+            if room <= 0:
+                return
+            with self._database.reading() as connection:
+                rows = outbox.pending(
+                    connection,
+                    session.party,
+                    self._context.epoch,
+                    after=session.sent_number,
+                    limit=min(BATCH_ITEMS_MAX, room),
+                )
+            if not rows:
+                return
+            for kind, group in groupby(rows, key=lambda row: row.kind):
+                yield from self._numbered_batches(session, kind, list(group))
+
+    def _numbered_batches(
+        self, session: Session, kind: str, rows: Sequence[PendingMessage]
+    ) -> Iterator[sync_pb2.ConnectResponse]:
+        payloads = [row.payload for row in rows]
+        for start, end in _parts(payloads):
+            batch: envelope_pb2.EnvelopeBatch = sign_batch(self._context.signer, kind, payloads[start:end])
+            yield sync_pb2.ConnectResponse(
+                numbered=sync_pb2.NumberedBatch(
+                    incarnation=self._context.epoch, first_number=rows[start].number, batch=batch
+                )
+            )
+            session.sent_number = rows[end - 1].number
+
+
+def _parts(payloads: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Cut payloads into batches bounded in items and bytes."""
+    start = 0
+    size = 0
+    for index, payload in enumerate(payloads):
+        if index > start and (
+            index - start >= BATCH_ITEMS_MAX or size + len(payload) > BATCH_PAYLOAD_BYTES_MAX
+        ):
+            yield start, index
+            start, size = index, 0
+        size += len(payload)
+    if start < len(payloads):
+        yield start, len(payloads)

@@ -1,0 +1,208 @@
+"""Opens what regions send and makes commands of it: verification first, then facts, nothing decided.
+
+An item that does not verify is refused for itself; a batch whose signature does not hold is refused as a whole. What
+is refused changes no state (PROTOCOL section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.types import IssueFacts, LockFacts, ReadyFacts, RefuseFacts
+from tanqiao.rpc.errors import to_refusal
+from tanqiao.rpc.protocol_facts import (
+    issue_facts,
+    lock_facts,
+    prepare_facts,
+    ready_facts,
+    refuse_facts,
+    withdraw_facts,
+)
+from tanqiao.signing.commitments import open_lock
+from tanqiao.signing.pae import message_hash
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.verify import AllowedMessage, Opened, Verifier, allow
+from tanqiao_bridge.application.commands import (
+    Material,
+    OfferAnswers,
+    OfferIssues,
+    OfferLocks,
+    OfferWithdrawals,
+    ReturnPrepare,
+)
+from tanqiao_bridge.application.context import BRIDGE, BridgeContext
+
+REGIONS: Final = ("region/*",)
+OFFERED: Final = {
+    **allow(messages_pb2.LockAssertion, messages_pb2.Use, senders=REGIONS, revoked_allowed=True),
+    **allow(
+        messages_pb2.Ready,
+        messages_pb2.Refuse,
+        messages_pb2.Withdraw,
+        messages_pb2.Issue,
+        senders=REGIONS,
+    ),
+}
+NUMBERED: Final = allow(messages_pb2.SourceFinal, messages_pb2.DestFinal, messages_pb2.Nack, senders=REGIONS)
+HELLO: Final = allow(sync_pb2.Hello, senders=REGIONS)
+OWN_PREPARE: Final = allow(messages_pb2.Prepare, senders=(BRIDGE,))
+LOCK_TYPE: Final = payload_type_of(messages_pb2.LockAssertion)
+
+OfferCommand = OfferLocks | OfferAnswers | OfferWithdrawals | OfferIssues
+
+
+@dataclass(slots=True)
+class Offers:
+    """What an offered batch asks for: at most one command, and the items that were refused before it."""
+
+    command: OfferCommand | None = None
+    refused: list[sync_pb2.OfferRefused] = field(default_factory=list)
+
+
+class Opener:
+    """Verifies for the bridge; holds no state but the verifier's cache of batch roots."""
+
+    def __init__(self, context: BridgeContext, log_size: Callable[[], int]) -> None:
+        self._context = context
+        self._verifier = Verifier(context.network_id, BRIDGE)
+        self.log_size = log_size
+
+    def hello(self, envelope: envelope_pb2.Envelope, peer: str) -> sync_pb2.Hello:
+        """Open a region's Hello."""
+        opened = self._open(envelope, HELLO, peer)
+        message = opened.message
+        if not isinstance(message, sync_pb2.Hello):  # pragma: no cover - the table allows nothing else
+            raise DomainError("PAYLOAD_TYPE_NOT_ALLOWED", sender=peer, payload_type=opened.payload_type)
+        return message
+
+    def offered(self, batch: envelope_pb2.EnvelopeBatch, peer: str) -> Offers:
+        """Open a batch of offers; DomainError concerns the whole batch."""
+        opened = self._verifier.open_batch(
+            batch,
+            self._context.directory,
+            allowed=OFFERED,
+            peer=peer,
+            at_index=self.log_size(),
+        )
+        return self._offers(batch, opened, peer)
+
+    def numbered(self, batch: envelope_pb2.EnvelopeBatch, peer: str) -> tuple[Material | None, ...]:
+        """Open a numbered batch; an item that does not verify stands as None: the stream goes on."""
+        opened = self._verifier.open_batch(
+            batch,
+            self._context.directory,
+            allowed=NUMBERED,
+            peer=peer,
+            at_index=self.log_size(),
+        )
+        return tuple(Material(item, batch, None) if isinstance(item, Opened) else None for item in opened)
+
+    def evidence(
+        self, envelope: envelope_pb2.Envelope, openings: messages_pb2.Openings
+    ) -> tuple[Material, LockFacts]:
+        """Open the lock that somebody shows with a question (row 7): embedded, so the line does not matter."""
+        opened = self._open(envelope, OFFERED, None)
+        facts = self._facts_of_lock(opened, openings.SerializeToString())
+        return Material(opened, None, envelope, openings.SerializeToString()), facts
+
+    def returned_prepare(self, frame: sync_pb2.ReturnedPrepare, peer: str) -> ReturnPrepare:
+        """Open a Prepare that its destination returned: the bridge's own, the lock in it, and the answer."""
+        own = self._open(frame.prepare, OWN_PREPARE, None, audience=peer)
+        lock_envelope = own.message.lock
+        opened_lock = self._open(lock_envelope, OFFERED, None)
+        openings = frame.openings.SerializeToString()
+        lock = self._facts_of_lock(opened_lock, openings)
+        opened_answer = self._open(frame.answer, OFFERED, peer)
+        facts = prepare_facts(own, lock)
+        answer = self._facts_of_answer(opened_answer)
+        if answer.prepare_hash != facts.message_hash:
+            raise DomainError("MESSAGE_NOT_CURRENT", id=answer.message_hash.hex())
+        return ReturnPrepare(
+            peer,
+            Material(own, None, frame.prepare),
+            Material(opened_lock, None, lock_envelope, openings),
+            Material(opened_answer, None, frame.answer),
+            facts,
+            answer,
+        )
+
+    def _open(
+        self,
+        envelope: envelope_pb2.Envelope,
+        allowed: dict[str, AllowedMessage],
+        peer: str | None,
+        audience: str | None = None,
+    ) -> Opened:
+        verifier = self._verifier if audience is None else Verifier(self._context.network_id, audience)
+        return verifier.open_envelope(
+            envelope,
+            self._context.directory,
+            allowed=allowed,
+            peer=peer,
+            at_index=self.log_size(),
+        )
+
+    def _offers(
+        self, batch: envelope_pb2.EnvelopeBatch, items: list[Opened | DomainError], peer: str
+    ) -> Offers:
+        offers = Offers()
+        locks: list[tuple[Material, LockFacts]] = []
+        answers: list[tuple[Material, ReadyFacts | RefuseFacts]] = []
+        withdrawals: list[Material] = []
+        issues: list[tuple[Material, IssueFacts]] = []
+        for index, item in enumerate(items):
+            companion = batch.companions[index] if batch.companions else b""
+            try:
+                if isinstance(item, DomainError):
+                    raise item
+                material = Material(item, batch, None, companion)
+                match item.message:
+                    case messages_pb2.LockAssertion() | messages_pb2.Use():
+                        locks.append((material, self._facts_of_lock(item, companion)))
+                    case messages_pb2.Ready() | messages_pb2.Refuse():
+                        answers.append((material, self._facts_of_answer(item)))
+                    case messages_pb2.Withdraw():
+                        withdraw_facts(item)  # its shape is checked here, its meaning in the writer
+                        withdrawals.append(material)
+                    case _:
+                        issues.append((material, issue_facts(item)))
+            except DomainError as refusal:
+                offers.refused.append(self._refused(batch, index, item, refusal))
+        if locks:
+            offers.command = OfferLocks(peer, tuple(locks))
+        elif answers:
+            offers.command = OfferAnswers(peer, tuple(answers))
+        elif withdrawals:
+            offers.command = OfferWithdrawals(peer, tuple(withdrawals))
+        elif issues:
+            offers.command = OfferIssues(peer, tuple(issues))
+        return offers
+
+    def _refused(
+        self,
+        batch: envelope_pb2.EnvelopeBatch,
+        index: int,
+        item: Opened | DomainError,
+        refusal: DomainError,
+    ) -> sync_pb2.OfferRefused:
+        return sync_pb2.OfferRefused(
+            message_hash=message_hash(batch.payload_type, batch.payloads[index]),
+            transfer_id=item.header.transfer_id if isinstance(item, Opened) else b"",
+            reasons=[to_refusal(refusal)],
+        )
+
+    def _facts_of_lock(self, opened: Opened, companion: bytes) -> LockFacts:
+        facts = lock_facts(opened)
+        if opened.payload_type == LOCK_TYPE:
+            open_lock(opened.message, companion)
+        return facts
+
+    def _facts_of_answer(self, opened: Opened) -> ReadyFacts | RefuseFacts:
+        if isinstance(opened.message, messages_pb2.Ready):
+            return ready_facts(opened)
+        return refuse_facts(opened)

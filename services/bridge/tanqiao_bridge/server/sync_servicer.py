@@ -1,0 +1,233 @@
+"""SyncService: the line of a region, and the same messages in one call for tests and tools (PROTOCOL section 3)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any, Final
+
+import grpc
+import structlog
+
+from tanqiao.api.bridge.v1 import sync_pb2, sync_pb2_grpc
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.group_commit import GroupCommit
+from tanqiao.kernel.errors import DomainError
+from tanqiao.rpc.caller import current_caller
+from tanqiao.rpc.errors import to_refusal
+from tanqiao.signing.batch import item_envelope, sign_batch
+from tanqiao.signing.envelope import sign_envelope
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao_bridge.application.commands import (
+    Answer,
+    OpenSession,
+    TakeAcknowledgement,
+    TakeNumbered,
+)
+from tanqiao_bridge.application.context import BridgeContext
+from tanqiao_bridge.server.lines import Lines, Session
+from tanqiao_bridge.server.opening import Opener
+
+COMMANDS_IN_FLIGHT_MAX: Final = 64
+ANSWER_SECONDS_MAX: Final = 30.0
+BUSY_RETRY_MS: Final = 500
+MESSAGE_VERSIONS: Final = (1,)
+HELLO_TYPE: Final = payload_type_of(sync_pb2.Hello)
+
+_log = structlog.get_logger(__name__)
+
+
+class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
+    """Takes frames, hands commands to the writer, and gives what is to be sent."""
+
+    def __init__(
+        self, context: BridgeContext, writer: GroupCommit[Any, Any], lines: Lines, opener: Opener
+    ) -> None:
+        self._context = context
+        self._writer = writer
+        self._lines = lines
+        self._opener = opener
+
+    def Connect(
+        self, request_iterator: Iterator[sync_pb2.ConnectRequest], context: grpc.ServicerContext
+    ) -> Iterator[sync_pb2.ConnectResponse]:
+        """Serve one session until the region, a newer session or the server ends it."""
+        party = current_caller().party
+        first = next(request_iterator, None)
+        if first is None or first.WhichOneof("frame") != "hello":
+            raise DomainError("FIELD_MISSING", field="hello")
+        hello = self._opener.hello(first.hello, party)
+        received = hello.received_number if hello.received_incarnation == self._context.epoch else 0
+        session = Session(party, hello.session_number, received)
+        self._lines.opening(session)
+        try:
+            answer: Answer = self._writer.submit(OpenSession(party, hello)).result(ANSWER_SECONDS_MAX)
+            yield self._hello(party, hello, answer.received_number)
+            reader = threading.Thread(
+                target=self._read, args=(request_iterator, session), name=f"sync-{party}", daemon=True
+            )
+            reader.start()
+            while not session.closed and context.is_active():
+                frames, woken = session.next_frames()
+                yield from frames
+                if woken:
+                    yield from self._lines.numbered(session)
+        finally:
+            self._lines.forget(session)
+
+    def _hello(self, party: str, hello: sync_pb2.Hello, received_number: int) -> sync_pb2.ConnectResponse:
+        answer = sync_pb2.Hello(
+            header=self._context.header((party,)),
+            incarnation=self._context.epoch,
+            session_number=hello.session_number,
+            received_number=received_number,
+            received_incarnation=hello.incarnation,
+            log_size=self._opener.log_size(),
+            message_versions=MESSAGE_VERSIONS,
+        )
+        return sync_pb2.ConnectResponse(
+            hello=sign_envelope(self._context.signer, HELLO_TYPE, answer.SerializeToString())
+        )
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def _read(self, frames: Iterator[sync_pb2.ConnectRequest], session: Session) -> None:
+        """Take frames until the stream ends; at most `COMMANDS_IN_FLIGHT_MAX` commands are under way."""
+        room = threading.BoundedSemaphore(COMMANDS_IN_FLIGHT_MAX)
+        try:
+            for frame in frames:
+                if session.closed:
+                    break
+                self._take(frame, session, room)
+        except grpc.RpcError:
+            pass  # the stream ended: the region dials again
+        except DomainError as refusal:
+            _log.warning("session ended", party=session.party, reason=refusal.symbol)
+        finally:
+            session.close()
+
+    def _take(
+        self, frame: sync_pb2.ConnectRequest, session: Session, room: threading.BoundedSemaphore
+    ) -> None:
+        kind = frame.WhichOneof("frame")
+        match kind:
+            case "offered":
+                self._take_offered(frame.offered, session, room)
+            case "numbered":
+                numbered = frame.numbered
+                items = self._opener.numbered(numbered.batch, session.party)
+                command = TakeNumbered(session.party, numbered.incarnation, numbered.first_number, items)
+                self._submit(command, session, room, numbered.incarnation)
+            case "acknowledge":
+                acknowledge = frame.acknowledge
+                session.acknowledge(acknowledge.up_to_number)
+                command_ = TakeAcknowledgement(
+                    session.party, acknowledge.incarnation, acknowledge.up_to_number
+                )
+                self._submit(command_, session, room)
+            case "returned_prepare":
+                try:
+                    returned = self._opener.returned_prepare(frame.returned_prepare, session.party)
+                except DomainError as refusal:
+                    self._refuse(session, b"", refusal)
+                    return
+                self._submit(returned, session, room)
+            case "busy":
+                pass  # the region takes the Prepares of its next session
+            case _:
+                raise DomainError("FIELD_INVALID", field="frame", detail=str(kind))
+
+    def _take_offered(
+        self, batch: envelope_pb2.EnvelopeBatch, session: Session, room: threading.BoundedSemaphore
+    ) -> None:
+        try:
+            offers = self._opener.offered(batch, session.party)
+        except DomainError as refusal:
+            self._refuse(session, b"", refusal)
+            return
+        for refused in offers.refused:
+            session.put(sync_pb2.ConnectResponse(offer_refused=refused))
+        if offers.command is not None:
+            self._submit(offers.command, session, room)
+
+    def _refuse(self, session: Session, message_hash: bytes, refusal: DomainError) -> None:
+        session.put(
+            sync_pb2.ConnectResponse(
+                offer_refused=sync_pb2.OfferRefused(message_hash=message_hash, reasons=[to_refusal(refusal)])
+            )
+        )
+
+    def _submit(
+        self,
+        command: object,
+        session: Session,
+        room: threading.BoundedSemaphore,
+        incarnation: int | None = None,
+    ) -> None:
+        room.acquire()
+
+        def done(future: Future[Any]) -> None:
+            room.release()
+            error = future.exception()
+            if error is None:
+                self._answer(session, future.result(), incarnation)
+            elif isinstance(error, DomainError) and incarnation is None:
+                self._refuse(session, b"", error)
+            else:
+                # A numbered batch that was not taken: the region sends again on its next session.
+                _log.warning("session ended", party=session.party, reason=str(error))
+                session.close()
+
+        try:
+            self._writer.submit(command).add_done_callback(done)
+        except DomainError:
+            room.release()
+            raise
+
+    def _answer(self, session: Session, answer: Answer, incarnation: int | None) -> None:
+        if incarnation is not None:
+            session.put(
+                sync_pb2.ConnectResponse(
+                    acknowledge=sync_pb2.Acknowledge(
+                        incarnation=incarnation, up_to_number=answer.received_number
+                    )
+                )
+            )
+        if answer.busy:
+            session.put(
+                sync_pb2.ConnectResponse(
+                    busy=sync_pb2.Busy(transfer_ids=answer.busy, retry_after_ms=BUSY_RETRY_MS)
+                )
+            )
+        for source, transfer_ids in answer.need_prepare.items():
+            session.put(
+                sync_pb2.ConnectResponse(
+                    need_prepare=sync_pb2.NeedPrepare(source=source, transfer_ids=transfer_ids)
+                )
+            )
+        for refused in answer.refused:
+            session.put(sync_pb2.ConnectResponse(offer_refused=refused))
+        for frame in self._lines.stored(answer.stored):
+            session.put(frame)
+
+    # -- one call --------------------------------------------------------------------------------------
+
+    def SubmitMessages(
+        self, request: sync_pb2.SubmitMessagesRequest, context: grpc.ServicerContext
+    ) -> sync_pb2.SubmitMessagesResponse:
+        """Take a batch of offers as the stream would; answers are the stored ones of replays."""
+        del context
+        party = current_caller().party
+        if not request.HasField("batch"):
+            raise DomainError("FIELD_MISSING", field="batch")
+        offers = self._opener.offered(request.batch, party)
+        response = sync_pb2.SubmitMessagesResponse(refused=offers.refused)
+        if offers.command is None:
+            return response
+        answer: Answer = self._writer.submit(offers.command).result(ANSWER_SECONDS_MAX)
+        response.refused.extend(answer.refused)
+        for payload_type, payload in answer.stored:
+            batch = sign_batch(self._context.signer, payload_type, [payload])
+            response.answers.append(item_envelope(batch, 0))
+        return response
