@@ -1,7 +1,7 @@
 """Published vectors and properties of RFC 6962 trees.
 
-Vectors: transparency-dev/merkle (Apache-2.0), rfc6962/rfc6962_test.go and proof/verify_test.go, which are those of
-Certificate Transparency; golang.org/x/mod/sumdb/tlog testdata/argon2020, answers of a public CT log.
+Vectors: transparency-dev/merkle (Apache-2.0), rfc6962/rfc6962_test.go and proof/verify_test.go, which are
+those of Certificate Transparency; golang.org/x/mod/sumdb/tlog testdata/argon2020, answers of a public CT log.
 """
 
 from __future__ import annotations
