@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import uniform
 from typing import Any, Final, NamedTuple
@@ -75,11 +75,11 @@ def is_repeatable(method: str, request: Message) -> bool:
     """
     if _READS.search(method) is not None or getattr(request, "request_id", ""):
         return True
-    fields = {descriptor.name: value for descriptor, value in request.ListFields()}
+    fields: dict[str, Any] = {descriptor.name: value for descriptor, value in request.ListFields()}
     if any(isinstance(value, Envelope | EnvelopeBatch) for value in fields.values()):
         return True
-    items = fields.get("requests", ())
-    return bool(items) and all(getattr(item, "request_id", "") for item in items)
+    items: Sequence[object] = fields.get("requests", ())
+    return len(items) > 0 and all(getattr(item, "request_id", "") for item in items)
 
 
 def may_retry(refusal: DomainError) -> bool:
