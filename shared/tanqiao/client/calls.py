@@ -73,13 +73,18 @@ def is_repeatable(method: str, request: Message) -> bool:
     The method only reads; or the request, or each one of a batch, carries a request id; or it carries signed
     messages, which are answered once (PROTOCOL R4).
     """
-    if _READS.search(method) is not None or getattr(request, "request_id", ""):
+    if _READS.search(method) is not None or _has_request_id(request):
         return True
     fields: dict[str, Any] = {descriptor.name: value for descriptor, value in request.ListFields()}
     if any(isinstance(value, Envelope | EnvelopeBatch) for value in fields.values()):
         return True
     items: Sequence[object] = fields.get("requests", ())
-    return len(items) > 0 and all(getattr(item, "request_id", "") for item in items)
+    return len(items) > 0 and all(_has_request_id(item) for item in items)
+
+
+def _has_request_id(message: object) -> bool:
+    request_id: object = getattr(message, "request_id", "")
+    return bool(request_id)
 
 
 def may_retry(refusal: DomainError) -> bool:
