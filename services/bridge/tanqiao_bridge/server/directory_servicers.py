@@ -33,6 +33,7 @@ from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.server.opening import Opener
 from tanqiao_bridge.storage import log, policy, reads
 from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE
+from tanqiao_bridge.storage.locations import LocationRow
 from tanqiao_bridge.storage.tables import agreement, agreement_use, key_record, region
 
 ANSWER_SECONDS_MAX: Final = 30.0
@@ -167,7 +168,8 @@ class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
         except DomainError as refusal:
             raise DomainError(
                 "AGREEMENT_NOT_SIGNED",
-                agreement=record.agreement_id,
+                a=record.from_region,
+                b=record.to_region,
                 missing=refusal.metadata.get("missing", ""),
             ) from refusal
         answer: Answer = self._writer.submit(
@@ -332,7 +334,8 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
         """Give location rows in order of series and serial, page by page."""
         del context
         asked = page(request.page_size, request.page_token, request.series_id, request.region)
-        after = (asked.after[0], int(asked.after[1])) if asked.after else ("", -1)
+        series_id, _, start = asked.after.rpartition(" ")
+        after = (series_id, int(start)) if asked.after else ("", -1)
         with self._database.reading() as connection:
             rows = reads.list_locations(
                 connection,
@@ -345,7 +348,7 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
         shown = rows[: asked.size]
         token = ""
         if len(rows) > asked.size:
-            token = asked.next_token(shown[-1].block.series_id, str(shown[-1].block.start))
+            token = asked.token(f"{shown[-1].block.series_id} {shown[-1].block.start}")
         return directory_pb2.ListLocationsResponse(
             locations=[_location_entry(row) for row in shown], next_page_token=token, as_of_index=size
         )
@@ -379,7 +382,7 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
         )
 
 
-def _location_entry(row: reads.LocationRow) -> directory_pb2.LocationEntry:
+def _location_entry(row: LocationRow) -> directory_pb2.LocationEntry:
     return directory_pb2.LocationEntry(
         block=block_message(row.block),
         region=row.region,

@@ -134,7 +134,6 @@ location = Table(
     Column("log_index", BigInteger, nullable=False),
     CheckConstraint("start_serial >= 0 AND start_serial < end_serial", name="range_ordered"),
     CheckConstraint("state IN (1, 2, 3)", name="state_known"),
-    Index("uq_location_series_end", "series_id", "end_serial", unique=True),
     Index(None, "region", "series_id"),
 )
 """Where every unit is: 1 held at the region, 2 used there, 3 cancelled there. No overlap within a series."""
@@ -376,6 +375,3 @@ APPEND_ONLY: Final = (
     "claim_receipt",
 )
 """UPDATE, DELETE and TRUNCATE are refused by the database."""
-
-NO_OVERLAP: Final = (("location", "series_id", "start_serial", "end_serial"),)
-"""Tables of disjoint ranges: (table, series column, start column, end column)."""

@@ -1,0 +1,37 @@
+"""Who may call the bridge: every method, one row. Patterns of parties as in `tanqiao.signing.parties`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tanqiao.rpc.caller import ANY_PARTY, CallerTable
+
+REGION: Final = ("region/*",)
+ANYBODY: Final = (ANY_PARTY,)
+AUTHORITIES: Final = ("operator/**", "authority/*", "region/*")
+
+CALLERS: Final[CallerTable] = {
+    "/tanqiao.api.common.v1.ClockService/GetClock": ANYBODY,
+    "/tanqiao.api.common.v1.ClockService/AdvanceTestClock": ("operator/**",),
+    "/tanqiao.api.bridge.v1.SyncService/Connect": REGION,
+    "/tanqiao.api.bridge.v1.SyncService/SubmitMessages": REGION,
+    "/tanqiao.api.bridge.v1.DirectoryService/ListRegions": ANYBODY,
+    "/tanqiao.api.bridge.v1.DirectoryService/ListKeys": ANYBODY,
+    # The record proves itself by the signature of a root; the caller only carries it.
+    "/tanqiao.api.bridge.v1.DirectoryService/SubmitKeyRecord": AUTHORITIES,
+    "/tanqiao.api.bridge.v1.RecognitionService/SubmitRecognition": AUTHORITIES,
+    "/tanqiao.api.bridge.v1.RecognitionService/ListRecognitions": ANYBODY,
+    "/tanqiao.api.bridge.v1.DecisionService/GetOutcome": ANYBODY,
+    "/tanqiao.api.bridge.v1.DecisionService/ListLogEntries": ANYBODY,
+    "/tanqiao.api.bridge.v1.DecisionService/GetLogStatus": ANYBODY,
+    "/tanqiao.api.bridge.v1.LocationService/ListLocations": ANYBODY,
+    "/tanqiao.api.bridge.v1.LocationService/TraceUnits": ANYBODY,
+    "/tanqiao.api.bridge.v1.ClaimService/CheckClaim": ("region/*", "operator/**", "reader/*"),
+    "/tanqiao.api.bridge.v1.ClaimService/BatchCheckClaims": ("region/*", "operator/**", "reader/*"),
+    "/tanqiao.api.bridge.v1.ClaimService/DeclareClaim": REGION,
+    "/tanqiao.api.bridge.v1.ClaimService/BatchDeclareClaims": REGION,
+    "/tanqiao.api.bridge.v1.ClaimService/RegisterClaim": REGION,
+    "/tanqiao.api.bridge.v1.ClaimService/ReleaseClaim": REGION,
+    "/tanqiao.api.bridge.v1.ClaimService/GetClaim": ANYBODY,
+    "/tanqiao.api.bridge.v1.ClaimService/ListClaims": ANYBODY,
+}
