@@ -196,7 +196,8 @@ def _sqlite_update(table: sa.Table, keys: tuple[str, ...], values: tuple[str, ..
 @lru_cache(maxsize=512)
 def _postgres_update(table: sa.Table, keys: tuple[str, ...], values: tuple[str, ...]) -> str:
     changes = ", ".join(f'"{name}" = k."{name}"' for name in values)
+    names = (*keys, *values)
     return (
         f'UPDATE "{table.name}" AS t SET {changes} '  # noqa: S608
-        f"FROM unnest({_arrays(table, (*keys, *values))}) AS k ({_quoted((*keys, *values))}) WHERE {_equal('t', 'k', keys)}"
+        f"FROM unnest({_arrays(table, names)}) AS k ({_quoted(names)}) WHERE {_equal('t', 'k', keys)}"
     )

@@ -149,6 +149,29 @@ class Database:
         ):
             yield connection
 
+    @contextmanager
+    def migrating(self) -> Iterator[sa.Connection]:
+        """Give a write transaction in which tables may be rebuilt; what is not committed is rolled back.
+
+        On SQLite foreign keys are not enforced in it, for a table is rebuilt by copying and dropping it;
+        the caller checks them before it commits.
+        """
+        writer = self._required_writer()
+        if self._gate is None:
+            with self._transaction(writer) as connection:
+                yield connection
+            return
+        with self._gate.hold(self._wait_seconds_max), writer.connect() as connection:
+            driver = connection.connection.driver_connection
+            sqlite.enforce_foreign_keys(driver, enforced=False)
+            try:
+                connection.begin()
+                yield connection
+            finally:
+                if connection.in_transaction():
+                    connection.rollback()
+                sqlite.enforce_foreign_keys(driver, enforced=True)
+
     def _required_writer(self) -> sa.Engine:
         require(self._writer is not None, "this database was opened for reading only")
         self.require_writable()

@@ -173,6 +173,13 @@ def reader_engine(path: Path, **pool: Any) -> sa.Engine:  # noqa: ANN401 - hande
     return engine
 
 
+def enforce_foreign_keys(connection: Any, *, enforced: bool) -> None:  # noqa: ANN401 - the driver's own
+    """Switch the enforcement of foreign keys; asserted, for inside a transaction SQLite ignores it."""
+    connection.execute(f"PRAGMA foreign_keys = {'ON' if enforced else 'OFF'}")
+    found = connection.execute("PRAGMA foreign_keys").fetchone()[0]
+    require(found == int(enforced), "foreign keys cannot be switched inside a transaction")
+
+
 def _engine_url(path: Path, mode: str) -> str:
     # mode=rw: a file that vanished since it was checked is an error, not a new empty ledger.
     return f"sqlite:///file:{quote(str(path))}?mode={mode}&uri=true"

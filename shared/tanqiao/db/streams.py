@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tanqiao.db.bulk import insert_rows, rows_by_key
 from tanqiao.db.engine import TransactionConflictError
 from tanqiao.db.faults import BUSY, Fault
+from tanqiao.db.guards import Guard, append_only, never_decreases, undeletable
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
 
@@ -69,6 +70,14 @@ class Outbox:
                 "0 <= acknowledged_number AND acknowledged_number <= last_number",
                 name=f"{name}_stream_acknowledged_was_sent",
             ),
+        )
+
+    def guards(self) -> tuple[Guard, ...]:
+        """Give the guards of both tables: messages are for ever, and marks only move forward."""
+        return (
+            append_only(self.rows.name),
+            undeletable(self.streams.name),
+            never_decreases(self.streams.name, "last_number", "acknowledged_number"),
         )
 
     def append(
@@ -225,6 +234,14 @@ class Inbox:
             sa.CheckConstraint("received_number >= 0", name=f"{name}_stream_received_not_negative"),
         )
 
+    def guards(self) -> tuple[Guard, ...]:
+        """Give the guards of both tables: first messages are for ever, and marks only move forward."""
+        return (
+            append_only(self.rows.name),
+            undeletable(self.streams.name),
+            never_decreases(self.streams.name, "received_number"),
+        )
+
     def find(self, connection: sa.Connection, keys: Iterable[InboxKey]) -> dict[InboxKey, InboxRecord]:
         """Give what is recorded under the keys; an absent key was never received."""
         found = rows_by_key(connection, self.rows, ("sender", "kind", "key"), list(dict.fromkeys(keys)))
@@ -296,6 +313,10 @@ class RequestIds:
             sa.Column("response", sa.LargeBinary, nullable=False),
             sa.Column("created_at_us", sa.BigInteger, nullable=False),
         )
+
+    def guards(self) -> tuple[Guard, ...]:
+        """Give the guard of the table: a first answer stays."""
+        return (append_only(self.rows.name),)
 
     def answers(
         self, connection: sa.Connection, requests: Sequence[ClientRequest]

@@ -9,6 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from tanqiao.db.engine import Database
+from tanqiao.db.faults import violated_guard
+from tanqiao.db.guards import install
 from tanqiao.db.streams import (
     ClientRequest,
     Inbox,
@@ -20,6 +22,7 @@ from tanqiao.db.streams import (
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.errors import DomainError
 from tanqiao.testing.databases import DatabaseUnderTest
+from tests.contract.db.statements import run
 
 NOW_US = 1_772_409_600_000_000
 
@@ -27,6 +30,7 @@ metadata = sa.MetaData()
 outbox = Outbox(metadata)
 inbox = Inbox(metadata)
 request_ids = RequestIds(metadata)
+GUARDS = (*outbox.guards(), *inbox.guards(), *request_ids.guards())
 
 
 @pytest.fixture
@@ -34,6 +38,7 @@ def node(database: DatabaseUnderTest) -> Database:
     opened = database.open(owner=True)
     with UnitOfWork(opened) as unit:
         metadata.create_all(unit.connection)
+        install(unit.connection, GUARDS)
         unit.commit()
     return opened
 
@@ -138,8 +143,13 @@ def test_the_inbox_never_replaces_a_first_message(node: Database) -> None:
     with UnitOfWork(node) as unit:
         inbox.record(unit.connection, [first])
         unit.commit()
+
+    def record_second(unit: UnitOfWork) -> None:
+        inbox.record(unit.connection, [second])
+        unit.commit()
+
     with pytest.raises((sa.exc.IntegrityError, DomainError)):
-        run_in_transaction(node, lambda unit: (inbox.record(unit.connection, [second]), unit.commit()))
+        run_in_transaction(node, record_second)
     with node.reading() as connection:
         assert list(inbox.find(connection, [("region/310000", "lock", b"\x01")]).values()) == [first]
 
@@ -217,3 +227,31 @@ def test_a_request_raced_by_many_threads_has_one_effect_and_one_answer(node: Dat
     assert len(set(answers)) == 1
     with node.reading() as connection:
         assert request_ids.answers(connection, [request]) == [answers[0]]
+
+
+@pytest.mark.parametrize(
+    ("statement", "guard"),
+    [
+        ("UPDATE outbox SET payload = payload", "outbox_append_only"),
+        ("DELETE FROM outbox", "outbox_append_only"),
+        ("DELETE FROM outbox_stream", "outbox_stream_undeletable"),
+        (
+            "UPDATE outbox_stream SET last_number = 0",
+            outbox.guards()[2].name,
+        ),
+        ("UPDATE inbox SET answer = key", "inbox_append_only"),
+        ("DELETE FROM inbox", "inbox_append_only"),
+        ("UPDATE inbox_stream SET received_number = 1", "inbox_stream_never_decreases_received_number"),
+        ("DELETE FROM request_ids", "request_ids_append_only"),
+    ],
+)
+def test_what_was_sent_received_and_answered_stays(node: Database, statement: str, guard: str) -> None:
+    append(node, "a", 2)
+    answer(node, [ClientRequest("a", "r-1", b"body")])
+    with UnitOfWork(node) as unit:
+        inbox.record(unit.connection, [InboxRecord("bridge", "lock", b"1", b"hash", b"answer", NOW_US)])
+        inbox.advance(unit.connection, "bridge", 7, 1, 4)
+        unit.commit()
+    with pytest.raises(sa.exc.IntegrityError) as refusal:
+        run(node, statement)
+    assert violated_guard(refusal.value) == guard
