@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
 )
 
+from tanqiao.db.node_state import node_state_table
 from tanqiao.db.signatures import signature_table
 from tanqiao.db.streams import Inbox, Outbox, RequestIds
 
@@ -46,12 +47,7 @@ counter = Table(
 )
 """Dense numbers: `log_size` is the number of leaves; its row is locked by whoever appends."""
 
-node_state = Table(
-    "node_state",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("value", Text, nullable=False),
-)
+node_state = node_state_table(metadata)
 """Small durable facts: network id, bridge epoch, offset of the test clock in seconds."""
 
 key_record = Table(

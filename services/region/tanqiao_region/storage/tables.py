@@ -26,7 +26,9 @@ from sqlalchemy import (
     Text,
 )
 
+from tanqiao.db.node_state import node_state_table
 from tanqiao.db.signatures import signature_table
+from tanqiao.db.streams import Inbox, Outbox, RequestIds
 
 metadata: Final = MetaData(
     naming_convention={
@@ -38,12 +40,7 @@ metadata: Final = MetaData(
     }
 )
 
-node_state = Table(
-    "node_state",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("value", Text, nullable=False),
-)
+node_state = node_state_table(metadata)
 """Small durable facts: network id, region, incarnation, session number, offset of the test clock, numbers received."""
 
 key_record = Table(
@@ -75,20 +72,32 @@ account = Table(
     Column("pseudonym", LargeBinary, nullable=False),
     Column("opened_at", BigInteger, nullable=False),
     Column("opened_by", String(96), nullable=False),
+    Column("suspense_of", String(32), nullable=False),
     CheckConstraint("state IN (1, 2)", name="state_known"),
     Index(None, "operator_account_id"),
     Index(None, "uscc"),
+    Index(None, "suspense_of"),
 )
-"""Accounts; display_name and uscc are empty for persons. `pseudonym` is HMAC(region key, account)."""
+"""Accounts; display_name and uscc are empty for persons. `pseudonym` is HMAC(region key, account).
+
+`suspense_of` names the closed account whose units a suspense account keeps (PROTOCOL R7), and is empty otherwise.
+"""
 
 person_data = Table(
     "person_data",
     metadata,
     Column("account_id", String(32), ForeignKey("account.account_id"), primary_key=True),
+    Column("operator_account_id", String(32), ForeignKey("account.account_id"), nullable=False),
+    Column("reference_index", LargeBinary, nullable=False),
     Column("operator_reference", LargeBinary, nullable=False),
-    Column("key_id", String(32), nullable=False),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Index("uq_person_data_reference", "operator_account_id", "reference_index", unique=True),
 )
-"""What an operator calls its user, encrypted under a per-person key; mutable, deletable."""
+"""What an operator calls its user, encrypted under a key of that person; mutable, deletable.
+
+`wrapped_key` is that key under the node's own secret: with the row the key is gone. `reference_index` is a keyed hash,
+so that an operator opens one account for one of its users.
+"""
 
 receiving_address = Table(
     "receiving_address",
@@ -169,6 +178,8 @@ issuance = Table(
     Column("state", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("message_hash", LargeBinary, nullable=False),
+    Column("signature_id", BigInteger, ForeignKey("signature.signature_id"), nullable=False),
+    Column("item_index", Integer, nullable=False),
     Column("receipt", LargeBinary, nullable=False),
     Column("reasons", LargeBinary, nullable=False),
     Column("legal_date", String(10), nullable=False),
@@ -210,7 +221,6 @@ holding = Table(
     CheckConstraint("state IN (1, 2, 3, 4, 5)", name="state_known"),
     Index("uq_holding_series_end", "series_id", "end_serial", unique=True),
     Index(None, "account_id", "state", "series_id", "start_serial"),
-    Index(None, "transfer_id"),
 )
 """Units at this node: 1 held, 2 locked, 3 retiring, 4 used, 5 cancelled. `transfer_id` is empty where held."""
 
@@ -263,7 +273,9 @@ retirement = Table(
     Column("rule_pack_id", String(32), nullable=False),
     Column("rule_pack_version", String(32), nullable=False),
     Column("requested_by", String(96), nullable=False),
+    Index(None, "purpose", "compliance_year"),
 )
+"""What a use was for; its blocks, state and signed messages stand in `outgoing_transfer`."""
 
 incoming_transfer = Table(
     "incoming_transfer",
@@ -295,6 +307,7 @@ incoming_transfer = Table(
     CheckConstraint("state IN (1, 2, 3, 4)", name="state_known"),
     Index(None, "state"),
     Index(None, "account_id"),
+    Index(None, "transfer_id"),
 )
 """Transfers that come in: 1 READY, 2 REFUSED, 3 CREDITED, 4 DROPPED."""
 
@@ -357,8 +370,11 @@ resource = Table(
 )
 """Reserve entries; no unit arises from them."""
 
-APPEND_ONLY: Final = ("journal", "journal_account", "signature", "evidence")
-"""UPDATE, DELETE and TRUNCATE are refused by the database."""
+outbox: Final = Outbox(metadata)
+"""Numbered messages to the bridge, per incarnation of this node."""
 
-NO_OVERLAP: Final = (("holding", "series_id", "start_serial", "end_serial"),)
-"""Tables of disjoint ranges: (table, series column, start column, end column)."""
+inbox: Final = Inbox(metadata)
+"""Numbered messages from the bridge: how far its stream has taken effect."""
+
+request_ids: Final = RequestIds(metadata)
+"""Answers given to mutating calls."""

@@ -1,0 +1,215 @@
+"""Where the bridge's concrete classes meet: database, writer, lines, servicers, server."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from tanqiao.api.bridge.v1 import claims_pb2_grpc, directory_pb2_grpc, sync_pb2_grpc
+from tanqiao.api.common.v1 import clock_pb2_grpc
+from tanqiao.db.engine import Database, open_engine
+from tanqiao.db.group_commit import GroupCommit
+from tanqiao.db.migrations import check_current, migrate
+from tanqiao.db.node_state import ClockOffsets
+from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
+from tanqiao.kernel.clock import Clock
+from tanqiao.kernel.errors import DomainError
+from tanqiao.rpc.clock import ClockServicer, SystemClock, TestClock
+from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
+from tanqiao.signing.certificates import TlsFiles
+from tanqiao.signing.directory import KeyRole
+from tanqiao.signing.federation import Federation
+from tanqiao.signing.keyring import Keyring
+from tanqiao_bridge.application import start
+from tanqiao_bridge.application.claims import claim_handlers
+from tanqiao_bridge.application.claims_for_issue import judge_and_record
+from tanqiao_bridge.application.commands import PassDeadlines
+from tanqiao_bridge.application.context import BRIDGE, BridgeContext
+from tanqiao_bridge.application.engine import BridgeEngine
+from tanqiao_bridge.application.gateways import Gateways
+from tanqiao_bridge.server.callers import CALLERS
+from tanqiao_bridge.server.claim_servicer import ClaimServicer
+from tanqiao_bridge.server.directory_servicers import (
+    DecisionServicer,
+    DirectoryServicer,
+    LocationServicer,
+    RecognitionServicer,
+)
+from tanqiao_bridge.server.lines import Lines
+from tanqiao_bridge.server.opening import Opener
+from tanqiao_bridge.server.sync_servicer import SyncServicer
+from tanqiao_bridge.settings import Settings
+from tanqiao_bridge.storage import log
+from tanqiao_bridge.storage.schema import SCHEMA
+from tanqiao_bridge.storage.tables import node_state
+
+DEADLINE_TICK_SECONDS: Final = 0.2
+ANSWER_SECONDS_MAX: Final = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Bridge:
+    """A bridge that is built: `start`, then `wait`, then `stop`."""
+
+    settings: Settings
+    context: BridgeContext
+    database: Database
+    writer: GroupCommit[Any, Any]
+    lines: Lines
+    gateways: Gateways
+    server: Server
+    _stopping: threading.Event
+    _ticker: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Serve, and let time decide what has no answer in time (R2)."""
+        self.server.start()
+        self._ticker = threading.Thread(target=self._tick, name="deadlines", daemon=True)
+        self._ticker.start()
+
+    def stop(self) -> None:
+        """End the lines, the server, the writer and the database, in this order."""
+        self._stopping.set()
+        self.lines.close()
+        self.server.stop()
+        if self._ticker is not None:
+            self._ticker.join()
+        self.writer.close()
+        self.gateways.close()
+        self.database.close()
+
+    def _tick(self) -> None:
+        while not self._stopping.wait(DEADLINE_TICK_SECONDS):
+            try:
+                if len(self.context.transfers):
+                    self.writer.submit(PassDeadlines(self.context.monotonic_ms())).result(ANSWER_SECONDS_MAX)
+            except DomainError as refusal:
+                _log.warning("deadlines wait", reason=refusal.symbol)
+            except TimeoutError:
+                _log.warning("deadlines wait", reason="BUSY")
+
+
+def open_database(settings: Settings, *, migrating: bool = True) -> Database:
+    """Open the database as its one writer, migrated; on PostgreSQL the owner's role migrates.
+
+    Raises:
+        DomainError: WRITER_ALREADY_RUNNING, DIRECTORY_MISSING, MIGRATION_PENDING, DATABASE_GUARD_MISSING, …
+    """
+    if migrating and settings.owner_database_url:
+        owner = open_engine(settings.owner_database_url, role="writer")
+        try:
+            migrate(owner, SCHEMA)
+        finally:
+            owner.close()
+    database = open_engine(settings.database_url, role="writer")
+    try:
+        if migrating and not settings.owner_database_url:
+            migrate(database, SCHEMA)
+        check_current(database, SCHEMA)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def build(settings: Settings) -> Bridge:
+    """Build a bridge from its settings; nothing is served yet.
+
+    Raises:
+        DomainError: one line that says what to do: a taken port, a missing directory, a wrong key, …
+    """
+    federation = Federation.load(settings.federation_file)
+    if federation.network_id != settings.network_id:
+        detail = f"{settings.federation_file} is of network {federation.network_id}"
+        raise DomainError("SETTING_INVALID", setting="network_id", detail=detail)
+    signer = Keyring.open(settings.keys_directory).signer(KeyRole.MESSAGE)
+    database = open_database(settings)
+    try:
+        return _build(settings, federation, signer, database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _build(settings: Settings, federation: Federation, signer: Any, database: Database) -> Bridge:
+    clock: Clock = SystemClock()
+    if settings.test_clock_start is not None:
+        offsets = ClockOffsets(database, node_state)
+        clock = TestClock(settings.network_id, offsets, start=settings.test_clock_start)
+    now = int(clock.now().timestamp())
+
+    def prepare(unit: UnitOfWork) -> int:
+        epoch = start.prepare(unit.connection, federation, now=now)
+        unit.commit()
+        return epoch
+
+    epoch = run_in_transaction(database, prepare)
+    with database.reading() as connection:
+        directory = start.load_directory(connection)
+    context = BridgeContext(
+        network_id=settings.network_id,
+        signer=signer,
+        clock=clock,
+        monotonic_ms=lambda: time.monotonic_ns() // 1_000_000,
+        random_bytes=secrets.token_bytes,
+        directory=directory,
+        epoch=epoch,
+        decide_by_ms=settings.decide_by_seconds * 1000,
+    )
+
+    def log_size() -> int:
+        with database.reading() as connection:
+            return log.log_size(connection)
+
+    tls = TlsFiles.of(settings.tls_directory)
+    lines = Lines(context, database)
+    gateways = Gateways(settings.gateways, tls)
+    engine = BridgeEngine(context, judge_and_record, lines.send, claim_handlers())
+    writer: GroupCommit[Any, Any] = GroupCommit(
+        database,
+        engine.handle,
+        name="bridge",
+        after_commit=engine.after_commit,
+        one_by_one_after_failure=True,
+    )
+    opener = Opener(context, log_size)
+    server = build_server(
+        ServerOptions(settings.listen, tls, settings.network_id, BRIDGE),
+        [
+            Registration(
+                clock_pb2_grpc.add_ClockServiceServicer_to_server, ClockServicer(clock, settings.network_id)
+            ),
+            Registration(
+                sync_pb2_grpc.add_SyncServiceServicer_to_server, SyncServicer(context, writer, lines, opener)
+            ),
+            Registration(
+                directory_pb2_grpc.add_DirectoryServiceServicer_to_server,
+                DirectoryServicer(context, database, writer, opener),
+            ),
+            Registration(
+                directory_pb2_grpc.add_RecognitionServiceServicer_to_server,
+                RecognitionServicer(context, database, writer, opener),
+            ),
+            Registration(
+                directory_pb2_grpc.add_DecisionServiceServicer_to_server,
+                DecisionServicer(context, database, writer, opener),
+            ),
+            Registration(
+                directory_pb2_grpc.add_LocationServiceServicer_to_server, LocationServicer(database)
+            ),
+            Registration(
+                claims_pb2_grpc.add_ClaimServiceServicer_to_server,
+                ClaimServicer(context, database, writer, gateways, opener),
+            ),
+        ],
+        CALLERS,
+        now=SystemClock().now(),
+    )
+    return Bridge(settings, context, database, writer, lines, gateways, server, threading.Event())

@@ -1,0 +1,1 @@
+"""Alembic revisions of the bridge's schema, one set for both databases."""
