@@ -1,0 +1,230 @@
+"""fsck of a bridge: rebuilds what is derived from what is append-only, and compares (ARCHITECTURE section 2, rule 5).
+
+Locations are rebuilt from accepted Issues and COMMITs in the order of the log, counters of agreements from COMMITs;
+leaves are hashed again and must be dense; every Decision, receipt and message is verified against the key directory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import sqlalchemy as sa
+
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.engine import Database, open_engine
+from tanqiao.db.guards import missing
+from tanqiao.db.signatures import envelope_from, load_signatures
+from tanqiao.kernel.units import UnitBlock
+from tanqiao.protocol.locations import LocationBook
+from tanqiao.protocol.types import SINK, Kind, Outcome
+from tanqiao.signing.batch import signed_bytes
+from tanqiao.signing.directory import KeyDirectory
+from tanqiao.signing.merkle import root_from_path
+from tanqiao.signing.pae import message_hash, pae
+from tanqiao.tlog.leaf import decode_leaf
+from tanqiao_bridge.application.start import load_directory
+from tanqiao_bridge.settings import Settings
+from tanqiao_bridge.storage import log
+from tanqiao_bridge.storage.locations import CANCELLED, HELD, USED
+from tanqiao_bridge.storage.schema import GUARDS
+from tanqiao_bridge.storage.tables import (
+    decision,
+    decision_block,
+    issue,
+    location,
+    message,
+    signature,
+)
+
+FINDINGS_MAX: Final = 100
+ROWS_PER_PAGE: Final = 1_000
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what is wrong; bounded."""
+
+    checked: dict[str, int] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+    def note(self, finding: str) -> None:
+        """Add a finding; after the bound only the fact that there are more."""
+        if len(self.findings) < FINDINGS_MAX:
+            self.findings.append(finding)
+        elif len(self.findings) == FINDINGS_MAX:
+            self.findings.append("… and more")
+
+    def as_json(self) -> str:
+        """Give the report as one JSON object."""
+        return json.dumps({"clean": self.clean, "checked": self.checked, "findings": self.findings})
+
+    def as_text(self) -> str:
+        """Give the report for a person."""
+        counted = ", ".join(f"{count} {name}" for name, count in self.checked.items())
+        lines = [f"checked: {counted}", *self.findings, "clean" if self.clean else "NOT CLEAN"]
+        return "\n".join(lines)
+
+
+def check(settings: Settings) -> Report:
+    """Check the database of the settings; it may be served meanwhile."""
+    database = open_engine(settings.database_url, role="reader")
+    try:
+        return check_database(database)
+    finally:
+        database.close()
+
+
+def check_database(database: Database) -> Report:
+    """Check everything in one snapshot."""
+    report = Report()
+    with database.reading() as connection:
+        for name in missing(connection, GUARDS):
+            report.note(f"guard {name} is missing")
+        _check_log(connection, report)
+        _check_locations(connection, report)
+        _check_signatures(connection, report, load_directory(connection))
+    return report
+
+
+def _check_log(connection: sa.Connection, report: Report) -> None:
+    size = log.log_size(connection)
+    expected = 0
+    named: dict[bytes, int] = {}
+    while leaves := log.read_leaves(connection, expected, ROWS_PER_PAGE):
+        for stored in leaves:
+            if stored.log_index != expected:
+                report.note(f"the log has a gap before {stored.log_index}: {expected} is missing")
+                expected = stored.log_index
+            leaf = decode_leaf(stored.leaf)
+            if leaf.hash != stored.leaf_hash or leaf.kind != stored.kind:
+                report.note(f"leaf {stored.log_index} does not have its hash or kind")
+            if leaf.kind == "decision":
+                named[leaf.message_hashes[-1]] = stored.log_index
+            expected += 1
+    if expected != size:
+        report.note(f"the log holds {expected} leaves, its counter says {size}")
+    report.checked["leaves"] = expected
+    rows = connection.execute(sa.select(decision.c.log_index, decision.c.decision_hash))
+    count = 0
+    for row in rows:
+        count += 1
+        if named.pop(bytes(row.decision_hash), None) != row.log_index:
+            report.note(f"the decision at {row.log_index} has no leaf of its own there")
+    for log_index in named.values():
+        report.note(f"leaf {log_index} names a decision that is not stored")
+    report.checked["decisions"] = count
+
+
+def _events(connection: sa.Connection) -> Iterator[tuple[int, UnitBlock, str, str, int]]:
+    """Give (log index, block, from, to, kind) of every issue and COMMIT, oldest first; kind 0 is an issue."""
+    issues = connection.execute(
+        sa.select(
+            issue.c.log_index, issue.c.series_id, issue.c.start_serial, issue.c.end_serial, issue.c.region
+        ).where(issue.c.accepted)
+    )
+    events = [(row[0], UnitBlock(row[1], row[2], row[3]), "", row[4], 0) for row in issues]
+    moves = connection.execute(
+        sa.select(
+            decision.c.log_index,
+            decision_block.c.series_id,
+            decision_block.c.start_serial,
+            decision_block.c.end_serial,
+            decision.c.source,
+            decision.c.destination,
+            decision.c.kind,
+        )
+        .join(decision_block, decision_block.c.log_index == decision.c.log_index)
+        .where(decision.c.outcome == int(Outcome.COMMIT))
+    )
+    events.extend((row[0], UnitBlock(row[1], row[2], row[3]), row[4], row[5], row[6]) for row in moves)
+    yield from sorted(events, key=lambda event: (event[0], event[1]))
+
+
+def _check_locations(connection: sa.Connection, report: Report) -> None:
+    book: LocationBook[tuple[str, int]] = LocationBook()
+    count = 0
+    for log_index, block, source, destination, kind in _events(connection):
+        count += 1
+        if kind == 0:
+            failing = book.register([block], (destination, HELD))
+        else:
+            place = (destination, HELD) if destination != SINK else (source, _END[Kind(kind)])
+            failing = book.move([block], (source, HELD), place)
+        for part in failing:
+            report.note(f"log {log_index}: {part} was not where its event needs it")
+    rebuilt = {(row.series_id, row.start, row.end, *row.place) for row in book.rows()}
+    stored = {
+        (row.series_id, row.start_serial, row.end_serial, row.region, row.state)
+        for row in connection.execute(sa.select(location))
+    }
+    for extra in sorted(stored - rebuilt):
+        report.note(f"location {extra} is not what the log gives")
+    for absent in sorted(rebuilt - stored):
+        report.note(f"location {absent} of the log is not stored")
+    report.checked["location events"] = count
+    report.checked["locations"] = len(stored)
+
+
+_END: Final = {Kind.RETIRE: USED, Kind.CANCEL: CANCELLED}
+
+
+def _check_signatures(connection: sa.Connection, report: Report, directory: KeyDirectory) -> None:
+    last = b""
+    count = 0
+    verified: set[tuple[bytes, bytes, bytes]] = set()
+    columns = message.c
+    while True:
+        rows = connection.execute(
+            sa.select(
+                columns.message_hash,
+                columns.payload_type,
+                columns.payload,
+                columns.signature_id,
+                columns.item_index,
+            )
+            .where(columns.message_hash > last)
+            .order_by(columns.message_hash)
+            .limit(ROWS_PER_PAGE)
+        ).all()
+        if not rows:
+            break
+        signatures = load_signatures(connection, signature, [row.signature_id for row in rows])
+        for row in rows:
+            count += 1
+            last = bytes(row.message_hash)
+            payload = bytes(row.payload)
+            if message_hash(row.payload_type, payload) != last:
+                report.note(f"message {last.hex()} does not have its hash")
+                continue
+            envelope = envelope_from(signatures[row.signature_id], payload, row.item_index)
+            if not _holds(envelope, directory, verified):
+                report.note(f"no signature holds over message {last.hex()}")
+    report.checked["messages"] = count
+
+
+def _holds(
+    envelope: envelope_pb2.Envelope, directory: KeyDirectory, verified: set[tuple[bytes, bytes, bytes]]
+) -> bool:
+    signed = pae(envelope.payload_type, envelope.payload)
+    if envelope.HasField("batch_proof"):
+        proof = envelope.batch_proof
+        leaf = message_hash(envelope.payload_type, envelope.payload)
+        root = root_from_path(leaf, proof.index, proof.size, proof.path)
+        if root is None:
+            return False
+        signed = signed_bytes(proof.size, root)
+    for one in envelope.signatures:
+        key = (one.key_id, signed, one.signature)
+        entry = directory.get(one.key_id)
+        if key not in verified and (entry is None or not entry.verify(one.signature, signed)):
+            return False
+        verified.add(key)
+    return bool(envelope.signatures)

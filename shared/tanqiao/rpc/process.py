@@ -1,0 +1,65 @@
+"""What every serving process does alike: logging without secrets, one ready line, a clean stop, one-line refusals."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import structlog
+
+from tanqiao.kernel.errors import DomainError
+
+EXIT_FINDINGS: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+EXIT_FAULT: Final = 4
+
+_UNREACHABLE: Final = frozenset({"DATABASE_UNAVAILABLE", "PEER_UNREACHABLE", "BUSY", "DEADLINE_EXCEEDED"})
+
+
+def set_up_logging() -> None:
+    """Log one JSON object a line to standard error; nothing secret and nothing personal is ever given to it."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def announce_ready(kind: str, address: str) -> None:
+    """Print the one JSON line that says where the process serves."""
+    print(json.dumps({"ready": kind, "address": address, "pid": os.getpid()}), flush=True)  # noqa: T201 - its answer
+
+
+def serve_until_stopped() -> None:
+    """Block until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    while not stop.wait(1.0):
+        pass
+
+
+@contextmanager
+def exit_on_refusal() -> Iterator[None]:
+    """Turn a refusal into one line that says what to do, and its exit code."""
+    try:
+        yield
+    except DomainError as refusal:
+        line = (
+            f"{refusal.symbol}: {refusal.sentence_with_article('en')} / {refusal.sentence_with_article('zh')}"
+        )
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - what the person sees
+        raise SystemExit(EXIT_UNREACHABLE if refusal.symbol in _UNREACHABLE else EXIT_USAGE) from None
