@@ -2,7 +2,7 @@
 
 Runs before any node, in its own container, and does nothing the second time. Only this program knows the
 roles that own the tables; the nodes get roles that may read and write rows. The network's name begins with
-`test-`, because here one program makes every authority's root key, which elsewhere never leaves its authority.
+`test-`, because here one program makes every authority's root key, which elsewhere stays with its authority.
 """
 
 from __future__ import annotations
