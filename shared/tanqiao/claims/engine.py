@@ -15,7 +15,7 @@ from tanqiao.claims.cells import (
     judge_present,
 )
 from tanqiao.claims.instalments import IntervalClaims
-from tanqiao.claims.judgement import Judgement, Stage
+from tanqiao.claims.judgement import Judgement
 from tanqiao.claims.matrix import Cell, Column, Test, column_of, edition_in_force
 from tanqiao.claims.model import (
     Claim,
@@ -119,7 +119,10 @@ _OWN_INSTALMENT = Cell(Test.INTERVAL, VerdictKind.BLOCK, "POLICY-L2", ("CCER-48"
 
 
 def _judge_ccer(judgement: Judgement, intervals: IntervalClaims, claim: Claim, cell: Cell) -> None:
-    """CCER against CCER: another project on the asset bars, one's own instalments compete in time."""
+    """CCER against CCER: another project on the asset bars, one's own instalments compete in time.
+
+    The registration of one's own project is what an instalment rests on, so that it is no test at all.
+    """
     applicant = judgement.applicant
     if _bars_for_ever(applicant, claim):
         relation = judgement.relation(claim.asset_id)
@@ -129,9 +132,7 @@ def _judge_ccer(judgement: Judgement, intervals: IntervalClaims, claim: Claim, c
             judgement.collide(claim, relation, (VerdictKind.BLOCK, Level.PROJECT, "CCER-16"))
     elif applicant.project is None or applicant.project != claim.project:
         judge_any_time(judgement, claim, cell)
-    elif ClaimObject.PROJECT in (applicant.object, claim.object):
-        judgement.passed(Stage.NO_OVERLAP, cell.article)
-    else:
+    elif ClaimObject.PROJECT not in (applicant.object, claim.object):
         intervals.gather(claim, _OWN_INSTALMENT)
 
 
