@@ -17,6 +17,7 @@ from tanqiao.tlog.merkle import MemoryTree, hash_leaf
 from tanqiao.tlog.note import NoteSignature, sign_note
 from tanqiao.tlog.proof import Proof
 from tests.golden.museum.checkpoints import bad_checkpoints
+from tests.golden.museum.evidence import bad_evidence, good_evidence
 from tests.golden.museum.exhibits import (
     CHECKPOINT,
     LEAF_COUNT,
@@ -41,6 +42,7 @@ from tests.golden.museum.tiles import bad_leaves, bad_tiles
 HERE = Path(__file__).parent
 
 SUFFIXES = {
+    "evidence": "tlog-misbehaviour",
     "note": "note",
     "checkpoint": "checkpoint",
     "proof": "tlog-proof",
@@ -72,6 +74,7 @@ def good_files() -> dict[str, bytes]:
         "proof/plain.tlog-proof": good_proof().encode(),
         "proof/with-extra.tlog-proof": good_proof(b"nobody vouches for this").encode(),
         "proof/the-only-leaf.tlog-proof": Proof(0, (), one.encode()).encode(),
+        **good_evidence(),
         **{f"log/{path}": data for path, data in tiles().items()},
     }
 
@@ -80,7 +83,8 @@ def museum() -> dict[str, bytes]:
     """Every file of the museum by path below tests/golden, catalogue included."""
     files = {f"good/{path}": data for path, data in good_files().items()}
     catalogue = []
-    for bad in chain(bad_notes(), bad_checkpoints(), bad_proofs(), bad_policies(), bad_tiles(), bad_leaves()):
+    sets = (bad_notes, bad_checkpoints, bad_proofs, bad_policies, bad_tiles, bad_leaves, bad_evidence)
+    for bad in chain.from_iterable(exhibits() for exhibits in sets):
         path = f"{bad.kind}/{bad.name}.{SUFFIXES[bad.kind]}"
         if f"bad/{path}" in files:
             raise SystemExit(f"two exhibits are called {path}")

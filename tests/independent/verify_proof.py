@@ -9,6 +9,7 @@ Use::
 
     python verify_proof.py proof POLICY FILE LEAF
     python verify_proof.py checkpoint POLICY FILE
+    python verify_proof.py evidence POLICY FILE
     python verify_proof.py policy FILE
     python verify_proof.py note KEY FILE
     python verify_proof.py log SIZE ROOT FOLDER
@@ -115,6 +116,24 @@ def root_from_path(index: int, size: int, leaf: bytes, path: list[bytes]) -> byt
     if index < k:
         return join(root_from_path(index, k, leaf, path[:-1]), path[-1])
     return join(path[-1], root_from_path(index - k, size - k, leaf, path[:-1]))
+
+
+def roots_of_growth(old: int, new: int, path: list[bytes], given: bytes | None) -> tuple[bytes, bytes]:
+    """Undo SUBPROOF of RFC 6962 section 2.1.2: hashes over the first `old` and over all `new` leaves.
+
+    `given` is the old root while the old tree is still whole below us, None once it was split.
+    """
+    if old == new:
+        need(len(path) == (0 if given else 1), "the proof of growth has another length")
+        value = given or path[0]
+        return value, value
+    need(path, "the proof of growth is too short")
+    k = largest_power_below(new)
+    if old <= k:
+        before, after = roots_of_growth(old, k, path[:-1], given)
+        return before, join(after, path[-1])
+    before, after = roots_of_growth(old - k, new - k, path[:-1], None)
+    return join(path[-1], before), join(path[-1], after)
 
 
 # --- notes, checkpoints, cosignatures
@@ -313,6 +332,45 @@ def verify_proof(data: bytes, leaf: bytes, policy: Policy) -> tuple[bytes, int, 
     return origin, index, size, root
 
 
+# --- evidence that a log lied
+
+EVIDENCE = re.compile(
+    rb"tanqiao-log-misbehaviour@v1\nfirst "
+    + NUMBER
+    + rb"\nsecond "
+    + NUMBER
+    + rb"\n(?:root ([A-Za-z0-9+/]{43}=)\n((?:[A-Za-z0-9+/]{43}=\n){0,64}))?\n"
+)
+
+
+def verify_evidence(data: bytes, policy: Policy) -> None:
+    """Two checkpoints under one key of a log that cannot both be honest."""
+    need(len(data) <= MAX_FILE, "too large")
+    parts = matched(EVIDENCE.match(data), "not an evidence file")
+    notes, cut = data[parts.end() :], number(parts[1], "a size")
+    need(len(notes) == cut + number(parts[2], "a size"), "notes of other sizes")
+    found = []
+    for note in (notes[:cut], notes[cut:]):
+        text, times = signed_by(note, policy.logs)
+        lines = matched(CHECKPOINT.fullmatch(text), "not a checkpoint")
+        keys = {position for position in times if policy.logs[position].name == lines[1]}
+        need(keys, "not signed by the log")
+        found.append((keys, number(lines[2], "the size"), unbase64(lines[3])))
+    (keys, first, root), (other_keys, second, other_root) = found
+    need(keys & other_keys, "two logs")
+    need(
+        all(size > 0 or value == sha256(b"").digest() for _, size, value in found),
+        "an empty tree with a root",
+    )
+    if parts[3] is None:
+        need(first == second and root != other_root, "both can be honest")
+        return
+    claimed = unbase64(parts[3])
+    need(0 < first < second and claimed != root, "both can be honest")
+    path = [unbase64(line) for line in parts[4].split()]
+    need(roots_of_growth(first, second, path, claimed) == (claimed, other_root), "the growth is not proven")
+
+
 # --- whole logs from tiles
 
 
@@ -398,6 +456,9 @@ def main(arguments: list[str]) -> int:
             policy = Policy(Path(arguments[1]).read_bytes())
             origin, size, root = verify_checkpoint(Path(arguments[2]).read_bytes(), policy)
             print(f"log {origin.decode()} has {size} leaves, root {root.hex()}, before a quorum")
+        elif arguments[:1] == ["evidence"] and len(arguments) == 3:
+            verify_evidence(Path(arguments[2]).read_bytes(), Policy(Path(arguments[1]).read_bytes()))
+            print("the log signed two trees that cannot both be honest")
         elif arguments[:1] == ["policy"] and len(arguments) == 2:
             policy = Policy(Path(arguments[1]).read_bytes())
             print(

@@ -9,6 +9,7 @@ which is not checked would promise more than it keeps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -137,25 +138,34 @@ def parse_verifier_key(text: str) -> VerifierKey:
 
 
 class NoteSigner:
-    """An Ed25519 private key under a name, for notes (0x01) or for cosignatures (0x04).
+    """Signs under a verifier key: note texts (0x01) or cosignatures (0x04).
 
     The two uses sign different bytes, but C2SP tlog-cosignature wants distinct keys for them; who makes the
     keys sees to that, and a policy that lists one key for both is refused.
+
+    Args:
+        key: the name, type and public key under which others verify.
+        sign: gives the 64-byte Ed25519 signature of a message; the private key stays where it is.
     """
 
-    def __init__(
-        self, name: str, private_key: Ed25519PrivateKey, key_type: KeyType = KeyType.ED25519
-    ) -> None:
+    def __init__(self, key: VerifierKey, sign: Callable[[bytes], bytes]) -> None:
+        self.key = key
+        self._sign = sign
+
+    @classmethod
+    def from_private_key(
+        cls, name: str, private_key: Ed25519PrivateKey, key_type: KeyType = KeyType.ED25519
+    ) -> NoteSigner:
+        """Sign with a private key in memory."""
         public_key = private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self._private_key = private_key
-        self.key = VerifierKey(name, key_type, public_key)
+        return cls(VerifierKey(name, key_type, public_key), private_key.sign)
 
     def __repr__(self) -> str:
         return f"NoteSigner({self.key.encode()})"
 
     def sign(self, message: bytes) -> bytes:
         """Sign the message: 64 bytes."""
-        return self._private_key.sign(message)
+        return self._sign(message)
 
 
 @lru_cache(maxsize=_MAX_CACHED_KEYS)

@@ -263,6 +263,10 @@ class TileBuilder:
         """Root of all leaves so far."""
         return self._range.root() if self._range.size else EMPTY_ROOT
 
+    def open_hashes(self) -> bytes:
+        """Leaf hashes, concatenated, of the level-0 tile that is not full yet; empty when there is none."""
+        return bytes(self._open.get(0, b""))
+
     def extend(self, leaf_hashes: Iterable[bytes]) -> None:
         """Append leaf hashes in the order of the log."""
         for leaf_hash in leaf_hashes:

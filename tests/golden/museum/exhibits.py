@@ -43,7 +43,7 @@ class BadFile:
 def signer(name: str, key_type: KeyType = KeyType.ED25519) -> NoteSigner:
     """Key pair whose seed is the hash of its name."""
     seed = sha256(f"museum key {name}".encode()).digest()
-    return NoteSigner(name, Ed25519PrivateKey.from_private_bytes(seed), key_type)
+    return NoteSigner.from_private_key(name, Ed25519PrivateKey.from_private_bytes(seed), key_type)
 
 
 LOG = signer(ORIGIN)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from tanqiao.tlog.errors import TlogError
+from tanqiao.tlog.evidence import verify_evidence
 from tanqiao.tlog.keys import parse_verifier_key
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao.tlog.note import parse_note, verify_note
@@ -56,6 +57,8 @@ def open_file(kind: str, data: bytes, *, leaf: bytes = GOOD_LEAF, tile: str = "t
         parse_policy(data)
     elif kind == "tile":
         audit_log(SIZE, ROOT, MuseumLog({tile: data}))
+    elif kind == "evidence":
+        verify_evidence(data, POLICY)
     elif kind == "leaf":
         decode_leaf(data)
     else:

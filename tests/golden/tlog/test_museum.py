@@ -27,7 +27,7 @@ from tests.golden.museum.opening import (
 )
 from tests.independent import verify_proof as independent
 
-FOLDERS = ("note", "checkpoint", "proof")
+FOLDERS = ("note", "checkpoint", "proof", "evidence")
 GOOD_FILES = [
     path.relative_to(GOOD).as_posix() for kind in FOLDERS for path in sorted((GOOD / kind).iterdir())
 ]
@@ -56,6 +56,8 @@ def open_independently(kind: str, data: bytes, *, leaf: bytes = GOOD_LEAF, tile:
         independent.verify_log(
             SIZE, ROOT, lambda path: served[path] if path in served else (GOOD / "log" / path).read_bytes()
         )
+    elif kind == "evidence":
+        independent.verify_evidence(data, policy)
     else:
         assert kind == "leaf"
         independent.verify_leaf(data)

@@ -25,6 +25,7 @@ GOOD_PATHS = {
     "proof": "proof/with-extra.tlog-proof",
     "policy": "federation.policy",
     "leaf": "leaf.bin",
+    "evidence": "evidence/rewritten-history.tlog-misbehaviour",
 }
 KINDS = sorted(GOOD_PATHS)
 DAMAGED_PER_KIND = 300

@@ -65,7 +65,9 @@ U7WM79jrzyhGZ5/GUBTpM7NzwdyfFx61t3RovgcC4Ro=
 
 
 def signer(name: str, key_type: KeyType = KeyType.ED25519) -> NoteSigner:
-    return NoteSigner(name, Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest()), key_type)
+    return NoteSigner.from_private_key(
+        name, Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest()), key_type
+    )
 
 
 LOG = signer("log.example/one")
@@ -83,7 +85,7 @@ def refusal(check: object, *arguments: object) -> str:
 
 
 def test_the_published_signing_key_signs_the_published_note() -> None:
-    peter = NoteSigner("PeterNeumann", Ed25519PrivateKey.from_private_bytes(PETER_SEED))
+    peter = NoteSigner.from_private_key("PeterNeumann", Ed25519PrivateKey.from_private_bytes(PETER_SEED))
     assert peter.key.encode() == PETER
     assert sign_note(TEXT, peter).encode() == TEXT + b"\n" + PETER_LINE.encode()
 
@@ -243,7 +245,10 @@ def test_key_names_may_be_chinese() -> None:
 
 def test_the_type_of_a_key_changes_its_hash() -> None:
     seed = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-    log, witness = NoteSigner("a.example", seed), NoteSigner("a.example", seed, KeyType.COSIGNATURE_V1)
+    log, witness = (
+        NoteSigner.from_private_key("a.example", seed),
+        NoteSigner.from_private_key("a.example", seed, KeyType.COSIGNATURE_V1),
+    )
     assert log.key.public_key == witness.key.public_key
     assert log.key.key_id != witness.key.key_id
     assert "Ed25519PrivateKey" not in repr(log)
@@ -368,7 +373,10 @@ def test_a_witness_cosigns_checkpoints_and_nothing_else() -> None:
 
 def test_a_cosignature_is_no_plain_signature_and_the_other_way_round() -> None:
     seed = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-    log, witness = NoteSigner("a.example", seed), NoteSigner("a.example", seed, KeyType.COSIGNATURE_V1)
+    log, witness = (
+        NoteSigner.from_private_key("a.example", seed),
+        NoteSigner.from_private_key("a.example", seed, KeyType.COSIGNATURE_V1),
+    )
     text = Checkpoint("a.example", 1, hash_leaf(b"leaf")).encode()
     line = cosign(text, witness, 7)
     as_plain = Note(text, (NoteSignature("a.example", log.key.key_id, line.signature[8:]),))

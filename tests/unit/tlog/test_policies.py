@@ -37,11 +37,11 @@ from tanqiao.tlog.policy import (
 
 def signer(name: str, key_type: KeyType = KeyType.COSIGNATURE_V1) -> NoteSigner:
     seed = sha256(f"{name} {key_type}".encode()).digest()
-    return NoteSigner(name, Ed25519PrivateKey.from_private_bytes(seed), key_type)
+    return NoteSigner.from_private_key(name, Ed25519PrivateKey.from_private_bytes(seed), key_type)
 
 
 def published(name: str, encoded: str) -> NoteSigner:
-    return NoteSigner(
+    return NoteSigner.from_private_key(
         name, Ed25519PrivateKey.from_private_bytes(b64decode(encoded)[1:]), KeyType.COSIGNATURE_V1
     )
 
