@@ -64,7 +64,7 @@ class Suite(Protocol):
         ...  # pragma: no cover - a protocol has no body
 
     def verifying(self, public_key: bytes) -> Verify:
-        """Give the verifying function of a public key; KEY_RECORD bytes that are no key are refused."""
+        """Give the verifying function of a public key; bytes that are no key are FIELD_INVALID."""
         ...  # pragma: no cover - a protocol has no body
 
 
@@ -97,6 +97,8 @@ class Ed25519Suite:
         Raises:
             DomainError: FIELD_INVALID, if the bytes are no Ed25519 public key.
         """
+        if len(public_key) == self.public_key_bytes and has_small_order(public_key):
+            raise DomainError("FIELD_INVALID", field="public_key", detail="a point of small order")
         try:
             key = Ed25519PublicKey.from_public_bytes(public_key)
         except ValueError as error:
@@ -115,6 +117,26 @@ class Ed25519Suite:
         return verify
 
 
+def has_small_order(public_key: bytes) -> bool:
+    """Whether the bytes are one of the points of small order, whatever the sign bit.
+
+    With such a key a signature can hold over every message (RFC 8032 leaves it to the caller; the list is
+    that of libsodium's ``ge25519_has_small_order``, and a test computes the points).
+    """
+    return public_key[:-1] + bytes([public_key[-1] & 0x7F]) in _SMALL_ORDER
+
+
+_FIELD_PRIME: Final = 2**255 - 19
+_SMALL_ORDER: Final = frozenset(
+    {
+        *(
+            number.to_bytes(32, "little")
+            for number in (0, 1, _FIELD_PRIME - 1, _FIELD_PRIME, _FIELD_PRIME + 1)
+        ),
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    }
+)
 SUITES: Final[dict[int, Suite]] = {SuiteId.ED25519: Ed25519Suite()}
 
 

@@ -24,14 +24,15 @@ from tanqiao.kernel.errors import DomainError, require
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, signed_bytes
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
 from tanqiao.signing.merkle import root_from_path, tree_root
-from tanqiao.signing.pae import message_hash, message_hashes, pae
+from tanqiao.signing.pae import message_hash, message_hashes, pae, require_payload_type
 from tanqiao.signing.parties import party_matches
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.strict import parse_strict
 from tanqiao.signing.suites import KEY_ID_BYTES
 
 PAYLOAD_BYTES_MAX: Final = 1 << 20
-BATCH_BYTES_MAX: Final = 8 << 20
+BATCH_BYTES_MAX: Final = 7 << 20
+"""Below what one gRPC message may have: headers of items and companions travel with it."""
 SIGNATURES_MAX: Final = 8
 AUDIENCE_MAX: Final = 64
 BATCH_ROOTS_KEPT_MAX: Final = 4096
@@ -266,6 +267,7 @@ class Verifier:
     # -- 1: size ---------------------------------------------------------------------------------------------
 
     def _require_size(self, envelope: envelope_pb2.Envelope) -> None:
+        require_payload_type(envelope.payload_type)
         _require_below(len(envelope.payload), self.limits.payload_bytes_max)
         _require_signature_count(len(envelope.signatures), self.limits.signatures_max)
         if len(envelope.batch_proof.path) > PATH_LENGTH_MAX:
@@ -276,6 +278,7 @@ class Verifier:
             raise DomainError("BATCH_EMPTY")
         if len(payloads) > self.limits.batch_items_max:
             raise DomainError("BATCH_TOO_LARGE", limit=self.limits.batch_items_max, count=len(payloads))
+        require_payload_type(batch.payload_type)
         _require_below(sum(map(len, payloads)), self.limits.batch_bytes_max)
         _require_below(max(map(len, payloads)), self.limits.payload_bytes_max)
         _require_signature_count(len(batch.signatures), self.limits.signatures_max)
@@ -441,6 +444,7 @@ def verify_signatures(
         DomainError: KEY_UNKNOWN, SIGNATURE_INVALID, KEY_ROLE_WRONG, KEY_REVOKED, KEY_NOT_VALID_AT_INDEX,
             SIGNATURE_MISSING, APPROVERS_MISSING.
     """
+    require_payload_type(envelope.payload_type)
     _require_signature_count(len(envelope.signatures), SIGNATURES_MAX)
     entries = _known_keys(directory, envelope.signatures)
     message = pae(envelope.payload_type, envelope.payload)
