@@ -7,8 +7,9 @@ are different. Names and positions never decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
+from itertools import combinations
 
 from tanqiao.claims.keys import Strength, strength_of
 from tanqiao.claims.model import Asset, AssetLink, LinkRelation, PolygonOverlap
@@ -47,7 +48,16 @@ class Relation(Enum):
 class AssetRelations:
     """Answers for one set of assets, links and areas; classes of the closure are built once."""
 
-    __slots__ = ("_areas", "_assets", "_candidates", "_classes", "_different", "_same", "_tolerance_m2")
+    __slots__ = (
+        "_areas",
+        "_assets",
+        "_candidates",
+        "_class_of",
+        "_different",
+        "_members",
+        "_same",
+        "_tolerance_m2",
+    )
 
     def __init__(
         self,
@@ -68,15 +78,18 @@ class AssetRelations:
             frozenset((overlap.first_asset_id, overlap.second_asset_id)): overlap.area_m2
             for overlap in overlaps
         }
-        self._classes = self._closure()
+        self._class_of = self._closure()
+        self._members: dict[str, list[str]] = {}
+        for asset_id, representative in self._class_of.items():
+            self._members.setdefault(representative, []).append(asset_id)
 
     def _set_of(self, relation: LinkRelation) -> set[_Pair]:
         if relation is LinkRelation.SAME:
             return self._same
         return self._different if relation is LinkRelation.DIFFERENT else self._candidates
 
-    def _closure(self) -> dict[str, tuple[str, ...]]:
-        """Classes of reviewed "same" and equal references.
+    def _closure(self) -> dict[str, str]:
+        """Give each asset the representative of its class of reviewed "same" and equal references.
 
         An equal reference of a pair that a reviewer found different joins nothing: that reviewer saw it.
         """
@@ -92,35 +105,45 @@ class AssetRelations:
             members = [asset_id for asset_id in pair if asset_id in root]
             for member in members[1:]:
                 root[find(member)] = find(members[0])
+        for first, second in self._equal_references():
+            root[find(second)] = find(first)
+        return {asset_id: find(asset_id) for asset_id in root}
+
+    def _equal_references(self) -> Iterator[tuple[str, str]]:
         holders: dict[tuple[str, str], list[str]] = {}
         for asset in self._assets.values():
-            for scheme, value in _identities(asset):
-                holders.setdefault((scheme, value), []).append(asset.asset_id)
+            for identity in _identities(asset):
+                holders.setdefault(identity, []).append(asset.asset_id)
         for sharing in holders.values():
-            for position, first in enumerate(sharing):
-                for second in sharing[position + 1 :]:
-                    if frozenset((first, second)) not in self._different:
-                        root[find(second)] = find(first)
-        members_of: dict[str, list[str]] = {}
-        for asset_id in self._assets:
-            members_of.setdefault(find(asset_id), []).append(asset_id)
-        return {asset_id: tuple(members_of[find(asset_id)]) for asset_id in self._assets}
+            if self._different:
+                yield from (
+                    (first, second)
+                    for first, second in combinations(sharing, 2)
+                    if frozenset((first, second)) not in self._different
+                )
+            else:
+                # Nobody found any two different, so that joining each to the first joins all.
+                yield from ((sharing[0], second) for second in sharing[1:])
 
     def same_class(self, asset_id: str) -> tuple[str, ...]:
         """Give the assets that are certainly this one by reviewed links and references, itself among them."""
-        require(asset_id in self._classes, "every claimed asset is among the facts")
-        return self._classes[asset_id]
+        require(asset_id in self._class_of, "every claimed asset is among the facts")
+        return tuple(self._members[self._class_of[asset_id]])
 
     def relation(self, first: str, second: str) -> Relation:
         """Tell how two assets stand to each other."""
         if first == second:
             return Relation.SAME
+        classes = self._class_of
+        require(first in classes and second in classes, "every claimed asset is among the facts")
         pair = frozenset((first, second))
-        joined = second in self.same_class(first)
+        joined = classes[first] == classes[second]
         if pair in self._same:
             return Relation.CONTRADICTED if pair in self._different else Relation.SAME
         if pair in self._different:
             return Relation.CONTRADICTED if joined else Relation.DIFFERENT
+        if joined and not self._different:
+            return Relation.SAME
         if joined:
             members = frozenset(self.same_class(first))
             torn = any(difference <= members for difference in self._different)

@@ -27,7 +27,6 @@ from tanqiao.claims.model import (
 )
 from tanqiao.claims.parameters import Parameters
 from tanqiao.claims.precedence import Precedence, precedence
-from tanqiao.claims.sentences import finding_sentences
 
 _LEVEL_ORDER: Final = {level: rank for rank, level in enumerate(Level)}
 
@@ -146,9 +145,8 @@ class Judgement:
     ) -> None:
         """Add a finding as it is."""
         named = tuple(claim_ids)
-        sentences = finding_sentences(verdict, level, article, named)
         also = tuple(dict.fromkeys(code for code in also_cited if code != article))
-        self.findings.append(Finding(verdict, level, article, named, also, orders, *sentences))
+        self.findings.append(Finding(verdict, level, article, named, also, orders))
 
     def collide(
         self,

@@ -16,6 +16,7 @@ from typing import Final
 
 from tanqiao.claims.moments import Interval
 from tanqiao.claims.parameters import Parameters
+from tanqiao.claims.sentences import finding_sentences
 from tanqiao.kernel.errors import require
 
 SHARE_WHOLE_PPM: Final = 1_000_000
@@ -424,8 +425,16 @@ class Finding:
     claim_ids: tuple[str, ...] = ()
     also_cited: tuple[str, ...] = ()
     orders: tuple[RegistryOrder, ...] = ()
-    sentence_zh: str = ""
-    sentence_en: str = ""
+
+    @property
+    def sentence_zh(self) -> str:
+        """The finding in Chinese, ending with its article."""
+        return finding_sentences(self.verdict.value, self.level.value, self.article, self.claim_ids)[0]
+
+    @property
+    def sentence_en(self) -> str:
+        """The finding in English, ending with its article."""
+        return finding_sentences(self.verdict.value, self.level.value, self.article, self.claim_ids)[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,10 @@ def format_second(second: int) -> str:
     return moment.isoformat()
 
 
+def _day_of(second: int) -> date:
+    return date.fromordinal((second + _SHANGHAI_OFFSET_SECONDS) // SECONDS_OF_A_DAY + _EPOCH_ORDINAL)
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A non-empty half-open interval ``[start_second, end_second)`` of seconds since the epoch.
@@ -101,6 +105,12 @@ class Interval:
         if not self.meets(other):
             return None
         return Interval(max(self.start_second, other.start_second), min(self.end_second, other.end_second))
+
+    def legal_dates(self) -> tuple[date, date]:
+        """Give the half-open range of legal dates that holds the interval: a begun day counts as a whole."""
+        first = _day_of(self.start_second)
+        last = _day_of(self.end_second - 1)
+        return first, last + timedelta(days=1)
 
     def __str__(self) -> str:
         return f"[{format_second(self.start_second)}, {format_second(self.end_second)})"

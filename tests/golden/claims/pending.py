@@ -21,7 +21,7 @@ def precedence_and_silence() -> None:
     saving: Json = {"attribute": "ELEC_SAVING"}
 
     def declaring(programme: str, **more: Value) -> Json:
-        values = {"status": "DECLARED", "action": "DECLARE", "declared_at": early} | saving | more
+        values: Json = {"status": "DECLARED", "action": "DECLARE", "declared_at": early} | saving | more
         return applicant(programme, **values)
 
     case(

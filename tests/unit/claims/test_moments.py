@@ -58,3 +58,10 @@ def test_touching_intervals_have_no_overlap() -> None:
     assert not first.meets(second)
     assert first.overlap(second) is None
     assert Interval(0, 6).overlap(second) == Interval(5, 6)
+
+
+def test_the_legal_dates_of_an_interval_hold_every_begun_day() -> None:
+    may = Interval.of_dates(date(2025, 5, 1), date(2025, 6, 1))
+    assert may.legal_dates() == (date(2025, 5, 1), date(2025, 6, 1))
+    trip = Interval(parse_second("2025-05-01T15:59:59Z"), parse_second("2025-05-01T16:00:01Z"))
+    assert trip.legal_dates() == (date(2025, 5, 1), date(2025, 5, 3))
