@@ -1,14 +1,16 @@
 """Articles of a text as a reader cites them, in Chinese and in English.
 
-An article label is written as RULES writes it: ``12``, ``20¶1`` (paragraph 1), ``31(1)`` (item 1),
-``31(3)(4)`` (items 3 and 4), ``（一）4`` (task 4 of part 1 of a plan). A label of another form is shown as it is.
+An article label is written as RULES writes it: ``12``, ``20¶1`` (paragraph 1), ``31(1)`` (item 1) or
+``31(3)(4)`` (items 3 and 4). A label of another form, such as a task of a plan, is shown as it stands.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
+
+Numbering = Literal["article", "task"]
 
 _LABEL: Final = re.compile(
     r"(?P<number>[1-9][0-9]{0,2})(?:¶(?P<paragraph>[1-9]))?(?P<items>(?:\([0-9]{1,2}\))*)"
@@ -44,8 +46,10 @@ def number_zh(number: int) -> str:
     return f"{_DIGITS_ZH[hundreds]}百{_DIGITS_ZH[tens]}十{_DIGITS_ZH[ones] if ones else ''}"
 
 
-def cite(label: str, *, title_zh: str, title_en: str) -> ArticleText:
-    """Cite the article of the label in the text of these titles."""
+def cite(label: str, *, title_zh: str, title_en: str, numbering: Numbering = "article") -> ArticleText:
+    """Cite the article, or in a plan the task, of the label in the text of these titles."""
+    if numbering == "task":
+        return ArticleText(f"《{title_zh}》任务{label}", f"{title_en}, task {label}")
     match = _LABEL.fullmatch(label)
     if match is None:
         return ArticleText(f"《{title_zh}》{label}", f"{title_en}, {label}")

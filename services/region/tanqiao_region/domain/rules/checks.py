@@ -76,7 +76,7 @@ def notice_running(notice: Notice | None, *, on: date, working_days: int) -> Ref
     if notice.working_days < working_days or on <= notice.last_day:
         return refuse("NOTICE_PERIOD_RUNNING", last_day=notice.last_day.isoformat())
     if notice.objections_unanswered > 0:
-        shown = f"{notice.last_day.isoformat()}（异议未答复 objections unanswered: {notice.objections_unanswered}）"
+        shown = f"{notice.last_day}（异议未答复 objections unanswered: {notice.objections_unanswered}）"
         return refuse("NOTICE_PERIOD_RUNNING", last_day=shown)
     return None
 
@@ -91,7 +91,7 @@ def methodology_unusable(methodology: MethodologyVersion | None, on: date) -> Re
 
 
 def panel_conflicts(panel: Panel) -> tuple[Refusal, ...]:
-    """Refuse each expert who wrote the file, works for its author or the applicant, or declared an interest."""
+    """Refuse each expert who wrote the file, works for its author or the applicant, or has an interest."""
     found: list[Refusal] = []
     for member in panel.members:
         grounds = {

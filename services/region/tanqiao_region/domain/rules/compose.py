@@ -96,6 +96,7 @@ def _data(root: Table, digest: str) -> PackData:
                 entry.text("title_en"),
                 entry.text("status"),
                 entry.texts("basis"),
+                "task" if entry.flag("tasks") else "article",
             )
             for entry in root.tables("sources")
         ),

@@ -14,7 +14,7 @@ from datetime import date
 from typing import Final
 
 from tanqiao.kernel.errors import DomainError
-from tanqiao_region.domain.rules.articles import ArticleText, cite
+from tanqiao_region.domain.rules.articles import ArticleText, Numbering, cite
 from tanqiao_region.domain.rules.definition import Rule, StructuralRule
 from tanqiao_region.domain.rules.facts import Facts, Retire
 from tanqiao_region.domain.rules.lifecycles import Lifecycle
@@ -57,6 +57,7 @@ class Source:
         title_en: its title, translated.
         status: draft, plan, in force.
         basis: texts that it names as its own bases.
+        numbering: whether its rules stand in articles or in tasks.
     """
 
     prefix: str
@@ -64,6 +65,7 @@ class Source:
     title_en: str
     status: str
     basis: tuple[str, ...] = ()
+    numbering: Numbering = "article"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +251,7 @@ class RulePack:
         source = self._source(rule_id)
         if source is None:
             return ArticleText(label, label)
-        return cite(label, title_zh=source.title_zh, title_en=source.title_en)
+        return cite(label, title_zh=source.title_zh, title_en=source.title_en, numbering=source.numbering)
 
     def _source(self, rule_id: str) -> Source | None:
         prefix = rule_id.partition("-")[0]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from tanqiao.kernel.invariants import InvariantBroken
 from tanqiao_region.domain.rules.facts import Recognition, Retire, UnitLot
 from tanqiao_region.domain.rules.parameters import DatedParameters
 from tanqiao_region.domain.rules.roles import Located
@@ -30,6 +31,8 @@ class Answer(StrEnum):
     REFUSED = "refused"
     PARAMETER = "parameter"
     AGREEMENT = "agreement"
+    BY_CLASS = "by_class"
+    """Of units converted back from points: as units of the class of the lot that backed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class PurposeTable:
             return FOREIGN
         if lot.must_be_consumed:
             return RECONVERTED
-        return f"class:{lot.unit_class}" if lot.unit_class else NATIVE
+        return _class_kind(lot)
 
     def check(self, facts: Retire, parameters: DatedParameters) -> tuple[Located, ...]:
         """Answer for every lot; lots with one answer are named together, by range."""
@@ -106,6 +109,8 @@ class PurposeTable:
         if facts.purpose not in self.purposes:  # a further purpose by parameter: any unit of the node's own
             return None if kind != FOREIGN else self._agreement(lot, facts, self._default_rule_id)
         cell = self.cells.get((facts.purpose, kind))
+        if cell is not None and cell.answer is Answer.BY_CLASS:
+            cell = self.cells.get((facts.purpose, _class_kind(lot)))
         if cell is None:
             return Located(self._default_rule_id, refuse("PURPOSE_NOT_PROVIDED", purpose=facts.purpose))
         match cell.answer:
@@ -119,6 +124,8 @@ class PurposeTable:
                 return self._agreement(lot, facts, cell.rule_id)
             case Answer.PARAMETER:
                 return self._parameter(cell, facts, parameters)
+            case Answer.BY_CLASS:
+                raise InvariantBroken(f"{cell.purpose}: a class is answered by another class")
 
     @staticmethod
     def _agreement(lot: UnitLot, facts: Retire, rule_id: str) -> Located | None:
@@ -145,3 +152,7 @@ class PurposeTable:
             return None
         opened = parameters.has(cell.parameter) and parameters.boolean(cell.parameter)
         return None if opened else Located(cell.rule_id, refuse(cell.reason, purpose=facts.purpose))
+
+
+def _class_kind(lot: UnitLot) -> str:
+    return f"class:{lot.unit_class}" if lot.unit_class else NATIVE

@@ -266,3 +266,20 @@ class SignCertificate(Facts):
     beneficiary_id: str
     recognised_by_role: str
     retirement_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileHolding(Facts):
+    """Another system shows another holding than the node's journal does.
+
+    Args:
+        journal_kg: balance of the account by the journal.
+        outside_kg: balance that the other system shows.
+        outside_system: which system it is.
+        correct_node: whether the node's balance would be corrected by what the other system shows.
+    """
+
+    journal_kg: int
+    outside_kg: int
+    outside_system: str
+    correct_node: bool

@@ -1,0 +1,1 @@
+"""Rule pack of 310000 under the draft for public comment."""
