@@ -51,7 +51,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         self._writer = writer
         self._opener = opener
 
-    def ListRegions(  # noqa: N802 - gRPC's name
+    def ListRegions(
         self, request: directory_pb2.ListRegionsRequest, context: grpc.ServicerContext
     ) -> directory_pb2.ListRegionsResponse:
         """Give all regions, connected or not."""
@@ -72,7 +72,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
             ],
         )
 
-    def ListKeys(  # noqa: N802 - gRPC's name
+    def ListKeys(
         self, request: directory_pb2.ListKeysRequest, context: grpc.ServicerContext
     ) -> directory_pb2.ListKeysResponse:
         """Give the keys of an owner, or all, each with the record that proves it."""
@@ -85,7 +85,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
             rows = connection.execute(statement.limit(KEYS_PER_ANSWER_MAX)).all()
         return directory_pb2.ListKeysResponse(keys=[_key_entry(row) for row in rows])
 
-    def SubmitKeyRecord(  # noqa: N802 - gRPC's name
+    def SubmitKeyRecord(
         self, request: directory_pb2.SubmitKeyRecordRequest, context: grpc.ServicerContext
     ) -> directory_pb2.SubmitKeyRecordResponse:
         """Take a record signed by the root of the owner's authority."""
@@ -139,7 +139,7 @@ class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
         self._writer = writer
         self._opener = opener
 
-    def SubmitRecognition(  # noqa: N802 - gRPC's name
+    def SubmitRecognition(
         self, request: directory_pb2.SubmitRecognitionRequest, context: grpc.ServicerContext
     ) -> directory_pb2.SubmitRecognitionResponse:
         """Take an agreement signed by the roots of both regions; else AGREEMENT_NOT_SIGNED."""
@@ -184,7 +184,7 @@ class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
             agreement_id=record.agreement_id, log_index=answer.log_index
         )
 
-    def ListRecognitions(  # noqa: N802 - gRPC's name
+    def ListRecognitions(
         self, request: directory_pb2.ListRecognitionsRequest, context: grpc.ServicerContext
     ) -> directory_pb2.ListRecognitionsResponse:
         """Give the agreements, in the order in which they came into the log."""
@@ -223,7 +223,7 @@ class DecisionServicer(directory_pb2_grpc.DecisionServiceServicer):
         self._writer = writer
         self._opener = opener
 
-    def GetOutcome(  # noqa: N802 - gRPC's name
+    def GetOutcome(
         self, request: directory_pb2.GetOutcomeRequest, context: grpc.ServicerContext
     ) -> directory_pb2.GetOutcomeResponse:
         """Answer what became of a transfer (row 7); without evidence nothing is ever written."""
@@ -278,7 +278,7 @@ class DecisionServicer(directory_pb2_grpc.DecisionServiceServicer):
             finality=values_pb2.FINALITY_COMMIT,
         )
 
-    def ListLogEntries(  # noqa: N802 - gRPC's name
+    def ListLogEntries(
         self, request: directory_pb2.ListLogEntriesRequest, context: grpc.ServicerContext
     ) -> directory_pb2.ListLogEntriesResponse:
         """Give entries from an index on, with the envelopes beside them if they are asked for."""
@@ -307,7 +307,7 @@ class DecisionServicer(directory_pb2_grpc.DecisionServiceServicer):
                 )
         return response
 
-    def GetLogStatus(  # noqa: N802 - gRPC's name
+    def GetLogStatus(
         self, request: directory_pb2.GetLogStatusRequest, context: grpc.ServicerContext
     ) -> directory_pb2.GetLogStatusResponse:
         """Give the size of the log."""
@@ -328,7 +328,7 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ListLocations(  # noqa: N802 - gRPC's name
+    def ListLocations(
         self, request: directory_pb2.ListLocationsRequest, context: grpc.ServicerContext
     ) -> directory_pb2.ListLocationsResponse:
         """Give location rows in order of series and serial, page by page."""
@@ -353,7 +353,7 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
             locations=[_location_entry(row) for row in shown], next_page_token=token, as_of_index=size
         )
 
-    def TraceUnits(  # noqa: N802 - gRPC's name
+    def TraceUnits(
         self, request: directory_pb2.TraceUnitsRequest, context: grpc.ServicerContext
     ) -> directory_pb2.TraceUnitsResponse:
         """Trace a block from its issue through every move and use, with every signed message."""

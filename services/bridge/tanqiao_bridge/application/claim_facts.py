@@ -1,0 +1,252 @@
+"""Between the wire's claims and the conflict engine's facts; nothing is judged here (CLAIMS section 1)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Final
+
+from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.gateway.v1 import registry_pb2
+from tanqiao.claims.keys import Strength, asset_key, asset_ref, lock_keys, strength_of, subject_key
+from tanqiao.claims.model import (
+    Action,
+    Activity,
+    Asset,
+    AssetRef,
+    Attribute,
+    Claim,
+    ClaimObject,
+    ClaimStatus,
+    Evidence,
+    GecState,
+    GecStateName,
+    Grain,
+    Part,
+    Programme,
+    Subject,
+)
+from tanqiao.claims.moments import Interval, second_of_date
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.identity import check_uscc
+from tanqiao.kernel.periods import Period
+from tanqiao.rpc.validation import optional_text, parse_wire_period, require_text
+
+REFERENCES_MAX: Final = 16
+CLAIM_ID_LENGTH_MAX: Final = 96
+PROJECT_ID_LENGTH_MAX: Final = 96
+QUANTITY_MAX: Final = 2**62
+
+_OBJECTS: Final = {
+    claims_pb2.CLAIM_OBJECT_PROJECT: ClaimObject.PROJECT,
+    claims_pb2.CLAIM_OBJECT_INSTALMENT: ClaimObject.ISSUANCE,
+    claims_pb2.CLAIM_OBJECT_ENTRY: ClaimObject.ENTRY,
+}
+PROGRAMMES: Final = {number: name.removeprefix("PROGRAMME_") for name, number in claims_pb2.Programme.items()}
+ATTRIBUTES: Final = {number: name.removeprefix("ATTRIBUTE_") for name, number in claims_pb2.Attribute.items()}
+STATUSES: Final[dict[int, str]] = {
+    number: name.removeprefix("CLAIM_STATUS_") for name, number in claims_pb2.ClaimStatus.items()
+}
+GRAINS: Final = {number: name.removeprefix("GRAIN_").lower() for name, number in claims_pb2.Grain.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadClaim:
+    """A claim of the wire as the engine and the index see it.
+
+    Args:
+        message: as stated.
+        claim: for the engine; its asset id is the claim's own id.
+        asset: what it claims.
+        period: legal dates.
+        keys: under which it is found (S3 and S2 references).
+        locks: rows to be locked while it is checked and stored, sorted.
+        digest: SHA-256 of the serialised claim.
+    """
+
+    message: claims_pb2.Claim
+    claim: Claim
+    asset: Asset
+    period: Period
+    keys: tuple[str, ...]
+    locks: tuple[str, ...]
+    digest: bytes
+
+
+def read_claim(
+    message: claims_pb2.Claim, *, action: Action, status: int | None = None, declared_at: int | None = None
+) -> ReadClaim:
+    """Read a claim strictly; each refusal names the field.
+
+    Args:
+        message: as stated by a region.
+        action: what the applicant is about to do.
+        status: present status in the index; None: the one stated.
+        declared_at: bridge time of the declaration, epoch seconds.
+
+    Raises:
+        DomainError: FIELD_MISSING, FIELD_INVALID, BATCH_TOO_LARGE, RANGE_REVERSED, IDENTITY_CODE_INVALID, …
+    """
+    claim_id = require_text(message.claim_id, "claim.claim_id", length_max=CLAIM_ID_LENGTH_MAX)
+    if message.object not in _OBJECTS:
+        raise DomainError("FIELD_MISSING", field="claim.object")
+    if not message.programme:
+        raise DomainError("FIELD_MISSING", field="claim.programme")
+    if not message.attribute:
+        raise DomainError("FIELD_MISSING", field="claim.attribute")
+    if message.activity_quantity < 0 or message.quantity_kg < 0:
+        raise DomainError("QUANTITY_NOT_POSITIVE", field="claim.quantity_kg", quantity_kg=message.quantity_kg)
+    if message.subject_uscc:
+        check_uscc(message.subject_uscc)
+    optional_text(message.subject_name, "claim.subject_name")
+    references = _references(message.asset.references)
+    if not references:
+        raise DomainError("FIELD_MISSING", field="claim.asset.references")
+    period = parse_wire_period(message.period, "claim.period")
+    asset = Asset(
+        claim_id,
+        message.asset.kind,
+        references,
+        message.asset.name,
+        message.asset.region_code,
+        message.asset.capacity_kw or None,
+        message.asset.ets_covered,
+    )
+    claim = Claim(
+        claim_id=claim_id,
+        programme=Programme(PROGRAMMES[message.programme]),
+        object=_OBJECTS[message.object],
+        asset_id=claim_id,
+        attribute=Attribute(ATTRIBUTES[message.attribute]),
+        interval=_interval(period),
+        status=ClaimStatus(STATUSES[status or message.status or claims_pb2.CLAIM_STATUS_DECLARED]),
+        grain=Grain(GRAINS[message.grain or claims_pb2.GRAIN_DAY]),
+        region_code=message.region.removeprefix("region/") or None,
+        project=message.project_id or None,
+        subject=Subject(message.subject_name, message.subject_uscc or None),
+        part=_part(message.part),
+        declared_microsecond=None if declared_at is None else declared_at * _MICROSECONDS,
+        activity=_activity(message.activity_quantity, message.activity_unit),
+        quantity_kg=message.quantity_kg or None,
+        methodology=message.methodology_id or None,
+        action=action,
+        evidence=Evidence(message.no_duplicate_commitment, message.gec_freeze_consent),
+    )
+    keys = tuple(sorted({asset_key(ref) for ref in references if _is_key(ref)}))
+    return ReadClaim(
+        message,
+        claim,
+        asset,
+        period,
+        keys,
+        lock_keys(claim, {claim_id: asset}),
+        hashlib.sha256(message.SerializeToString(deterministic=True)).digest(),
+    )
+
+
+_MICROSECONDS: Final = 1_000_000
+
+
+def _is_key(reference: AssetRef) -> bool:
+    return strength_of(reference.scheme) >= Strength.OTHER_REGISTRY
+
+
+def _references(messages: Sequence[claims_pb2.AssetReference]) -> tuple[AssetRef, ...]:
+    if len(messages) > REFERENCES_MAX:
+        raise DomainError("BATCH_TOO_LARGE", limit=REFERENCES_MAX, count=len(messages))
+    return tuple(asset_ref(message.scheme, message.value) for message in messages)
+
+
+def _interval(period: Period) -> Interval:
+    return Interval(second_of_date(period.start), second_of_date(period.end))
+
+
+def _part(message: claims_pb2.AssetPart) -> Part | None:
+    match message.WhichOneof("part"):
+        case "share_ppm":
+            if not 0 < message.share_ppm <= _WHOLE_PPM:
+                raise DomainError(
+                    "FIELD_INVALID", field="claim.part.share_ppm", detail=str(message.share_ppm)
+                )
+            return Part(share_ppm=message.share_ppm)
+        case "meter":
+            return Part(meter=require_text(message.meter, "claim.part.meter"))
+        case _:
+            return None
+
+
+_WHOLE_PPM: Final = 1_000_000
+
+
+def _activity(quantity: int, unit: str) -> Activity | None:
+    return Activity(quantity, unit) if unit else None
+
+
+def read_record(
+    record: registry_pb2.RegistryRecord, registry: str, number: int
+) -> tuple[Claim, Asset] | None:
+    """Read a record of an outside list as a claim of that programme; None where it carries no known reference.
+
+    Its claim id is ``<registry>:<reference>``, which is what a verdict names.
+    """
+    references: list[AssetRef] = []
+    for reference in record.asset_references:
+        try:
+            references.append(asset_ref(reference.scheme, reference.value))
+        except DomainError:  # a list may carry what we cannot read; it is never a key then
+            continue
+    claim_id = f"{registry}:{record.reference}"
+    if not record.programme:
+        return None
+    asset_id = f"{claim_id}#{number}"
+    period = (
+        parse_wire_period(record.period)
+        if record.HasField("period") and record.period.HasField("start_date")
+        else _ALWAYS
+    )
+    programme = Programme(PROGRAMMES[record.programme])
+    is_certificate = programme in (Programme.GEC, Programme.GREEN_POWER)
+    claim = Claim(
+        claim_id=claim_id,
+        programme=programme,
+        object=ClaimObject.CERTIFICATE
+        if is_certificate
+        else _OBJECTS.get(record.object, ClaimObject.PROJECT),
+        asset_id=asset_id,
+        attribute=Attribute(ATTRIBUTES[record.attribute]) if record.attribute else Attribute.RE_GEN,
+        interval=_interval(period),
+        status=ClaimStatus(STATUSES[record.status or claims_pb2.CLAIM_STATUS_DECLARED]),
+        grain=Grain(GRAINS[record.grain or claims_pb2.GRAIN_DAY]),
+        project=record.reference or None,
+        subject=Subject(record.subject_name, record.subject_uscc or None),
+        activity=_activity(record.activity_quantity, record.activity_unit),
+        quantity_kg=record.quantity_kg or None,
+        methodology=record.methodology_id or None,
+        gec=_gec_state(record) if is_certificate else None,
+    )
+    asset = Asset(asset_id, record.asset_kind, tuple(references), record.title, record.province_code)
+    return claim, asset
+
+
+_ALWAYS: Final = Period(date(1990, 1, 1), date(2100, 1, 1))
+
+
+def _gec_state(record: registry_pb2.RegistryRecord) -> GecState:
+    state = GecStateName(record.certificate_state or GecStateName.ISSUED.value)
+    return GecState(state, record.tradable, "self_use" if record.self_use else "on_grid")
+
+
+def subject_keys(claims: Iterable[ReadClaim]) -> set[str]:
+    """Give the subject keys that the matrix looks at."""
+    return {
+        subject_key(read.claim.subject.uscc)
+        for read in claims
+        if read.claim.subject.uscc is not None and subject_key(read.claim.subject.uscc) in read.locks
+    }
+
+
+def with_status(read: ReadClaim, status: ClaimStatus) -> ReadClaim:
+    """Give the claim with another status."""
+    return replace(read, claim=replace(read.claim, status=status))

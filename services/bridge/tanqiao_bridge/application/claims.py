@@ -1,0 +1,343 @@
+"""Claims in the index: declare, move on, release; judged under the locks of their keys, answered with receipts.
+
+The gateways were asked before the transaction; inside it the sorted `claim_lock` rows are locked, the index is read
+again, the claim is judged and stored with its leaf and receipt (CLAIMS section 3). The same statement again gets the
+stored receipt; another content under the same id is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.claims.model import Action
+from tanqiao.kernel.errors import DomainError
+from tanqiao.signing.batch import item_envelopes, sign_batch
+from tanqiao.signing.pae import message_hash
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.verify import Opened
+from tanqiao.tlog.leaf import Leaf, make_leaf
+from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
+from tanqiao_bridge.application.context import Group
+from tanqiao_bridge.application.engine import OtherHandler
+from tanqiao_bridge.application.gateways import Answers
+from tanqiao_bridge.application.judging import Index, Judged, is_refused, judge_claim, verdict_message
+from tanqiao_bridge.storage import claims as claim_rows
+from tanqiao_bridge.storage import log
+
+RECEIPT_TYPE: Final = payload_type_of(claims_pb2.ClaimReceipt)
+
+DECLARED: Final = claims_pb2.CLAIM_STATUS_DECLARED
+REJECTED: Final = claims_pb2.CLAIM_STATUS_REJECTED
+NEXT_STATUSES: Final = {
+    claims_pb2.CLAIM_STATUS_DECLARED: (
+        claims_pb2.CLAIM_STATUS_NOTICE,
+        claims_pb2.CLAIM_STATUS_REGISTERED,
+        claims_pb2.CLAIM_STATUS_WITHDRAWN,
+        claims_pb2.CLAIM_STATUS_REJECTED,
+    ),
+    claims_pb2.CLAIM_STATUS_NOTICE: (
+        claims_pb2.CLAIM_STATUS_REGISTERED,
+        claims_pb2.CLAIM_STATUS_WITHDRAWN,
+        claims_pb2.CLAIM_STATUS_REJECTED,
+    ),
+    claims_pb2.CLAIM_STATUS_REGISTERED: (
+        claims_pb2.CLAIM_STATUS_WITHDRAWN,
+        claims_pb2.CLAIM_STATUS_CANCELLED,
+    ),
+}
+"""Life of a claim as its region may move it (CLAIMS section 3); ISSUED comes with an Issue only."""
+RELEASES: Final = (claims_pb2.CLAIM_STATUS_WITHDRAWN, claims_pb2.CLAIM_STATUS_REJECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One verified DeclareStatement."""
+
+    opened: Opened
+    read: ReadClaim
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareClaims:
+    """Declarations of one region with what the gateways said, in the same order."""
+
+    region: str
+    items: tuple[Declared, ...]
+    answers: Answers
+
+
+@dataclass(frozen=True, slots=True)
+class MoveClaim:
+    """A verified ClaimStatement: to NOTICE, REGISTERED, WITHDRAWN or REJECTED."""
+
+    region: str
+    opened: Opened
+    statement: claims_pb2.ClaimStatement
+    read: ReadClaim | None
+    answers: Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Receipted:
+    """A receipt as stored: its bytes and its envelope."""
+
+    payload: bytes
+    envelope: envelope_pb2.Envelope
+
+
+@dataclass(slots=True)
+class _Made:
+    """A receipt on its way into the tables."""
+
+    claim_id: str
+    statement_hash: bytes
+    signer_key_id: bytes
+    status: int
+    digest: bytes
+    verdict: claims_pb2.Verdict | None = None
+    log_index: int = -1
+    payload: bytes = b""
+    keys: tuple[str, ...] = field(default_factory=tuple)
+
+
+def claim_handlers() -> dict[type, OtherHandler]:
+    """Give the handlers that the bridge's writer calls for the commands of this module."""
+    return {DeclareClaims: declare_claims, MoveClaim: move_claim}
+
+
+def declare_claims(group: Group, command: object) -> list[Receipted | DomainError]:
+    """Declare claims in order, each judged with those before it; receipts or refusals in the same order.
+
+    A claim whose verdict is BLOCK or HOLD is stored with it and is not live.
+    """
+    if not isinstance(command, DeclareClaims):  # pragma: no cover - the table of handlers gives nothing else
+        raise DomainError("INTERNAL", correlation_id="declare")
+    reads = [item.read for item in command.items]
+    claim_rows.lock_rows(group.connection, [key for read in reads for key in read.locks])
+    stored = claim_rows.receipts_by_statement(
+        group.connection, [item.opened.message_hash for item in command.items]
+    )
+    index = Index.load(group.connection, reads)
+    results: list[Receipted | DomainError | _Made] = []
+    fresh: list[tuple[claim_rows.ClaimRow, ReadClaim]] = []
+    made: list[_Made] = []
+    for position, item in enumerate(command.items):
+        known = stored.get(item.opened.message_hash)
+        if known is not None:
+            results.append(_stored(known))
+            continue
+        refusal = _declaration_refusal(item, command.region, index)
+        if refusal is not None:
+            results.append(refusal)
+            continue
+        judged = judge_claim(
+            item.read, index, command.answers, position, decided_on=date.fromisoformat(group.legal_date)
+        )
+        status = REJECTED if is_refused(judged.verdict) else DECLARED
+        row = _claim_row(item.read, command.region, status, group.now)
+        index.add(row, item.read)
+        index.rows[row.claim_id] = row
+        receipt = _Made(
+            row.claim_id,
+            item.opened.message_hash,
+            item.opened.key_id,
+            status,
+            item.read.digest,
+            _verdict(group, item.read, judged),
+            keys=item.read.keys,
+        )
+        fresh.append((row, item.read))
+        made.append(receipt)
+        results.append(receipt)
+    _write_receipts(group, command.region, made)
+    indexes = {receipt.claim_id: receipt.log_index for receipt in made}
+    claim_rows.insert_claims(
+        group.connection,
+        [
+            (
+                claim_rows.ClaimRow(
+                    *(
+                        indexes[row.claim_id] if name == "declared_index" else getattr(row, name)
+                        for name in claim_rows.COLUMNS
+                    )
+                ),
+                read.keys,
+            )
+            for row, read in fresh
+        ],
+    )
+    envelopes = _insert_receipts(group, made)
+    return [envelopes[result.claim_id] if isinstance(result, _Made) else result for result in results]
+
+
+def _declaration_refusal(item: Declared, region: str, index: Index) -> DomainError | None:
+    if item.read.message.region != region:
+        return DomainError(
+            "REGION_SCOPE_MISMATCH", field="claim.region", region=item.read.message.region[:96]
+        )
+    if item.read.claim.claim_id in index.rows:
+        return DomainError("REQUEST_ID_REUSED", field="claim.claim_id")
+    return None
+
+
+def _stored(row: claim_rows.ReceiptRow) -> Receipted:
+    return Receipted(row.payload, envelope_pb2.Envelope.FromString(row.envelope))
+
+
+def _claim_row(read: ReadClaim, region: str, status: int, now: int) -> claim_rows.ClaimRow:
+    message = read.message
+    return claim_rows.ClaimRow(
+        read.claim.claim_id,
+        region,
+        int(message.programme),
+        message.programme_code,
+        int(message.object),
+        message.project_id,
+        status,
+        int(message.attribute),
+        read.period.start.isoformat(),
+        read.period.end.isoformat(),
+        message.subject_uscc,
+        message.SerializeToString(deterministic=True),
+        read.digest,
+        -1,
+        now,
+    )
+
+
+def _verdict(group: Group, read: ReadClaim, judged: Judged) -> claims_pb2.Verdict:
+    header = group.context.header((f"{read.message.region}",))
+    return verdict_message(header, read, judged, as_of_index=log.log_size(group.connection))
+
+
+# -- moving a claim on --------------------------------------------------------------------------------------
+
+
+def move_claim(group: Group, command: object) -> Receipted:
+    """Move one claim on; a registration is judged again, on the index as it is now.
+
+    Raises:
+        DomainError: CLAIM_UNKNOWN, REGION_SCOPE_MISMATCH, CLAIM_STATE_WRONG, CLAIM_OVERTAKEN, and for a registration
+            the reason of its verdict.
+    """
+    if not isinstance(command, MoveClaim):  # pragma: no cover - the table of handlers gives nothing else
+        raise DomainError("INTERNAL", correlation_id="move")
+    statement = command.statement
+    known = claim_rows.receipts_by_statement(group.connection, [command.opened.message_hash])
+    if known:
+        return _stored(known[command.opened.message_hash])
+    row = claim_rows.load_claims(group.connection, [statement.claim_id]).get(statement.claim_id)
+    if row is None:
+        raise DomainError("CLAIM_UNKNOWN", claim_id=statement.claim_id[:96])
+    if row.region != command.region:
+        raise DomainError("REGION_SCOPE_MISMATCH", field="claim_id", region=row.region)
+    if statement.status not in NEXT_STATUSES.get(row.status, ()):  # type: ignore[call-overload]
+        raise DomainError(
+            "CLAIM_STATE_WRONG",
+            claim_id=row.claim_id,
+            state=claims_pb2.ClaimStatus.Name(row.status),  # type: ignore[arg-type]
+            wanted=claims_pb2.ClaimStatus.Name(statement.status),
+        )
+    read = read_claim(
+        claims_pb2.Claim.FromString(row.content),
+        action=Action.REGISTER,
+        status=row.status,
+        declared_at=row.declared_at,
+    )
+    verdict = None
+    if statement.status not in RELEASES:
+        claim_rows.lock_rows(group.connection, read.locks)
+        index = Index.load(group.connection, [read])
+        judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
+        verdict = _verdict(group, read, judged)
+        if is_refused(judged.verdict):
+            raise _as_error(verdict)
+    made = _Made(
+        row.claim_id,
+        command.opened.message_hash,
+        command.opened.key_id,
+        statement.status,
+        row.content_digest,
+        verdict,
+        keys=read.keys,
+    )
+    _write_receipts(group, command.region, [made])
+    claim_rows.set_status(group.connection, [(row.claim_id, statement.status)])
+    return _insert_receipts(group, [made])[row.claim_id]
+
+
+def _as_error(verdict: claims_pb2.Verdict) -> DomainError:
+    refusal = verdict.refusal
+    metadata = {key: value for key, value in refusal.metadata.items() if key not in ("field", "article")}
+    return DomainError(refusal.reason, article=refusal.article or None, **metadata)
+
+
+# -- receipts -----------------------------------------------------------------------------------------------
+
+
+def _write_receipts(group: Group, region: str, made: Sequence[_Made]) -> None:
+    """Make the receipts of a batch: an index each, one leaf each, the payload with the index in it."""
+    if not made:
+        return
+    first_index = log.reserve_indexes(group.connection, len(made))
+    leaves: list[Leaf] = []
+    for position, item in enumerate(made):
+        item.log_index = first_index + position
+        receipt = claims_pb2.ClaimReceipt(
+            header=group.context.header((region,), prev_hash=item.statement_hash),
+            claim_id=item.claim_id,
+            status=item.status,  # type: ignore[arg-type]  # the table's numbers are the wire's
+            verdict=item.verdict,
+            log_index=item.log_index,
+            receipt_time=Timestamp(seconds=group.now),
+            claim_digest=item.digest,
+        )
+        item.payload = receipt.SerializeToString()
+        leaves.append(
+            make_leaf(
+                "claim",
+                message_hashes=[item.statement_hash, message_hash(RECEIPT_TYPE, item.payload)],
+                signer_key_ids=[item.signer_key_id, group.context.signer.key_id],
+                public={
+                    "claim_digest": item.digest,
+                    "claim_id": item.claim_id.encode(),
+                    "region": region.encode(),
+                    "status": claims_pb2.ClaimStatus.Name(item.status).encode(),  # type: ignore[arg-type]
+                },
+            )
+        )
+    log.write_leaves(group.connection, first_index, leaves, recorded_at=group.now)
+
+
+def _insert_receipts(group: Group, made: Sequence[_Made]) -> dict[str, Receipted]:
+    """Sign the receipts as one batch and store each with its own envelope."""
+    if not made:
+        return {}
+    batch = sign_batch(group.context.signer, RECEIPT_TYPE, [item.payload for item in made])
+    envelopes = item_envelopes(batch)
+    claim_rows.insert_receipts(
+        group.connection,
+        [
+            claim_rows.ReceiptRow(
+                item.claim_id,
+                item.log_index,
+                item.statement_hash,
+                item.status,
+                item.payload,
+                message_hash(RECEIPT_TYPE, item.payload),
+                envelope.SerializeToString(),
+            )
+            for item, envelope in zip(made, envelopes, strict=True)
+        ],
+    )
+    return {
+        item.claim_id: Receipted(item.payload, envelope)
+        for item, envelope in zip(made, envelopes, strict=True)
+    }

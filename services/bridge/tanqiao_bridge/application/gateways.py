@@ -1,0 +1,107 @@
+"""Asking the gateways of outside registries: batched, with a deadline, outside of any transaction.
+
+A registry that does not answer, or whose gateway has no list, is silent, and what it might say is not assumed: the
+verdict is HOLD (CLAIMS section 2). Registries without a gateway are not asked; each verdict names those that were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+import grpc
+import structlog
+
+from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.gateway.v1 import registry_pb2, registry_pb2_grpc
+from tanqiao.rpc.channel import open_channel
+from tanqiao.rpc.validation import parse_wire_date
+from tanqiao.signing.certificates import TlsFiles
+
+LOOK_UP_SECONDS_MAX: Final = 5.0
+QUERIES_PER_CALL_MAX: Final = 1_000
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAnswer:
+    """What one registry said to a batch of questions; silent registries have answered nothing."""
+
+    registry: str
+    answered: bool
+    as_of: date | None = None
+    records: tuple[tuple[registry_pb2.RegistryRecord, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What all gateways said to a batch of questions, in the order of the questions."""
+
+    by_registry: Mapping[str, RegistryAnswer] = field(default_factory=dict)
+
+    def records_of(self, index: int) -> list[tuple[str, registry_pb2.RegistryRecord]]:
+        """Give the records that answer one question, with their registry."""
+        return [
+            (name, record)
+            for name, answer in self.by_registry.items()
+            if answer.answered
+            for record in answer.records[index]
+        ]
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Registries that did not answer."""
+        return tuple(name for name, answer in self.by_registry.items() if not answer.answered)
+
+
+class Gateways:
+    """Channels to the gateways; asked side by side."""
+
+    def __init__(self, addresses: Mapping[str, str], tls: TlsFiles) -> None:
+        self._channels = {name: open_channel(address, tls) for name, address in sorted(addresses.items())}
+        self._stubs = {
+            name: registry_pb2_grpc.RegistryServiceStub(channel) for name, channel in self._channels.items()
+        }
+        self._pool = ThreadPoolExecutor(max(1, len(self._stubs) * 4), thread_name_prefix="gateways")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Registries that have a gateway."""
+        return tuple(self._stubs)
+
+    def look_up(self, claims: Sequence[claims_pb2.Claim]) -> Answers:
+        """Ask every gateway for the assets and subjects of these claims; never raises for a silent one."""
+        queries = [
+            registry_pb2.AssetQuery(references=claim.asset.references, subject_uscc=claim.subject_uscc)
+            for claim in claims
+        ]
+        futures = {name: self._pool.submit(self._ask, name, queries) for name in self._stubs}
+        return Answers({name: future.result() for name, future in futures.items()})
+
+    def _ask(self, name: str, queries: Sequence[registry_pb2.AssetQuery]) -> RegistryAnswer:
+        records: list[tuple[registry_pb2.RegistryRecord, ...]] = []
+        as_of: date | None = None
+        for at in range(0, len(queries), QUERIES_PER_CALL_MAX):
+            part = queries[at : at + QUERIES_PER_CALL_MAX]
+            try:
+                answer = self._stubs[name].LookUpAssets(
+                    registry_pb2.LookUpAssetsRequest(queries=part), timeout=LOOK_UP_SECONDS_MAX
+                )
+            except grpc.RpcError as error:
+                _log.warning("registry silent", registry=name, code=str(error.code()))
+                return RegistryAnswer(name, answered=False)
+            if not answer.has_list or len(answer.answers) != len(part):
+                return RegistryAnswer(name, answered=False)
+            as_of = parse_wire_date(answer.as_of_date, "as_of_date")
+            records.extend(tuple(one.records) for one in answer.answers)
+        return RegistryAnswer(name, answered=True, as_of=as_of, records=tuple(records))
+
+    def close(self) -> None:
+        """Close the channels."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for channel in self._channels.values():
+            channel.close()

@@ -1,0 +1,279 @@
+"""Judges claims on the index and on what the gateways said; gives the wire's verdict with sentence and article."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+import sqlalchemy as sa
+
+from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.claims.articles import article
+from tanqiao.claims.engine import judge
+from tanqiao.claims.model import (
+    Action,
+    Asset,
+    Claim,
+    ClaimFacts,
+    Overlap,
+    Programme,
+    Registry,
+    RegistryAnswers,
+    Verdict,
+    VerdictKind,
+)
+from tanqiao.claims.moments import Interval
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.periods import Period
+from tanqiao.rpc.errors import to_refusal
+from tanqiao.rpc.protocol_facts import date_message
+from tanqiao.rpc.validation import wire_period
+from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim, read_record
+from tanqiao_bridge.application.gateways import Answers
+from tanqiao_bridge.storage import claims as claim_rows
+
+VERDICTS: Final = {
+    VerdictKind.ALLOW: claims_pb2.VERDICT_KIND_ALLOW,
+    VerdictKind.BLOCK: claims_pb2.VERDICT_KIND_BLOCK,
+    VerdictKind.HOLD: claims_pb2.VERDICT_KIND_HOLD,
+    VerdictKind.FREEZE_OTHER: claims_pb2.VERDICT_KIND_FREEZE_OTHER,
+    VerdictKind.SPLIT: claims_pb2.VERDICT_KIND_SPLIT,
+}
+_SOLD: Final = frozenset({Programme.GEC, Programme.GREEN_POWER})
+_FOREIGN: Final = frozenset({Programme.CCER, Programme.VCS, Programme.GS, Programme.CDM})
+COLLIDING_SHOWN_MAX: Final = 100
+
+
+@dataclass(slots=True)
+class Index:
+    """What of the index concerns a batch of claims, read in one snapshot or under its locks."""
+
+    rows: dict[str, claim_rows.ClaimRow] = field(default_factory=dict)
+    read: dict[str, ReadClaim] = field(default_factory=dict)
+    by_key: dict[str, list[str]] = field(default_factory=dict)
+    by_subject: dict[str, list[str]] = field(default_factory=dict)
+
+    @staticmethod
+    def load(connection: sa.Connection, claims: Sequence[ReadClaim]) -> Index:
+        """Read what shares a key or, where the matrix looks at it, the subject with one of the claims."""
+        index = Index()
+        index.by_key = claim_rows.claims_by_key(connection, {key for read in claims for key in read.keys})
+        subjects = {
+            read.claim.subject.uscc
+            for read in claims
+            if read.claim.subject.uscc is not None and f"subject:{read.claim.subject.uscc}" in read.locks
+        }
+        index.by_subject = claim_rows.claims_of_subjects(connection, subjects)
+        wanted = {
+            claim_id for ids in (*index.by_key.values(), *index.by_subject.values()) for claim_id in ids
+        }
+        index.rows = claim_rows.load_claims(connection, wanted | {read.claim.claim_id for read in claims})
+        return index
+
+    def add(self, row: claim_rows.ClaimRow, read: ReadClaim) -> None:
+        """Note a claim that the same transaction has stored."""
+        self.rows[row.claim_id] = row
+        self.read[row.claim_id] = read
+        for key in read.keys:
+            self.by_key.setdefault(key, []).append(row.claim_id)
+        if read.claim.subject.uscc is not None:
+            self.by_subject.setdefault(read.claim.subject.uscc, []).append(row.claim_id)
+
+    def others(self, read: ReadClaim) -> list[ReadClaim]:
+        """Give the stored claims that may collide with one, in order of id."""
+        ids = {claim_id for key in read.keys for claim_id in self.by_key.get(key, ())}
+        if read.claim.subject.uscc is not None:
+            ids.update(self.by_subject.get(read.claim.subject.uscc, ()))
+        ids.discard(read.claim.claim_id)
+        return [self._read(claim_id) for claim_id in sorted(ids) if claim_id in self.rows]
+
+    def _read(self, claim_id: str) -> ReadClaim:
+        known = self.read.get(claim_id)
+        if known is None:
+            row = self.rows[claim_id]
+            known = read_claim(
+                claims_pb2.Claim.FromString(row.content),
+                action=Action.DECLARE,
+                status=row.status,
+                declared_at=row.declared_at,
+            )
+            self.read[claim_id] = known
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict with the claims that it names."""
+
+    verdict: Verdict
+    named: Mapping[str, Claim]
+    answers: Answers
+
+
+def judge_claim(
+    read: ReadClaim, index: Index, answers: Answers, position: int, *, decided_on: date
+) -> Judged:
+    """Judge one claim; `position` is its place in the batch that the gateways were asked."""
+    assets: dict[str, Asset] = {read.asset.asset_id: read.asset}
+    existing: list[Claim] = []
+    for other in index.others(read):
+        existing.append(other.claim)
+        assets[other.asset.asset_id] = other.asset
+    for number, (registry, record) in enumerate(answers.records_of(position)):
+        found = read_record(record, registry, number)
+        if found is not None:
+            existing.append(found[0])
+            assets[found[1].asset_id] = found[1]
+    silent = {Registry(name) for name in answers.silent}
+    facts = ClaimFacts(
+        read.claim,
+        tuple(existing),
+        assets,
+        decided_on,
+        registry_answers=RegistryAnswers(frozenset(Registry) - silent),
+    )
+    return Judged(judge(facts), {claim.claim_id: claim for claim in existing}, answers)
+
+
+def is_refused(verdict: Verdict) -> bool:
+    """Whether the claim may not stand as live: BLOCK, HOLD, or refused before anything was compared."""
+    return verdict.refusal is not None or verdict.verdict in (VerdictKind.BLOCK, VerdictKind.HOLD)
+
+
+def refusal_of(read: ReadClaim, judged: Judged) -> DomainError | None:
+    """Give the reason and sentence of a verdict that does not pass, with the article that decides."""
+    verdict = judged.verdict
+    if verdict.refusal is not None:
+        return DomainError(verdict.refusal, article=_article_text(verdict.article))
+    if verdict.verdict in (VerdictKind.ALLOW, VerdictKind.FREEZE_OTHER, VerdictKind.SPLIT):
+        return None
+    text = _article_text(verdict.article)
+    named = [judged.named[claim_id] for claim_id in verdict.colliding_claims if claim_id in judged.named]
+    if verdict.silent_registries and not named:
+        registries = ", ".join(registry.value for registry in verdict.silent_registries)
+        return DomainError("EXTERNAL_REGISTRY_SILENT", article=text, registry=registries, as_of="–")
+    sold = [claim for claim in named if claim.programme in _SOLD]
+    foreign = [claim for claim in named if claim.programme in _FOREIGN]
+    if verdict.verdict is VerdictKind.HOLD:
+        return DomainError(
+            "CLAIM_HOLD",
+            article=text,
+            cases=_references(named) or verdict.article,
+        )
+    if foreign:
+        first = foreign[0]
+        return DomainError(
+            "DUPLICATE_PROGRAMME_APPLIED",
+            article=text,
+            programme=first.programme.value,
+            reference=first.claim_id.partition(":")[2] or first.claim_id,
+            date=_as_of(judged, first),
+        )
+    if sold:
+        return DomainError("GREEN_POWER_PARTICIPATION", article=text, reference=_references(sold))
+    return DomainError(
+        "CLAIM_OVERLAP", article=text, claims=_references(named), overlap=_overlaps(verdict) or "–"
+    )
+
+
+def _references(claims: Iterable[Claim]) -> str:
+    return ", ".join(claim.claim_id for claim in list(claims)[:COLLIDING_SHOWN_MAX])
+
+
+def _as_of(judged: Judged, claim: Claim) -> str:
+    registry = claim.claim_id.partition(":")[0]
+    answer = judged.answers.by_registry.get(registry)
+    return answer.as_of.isoformat() if answer is not None and answer.as_of is not None else "–"
+
+
+def _overlaps(verdict: Verdict) -> str:
+    parts = []
+    for overlap in verdict.overlaps:
+        if overlap.interval is not None:
+            parts.append(_dates(overlap.interval))
+    return ", ".join(parts)
+
+
+def _dates(interval: Interval) -> str:
+    start, end = interval_dates(interval)
+    return f"{start}/{end}"
+
+
+def interval_dates(interval: Interval) -> tuple[date, date]:
+    """Give the legal dates of an interval of the engine."""
+    start = date.fromordinal((interval.start_second + _SHANGHAI_SECONDS) // _DAY_SECONDS + _EPOCH_ORDINAL)
+    end = date.fromordinal(-(-(interval.end_second + _SHANGHAI_SECONDS) // _DAY_SECONDS) + _EPOCH_ORDINAL)
+    return start, end
+
+
+_SHANGHAI_SECONDS: Final = 8 * 3600
+_DAY_SECONDS: Final = 86_400
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+
+
+def _article_text(code: str) -> str:
+    if not code:
+        return ""
+    source = article(code)
+    return f"{source.zh} / {source.en}"
+
+
+def verdict_message(
+    header: envelope_pb2.Header, read: ReadClaim, judged: Judged, *, as_of_index: int
+) -> claims_pb2.Verdict:
+    """Give the wire's verdict."""
+    verdict = judged.verdict
+    refusal = refusal_of(read, judged)
+    overlaps = {overlap.claim_id: overlap for overlap in verdict.overlaps}
+    message = claims_pb2.Verdict(
+        header=header,
+        verdict=VERDICTS[verdict.verdict],
+        level=verdict.level.value if verdict.level is not None else "",
+        article=_article_text(verdict.article),
+        also_cited=[_article_text(code) for code in verdict.also_cited],
+        matrix_version=verdict.matrix_version,
+        as_of_index=as_of_index,
+        claim_digest=read.digest,
+        registries=[
+            claims_pb2.RegistryAsOf(
+                registry=name,
+                answered=answer.answered,
+                as_of_date=date_message(answer.as_of) if answer.as_of is not None else None,
+            )
+            for name, answer in sorted(judged.answers.by_registry.items())
+        ],
+        colliding_claims=_claims(verdict.colliding_claims, judged, overlaps),
+        flagged_claims=_claims(verdict.flagged_claims, judged, overlaps),
+    )
+    if refusal is not None:
+        message.refusal.CopyFrom(to_refusal(refusal))
+    return message
+
+
+def _claims(
+    claim_ids: Sequence[str], judged: Judged, overlaps: Mapping[str, Overlap]
+) -> list[claims_pb2.CollidingClaim]:
+    found = []
+    for claim_id in claim_ids[:COLLIDING_SHOWN_MAX]:
+        claim = judged.named.get(claim_id)
+        if claim is None:
+            continue
+        overlap = overlaps.get(claim_id)
+        interval = overlap.interval if overlap is not None else None
+        period = None
+        if interval is not None:
+            period = wire_period(Period(*interval_dates(interval)))
+        found.append(
+            claims_pb2.CollidingClaim(
+                claim_id=claim_id,
+                programme=claims_pb2.Programme.Value(f"PROGRAMME_{claim.programme.value}"),
+                reference=claim.project or "",
+                status=claims_pb2.ClaimStatus.Value(f"CLAIM_STATUS_{claim.status.value}"),
+                overlap=period,
+                region=f"region/{claim.region_code}" if claim.region_code else "",
+            )
+        )
+    return found

@@ -1,0 +1,286 @@
+"""ClaimService: is this claimed twice? Look-ups first, then the writer; every verdict and receipt is signed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import grpc
+
+from tanqiao.api.bridge.v1 import claims_pb2, claims_pb2_grpc
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.claims.keys import asset_key, asset_ref
+from tanqiao.claims.model import Action
+from tanqiao.db.engine import Database
+from tanqiao.db.group_commit import GroupCommit
+from tanqiao.kernel.clock import legal_date
+from tanqiao.kernel.errors import DomainError
+from tanqiao.rpc.caller import current_caller
+from tanqiao.rpc.errors import item_status
+from tanqiao.rpc.validation import page, require_count, require_text
+from tanqiao.signing.batch import item_envelopes, sign_batch
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.verify import Opened, Verifier, allow
+from tanqiao_bridge.application.claim_facts import CLAIM_ID_LENGTH_MAX, read_claim
+from tanqiao_bridge.application.claims import RELEASES, DeclareClaims, Declared, MoveClaim, Receipted
+from tanqiao_bridge.application.context import BRIDGE, BridgeContext
+from tanqiao_bridge.application.gateways import Answers, Gateways
+from tanqiao_bridge.application.judging import Index, judge_claim, verdict_message
+from tanqiao_bridge.server.opening import REGIONS, Opener
+from tanqiao_bridge.storage import claims as claim_rows
+from tanqiao_bridge.storage import log
+
+ANSWER_SECONDS_MAX: Final = 30.0
+CLAIMS_PER_BATCH_MAX: Final = 1_000
+VERDICT_TYPE: Final = payload_type_of(claims_pb2.Verdict)
+STATEMENTS: Final = allow(claims_pb2.DeclareStatement, claims_pb2.ClaimStatement, senders=REGIONS)
+_ACTIONS: Final = {
+    claims_pb2.CLAIM_OBJECT_PROJECT: Action.DECLARE,
+    claims_pb2.CLAIM_OBJECT_INSTALMENT: Action.ISSUE,
+    claims_pb2.CLAIM_OBJECT_ENTRY: Action.RESERVE,
+}
+
+
+def action_of(claim: claims_pb2.Claim) -> Action:
+    """Give what a declaration of this object is about to do."""
+    return _ACTIONS.get(claim.object, Action.DECLARE)
+
+
+class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
+    """Checks, declares and moves claims."""
+
+    def __init__(
+        self,
+        context: BridgeContext,
+        database: Database,
+        writer: GroupCommit[Any, Any],
+        gateways: Gateways,
+        opener: Opener,
+    ) -> None:
+        self._context = context
+        self._database = database
+        self._writer = writer
+        self._gateways = gateways
+        self._opener = opener
+        self._verifier = Verifier(context.network_id, BRIDGE)
+
+    def CheckClaim(
+        self, request: claims_pb2.CheckClaimRequest, context: grpc.ServicerContext
+    ) -> claims_pb2.CheckClaimResponse:
+        """Judge one claim without storing it; the verdict is signed and has its as-of index."""
+        del context
+        if not request.HasField("claim"):
+            raise DomainError("FIELD_MISSING", field="claim")
+        verdicts = self._check([request.claim])
+        batch = self._sign(verdicts)
+        return claims_pb2.CheckClaimResponse(verdict=verdicts[0], envelope=item_envelopes(batch)[0])
+
+    def BatchCheckClaims(
+        self, request: claims_pb2.BatchCheckClaimsRequest, context: grpc.ServicerContext
+    ) -> claims_pb2.BatchCheckClaimsResponse:
+        """Judge many claims under one signature."""
+        del context
+        require_count(request.claims, "claims", limit=CLAIMS_PER_BATCH_MAX)
+        verdicts = self._check(request.claims)
+        return claims_pb2.BatchCheckClaimsResponse(verdicts=verdicts, batch=self._sign(verdicts))
+
+    def _check(self, claims: Sequence[claims_pb2.Claim]) -> list[claims_pb2.Verdict]:
+        reads = [read_claim(claim, action=action_of(claim)) for claim in claims]
+        answers = self._gateways.look_up(claims)
+        decided_on = legal_date(self._context.clock.now())
+        audience = (current_caller().party,)
+        with self._database.reading() as connection:
+            index = Index.load(connection, reads)
+            size = log.log_size(connection)
+        return [
+            verdict_message(
+                self._context.header(audience),
+                read,
+                judge_claim(read, index, answers, position, decided_on=decided_on),
+                as_of_index=size,
+            )
+            for position, read in enumerate(reads)
+        ]
+
+    def _sign(self, verdicts: Sequence[claims_pb2.Verdict]) -> envelope_pb2.EnvelopeBatch:
+        payloads = [verdict.SerializeToString() for verdict in verdicts]
+        return sign_batch(self._context.signer, VERDICT_TYPE, payloads)
+
+    # -- writing -------------------------------------------------------------------------------------------
+
+    def DeclareClaim(
+        self, request: claims_pb2.DeclareClaimRequest, context: grpc.ServicerContext
+    ) -> claims_pb2.DeclareClaimResponse:
+        """Declare one claim: a place in the queue, before any public notice opens."""
+        del context
+        opened = self._open(request.envelope, claims_pb2.DeclareStatement)
+        result = self._declare([self._declared(opened)])[0]
+        if isinstance(result, DomainError):
+            raise result
+        return claims_pb2.DeclareClaimResponse(
+            receipt=claims_pb2.ClaimReceipt.FromString(result.payload), envelope=result.envelope
+        )
+
+    def BatchDeclareClaims(
+        self, request: claims_pb2.BatchDeclareClaimsRequest, context: grpc.ServicerContext
+    ) -> claims_pb2.BatchDeclareClaimsResponse:
+        """Declare many claims: one transaction, one signature; a status for each."""
+        del context
+        if not request.HasField("batch"):
+            raise DomainError("FIELD_MISSING", field="batch")
+        items = self._verifier.open_batch(
+            request.batch,
+            self._context.directory,
+            allowed=STATEMENTS,
+            peer=current_caller().party,
+            at_index=self._opener.log_size(),
+        )
+        declared: list[Declared | DomainError] = []
+        for item in items:
+            try:
+                if isinstance(item, DomainError):
+                    raise item
+                declared.append(self._declared(item))
+            except DomainError as refusal:
+                declared.append(refusal)
+        results = iter(self._declare([item for item in declared if isinstance(item, Declared)]))
+        response = claims_pb2.BatchDeclareClaimsResponse()
+        receipts = []
+        for item in declared:
+            result = item if isinstance(item, DomainError) else next(results)
+            response.statuses.append(item_status(result if isinstance(result, DomainError) else None))
+            if isinstance(result, Receipted):
+                receipts.append(result.payload)
+        if receipts:
+            response.receipts.CopyFrom(
+                sign_batch(self._context.signer, payload_type_of(claims_pb2.ClaimReceipt), receipts)
+            )
+        return response
+
+    def RegisterClaim(
+        self, request: claims_pb2.RegisterClaimRequest, context: grpc.ServicerContext
+    ) -> claims_pb2.RegisterClaimResponse:
+        """Move a claim to NOTICE or REGISTERED; judged again."""
+        del context
+        result = self._move(request.envelope, releases=False)
+        return claims_pb2.RegisterClaimResponse(
+            receipt=claims_pb2.ClaimReceipt.FromString(result.payload), envelope=result.envelope
+        )
+
+    def ReleaseClaim(
+        self, request: claims_pb2.ReleaseClaimRequest, context: grpc.ServicerContext
+    ) -> claims_pb2.ReleaseClaimResponse:
+        """Withdraw or reject a claim."""
+        del context
+        result = self._move(request.envelope, releases=True)
+        return claims_pb2.ReleaseClaimResponse(
+            receipt=claims_pb2.ClaimReceipt.FromString(result.payload), envelope=result.envelope
+        )
+
+    def _open(self, envelope: envelope_pb2.Envelope, wanted: type) -> Opened:
+        opened = self._verifier.open_envelope(
+            envelope,
+            self._context.directory,
+            allowed=STATEMENTS,
+            peer=current_caller().party,
+            at_index=self._opener.log_size(),
+        )
+        if not isinstance(opened.message, wanted):
+            raise DomainError(
+                "PAYLOAD_TYPE_NOT_ALLOWED", sender=opened.header.sender, payload_type=opened.payload_type
+            )
+        return opened
+
+    def _declared(self, opened: Opened) -> Declared:
+        if not isinstance(opened.message, claims_pb2.DeclareStatement):
+            raise DomainError(
+                "PAYLOAD_TYPE_NOT_ALLOWED", sender=opened.header.sender, payload_type=opened.payload_type
+            )
+        claim = opened.message.claim
+        return Declared(
+            opened,
+            read_claim(
+                claim,
+                action=action_of(claim),
+                status=claims_pb2.CLAIM_STATUS_DECLARED,
+                declared_at=int(self._context.clock.now().timestamp()),
+            ),
+        )
+
+    def _declare(self, items: Sequence[Declared]) -> list[Receipted | DomainError]:
+        if not items:
+            return []
+        answers = self._gateways.look_up([item.read.message for item in items])
+        command = DeclareClaims(current_caller().party, tuple(items), answers)
+        results: list[Receipted | DomainError] = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
+        return results
+
+    def _move(self, envelope: envelope_pb2.Envelope, *, releases: bool) -> Receipted:
+        opened = self._open(envelope, claims_pb2.ClaimStatement)
+        statement: claims_pb2.ClaimStatement = opened.message
+        require_text(statement.claim_id, "claim_id", length_max=CLAIM_ID_LENGTH_MAX)
+        if (statement.status in RELEASES) is not releases:
+            raise DomainError(
+                "FIELD_INVALID", field="status", detail=claims_pb2.ClaimStatus.Name(statement.status)
+            )
+        answers = Answers()
+        if not releases:
+            with self._database.reading() as connection:
+                row = claim_rows.load_claims(connection, [statement.claim_id]).get(statement.claim_id)
+            if row is None:
+                raise DomainError("CLAIM_UNKNOWN", claim_id=statement.claim_id)
+            answers = self._gateways.look_up([claims_pb2.Claim.FromString(row.content)])
+        command = MoveClaim(current_caller().party, opened, statement, None, answers)
+        result: Receipted = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
+        return result
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def GetClaim(
+        self, request: claims_pb2.GetClaimRequest, context: grpc.ServicerContext
+    ) -> claims_pb2.GetClaimResponse:
+        """Give a claim with every receipt, oldest first."""
+        del context
+        claim_id = require_text(request.claim_id, "claim_id", length_max=CLAIM_ID_LENGTH_MAX)
+        with self._database.reading() as connection:
+            row = claim_rows.load_claims(connection, [claim_id]).get(claim_id)
+            receipts = claim_rows.receipts_of(connection, claim_id) if row is not None else []
+        if row is None:
+            raise DomainError("CLAIM_UNKNOWN", claim_id=claim_id)
+        return claims_pb2.GetClaimResponse(
+            claim=_claim_message(row),
+            receipts=[envelope_pb2.Envelope.FromString(receipt.envelope) for receipt in receipts],
+        )
+
+    def ListClaims(
+        self, request: claims_pb2.ListClaimsRequest, context: grpc.ServicerContext
+    ) -> claims_pb2.ListClaimsResponse:
+        """Give claims in order of id, filtered by region, programme and reference."""
+        del context
+        key = ""
+        if request.HasField("reference"):
+            key = asset_key(asset_ref(request.reference.scheme, request.reference.value))
+        asked = page(request.page_size, request.page_token, request.region, request.programme, key)
+        with self._database.reading() as connection:
+            rows = claim_rows.list_claims(
+                connection,
+                region=request.region,
+                programme=int(request.programme),
+                asset_key=key,
+                after=asked.after,
+                limit=asked.size + 1,
+            )
+            size = log.log_size(connection)
+        shown = rows[: asked.size]
+        return claims_pb2.ListClaimsResponse(
+            claims=[_claim_message(row) for row in shown],
+            next_page_token=asked.token(shown[-1].claim_id) if len(rows) > asked.size else "",
+            as_of_index=size,
+        )
+
+
+def _claim_message(row: claim_rows.ClaimRow) -> claims_pb2.Claim:
+    message = claims_pb2.Claim.FromString(row.content)
+    message.status = row.status  # type: ignore[assignment]  # the table's numbers are the wire's
+    message.declared_time.FromSeconds(row.declared_at)
+    return message

@@ -1,0 +1,172 @@
+"""The claim index: keys, locks, claims, receipts; reads and writes for many claims at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tanqiao.db.bulk import insert_rows, rows_by_key, update_by_key
+from tanqiao_bridge.storage.tables import claim, claim_key, claim_lock, claim_receipt
+
+CLAIMS_PER_KEY_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """One claim as stored; `content` is the serialised claim as its region stated it."""
+
+    claim_id: str
+    region: str
+    programme: int
+    programme_code: str
+    object: int
+    project_id: str
+    status: int
+    attribute: int
+    start_date: str
+    end_date: str
+    subject_uscc: str
+    content: bytes
+    content_digest: bytes
+    declared_index: int
+    declared_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """One receipt of a claim: the stored answer to a statement."""
+
+    claim_id: str
+    log_index: int
+    statement_hash: bytes
+    status: int
+    payload: bytes
+    receipt_hash: bytes
+    envelope: bytes
+
+
+COLUMNS: Final = tuple(ClaimRow.__dataclass_fields__)
+RECEIPT_COLUMNS: Final = tuple(ReceiptRow.__dataclass_fields__)
+
+
+def lock_rows(connection: sa.Connection, keys: Iterable[str]) -> None:
+    """Lock a sorted set of rows; a key seen for the first time gets its row first (CLAIMS section 3).
+
+    On SQLite the transaction is the only writer already.
+    """
+    wanted = sorted(set(keys))
+    if not wanted:
+        return
+    values = [{"lock_key": key} for key in wanted]
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite.insert(claim_lock).on_conflict_do_nothing(), values)
+        return
+    connection.execute(postgresql.insert(claim_lock).on_conflict_do_nothing(), values)
+    connection.execute(
+        sa.select(claim_lock.c.lock_key)
+        .where(claim_lock.c.lock_key.in_(wanted))
+        .order_by(claim_lock.c.lock_key)
+        .with_for_update()
+    ).all()
+
+
+def _row(values: Sequence[Any]) -> ClaimRow:
+    row = list(values)
+    row[11], row[12] = bytes(row[11]), bytes(row[12])
+    return ClaimRow(*row)
+
+
+def load_claims(connection: sa.Connection, claim_ids: Iterable[str]) -> dict[str, ClaimRow]:
+    """Give the claims of these ids that are stored."""
+    wanted = [(claim_id,) for claim_id in dict.fromkeys(claim_ids)]
+    rows = [_row(row) for row in rows_by_key(connection, claim, ("claim_id",), wanted, COLUMNS)]
+    return {row.claim_id: row for row in rows}
+
+
+def claims_by_key(connection: sa.Connection, keys: Iterable[str]) -> dict[str, list[str]]:
+    """Give the ids of the claims found under each key, in order."""
+    wanted = [(key,) for key in dict.fromkeys(keys)]
+    found: dict[str, list[str]] = {}
+    for row in rows_by_key(connection, claim_key, ("asset_key",), wanted, ("asset_key", "claim_id")):
+        found.setdefault(row[0], []).append(row[1])
+    for ids in found.values():
+        ids.sort()
+    return found
+
+
+def claims_of_subjects(connection: sa.Connection, credit_codes: Iterable[str]) -> dict[str, list[str]]:
+    """Give the ids of the claims of each subject."""
+    wanted = [(code,) for code in dict.fromkeys(credit_codes)]
+    found: dict[str, list[str]] = {}
+    for row in rows_by_key(connection, claim, ("subject_uscc",), wanted, ("subject_uscc", "claim_id")):
+        found.setdefault(row[0], []).append(row[1])
+    return found
+
+
+def insert_claims(connection: sa.Connection, rows: Sequence[tuple[ClaimRow, Sequence[str]]]) -> None:
+    """Store claims with the keys under which they are found."""
+    insert_rows(
+        connection, claim, [tuple(getattr(row, name) for name in COLUMNS) for row, _ in rows], COLUMNS
+    )
+    insert_rows(
+        connection,
+        claim_key,
+        [(key, row.claim_id) for row, keys in rows for key in keys],
+        ("asset_key", "claim_id"),
+    )
+
+
+def set_status(connection: sa.Connection, statuses: Sequence[tuple[str, int]]) -> None:
+    """Set the status of claims by id."""
+    update_by_key(connection, claim, ("claim_id",), ("status",), statuses)
+
+
+def receipts_by_statement(connection: sa.Connection, hashes: Iterable[bytes]) -> dict[bytes, ReceiptRow]:
+    """Give the receipts that answered these statements."""
+    wanted = [(value,) for value in dict.fromkeys(hashes)]
+    rows = rows_by_key(connection, claim_receipt, ("statement_hash",), wanted, RECEIPT_COLUMNS)
+    return {bytes(row[2]): _receipt(row) for row in rows}
+
+
+def receipts_of(connection: sa.Connection, claim_id: str) -> list[ReceiptRow]:
+    """Give the receipts of a claim, oldest first."""
+    rows = connection.execute(
+        sa.select(*(claim_receipt.c[name] for name in RECEIPT_COLUMNS))
+        .where(claim_receipt.c.claim_id == claim_id)
+        .order_by(claim_receipt.c.log_index)
+    )
+    return [_receipt(row) for row in rows]
+
+
+def _receipt(row: Sequence[Any]) -> ReceiptRow:
+    return ReceiptRow(row[0], row[1], bytes(row[2]), row[3], bytes(row[4]), bytes(row[5]), bytes(row[6]))
+
+
+def insert_receipts(connection: sa.Connection, rows: Sequence[ReceiptRow]) -> None:
+    """Store receipts."""
+    insert_rows(
+        connection,
+        claim_receipt,
+        [tuple(getattr(row, name) for name in RECEIPT_COLUMNS) for row in rows],
+        RECEIPT_COLUMNS,
+    )
+
+
+def list_claims(
+    connection: sa.Connection, *, region: str, programme: int, asset_key: str, after: str, limit: int
+) -> list[ClaimRow]:
+    """Give claims in order of id, filtered, behind an id."""
+    statement = sa.select(*(claim.c[name] for name in COLUMNS)).where(claim.c.claim_id > after)
+    if region:
+        statement = statement.where(claim.c.region == region)
+    if programme:
+        statement = statement.where(claim.c.programme == programme)
+    if asset_key:
+        keyed = sa.select(claim_key.c.claim_id).where(claim_key.c.asset_key == asset_key)
+        statement = statement.where(claim.c.claim_id.in_(keyed))
+    rows = connection.execute(statement.order_by(claim.c.claim_id).limit(limit))
+    return [_row(row) for row in rows]
