@@ -215,3 +215,9 @@ def test_every_reason_has_a_sentence_in_both_languages() -> None:
         assert reason.isupper()
         assert english.endswith(".")
         assert chinese.endswith("。")
+
+
+def test_the_largest_leaf_is_exactly_as_large_as_an_entry_may_be() -> None:
+    frame = len(Leaf("x", (("a", b""),)).encode())
+    assert len(Leaf("x", (("a", bytes(MAX_LEAF_BYTES - frame)),)).encode()) == MAX_LEAF_BYTES
+    assert refusal(Leaf, "x", (("a", bytes(MAX_LEAF_BYTES - frame + 1)),)) == "LEAF_TOO_LARGE"
