@@ -8,7 +8,7 @@ stored receipt; another content under the same id is refused.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
@@ -162,12 +162,7 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         group.connection,
         [
             (
-                claim_rows.ClaimRow(
-                    *(
-                        indexes[row.claim_id] if name == "declared_index" else getattr(row, name)
-                        for name in claim_rows.COLUMNS
-                    )
-                ),
+                replace(row, declared_index=indexes[row.claim_id]),
                 read.keys,
             )
             for row, read in fresh

@@ -146,8 +146,8 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         results = iter(self._declare([item for item in declared if isinstance(item, Declared)]))
         response = claims_pb2.BatchDeclareClaimsResponse()
         receipts = []
-        for item in declared:
-            result = item if isinstance(item, DomainError) else next(results)
+        for one in declared:
+            result = one if isinstance(one, DomainError) else next(results)
             response.statuses.append(item_status(result if isinstance(result, DomainError) else None))
             if isinstance(result, Receipted):
                 receipts.append(result.payload)
