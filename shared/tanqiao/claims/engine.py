@@ -16,7 +16,7 @@ from tanqiao.claims.cells import (
 )
 from tanqiao.claims.instalments import IntervalClaims
 from tanqiao.claims.judgement import Judgement
-from tanqiao.claims.matrix import Cell, Column, Test, column_of, edition_in_force
+from tanqiao.claims.matrix import Cell, CellTest, Column, column_of, edition_in_force
 from tanqiao.claims.model import (
     Claim,
     ClaimFacts,
@@ -36,11 +36,11 @@ COMMITMENT_MISSING = "COMMITMENT_MISSING"
 """Reason symbol of a Shanghai request without the commitment of SH-14."""
 
 _SINGLE_TESTS = {
-    Test.ANY_TIME: judge_any_time,
-    Test.CERTIFICATE: judge_certificate,
-    Test.MEETS: judge_meets,
-    Test.PRESENT: judge_present,
-    Test.DUPLICATE: judge_duplicate,
+    CellTest.ANY_TIME: judge_any_time,
+    CellTest.CERTIFICATE: judge_certificate,
+    CellTest.MEETS: judge_meets,
+    CellTest.PRESENT: judge_present,
+    CellTest.DUPLICATE: judge_duplicate,
 }
 
 
@@ -90,13 +90,13 @@ def _judge_claims(judgement: Judgement) -> None:
         single = _SINGLE_TESTS.get(cell.test)
         if single is not None:
             single(judgement, claim, cell)
-        elif cell.test is Test.INTERVAL:
+        elif cell.test is CellTest.INTERVAL:
             intervals.gather(claim, cell)
-        elif cell.test is Test.NOTICE:
+        elif cell.test is CellTest.NOTICE:
             notice.gather(claim)
-        elif cell.test is Test.CCER_PROJECT:
+        elif cell.test is CellTest.CCER_PROJECT:
             _judge_ccer(judgement, intervals, claim, cell)
-        elif cell.test is Test.SOLD_ONCE:
+        elif cell.test is CellTest.SOLD_ONCE:
             sold.gather(claim, cell)
     intervals.judge()
     if applicant.programme is Programme.CCER:
@@ -115,7 +115,7 @@ def _cell(judgement: Judgement, claim: Claim) -> Cell:
     return judgement.row[column]
 
 
-_OWN_INSTALMENT = Cell(Test.INTERVAL, VerdictKind.BLOCK, "POLICY-L2", ("CCER-48",))
+_OWN_INSTALMENT = Cell(CellTest.INTERVAL, VerdictKind.BLOCK, "POLICY-L2", ("CCER-48",))
 
 
 def _judge_ccer(judgement: Judgement, intervals: IntervalClaims, claim: Claim, cell: Cell) -> None:

@@ -42,7 +42,7 @@ class Column(StrEnum):
     ETS_SITE = "ets_site"
 
 
-class Test(StrEnum):
+class CellTest(StrEnum):
     """What a cell asks.
 
     ANY_TIME: the asset, whatever the period (L1). INTERVAL: periods, shares and grain (L2).
@@ -51,8 +51,6 @@ class Test(StrEnum):
     entry. MEETS: same asset and attribute, periods that meet. SOLD_ONCE: certificates and green power of
     one period together against the meter. SITE: the site under allowance management. NOTHING: no test.
     """
-
-    __test__ = False
 
     ANY_TIME = "any_time"
     INTERVAL = "interval"
@@ -75,7 +73,7 @@ class Cell:
     `withdrawn_bars`: an application that was withdrawn or rejected counts (SZ-22 knows no end of 已申报).
     """
 
-    test: Test
+    test: CellTest
     answer: VerdictKind
     article: str
     also_cited: tuple[str, ...] = ()
@@ -95,44 +93,44 @@ def _row(cells: dict[Column, Cell]) -> Row:
     return MappingProxyType(cells)
 
 
-_RESERVE_IS_SHOWN: Final = Cell(Test.PRESENT, _FLAG, "YN-3")
-_NO_TEST: Final = Cell(Test.NOTHING, _FLAG, "POLICY-L2")
+_RESERVE_IS_SHOWN: Final = Cell(CellTest.PRESENT, _FLAG, "YN-3")
+_NO_TEST: Final = Cell(CellTest.NOTHING, _FLAG, "POLICY-L2")
 
 _SHENZHEN: Final = _row(
     {
-        Column.CCER: Cell(Test.ANY_TIME, _BLOCK, "SZ-22", withdrawn_bars=True),
-        Column.GEC_UNTRADED: Cell(Test.CERTIFICATE, _HOLD, "SZ-22"),
-        Column.GEC_SOLD: Cell(Test.ANY_TIME, _BLOCK, "SZ-22"),
-        Column.FOREIGN: Cell(Test.ANY_TIME, _BLOCK, "SZ-22", withdrawn_bars=True),
-        Column.SAME_REGION: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
-        Column.OTHER_REGION: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2", ("SZ-22",)),
+        Column.CCER: Cell(CellTest.ANY_TIME, _BLOCK, "SZ-22", withdrawn_bars=True),
+        Column.GEC_UNTRADED: Cell(CellTest.CERTIFICATE, _HOLD, "SZ-22"),
+        Column.GEC_SOLD: Cell(CellTest.ANY_TIME, _BLOCK, "SZ-22"),
+        Column.FOREIGN: Cell(CellTest.ANY_TIME, _BLOCK, "SZ-22", withdrawn_bars=True),
+        Column.SAME_REGION: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.OTHER_REGION: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2", ("SZ-22",)),
         Column.RESERVE: _RESERVE_IS_SHOWN,
-        Column.ETS_SITE: Cell(Test.SITE, _HOLD, "SZ-22"),
+        Column.ETS_SITE: Cell(CellTest.SITE, _HOLD, "SZ-22"),
     }
 )
 _SHANGHAI: Final = _row(
     {
-        Column.CCER: Cell(Test.ANY_TIME, _BLOCK, "SH-14", subject_too=True),
-        Column.GEC_UNTRADED: Cell(Test.CERTIFICATE, _HOLD, "SH-14"),
-        Column.GEC_SOLD: Cell(Test.ANY_TIME, _BLOCK, "SH-14", subject_too=True),
-        Column.FOREIGN: Cell(Test.ANY_TIME, _BLOCK, "SH-14", subject_too=True),
-        Column.SAME_REGION: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
-        Column.OTHER_REGION: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2", ("SH-14",)),
+        Column.CCER: Cell(CellTest.ANY_TIME, _BLOCK, "SH-14", subject_too=True),
+        Column.GEC_UNTRADED: Cell(CellTest.CERTIFICATE, _HOLD, "SH-14"),
+        Column.GEC_SOLD: Cell(CellTest.ANY_TIME, _BLOCK, "SH-14", subject_too=True),
+        Column.FOREIGN: Cell(CellTest.ANY_TIME, _BLOCK, "SH-14", subject_too=True),
+        Column.SAME_REGION: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.OTHER_REGION: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2", ("SH-14",)),
         Column.RESERVE: _RESERVE_IS_SHOWN,
-        Column.ETS_SITE: Cell(Test.SITE, _HOLD, "SH-14"),
+        Column.ETS_SITE: Cell(CellTest.SITE, _HOLD, "SH-14"),
     }
 )
 # A region whose own text is not loaded is judged by the bridge's policy alone, at interval level.
 _REGIONAL: Final = _row(
     {
-        Column.CCER: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
-        Column.GEC_UNTRADED: Cell(Test.CERTIFICATE, _HOLD, "POLICY-L2"),
-        Column.GEC_SOLD: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
-        Column.FOREIGN: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
-        Column.SAME_REGION: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
-        Column.OTHER_REGION: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.CCER: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.GEC_UNTRADED: Cell(CellTest.CERTIFICATE, _HOLD, "POLICY-L2"),
+        Column.GEC_SOLD: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.FOREIGN: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.SAME_REGION: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.OTHER_REGION: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
         Column.RESERVE: _RESERVE_IS_SHOWN,
-        Column.ETS_SITE: Cell(Test.SITE, _HOLD, "POLICY-L2"),
+        Column.ETS_SITE: Cell(CellTest.SITE, _HOLD, "POLICY-L2"),
     }
 )
 _YUNNAN: Final = _row(
@@ -143,43 +141,43 @@ _YUNNAN: Final = _row(
         Column.FOREIGN: _RESERVE_IS_SHOWN,
         Column.SAME_REGION: _RESERVE_IS_SHOWN,
         Column.OTHER_REGION: _RESERVE_IS_SHOWN,
-        Column.RESERVE: Cell(Test.DUPLICATE, _HOLD, "POLICY-RESERVE-DUPLICATE", ("YN-8",)),
-        Column.ETS_SITE: Cell(Test.SITE, _FLAG, "YN-3"),
+        Column.RESERVE: Cell(CellTest.DUPLICATE, _HOLD, "POLICY-RESERVE-DUPLICATE", ("YN-8",)),
+        Column.ETS_SITE: Cell(CellTest.SITE, _FLAG, "YN-3"),
     }
 )
 _CCER: Final = _row(
     {
-        Column.CCER: Cell(Test.CCER_PROJECT, _BLOCK, "CCER-48"),
-        Column.GEC_UNTRADED: Cell(Test.NOTICE, _BLOCK, "N124-2"),
-        Column.GEC_SOLD: Cell(Test.NOTICE, _BLOCK, "N124-2"),
-        Column.FOREIGN: Cell(Test.ANY_TIME, _BLOCK, "CCER-48"),
-        Column.SAME_REGION: Cell(Test.ANY_TIME, _BLOCK, "CCER-48"),
-        Column.OTHER_REGION: Cell(Test.ANY_TIME, _BLOCK, "CCER-48"),
+        Column.CCER: Cell(CellTest.CCER_PROJECT, _BLOCK, "CCER-48"),
+        Column.GEC_UNTRADED: Cell(CellTest.NOTICE, _BLOCK, "N124-2"),
+        Column.GEC_SOLD: Cell(CellTest.NOTICE, _BLOCK, "N124-2"),
+        Column.FOREIGN: Cell(CellTest.ANY_TIME, _BLOCK, "CCER-48"),
+        Column.SAME_REGION: Cell(CellTest.ANY_TIME, _BLOCK, "CCER-48"),
+        Column.OTHER_REGION: Cell(CellTest.ANY_TIME, _BLOCK, "CCER-48"),
         Column.RESERVE: _RESERVE_IS_SHOWN,
-        Column.ETS_SITE: Cell(Test.SITE, _BLOCK, "CCER-10"),
+        Column.ETS_SITE: Cell(CellTest.SITE, _BLOCK, "CCER-10"),
     }
 )
 _SALE: Final = _row(
     {
         # A freeze is read from the certificate's own state; a project that froze nothing is only shown.
-        Column.CCER: Cell(Test.MEETS, _FLAG, "N124-2"),
-        Column.GEC_UNTRADED: Cell(Test.NOTHING, _FLAG, "GEC-ONCE"),
-        Column.GEC_SOLD: Cell(Test.SOLD_ONCE, _BLOCK, "GEC-ONCE"),
-        Column.FOREIGN: Cell(Test.MEETS, _HOLD, "POLICY-GEC-FOREIGN"),
-        Column.SAME_REGION: Cell(Test.MEETS, _FLAG, "POLICY-REPORT"),
-        Column.OTHER_REGION: Cell(Test.MEETS, _FLAG, "POLICY-REPORT"),
+        Column.CCER: Cell(CellTest.MEETS, _FLAG, "N124-2"),
+        Column.GEC_UNTRADED: Cell(CellTest.NOTHING, _FLAG, "GEC-ONCE"),
+        Column.GEC_SOLD: Cell(CellTest.SOLD_ONCE, _BLOCK, "GEC-ONCE"),
+        Column.FOREIGN: Cell(CellTest.MEETS, _HOLD, "POLICY-GEC-FOREIGN"),
+        Column.SAME_REGION: Cell(CellTest.MEETS, _FLAG, "POLICY-REPORT"),
+        Column.OTHER_REGION: Cell(CellTest.MEETS, _FLAG, "POLICY-REPORT"),
         Column.RESERVE: _RESERVE_IS_SHOWN,
-        Column.ETS_SITE: Cell(Test.SITE, _FLAG, "GEC-ONCE"),
+        Column.ETS_SITE: Cell(CellTest.SITE, _FLAG, "GEC-ONCE"),
     }
 )
 _FOREIGN: Final = _row(
     {
-        Column.CCER: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
-        Column.GEC_UNTRADED: Cell(Test.MEETS, _FLAG, "POLICY-GEC-FOREIGN"),
-        Column.GEC_SOLD: Cell(Test.MEETS, _HOLD, "POLICY-GEC-FOREIGN"),
-        Column.FOREIGN: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
-        Column.SAME_REGION: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
-        Column.OTHER_REGION: Cell(Test.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.CCER: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.GEC_UNTRADED: Cell(CellTest.MEETS, _FLAG, "POLICY-GEC-FOREIGN"),
+        Column.GEC_SOLD: Cell(CellTest.MEETS, _HOLD, "POLICY-GEC-FOREIGN"),
+        Column.FOREIGN: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.SAME_REGION: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
+        Column.OTHER_REGION: Cell(CellTest.INTERVAL, _BLOCK, "POLICY-L2"),
         Column.RESERVE: _RESERVE_IS_SHOWN,
         Column.ETS_SITE: _NO_TEST,
     }
@@ -187,8 +185,8 @@ _FOREIGN: Final = _row(
 
 _WIDENED: Final[Mapping[Programme, Cell]] = MappingProxyType(
     {
-        Programme.SZ_PHCER: Cell(Test.ANY_TIME, _BLOCK, "SZ-22"),
-        Programme.SH_SHCER: Cell(Test.ANY_TIME, _BLOCK, "SH-14"),
+        Programme.SZ_PHCER: Cell(CellTest.ANY_TIME, _BLOCK, "SZ-22"),
+        Programme.SH_SHCER: Cell(CellTest.ANY_TIME, _BLOCK, "SH-14"),
     }
 )
 
