@@ -14,7 +14,7 @@ from typing import Final
 from tanqiao.claims.documents import Node, invalid
 from tanqiao.claims.engine import judge
 from tanqiao.claims.geometry import OverlapMeasure, Polygons, bounds_of, parse_polygons
-from tanqiao.claims.keys import asset_ref
+from tanqiao.claims.keys import asset_ref_as_written
 from tanqiao.claims.model import (
     SHARE_WHOLE_PPM,
     Action,
@@ -199,11 +199,11 @@ def _read_asset(node: Node) -> tuple[Asset, Polygons | None]:
         references=tuple(_read_reference(item) for item in node.nodes("refs")),
         name=node.text_or_none("name") or "",
         region_code=node.text_or_none("region") or "",
-        capacity_kw=node.integer_or_none("capacity_kw"),
+        capacity_kw=node.scaled_or_none("capacity_kw", 1),
         ets_covered=facts.boolean_or_none("ets_covered"),
         offshore_distance_mm=facts.scaled_or_none("offshore_distance_km", _MILLIMETRES_OF_A_KILOMETRE),
         water_depth_mm=facts.scaled_or_none("water_depth_m", _MILLIMETRES_OF_A_METRE),
-        commissioned=facts.day_or_none("commissioned"),
+        commissioned=facts.first_day_or_none("commissioned"),
         bounds=None if shape is None else bounds_of(shape),
     )
     return asset, shape
@@ -211,7 +211,7 @@ def _read_asset(node: Node) -> tuple[Asset, Polygons | None]:
 
 def _read_reference(node: Node) -> AssetRef:
     try:
-        return asset_ref(node.text("scheme"), node.text("value"))
+        return asset_ref_as_written(node.text("scheme"), node.text("value"))
     except DomainError as error:
         if error.field is not None and error.field.startswith(node.path):
             raise

@@ -142,9 +142,15 @@ class Node:
         except ValueError as error:
             raise invalid(self.path_of(key), "a date YYYY-MM-DD is expected") from error
 
-    def day_or_none(self, key: str) -> date | None:
-        """Read a legal date, null or nothing."""
-        return self.day(key) if self.has(key) else None
+    def first_day_or_none(self, key: str) -> date | None:
+        """Read a date, a month or a year (also as a number) as its first day; null and nothing are None."""
+        if not self.has(key):
+            return None
+        text = str(self._required(key))
+        try:
+            return date.fromisoformat(text + "-01-01"[len(text) - len("2026") :])
+        except ValueError as error:
+            raise invalid(self.path_of(key), "a date, a month or a year is expected") from error
 
     def microsecond_or_none(self, key: str) -> int | None:
         """Read a moment, null or nothing."""

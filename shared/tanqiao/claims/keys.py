@@ -136,13 +136,35 @@ def canonical_value(scheme: str, value: str) -> str:
         DomainError: FIELD_INVALID with the scheme as its field. The value is not repeated, for an account
             or a vehicle number is personal.
     """
-    text = _BLANKS.sub("", unicodedata.normalize("NFKC", value)).upper()
-    if not text or len(text) > VALUE_LENGTH_MAX:
-        raise DomainError("FIELD_INVALID", field=scheme, detail=f"1 to {VALUE_LENGTH_MAX} characters")
+    text = _without_blanks(scheme, value)
     try:
         return _SCHEMES.get(scheme, _OTHER_SCHEME).canonical(text)
     except ValueError as error:
         raise DomainError("FIELD_INVALID", field=scheme, detail=str(error)) from error
+
+
+def _without_blanks(scheme: str, value: str) -> str:
+    text = _BLANKS.sub("", unicodedata.normalize("NFKC", value)).upper()
+    if not text or len(text) > VALUE_LENGTH_MAX:
+        raise DomainError("FIELD_INVALID", field=scheme, detail=f"1 to {VALUE_LENGTH_MAX} characters")
+    return text
+
+
+def asset_ref_as_written(scheme: str, value: str) -> AssetRef:
+    """Make a reference of a value that may not be of its scheme's form, as invented cases have them.
+
+    A value of the form becomes canonical; any other keeps its letters, upper case and without blanks.
+
+    Raises:
+        DomainError: FIELD_INVALID, if the value is empty or too long, or the scheme is no name.
+    """
+    name = canonical_scheme(scheme)
+    text = _without_blanks(name, value)
+    try:
+        text = _SCHEMES.get(name, _OTHER_SCHEME).canonical(text)
+    except ValueError:
+        return AssetRef(name, text)
+    return AssetRef(name, text)
 
 
 def asset_ref(scheme: str, value: str, part: Part | None = None) -> AssetRef:

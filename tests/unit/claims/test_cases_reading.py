@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -61,14 +62,14 @@ OPEN_PERIOD = [{"from": "2025-01-01"}]
         (change("assets/0/asset_id", ...), "assets[0].asset_id"),
         (change("assets/0/kind", ""), "assets[0].kind"),
         (change("assets/0/refs/0/scheme", 7), "assets[0].refs[0].scheme"),
-        (change("assets/0/refs/0", {"scheme": "cdm", "value": "x"}), "assets[0].refs[0].value"),
+        (change("assets/0/refs/0", {"scheme": "cdm", "value": "x" * 129}), "assets[0].refs[0].value"),
         (change("assets/0/refs/0", {"scheme": "No Scheme", "value": "x"}), "assets[0].refs[0].value"),
         (change("assets/0/facts", {"ets_covered": "yes"}), "assets[0].facts.ets_covered"),
         (change("assets/0/facts", {"offshore_distance_km": "31"}), "assets[0].facts.offshore_distance_km"),
         (change("assets/0/facts", {"water_depth_m": -1}), "assets[0].facts.water_depth_m"),
         (change("assets/0/facts", {"water_depth_m": float("nan")}), "assets[0].facts.water_depth_m"),
-        (change("assets/0/facts", {"commissioned": "2020"}), "assets[0].facts.commissioned"),
-        (change("assets/0/capacity_kw", 7.5), "assets[0].capacity_kw"),
+        (change("assets/0/facts", {"commissioned": "lately"}), "assets[0].facts.commissioned"),
+        (change("assets/0/capacity_kw", "7"), "assets[0].capacity_kw"),
         (change("assets/0/polygon", {"type": "Point"}), "assets[0].polygon.type"),
         (change("asset_links", [{"a": "a1", "b": "a9", "relation": "same"}]), "asset_links[0].b"),
         (change("asset_links", [{"a": "a1", "b": "a1", "relation": "alike"}]), "asset_links[0].relation"),
@@ -228,3 +229,29 @@ def test_a_distance_is_kept_to_the_millimetre_and_never_rounded_down() -> None:
     asset = read_facts(Node(case, "T001"), DEFAULT_PARAMETERS, no_polygons).assets["a1"]
     assert asset.offshore_distance_mm == 30_000_001
     assert asset.water_depth_mm == 30_000
+
+
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [
+        ("2022-12-31", date(2022, 12, 31)),
+        ("2022-12", date(2022, 12, 1)),
+        ("2022", date(2022, 1, 1)),
+        (2022, date(2022, 1, 1)),
+    ],
+)
+def test_a_commissioning_may_be_known_by_the_month_or_year(written: object, day: date) -> None:
+    case = first_case()
+    case["assets"][0]["facts"] = {"commissioned": written}
+    asset = read_facts(Node(case, "T001"), DEFAULT_PARAMETERS, no_polygons).assets["a1"]
+    assert asset.commissioned == day
+
+
+def test_an_invented_reference_need_not_be_of_its_registrys_form() -> None:
+    case = first_case()
+    case["assets"][0]["refs"] = [
+        {"scheme": "vcs", "value": "vcs-test-1"},
+        {"scheme": "cdm", "value": "CDM 0042"},
+    ]
+    asset = read_facts(Node(case, "T001"), DEFAULT_PARAMETERS, no_polygons).assets["a1"]
+    assert [(ref.scheme, ref.value) for ref in asset.references] == [("vcs", "VCS-TEST-1"), ("cdm", "42")]
