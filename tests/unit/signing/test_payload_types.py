@@ -8,28 +8,26 @@ from tanqiao.kernel.errors import InvariantBroken
 from tanqiao.signing import PAYLOAD_TYPES, payload_type_of
 from tanqiao.signing.pae import require_payload_type
 
-SIGNED = set(
-    [
-        "LockAssertion",
-        "Prepare",
-        "Ready",
-        "Refuse",
-        "Decision",
-        "SourceFinal",
-        "DestFinal",
-        "Use",
-        "Issue",
-        "IssueReceipt",
-        "Withdraw",
-        "Freeze",
-        "Correction",
-        "HomeNotice",
-        "Nack",
-        "KeyRecord",
-        "RecognitionRecord",
-        "Hello",
-    ]
-)
+SIGNED = {
+    "LockAssertion",
+    "Prepare",
+    "Ready",
+    "Refuse",
+    "Decision",
+    "SourceFinal",
+    "DestFinal",
+    "Use",
+    "Issue",
+    "IssueReceipt",
+    "Withdraw",
+    "Freeze",
+    "Correction",
+    "HomeNotice",
+    "Nack",
+    "KeyRecord",
+    "RecognitionRecord",
+    "Hello",
+}
 
 
 def test_every_message_of_the_protocol_can_be_signed() -> None:
