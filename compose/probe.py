@@ -38,8 +38,12 @@ def main(arguments: list[str]) -> int:
     """Print the state and return 0 if the node serves."""
     try:
         state = state_of(Path(arguments[0]), int(arguments[1]))
-    except (DomainError, grpc.RpcError, IndexError, ValueError) as error:
-        print(f"no answer: {error}".splitlines()[0])
+    except grpc.RpcError as error:
+        # Every error of a call that was made is a Call too; its text alone spreads over many lines.
+        print(f"no answer: {error.code().name}" if isinstance(error, grpc.Call) else "no answer")
+        return 1
+    except (DomainError, IndexError, ValueError) as error:
+        print(f"cannot ask: {error}")
         return 1
     print(state)
     return 0 if state == "SERVING" else 1
