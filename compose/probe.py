@@ -18,6 +18,7 @@ from tanqiao.rpc.channel import open_channel
 from tanqiao.signing.certificates import TlsFiles
 
 TIMEOUT_SECONDS: Final = 3.0
+ARGUMENTS: Final = 2
 
 
 def state_of(node_directory: Path, port: int) -> str:
@@ -36,13 +37,17 @@ def state_of(node_directory: Path, port: int) -> str:
 
 def main(arguments: list[str]) -> int:
     """Print the state and return 0 if the node serves."""
+    if len(arguments) != ARGUMENTS or not arguments[1].isdecimal():
+        print("usage: probe.py NODE_DIRECTORY PORT")
+        return 1
     try:
         state = state_of(Path(arguments[0]), int(arguments[1]))
     except grpc.RpcError as error:
-        # Every error of a call that was made is a Call too; its text alone spreads over many lines.
-        print(f"no answer: {error.code().name}" if isinstance(error, grpc.Call) else "no answer")
+        # Errors of a call that was made know their code; the stubs do not say so, and the text has many lines.
+        code = getattr(error, "code", None)
+        print(f"no answer: {code().name if callable(code) else 'no connection'}")
         return 1
-    except (DomainError, IndexError, ValueError) as error:
+    except DomainError as error:
         print(f"cannot ask: {error}")
         return 1
     print(state)
