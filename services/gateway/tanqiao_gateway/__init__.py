@@ -1,1 +1,1 @@
-"""A gateway: the official list of one outside registry as imported, and look-ups in it. It decides nothing."""
+"""A gateway: the official list of one outside registry as imported, looked up and never judged."""

@@ -1,0 +1,98 @@
+"""Where a gateway's concrete classes meet: database, servicer, server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tanqiao.api.common.v1 import clock_pb2_grpc
+from tanqiao.api.gateway.v1 import registry_pb2_grpc
+from tanqiao.db.engine import Database, open_engine
+from tanqiao.db.migrations import check_current, migrate
+from tanqiao.db.node_state import ClockOffsets, claim_database
+from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
+from tanqiao.kernel.clock import Clock
+from tanqiao.rpc.clock import ClockServicer, SystemClock, TestClock
+from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
+from tanqiao.signing.certificates import TlsFiles
+from tanqiao_gateway.server.callers import CALLERS
+from tanqiao_gateway.server.registry_servicer import RegistryServicer
+from tanqiao_gateway.settings import Settings
+from tanqiao_gateway.storage.tables import SCHEMA, node_state
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A gateway that is built: `start`, then `stop`."""
+
+    settings: Settings
+    database: Database
+    server: Server
+
+    def start(self) -> None:
+        """Serve."""
+        self.server.start()
+
+    def stop(self) -> None:
+        """End the server, then the database."""
+        self.server.stop()
+        self.database.close()
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database as its one writer, migrated; on PostgreSQL the owner's role migrates."""
+    if settings.owner_database_url:
+        owner = open_engine(settings.owner_database_url, role="writer")
+        try:
+            migrate(owner, SCHEMA)
+        finally:
+            owner.close()
+    database = open_engine(settings.database_url, role="writer")
+    try:
+        if not settings.owner_database_url:
+            migrate(database, SCHEMA)
+        check_current(database, SCHEMA)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def build(settings: Settings) -> Gateway:
+    """Build a gateway from its settings; nothing is served yet.
+
+    Raises:
+        DomainError: one line that says what to do.
+    """
+    database = open_database(settings)
+    try:
+        return _build(settings, database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _build(settings: Settings, database: Database) -> Gateway:
+    party = f"gateway/{settings.registry}"
+
+    def claim(unit: UnitOfWork) -> None:
+        claim_database(unit.connection, node_state, network_id=settings.network_id, party=party)
+        unit.commit()
+
+    run_in_transaction(database, claim)
+    clock: Clock = SystemClock()
+    if settings.test_clock_start is not None:
+        offsets = ClockOffsets(database, node_state)
+        clock = TestClock(settings.network_id, offsets, start=settings.test_clock_start)
+    servicer = RegistryServicer(settings.registry, settings.network_id, database, clock)
+    server = build_server(
+        ServerOptions(settings.listen, TlsFiles.of(settings.tls_directory), settings.network_id, party),
+        [
+            Registration(
+                clock_pb2_grpc.add_ClockServiceServicer_to_server, ClockServicer(clock, settings.network_id)
+            ),
+            Registration(registry_pb2_grpc.add_RegistryServiceServicer_to_server, servicer),
+        ],
+        CALLERS,
+        now=SystemClock().now(),
+    )
+    return Gateway(settings, database, server)

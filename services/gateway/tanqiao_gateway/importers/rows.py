@@ -1,0 +1,282 @@
+"""Rows of a list: streamed from CSV or JSON, turned into records by a mapping, every fault with line and column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import IO, Any, Final
+
+from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.gateway.v1 import registry_pb2
+from tanqiao.claims.keys import Strength, asset_key, asset_ref, strength_of
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.identity import check_uscc
+from tanqiao.kernel.periods import Period
+from tanqiao.kernel.quantities import parse_decimal
+from tanqiao.rpc.validation import wire_period
+from tanqiao_gateway.importers.mapping import FieldRule, ListMapping
+
+ROWS_MAX: Final = 2_000_000
+CELL_CHARACTERS_MAX: Final = 2_000
+COLUMNS_MAX: Final = 200
+JSON_BYTES_MAX: Final = 64 << 20
+INTEGER_MAX: Final = 2**62
+
+_DATE_FORMS: Final = (
+    re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})", re.ASCII),
+    re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})", re.ASCII),
+    re.compile(r"(\d{4})\.(\d{1,2})\.(\d{1,2})", re.ASCII),
+    re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII),
+    re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日", re.ASCII),
+)
+_FLAGS: Final = {
+    "true": True, "1": True, "yes": True, "是": True,
+    "false": False, "0": False, "no": False, "否": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One row as read: its line in the file (1 is the first) and its cells as text."""
+
+    line: int
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a row cannot be taken."""
+
+    line: int
+    column: str
+    refusal: DomainError
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A record, with the asset keys under which it is found."""
+
+    line: int
+    record: registry_pb2.RegistryRecord
+    keys: tuple[str, ...]
+
+
+def read_csv(file: IO[bytes], file_name: str, mapping: ListMapping) -> Iterator[SourceRow | Fault]:
+    """Stream the rows of a CSV file: UTF-8 with or without BOM, comma-separated, any line ends, a header row.
+
+    Raises:
+        DomainError: FILE_EMPTY, FILE_NOT_UTF8 with the line, COLUMN_MISSING, FILE_TOO_LARGE above `ROWS_MAX` rows.
+    """
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    csv.field_size_limit(CELL_CHARACTERS_MAX * 2)
+    reader = csv.reader(text, strict=True)
+    line = 1
+    try:
+        header = next(reader, None)
+        if header is None or not any(cell.strip() for cell in header):
+            raise DomainError("FILE_EMPTY", file=file_name)
+        names = _header(header, file_name, mapping)
+        count = 0
+        for cells in reader:
+            line, next_line = reader.line_num, reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            count += 1
+            if count > ROWS_MAX:
+                raise DomainError("FILE_TOO_LARGE", file=file_name, size=count, limit=ROWS_MAX)
+            yield _csv_row(next_line, names, cells, file_name)
+    except UnicodeDecodeError:
+        raise DomainError("FILE_NOT_UTF8", file=file_name, line=line + 1) from None
+    except csv.Error as error:
+        raise DomainError("ROW_INVALID", row=reader.line_num, file=file_name, detail=str(error)) from None
+    finally:
+        text.detach()
+
+
+def _header(header: list[str], file_name: str, mapping: ListMapping) -> list[str]:
+    names = [cell.strip() for cell in header]
+    if len(names) > COLUMNS_MAX or len(set(names)) != len(names):
+        raise DomainError("ROW_INVALID", row=1, file=file_name, detail="column names repeat or are too many")
+    missing = sorted(mapping.required_columns - set(names))
+    if missing:
+        raise DomainError("COLUMN_MISSING", file=file_name, columns=missing)
+    return names
+
+
+def _csv_row(line: int, names: list[str], cells: list[str], file_name: str) -> SourceRow | Fault:
+    if len(cells) != len(names):
+        detail = f"{len(cells)} cells, the header has {len(names)}"
+        return Fault(line, "", DomainError("ROW_INVALID", row=line, file=file_name, detail=detail))
+    return SourceRow(line, dict(zip(names, cells, strict=True)))
+
+
+def read_json(file: IO[bytes], file_name: str, mapping: ListMapping) -> Iterator[SourceRow | Fault]:
+    """Read the rows of a JSON file: an array of objects, or an object that holds one; rows count from 1.
+
+    A JSON document is read whole and therefore bounded at `JSON_BYTES_MAX`.
+
+    Raises:
+        DomainError: FILE_EMPTY, FILE_NOT_UTF8, FILE_TOO_LARGE, ROW_INVALID where it is not JSON.
+    """
+    data = file.read(JSON_BYTES_MAX + 1)
+    if len(data) > JSON_BYTES_MAX:
+        raise DomainError("FILE_TOO_LARGE", file=file_name, size=len(data), limit=JSON_BYTES_MAX)
+    if not data.strip():
+        raise DomainError("FILE_EMPTY", file=file_name)
+    try:
+        document = json.loads(data.decode("utf-8-sig"), parse_float=str, parse_constant=str)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DomainError("FILE_NOT_UTF8", file=file_name, line=line) from None
+    except (ValueError, RecursionError) as error:
+        raise DomainError("ROW_INVALID", row=1, file=file_name, detail=str(error)[:200]) from None
+    rows = document.get(mapping.records) if isinstance(document, dict) and mapping.records else document
+    if not isinstance(rows, list):
+        raise DomainError("COLUMN_MISSING", file=file_name, columns=mapping.records or "[]")
+    if not rows:
+        raise DomainError("FILE_EMPTY", file=file_name)
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            detail = "not an object"
+            yield Fault(number, "", DomainError("ROW_INVALID", row=number, file=file_name, detail=detail))
+        else:
+            yield SourceRow(number, {str(key): _text(value) for key, value in row.items()})
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)[:CELL_CHARACTERS_MAX]
+
+
+class RowMapper:
+    """Makes records of rows; knows the keys that occurred, so that a row repeated within the file is found."""
+
+    def __init__(self, mapping: ListMapping) -> None:
+        self._mapping = mapping
+        self._seen: dict[str, int] = {}
+
+    def map(self, row: SourceRow) -> Mapped | Fault:
+        """Give the record of a row, or the first fault of it."""
+        column = ""
+        try:
+            values: dict[str, Any] = dict(self._mapping.constants)
+            for name, rule in self._mapping.fields.items():
+                column = rule.column
+                value = _read(row.cells.get(rule.column, ""), rule)
+                if value is not None:
+                    values[name] = value
+            column = self._mapping.fields["reference"].column
+            reference = values["reference"]
+            first = self._seen.setdefault(reference, row.line)
+            if first != row.line:
+                raise DomainError("DUPLICATE_KEY", key=reference, where=f"{first}, {row.line}")  # noqa: TRY301
+            column = "references"
+            return self._record(row, values)
+        except DomainError as refusal:
+            return Fault(row.line, column, refusal)
+
+    def _record(self, row: SourceRow, values: dict[str, Any]) -> Mapped:
+        mapping = self._mapping
+        references, keys = [], []
+        for rule in mapping.references:
+            text = row.cells.get(rule.column, "").strip()
+            if not text:
+                continue
+            reference = asset_ref(rule.scheme, text)
+            references.append(claims_pb2.AssetReference(scheme=reference.scheme, value=reference.value))
+            if strength_of(reference.scheme) >= Strength.OTHER_REGISTRY:
+                keys.append(asset_key(reference))
+        record = registry_pb2.RegistryRecord(
+            reference=values["reference"],
+            title=values.get("title", ""),
+            asset_references=references,
+            programme=claims_pb2.Programme.Value(f"PROGRAMME_{mapping.programme}"),
+            object=claims_pb2.ClaimObject.Value(f"CLAIM_OBJECT_{values.get('object', mapping.object)}"),
+            status=claims_pb2.ClaimStatus.Value(f"CLAIM_STATUS_{values.get('status', 'DECLARED')}"),
+            attribute=claims_pb2.Attribute.Value(f"ATTRIBUTE_{values.get('attribute', mapping.attribute)}"),
+            grain=claims_pb2.Grain.Value(f"GRAIN_{values.get('grain', 'DAY')}"),
+            subject_name=values.get("subject_name", ""),
+            subject_uscc=values.get("subject_uscc", ""),
+            activity_quantity=values.get("activity_quantity", 0),
+            activity_unit=values.get("activity_unit", ""),
+            quantity_kg=values.get("quantity_kg", 0),
+            certificate_state=values.get("certificate_state", ""),
+            tradable=values.get("tradable", False),
+            self_use=values.get("self_use", False),
+            methodology_id=values.get("methodology_id", ""),
+            province_code=values.get("province_code", ""),
+            asset_kind=values.get("asset_kind", ""),
+            invented=values.get("invented", False),
+        )
+        start, end = values.get("period_start"), values.get("period_end")
+        if start is not None and end is not None:
+            record.period.CopyFrom(wire_period(Period(_as_date(start), _as_date(end))))
+        return Mapped(row.line, record, tuple(dict.fromkeys(keys)))
+
+
+def _as_date(value: str | date) -> date:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _read(text: str, rule: FieldRule) -> Any:
+    """Read one cell; None where it is empty and may be."""
+    value = text.strip()
+    if len(value) > CELL_CHARACTERS_MAX:
+        raise DomainError("TEXT_TOO_LONG", field=rule.column, limit=CELL_CHARACTERS_MAX)
+    if not value:
+        if rule.required:
+            raise DomainError("FIELD_MISSING", field=rule.column)
+        return None
+    match rule.kind:
+        case "integer":
+            return _bounded(parse_decimal(value, 0, field=rule.column), rule)
+        case "decimal":
+            return _bounded(parse_decimal(value, rule.decimals, field=rule.column), rule)
+        case "date":
+            return parse_any_date(value, rule.column)
+        case "flag":
+            if value.lower() not in _FLAGS:
+                raise DomainError("FIELD_INVALID", field=rule.column, detail=value[:64])
+            return _FLAGS[value.lower()]
+        case "value":
+            if value not in rule.values:
+                raise DomainError("ENUM_UNKNOWN", field=rule.column, value=value[:64])
+            return rule.values[value]
+        case "uscc":
+            return check_uscc(value)
+        case _:
+            if not value.isprintable():
+                raise DomainError("FIELD_INVALID", field=rule.column, detail="control characters")
+            return value
+
+
+def _bounded(value: int, rule: FieldRule) -> int:
+    if value > INTEGER_MAX:
+        raise DomainError("FIELD_INVALID", field=rule.column, detail=str(value)[:64])
+    return value
+
+
+def parse_any_date(text: str, field: str) -> date:
+    """Read a date in one of five notations; the order is always year, month, day, so that none is ambiguous.
+
+    Raises:
+        DomainError: FIELD_INVALID with the field.
+    """
+    for form in _DATE_FORMS:
+        match = form.fullmatch(text)
+        if match is not None:
+            try:
+                return date(int(match.group(1)), int(match.group(2)), int(match.group(3)))
+            except ValueError:
+                break
+    raise DomainError("FIELD_INVALID", field=field, detail=text[:64])

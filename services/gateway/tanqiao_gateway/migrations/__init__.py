@@ -1,0 +1,1 @@
+"""Alembic revisions of a gateway's schema, one set for both databases."""

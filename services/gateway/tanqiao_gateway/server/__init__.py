@@ -1,0 +1,1 @@
+"""Servicer of a gateway: it translates and nothing else."""

@@ -1,0 +1,216 @@
+"""RegistryService: imports in chunks, look-up for many assets, the list as it stands."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import IO, Final
+
+import grpc
+
+from tanqiao.api.gateway.v1 import registry_pb2, registry_pb2_grpc
+from tanqiao.claims.keys import asset_key, asset_ref
+from tanqiao.db.engine import Database
+from tanqiao.kernel.clock import Clock
+from tanqiao.kernel.errors import DomainError
+from tanqiao.rpc.caller import current_caller
+from tanqiao.rpc.errors import to_refusal
+from tanqiao.rpc.protocol_facts import date_message
+from tanqiao.rpc.validation import (
+    optional_text,
+    page,
+    parse_wire_date,
+    require_count,
+    require_request_id,
+    require_text,
+    wire_timestamp,
+)
+from tanqiao_gateway.application.importing import ImportOrder, ImportReport, import_list
+from tanqiao_gateway.importers.mapping import load_mapping
+from tanqiao_gateway.storage import records
+
+CHUNK_BYTES_MAX: Final = 256 << 10
+FILE_BYTES_MAX: Final = 1 << 30
+SPOOL_BYTES_IN_MEMORY_MAX: Final = 8 << 20
+QUERIES_MAX: Final = 5_000
+REFERENCES_PER_QUERY_MAX: Final = 32
+_FORMATS: Final = {registry_pb2.LIST_FORMAT_CSV: "csv", registry_pb2.LIST_FORMAT_JSON: "json"}
+
+
+class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
+    """The list of one registry."""
+
+    def __init__(self, registry: str, network_id: str, database: Database, clock: Clock) -> None:
+        self._registry = registry
+        self._network_id = network_id
+        self._database = database
+        self._clock = clock
+
+    def ImportList(
+        self, request_iterator: Iterator[registry_pb2.ImportListRequest], context: grpc.ServicerContext
+    ) -> registry_pb2.ImportListResponse:
+        """Take a list in chunks; all or nothing, every bad row named."""
+        del context
+        caller = current_caller().party
+        first = next(request_iterator, None)
+        if first is None or first.WhichOneof("part") != "start":
+            raise DomainError("FIELD_MISSING", field="start")
+        start = first.start
+        require_request_id(start.request_id)
+        file_name = require_text(start.file_name, "start.file_name")
+        if start.format not in _FORMATS:
+            raise DomainError("FIELD_MISSING", field="start.format")
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES_IN_MEMORY_MAX) as spool:
+            _spool(request_iterator, spool, file_name)
+            order = ImportOrder(
+                spool,
+                file_name,
+                _FORMATS[start.format],
+                load_mapping(start.mapping or self._registry),
+                require_text(start.source, "start.source"),
+                parse_wire_date(start.as_of_date, "start.as_of_date"),
+                caller,
+                start.validate_only,
+            )
+            return _response(import_list(self._database, self._clock, order), order)
+
+    def ListImports(
+        self, request: registry_pb2.ListImportsRequest, context: grpc.ServicerContext
+    ) -> registry_pb2.ListImportsResponse:
+        """Give the imports, newest first."""
+        del context
+        asked = page(request.page_size, request.page_token)
+        with self._database.reading() as connection:
+            rows = records.list_imports(connection, int(asked.after or 0), asked.size + 1)
+        shown = rows[: asked.size]
+        token = asked.token(str(shown[-1].import_number)) if len(rows) > asked.size else ""
+        return registry_pb2.ListImportsResponse(
+            imports=[_import_message(row) for row in shown], next_page_token=token
+        )
+
+    def LookUpAssets(
+        self, request: registry_pb2.LookUpAssetsRequest, context: grpc.ServicerContext
+    ) -> registry_pb2.LookUpAssetsResponse:
+        """Give for each query the records that carry one of its references or its subject."""
+        del context
+        require_count(request.queries, "queries", limit=QUERIES_MAX)
+        keys = [_keys(query) for query in request.queries]
+        subjects = [query.subject_uscc for query in request.queries]
+        with self._database.reading() as connection:
+            current = records.current_import(connection)
+            if current is None:
+                return registry_pb2.LookUpAssetsResponse(has_list=False)
+            number = current.import_number
+            by_key = records.rows_of_keys(connection, number, (key for one in keys for key in one))
+            by_subject = records.rows_of_subjects(connection, number, subjects)
+            wanted = {row for rows in (*by_key.values(), *by_subject.values()) for row in rows}
+            found = records.load_records(connection, number, wanted)
+        import_id = str(number)
+        response = registry_pb2.LookUpAssetsResponse(
+            has_list=True, as_of_date=date_message(current.as_of_date)
+        )
+        for one, subject in zip(keys, subjects, strict=True):
+            numbers = {row for key in one for row in by_key.get(key, ())} | set(by_subject.get(subject, ()))
+            answer = response.answers.add()
+            for row in sorted(numbers)[: records.FOUND_PER_QUERY_MAX]:
+                answer.records.add().CopyFrom(found[row])
+                answer.records[-1].import_id = import_id
+        return response
+
+    def ListRecords(
+        self, request: registry_pb2.ListRecordsRequest, context: grpc.ServicerContext
+    ) -> registry_pb2.ListRecordsResponse:
+        """Give the records of the current list in its order."""
+        del context
+        text = optional_text(request.text, "text")
+        asked = page(request.page_size, request.page_token, text)
+        with self._database.reading() as connection:
+            current = records.current_import(connection)
+            if current is None:
+                return registry_pb2.ListRecordsResponse()
+            rows = records.search_records(
+                connection,
+                current.import_number,
+                text=text,
+                after=int(asked.after or 0),
+                limit=asked.size + 1,
+            )
+        shown = rows[: asked.size]
+        return registry_pb2.ListRecordsResponse(
+            records=[record for _, record in shown],
+            next_page_token=asked.token(str(shown[-1][0])) if len(rows) > asked.size else "",
+        )
+
+    def GetRegistryStatus(
+        self, request: registry_pb2.GetRegistryStatusRequest, context: grpc.ServicerContext
+    ) -> registry_pb2.GetRegistryStatusResponse:
+        """Give which registry this is and how old its list."""
+        del request, context
+        with self._database.reading() as connection:
+            current = records.current_import(connection)
+        return registry_pb2.GetRegistryStatusResponse(
+            registry=self._registry,
+            network_id=self._network_id,
+            record_count=current.row_count if current is not None else 0,
+            as_of_date=date_message(current.as_of_date) if current is not None else None,
+            time=wire_timestamp(self._clock.now()),
+        )
+
+
+def _spool(chunks: Iterator[registry_pb2.ImportListRequest], spool: IO[bytes], file_name: str) -> None:
+    size = 0
+    for part in chunks:
+        if part.WhichOneof("part") != "chunk":
+            raise DomainError("FIELD_INVALID", field="part", detail="a start inside the file")
+        if len(part.chunk) > CHUNK_BYTES_MAX:
+            raise DomainError("MESSAGE_TOO_LARGE", size=len(part.chunk), limit=CHUNK_BYTES_MAX)
+        size += len(part.chunk)
+        if size > FILE_BYTES_MAX:
+            raise DomainError("FILE_TOO_LARGE", file=file_name, size=size, limit=FILE_BYTES_MAX)
+        spool.write(part.chunk)
+    if size == 0:
+        raise DomainError("FILE_EMPTY", file=file_name)
+
+
+def _keys(query: registry_pb2.AssetQuery) -> list[str]:
+    require_count([*query.references, None], "references", limit=REFERENCES_PER_QUERY_MAX)
+    return [asset_key(asset_ref(reference.scheme, reference.value)) for reference in query.references]
+
+
+def _import_message(row: records.ImportRow) -> registry_pb2.ListImport:
+    return registry_pb2.ListImport(
+        import_id=str(row.import_number),
+        source=row.source,
+        as_of_date=date_message(row.as_of_date),
+        row_count=row.row_count,
+        accepted_count=row.row_count,
+        digest=row.digest,
+        import_time=wire_timestamp(datetime.fromtimestamp(row.imported_at, UTC)),
+        file_name=row.file_name,
+    )
+
+
+def _response(report: ImportReport, order: ImportOrder) -> registry_pb2.ImportListResponse:
+    if report.written is not None:
+        described = _import_message(report.written)
+    else:
+        described = registry_pb2.ListImport(
+            source=order.source,
+            as_of_date=date_message(order.as_of),
+            row_count=report.row_count,
+            accepted_count=report.accepted_count,
+            rejected_count=report.rejected_count,
+            digest=report.digest,
+            file_name=order.file_name,
+        )
+    return registry_pb2.ImportListResponse(
+        list_import=described,
+        errors=[
+            registry_pb2.RowError(
+                line_number=fault.line, column=fault.column, refusal=to_refusal(fault.refusal)
+            )
+            for fault in report.faults
+        ],
+        committed=report.written is not None,
+    )

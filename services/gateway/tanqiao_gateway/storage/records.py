@@ -1,0 +1,182 @@
+"""Imports and their records: written in slices inside one transaction, looked up for many assets at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from tanqiao.api.gateway.v1 import registry_pb2
+from tanqiao.db.bulk import insert_rows, rows_by_key
+from tanqiao_gateway.storage.tables import list_import, record, record_key
+
+FOUND_PER_QUERY_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRow:
+    """One list as received."""
+
+    import_number: int
+    source: str
+    as_of_date: str
+    file_name: str
+    mapping: str
+    row_count: int
+    digest: bytes
+    imported_at: int
+    imported_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """One record, with the asset keys under which it is found."""
+
+    row_number: int
+    reference: str
+    title: str
+    subject_uscc: str
+    content: bytes
+    invented: bool
+    keys: tuple[str, ...]
+
+
+COLUMNS = tuple(ImportRow.__dataclass_fields__)
+
+
+def _import_row(row: Sequence[Any]) -> ImportRow:
+    values = list(row)
+    values[6] = bytes(values[6])
+    return ImportRow(*values)
+
+
+def current_import(connection: sa.Connection) -> ImportRow | None:
+    """Give the list that counts now: the latest as-of date, among equals the one received last."""
+    columns = [list_import.c[name] for name in COLUMNS]
+    row = connection.execute(
+        sa.select(*columns)
+        .order_by(list_import.c.as_of_date.desc(), list_import.c.import_number.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else _import_row(row)
+
+
+def find_import(connection: sa.Connection, digest: bytes, as_of: date, mapping: str) -> ImportRow | None:
+    """Give the import of the very same file, if it was received before."""
+    columns = [list_import.c[name] for name in COLUMNS]
+    row = connection.execute(
+        sa.select(*columns).where(
+            list_import.c.digest == digest,
+            list_import.c.as_of_date == as_of.isoformat(),
+            list_import.c.mapping == mapping,
+        )
+    ).first()
+    return None if row is None else _import_row(row)
+
+
+def next_import_number(connection: sa.Connection) -> int:
+    """Give the number of the next import."""
+    return int(connection.execute(sa.select(sa.func.max(list_import.c.import_number))).scalar() or 0) + 1
+
+
+def insert_import(connection: sa.Connection, row: ImportRow) -> None:
+    """Store the list itself."""
+    insert_rows(connection, list_import, [tuple(getattr(row, name) for name in COLUMNS)], COLUMNS)
+
+
+def insert_records(connection: sa.Connection, import_number: int, rows: Sequence[RecordRow]) -> None:
+    """Store a slice of its records."""
+    insert_rows(
+        connection,
+        record,
+        [
+            (
+                import_number,
+                row.row_number,
+                row.reference,
+                row.title,
+                row.subject_uscc,
+                row.content,
+                row.invented,
+            )
+            for row in rows
+        ],
+        ("import_number", "row_number", "reference", "title", "subject_uscc", "content", "invented"),
+    )
+    insert_rows(
+        connection,
+        record_key,
+        [(import_number, key, row.row_number) for row in rows for key in row.keys],
+        ("import_number", "asset_key", "row_number"),
+    )
+
+
+def list_imports(connection: sa.Connection, after: int, limit: int) -> list[ImportRow]:
+    """Give imports, newest first, behind a number (0: from the newest)."""
+    statement = sa.select(*(list_import.c[name] for name in COLUMNS))
+    if after:
+        statement = statement.where(list_import.c.import_number < after)
+    rows = connection.execute(statement.order_by(list_import.c.import_number.desc()).limit(limit))
+    return [_import_row(row) for row in rows]
+
+
+def rows_of_keys(connection: sa.Connection, import_number: int, keys: Iterable[str]) -> dict[str, list[int]]:
+    """Give the row numbers found under each key of one import."""
+    wanted = [(import_number, key) for key in dict.fromkeys(keys)]
+    found: dict[str, list[int]] = {}
+    for row in rows_by_key(
+        connection, record_key, ("import_number", "asset_key"), wanted, ("asset_key", "row_number")
+    ):
+        found.setdefault(row[0], []).append(row[1])
+    return found
+
+
+def rows_of_subjects(
+    connection: sa.Connection, import_number: int, credit_codes: Iterable[str]
+) -> dict[str, list[int]]:
+    """Give the row numbers of each subject of one import."""
+    wanted = [(import_number, code) for code in dict.fromkeys(credit_codes) if code]
+    found: dict[str, list[int]] = {}
+    for row in rows_by_key(
+        connection, record, ("import_number", "subject_uscc"), wanted, ("subject_uscc", "row_number")
+    ):
+        found.setdefault(row[0], []).append(row[1])
+    return found
+
+
+def load_records(
+    connection: sa.Connection, import_number: int, row_numbers: Iterable[int]
+) -> dict[int, registry_pb2.RegistryRecord]:
+    """Give records by row number."""
+    wanted = [(import_number, number) for number in sorted(set(row_numbers))]
+    rows = rows_by_key(connection, record, ("import_number", "row_number"), wanted, ("row_number", "content"))
+    return {row[0]: registry_pb2.RegistryRecord.FromString(bytes(row[1])) for row in rows}
+
+
+def search_records(
+    connection: sa.Connection, import_number: int, *, text: str, after: int, limit: int
+) -> list[tuple[int, registry_pb2.RegistryRecord]]:
+    """Give records in order of the list, behind a row number, whose title holds a text or whose reference is it."""
+    columns = record.c
+    statement = sa.select(columns.row_number, columns.content).where(
+        columns.import_number == import_number, columns.row_number > after
+    )
+    if text:
+        statement = statement.where(
+            sa.or_(columns.reference == text, columns.title.contains(text, autoescape=True))
+        )
+    rows = connection.execute(statement.order_by(columns.row_number).limit(limit))
+    return [(row.row_number, registry_pb2.RegistryRecord.FromString(bytes(row.content))) for row in rows]
+
+
+def count_records(connection: sa.Connection, import_number: int) -> int:
+    """Give the number of records of an import."""
+    return int(
+        connection.execute(
+            sa.select(sa.func.count()).select_from(record).where(record.c.import_number == import_number)
+        ).scalar()
+        or 0
+    )
