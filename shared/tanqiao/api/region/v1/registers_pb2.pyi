@@ -152,23 +152,174 @@ class Methodology(_message.Message):
 Global___Methodology: _TypeAlias = Methodology  # noqa: Y015
 
 @_typing.final
+class TechnicalAssessment(_message.Message):
+    """A technical assessment as it is on record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSED_FIELD_NUMBER: _builtins.int
+    ASSESS_DATE_FIELD_NUMBER: _builtins.int
+    ASSESSORS_FIELD_NUMBER: _builtins.int
+    OPINION_FIELD_NUMBER: _builtins.int
+    passed: _builtins.bool
+    opinion: _builtins.str
+    @_builtins.property
+    def assess_date(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def assessors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who assessed: names of the rule pack's persons, never identifiers."""
+
+    def __init__(
+        self,
+        *,
+        passed: _builtins.bool = ...,
+        assess_date: _values_pb2.Date | None = ...,
+        assessors: _abc.Iterable[_builtins.str] | None = ...,
+        opinion: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assess_date", b"assess_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assess_date", b"assess_date", "assessors", b"assessors", "opinion", b"opinion", "passed", b"passed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TechnicalAssessment: _TypeAlias = TechnicalAssessment  # noqa: Y015
+
+@_typing.final
+class PublicConsultation(_message.Message):
+    """A public consultation that was held, both days included."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    LAST_DAY_FIELD_NUMBER: _builtins.int
+    COMMENTS_ANSWERED_FIELD_NUMBER: _builtins.int
+    comments_answered: _builtins.bool
+    @_builtins.property
+    def first_day(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def last_day(self) -> _values_pb2.Date: ...
+    def __init__(
+        self,
+        *,
+        first_day: _values_pb2.Date | None = ...,
+        last_day: _values_pb2.Date | None = ...,
+        comments_answered: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_day", b"first_day", "last_day", b"last_day"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comments_answered", b"comments_answered", "first_day", b"first_day", "last_day", b"last_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublicConsultation: _TypeAlias = PublicConsultation  # noqa: Y015
+
+@_typing.final
+class PanelCandidate(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERT_ID_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    EXCLUDED_BECAUSE_FIELD_NUMBER: _builtins.int
+    expert_id: _builtins.str
+    excluded_because: _builtins.str
+    """Why the expert stands aside; empty where nothing speaks against the expert."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        expert_id: _builtins.str = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        excluded_because: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded_because", b"excluded_because", "expert_id", b"expert_id", "fields", b"fields"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PanelCandidate: _TypeAlias = PanelCandidate  # noqa: Y015
+
+@_typing.final
+class ExpertPanel(_message.Message):
+    """Record of a draw of experts; the node draws again from it and refuses another result."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    seed: _builtins.bytes
+    wanted: _builtins.int
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___PanelCandidate]:
+        """The pool on the day of the draw."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Drawn experts: lowest SHA-256(seed || expert id) first."""
+
+    def __init__(
+        self,
+        *,
+        candidates: _abc.Iterable[Global___PanelCandidate] | None = ...,
+        field: _builtins.str = ...,
+        seed: _builtins.bytes = ...,
+        wanted: _builtins.int = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "field", b"field", "members", b"members", "seed", b"seed", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpertPanel: _TypeAlias = ExpertPanel  # noqa: Y015
+
+@_typing.final
 class PublishMethodologyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     METHODOLOGY_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    ASSESSMENT_FIELD_NUMBER: _builtins.int
+    CONSULTATION_FIELD_NUMBER: _builtins.int
+    PANEL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     @_builtins.property
     def methodology(self) -> Global___Methodology: ...
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parts that the text has, in the rule pack's words: baseline, additionality …"""
+
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProjectDocument]: ...
+    @_builtins.property
+    def assessment(self) -> Global___TechnicalAssessment: ...
+    @_builtins.property
+    def consultation(self) -> Global___PublicConsultation: ...
+    @_builtins.property
+    def panel(self) -> Global___ExpertPanel: ...
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         methodology: Global___Methodology | None = ...,
+        parts: _abc.Iterable[_builtins.str] | None = ...,
+        documents: _abc.Iterable[Global___ProjectDocument] | None = ...,
+        assessment: Global___TechnicalAssessment | None = ...,
+        consultation: Global___PublicConsultation | None = ...,
+        panel: Global___ExpertPanel | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["methodology", b"methodology"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "consultation", b"consultation", "methodology", b"methodology", "panel", b"panel"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["methodology", b"methodology", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "consultation", b"consultation", "documents", b"documents", "methodology", b"methodology", "panel", b"panel", "parts", b"parts", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,6 +444,9 @@ class Project(_message.Message):
     RULE_PACK_VERSION_FIELD_NUMBER: _builtins.int
     INVENTED_FIELD_NUMBER: _builtins.int
     GRID_CONNECTION_DATE_FIELD_NUMBER: _builtins.int
+    ASSESSMENT_FIELD_NUMBER: _builtins.int
+    LATER_CLAIM_RECEIPTS_FIELD_NUMBER: _builtins.int
+    STATE_REASON_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     title: _builtins.str
     owner_account_id: _builtins.str
@@ -306,6 +460,8 @@ class Project(_message.Message):
     """Rule pack the last decision stands on."""
     rule_pack_version: _builtins.str
     invented: _builtins.bool
+    state_reason: _builtins.str
+    """Why a person must look, or why it ended."""
     @_builtins.property
     def asset(self) -> _claims_pb2.Asset: ...
     @_builtins.property
@@ -324,6 +480,12 @@ class Project(_message.Message):
     def publish_date(self) -> _values_pb2.Date: ...
     @_builtins.property
     def grid_connection_date(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def assessment(self) -> Global___TechnicalAssessment: ...
+    @_builtins.property
+    def later_claim_receipts(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Envelope]:
+        """Signed receipts that followed the first, oldest first."""
+
     def __init__(
         self,
         *,
@@ -347,10 +509,13 @@ class Project(_message.Message):
         rule_pack_version: _builtins.str = ...,
         invented: _builtins.bool = ...,
         grid_connection_date: _values_pb2.Date | None = ...,
+        assessment: Global___TechnicalAssessment | None = ...,
+        later_claim_receipts: _abc.Iterable[_envelope_pb2.Envelope] | None = ...,
+        state_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "grid_connection_date", b"grid_connection_date", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "publish_date", b"publish_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "grid_connection_date", b"grid_connection_date", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "publish_date", b"publish_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "attribute", b"attribute", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "documents", b"documents", "gec_freeze_consent", b"gec_freeze_consent", "grid_connection_date", b"grid_connection_date", "invented", b"invented", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "owner_account_id", b"owner_account_id", "project_id", b"project_id", "publish_date", b"publish_date", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "state", b"state", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "attribute", b"attribute", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "documents", b"documents", "gec_freeze_consent", b"gec_freeze_consent", "grid_connection_date", b"grid_connection_date", "invented", b"invented", "later_claim_receipts", b"later_claim_receipts", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "owner_account_id", b"owner_account_id", "project_id", b"project_id", "publish_date", b"publish_date", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "state", b"state", "state_reason", b"state_reason", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -414,10 +579,15 @@ class AssessProjectRequest(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
     OPINION_FIELD_NUMBER: _builtins.int
+    ASSESSORS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     project_id: _builtins.str
     passed: _builtins.bool
     opinion: _builtins.str
+    @_builtins.property
+    def assessors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who assessed, if not the caller alone."""
+
     def __init__(
         self,
         *,
@@ -425,10 +595,11 @@ class AssessProjectRequest(_message.Message):
         project_id: _builtins.str = ...,
         passed: _builtins.bool = ...,
         opinion: _builtins.str = ...,
+        assessors: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["opinion", b"opinion", "passed", b"passed", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessors", b"assessors", "opinion", b"opinion", "passed", b"passed", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1005,6 +1176,9 @@ class IssueUnitsRequest(_message.Message):
     OVERRIDE_REASON_FIELD_NUMBER: _builtins.int
     SECOND_APPROVER_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    AUDIT_FIELD_NUMBER: _builtins.int
+    ASSESSMENT_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     project_id: _builtins.str
     override_reason: _builtins.str
@@ -1013,6 +1187,18 @@ class IssueUnitsRequest(_message.Message):
     validate_only: _builtins.bool
     @_builtins.property
     def period(self) -> _values_pb2.Period: ...
+    @_builtins.property
+    def audit(self) -> Global___IssuanceAudit:
+        """Audit of the implementation, where the rules ask for one."""
+
+    @_builtins.property
+    def assessment(self) -> Global___TechnicalAssessment:
+        """Experts' assessment of the reductions, where the rules ask for one."""
+
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProjectDocument]:
+        """Reports and forms that belong to this issuance."""
+
     def __init__(
         self,
         *,
@@ -1022,14 +1208,47 @@ class IssueUnitsRequest(_message.Message):
         override_reason: _builtins.str = ...,
         second_approver: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        audit: Global___IssuanceAudit | None = ...,
+        assessment: Global___TechnicalAssessment | None = ...,
+        documents: _abc.Iterable[Global___ProjectDocument] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "audit", b"audit", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["override_reason", b"override_reason", "period", b"period", "project_id", b"project_id", "request_id", b"request_id", "second_approver", b"second_approver", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "audit", b"audit", "documents", b"documents", "override_reason", b"override_reason", "period", b"period", "project_id", b"project_id", "request_id", b"request_id", "second_approver", b"second_approver", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IssueUnitsRequest: _TypeAlias = IssueUnitsRequest  # noqa: Y015
+
+@_typing.final
+class IssuanceAudit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSED_FIELD_NUMBER: _builtins.int
+    AUDIT_DATE_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    passed: _builtins.bool
+    body: _builtins.str
+    """The technical body, if one audited."""
+    reference: _builtins.str
+    @_builtins.property
+    def audit_date(self) -> _values_pb2.Date: ...
+    def __init__(
+        self,
+        *,
+        passed: _builtins.bool = ...,
+        audit_date: _values_pb2.Date | None = ...,
+        body: _builtins.str = ...,
+        reference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audit_date", b"audit_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_date", b"audit_date", "body", b"body", "passed", b"passed", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssuanceAudit: _TypeAlias = IssuanceAudit  # noqa: Y015
 
 @_typing.final
 class IssueUnitsResponse(_message.Message):

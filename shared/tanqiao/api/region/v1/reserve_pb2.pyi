@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from tanqiao.api.bridge.v1 import claims_pb2 as _claims_pb2
+from tanqiao.api.common.v1 import envelope_pb2 as _envelope_pb2
 from tanqiao.api.common.v1 import values_pb2 as _values_pb2
 import builtins as _builtins
 import sys
@@ -33,6 +34,12 @@ class CarbonResource(_message.Message):
     FTZ_AREA_FIELD_NUMBER: _builtins.int
     ENTER_DATE_FIELD_NUMBER: _builtins.int
     INVENTED_FIELD_NUMBER: _builtins.int
+    PROJECT_TYPE_FIELD_NUMBER: _builtins.int
+    POTENTIAL_METHOD_FIELD_NUMBER: _builtins.int
+    POTENTIAL_DATE_FIELD_NUMBER: _builtins.int
+    LOW_INCOME_AREA_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_RECEIPT_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     title: _builtins.str
     resource_kind: _builtins.str
@@ -42,10 +49,21 @@ class CarbonResource(_message.Message):
     ftz_area: _builtins.str
     """Area tenant of the free-trade zone: KM, HH, DH, or empty outside it."""
     invented: _builtins.bool
+    project_type: _builtins.str
+    """renewable_power, afforestation_and_forest_management, saving_and_efficiency, ccus, other"""
+    potential_method: _builtins.str
+    """How and when the potential was estimated."""
+    low_income_area: _builtins.bool
+    """Sorts first in lists; no right follows from it."""
+    claim_id: _builtins.str
     @_builtins.property
     def asset(self) -> _claims_pb2.Asset: ...
     @_builtins.property
     def enter_date(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def potential_date(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def claim_receipt(self) -> _envelope_pb2.Envelope: ...
     def __init__(
         self,
         *,
@@ -58,10 +76,16 @@ class CarbonResource(_message.Message):
         ftz_area: _builtins.str = ...,
         enter_date: _values_pb2.Date | None = ...,
         invented: _builtins.bool = ...,
+        project_type: _builtins.str = ...,
+        potential_method: _builtins.str = ...,
+        potential_date: _values_pb2.Date | None = ...,
+        low_income_area: _builtins.bool = ...,
+        claim_id: _builtins.str = ...,
+        claim_receipt: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "enter_date", b"enter_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "claim_receipt", b"claim_receipt", "enter_date", b"enter_date", "potential_date", b"potential_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "enter_date", b"enter_date", "entry_id", b"entry_id", "ftz_area", b"ftz_area", "invented", b"invented", "owner_account_id", b"owner_account_id", "potential_kg_per_year", b"potential_kg_per_year", "resource_kind", b"resource_kind", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "enter_date", b"enter_date", "entry_id", b"entry_id", "ftz_area", b"ftz_area", "invented", b"invented", "low_income_area", b"low_income_area", "owner_account_id", b"owner_account_id", "potential_date", b"potential_date", "potential_kg_per_year", b"potential_kg_per_year", "potential_method", b"potential_method", "project_type", b"project_type", "resource_kind", b"resource_kind", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
