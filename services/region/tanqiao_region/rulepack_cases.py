@@ -104,16 +104,15 @@ def run_case(pack: RulePack, case: Case) -> CaseResult:
     """Ask the pack one case."""
     values = tuple(_operator_value(key, value) for key, value in case.parameters)
     verdict = (pack.with_parameters(values) if values else pack).evaluate(case.facts)
-    return CaseResult(case, verdict, _fault(pack, case, verdict))
+    return CaseResult(case, verdict, _fault(case, verdict))
 
 
-def _fault(pack: RulePack, case: Case, verdict: Verdict) -> str:
+def _fault(case: Case, verdict: Verdict) -> str:
     refusals = {f"{finding.rule_id}:{finding.reason_symbol}" for finding in verdict.refusals}
     if not case.refuses:
         if refusals:
             return f"refused by {', '.join(sorted(refusals))}"
-        asked = case.rule_id in verdict.rules_applied or case.rule_id in pack.table_rules
-        return "" if asked else f"{case.rule_id} was not asked"
+        return "" if case.rule_id in verdict.rules_applied else f"{case.rule_id} was not asked"
     expected = {f"{case.rule_id}:{case.refused_with}", *case.also}
     if refusals != expected:
         return (

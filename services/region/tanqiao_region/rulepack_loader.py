@@ -1,6 +1,7 @@
 """Loading rule packs from directories: the part of the rule engine that touches files.
 
-A pack is a directory with ``pack.toml``, further ``*.toml`` beside it, ``rules.py``, and ``cases/``. It is
+A pack is a directory with ``pack.toml``, further ``*.toml`` beside it, ``rules.py``, further ``rules_*.py``,
+and ``cases/``. Rules take precedence in the order of their files and, within a file, of their lines. A pack is
 found by being there: in the directory shipped with the node, or in one named in the node's configuration.
 The digest is SHA-256 over the path and content of every law file in sorted order; case files and compiled
 files are left out of it, since they decide nothing. A pack that fails its own checks stops the node.
@@ -28,6 +29,7 @@ from tanqiao_region.domain.rules.verdicts import PackIdentity
 SHIPPED_PACKS: Final = Path(__file__).parent / "rulepacks"
 DATA_FILE: Final = "pack.toml"
 RULES_FILE: Final = "rules.py"
+FURTHER_RULES: Final = "rules_*.py"
 CASES_DIRECTORY: Final = "cases"
 LAW_SUFFIXES: Final = frozenset({".toml", ".py"})
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -180,16 +182,25 @@ def _pack_id(directory: Path) -> str:
 
 
 def _read_rules(directory: Path, digest: str) -> dict[str, object]:
-    """Run the rule module under a name of its own, so that versions stand side by side."""
-    name = f"tanqiao_rulepack_{directory.name.replace('-', '_')}_{digest[:16]}"
-    specification = importlib.util.spec_from_file_location(name, directory / RULES_FILE)
+    """Run the rule modules under names of their own, so that versions stand side by side."""
+    merged: dict[str, object] = {}
+    for path in [directory / RULES_FILE, *sorted(directory.glob(FURTHER_RULES))]:
+        found = _run_module(path, f"tanqiao_rulepack_{directory.name}_{path.stem}_{digest[:16]}")
+        twice = sorted(name for name in set(found) & set(merged) if not name.startswith("_"))
+        require(not twice, f"{path}: {', '.join(twice)} is already in another file of the pack")
+        merged.update(found)
+    return merged
+
+
+def _run_module(path: Path, name: str) -> dict[str, object]:
+    specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None:
-        raise InvariantBroken(f"{directory / RULES_FILE} cannot be loaded")
+        raise InvariantBroken(f"{path} cannot be loaded")
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module  # annotations are looked up in the module that a function belongs to
     try:
         specification.loader.exec_module(module)
     except Exception as error:
         sys.modules.pop(name, None)
-        raise InvariantBroken(f"{directory / RULES_FILE} cannot be loaded: {error}") from error
+        raise InvariantBroken(f"{path} cannot be loaded: {error}") from error
     return {key: value for key, value in vars(module).items() if getattr(value, "__module__", None) == name}

@@ -141,7 +141,7 @@ def _parameters(root: Table) -> tuple[tuple[ParameterDefinition, ...], tuple[Par
     for entry in root.tables("parameters"):
         definition = ParameterDefinition(
             key=entry.text("key"),
-            kind=Kind(entry.text("kind")),
+            kind=entry.choice("kind", Kind),
             open_because=entry.text("open_because"),
             unset_reason=entry.text("unset", "PARAMETER_NOT_SET"),
             allowed=frozenset(entry.texts("allowed")),
@@ -158,7 +158,7 @@ def _parameters(root: Table) -> tuple[tuple[ParameterDefinition, ...], tuple[Par
                     value=_value(definition.kind, given.value("value")),
                     valid_from=given.day("from"),
                     valid_to=given.day("to"),
-                    provenance=Provenance(given.text("provenance")),
+                    provenance=given.choice("provenance", Provenance),
                     document=given.text("document"),
                 )
             )
@@ -210,7 +210,7 @@ def _purpose_cell(entry: Table) -> PurposeCell:
     cell = PurposeCell(
         purpose=entry.text("purpose"),
         kind=entry.text("kind"),
-        answer=Answer(entry.text("answer")),
+        answer=entry.choice("answer", Answer),
         rule_id=entry.text("rule"),
         parameter=entry.text("parameter", ""),
         reason=entry.text("reason", "PURPOSE_NOT_PROVIDED"),

@@ -265,19 +265,22 @@ class RulePack:
         if not findings:  # a pack that is not in force has nothing else to say
             applied.append(self.data.scope_rule)
             findings.extend(self._findings(self.data.scope_rule, self._check_scope(facts)))
+            applied.extend(self.data.roles.rules_asked(facts))
             findings.extend(self._located(self.data.roles.check(facts)))
             for rule in self.rules:
                 if rule.applies_to(facts):
                     applied.append(rule.rule_id)
                     findings.extend(self._findings(rule.rule_id, _run(rule, facts, parameters)))
             if isinstance(facts, Retire):
+                applied.extend(self.data.purposes.rules_asked(facts))
                 findings.extend(self._located(self.data.purposes.check(facts, parameters)))
+            applied.append(SELF_APPROVAL)
             findings.extend(self._findings(SELF_APPROVAL, _self_approval(facts)))
         return Verdict(
             act=facts.act(),
             pack=self.identity,
             findings=tuple(_without_repetition(findings)),
-            rules_applied=tuple(applied),
+            rules_applied=tuple(dict.fromkeys(applied)),
         )
 
     def require(self, facts: Facts) -> Verdict:

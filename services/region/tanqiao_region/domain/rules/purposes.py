@@ -73,6 +73,11 @@ class PurposeTable:
             return RECONVERTED
         return _class_kind(lot)
 
+    def rules_asked(self, facts: Retire) -> tuple[str, ...]:
+        """Give the rules that answer for the purpose, each once and in order."""
+        cells = [cell.rule_id for cell in self.cells.values() if cell.purpose == facts.purpose]
+        return tuple(dict.fromkeys(cells)) or (self._default_rule_id,)
+
     def check(self, facts: Retire, parameters: DatedParameters) -> tuple[Located, ...]:
         """Answer for every lot; lots with one answer are named together, by range."""
         if facts.purpose == TRADE or (

@@ -94,6 +94,14 @@ class RoleTable:
         """Give the roles that may perform the act."""
         return frozenset(role for duty in self._by_act.get(act, ()) for role in duty.roles)
 
+    def rules_asked(self, facts: Facts) -> tuple[str, ...]:
+        """Give the rules that answer for the act's roles and signatures, each once and in order."""
+        duties = [duty.rule_id for duty in self._by_act.get(facts.act(), ())]
+        joint = [decision.rule_id for decision in self.joint if decision.applies_to(facts)]
+        role = self.roles.get(facts.actor.role)
+        limits = [role.limited_by] if role is not None and role.limited_by else []
+        return tuple(dict.fromkeys([*(duties or [self._default_rule_id]), *limits, *joint]))
+
     def check(self, facts: Facts) -> tuple[Located, ...]:
         """Answer for the actor's role, the actor's area, and missing signatures of a joint decision."""
         found = [*self._role_refusals(facts), *self._missing_signatures(facts)]

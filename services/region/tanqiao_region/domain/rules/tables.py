@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from enum import Enum
+from typing import TypeVar
 
 from tanqiao.kernel.invariants import InvariantBroken, require
+
+Choice = TypeVar("Choice", bound=Enum)
 
 
 class Table:
@@ -43,6 +47,14 @@ class Table:
         if not isinstance(value, str):
             raise InvariantBroken(f"{self._path}.{name}: a text is wanted")
         return value
+
+    def choice(self, name: str, choices: type[Choice]) -> Choice:
+        """Give a member of an enumeration by its value."""
+        text = self.text(name)
+        found = next((member for member in choices if member.value == text), None)
+        if found is None:
+            raise InvariantBroken(f"{self._path}.{name}: {text} is no {choices.__name__}")
+        return found
 
     def integer(self, name: str) -> int:
         """Give a whole number."""

@@ -100,6 +100,11 @@ class Subject:
         """Whether it is a person or a household."""
         return self.subject_type in INDIVIDUALS
 
+    @property
+    def acts_alone(self) -> bool:
+        """Whether it is an individual without an operator."""
+        return self.is_individual and self.operator_id is None
+
     def registered(self, on: date) -> bool:
         """Whether its registration as an operator stands on the legal date."""
         if self.registered_from is None or on < self.registered_from:
