@@ -447,6 +447,8 @@ class Project(_message.Message):
     ASSESSMENT_FIELD_NUMBER: _builtins.int
     LATER_CLAIM_RECEIPTS_FIELD_NUMBER: _builtins.int
     STATE_REASON_FIELD_NUMBER: _builtins.int
+    NOTICE_WORKING_DAYS_FIELD_NUMBER: _builtins.int
+    NOTICE_FIRST_DAY_COUNTED_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     title: _builtins.str
     owner_account_id: _builtins.str
@@ -462,6 +464,8 @@ class Project(_message.Message):
     invented: _builtins.bool
     state_reason: _builtins.str
     """Why a person must look, or why it ended."""
+    notice_working_days: _builtins.int
+    notice_first_day_counted: _builtins.bool
     @_builtins.property
     def asset(self) -> _claims_pb2.Asset: ...
     @_builtins.property
@@ -512,10 +516,12 @@ class Project(_message.Message):
         assessment: Global___TechnicalAssessment | None = ...,
         later_claim_receipts: _abc.Iterable[_envelope_pb2.Envelope] | None = ...,
         state_reason: _builtins.str = ...,
+        notice_working_days: _builtins.int = ...,
+        notice_first_day_counted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "grid_connection_date", b"grid_connection_date", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "publish_date", b"publish_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "attribute", b"attribute", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "documents", b"documents", "gec_freeze_consent", b"gec_freeze_consent", "grid_connection_date", b"grid_connection_date", "invented", b"invented", "later_claim_receipts", b"later_claim_receipts", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "owner_account_id", b"owner_account_id", "project_id", b"project_id", "publish_date", b"publish_date", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "state", b"state", "state_reason", b"state_reason", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "attribute", b"attribute", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "documents", b"documents", "gec_freeze_consent", b"gec_freeze_consent", "grid_connection_date", b"grid_connection_date", "invented", b"invented", "later_claim_receipts", b"later_claim_receipts", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "notice_first_day", b"notice_first_day", "notice_first_day_counted", b"notice_first_day_counted", "notice_last_day", b"notice_last_day", "notice_working_days", b"notice_working_days", "owner_account_id", b"owner_account_id", "project_id", b"project_id", "publish_date", b"publish_date", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "state", b"state", "state_reason", b"state_reason", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
