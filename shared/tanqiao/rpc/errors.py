@@ -26,8 +26,12 @@ ERROR_DOMAIN: Final = "tanqiao"
 RETRY_DELAY_MS: Final[Mapping[Retry, int]] = {Retry.SAME_BYTES: 100, Retry.WAIT: 1000}
 METADATA_TEXT_MAX: Final = 512
 METADATA_ENTRIES_MAX: Final = 24
-STATUS_BYTES_MAX: Final = 6000
-"""A status travels in trailing metadata, of which stock clients take 8 KiB."""
+STATUS_BYTES_MAX: Final = 4800
+"""A status travels in base64 in trailing metadata, of which stock clients take 8 KiB in all."""
+ERROR_INFO_BYTES_MAX: Final = 2000
+SENTENCE_BYTES_MAX: Final = 900
+STATUS_TEXT_BYTES_MAX: Final = 400
+"""The text beside the details is percent-encoded on the wire, three bytes for one."""
 BLOCKS_MAX: Final = 100
 LANGUAGES: Final = {"zh": "zh-CN", "en": "en"}
 _RESERVED: Final = frozenset({"reason_number", "retry_class", "article", "field"})
@@ -45,16 +49,27 @@ def _clip(text: str) -> str:
     return text if len(text) <= METADATA_TEXT_MAX else text[: METADATA_TEXT_MAX - 1] + _CLIPPED
 
 
+def _clip_bytes(text: str, limit: int) -> str:
+    encoded = text.encode()
+    if len(encoded) <= limit:
+        return text
+    return encoded[: limit - len(_CLIPPED.encode())].decode(errors="ignore") + _CLIPPED
+
+
 def error_metadata(error: DomainError) -> dict[str, str]:
-    """Give the metadata of the ErrorInfo: the error's own, clipped, and what the catalogue adds."""
-    entries = list(error.metadata.items())[:METADATA_ENTRIES_MAX]
-    metadata = {key: _clip(value) for key, value in entries}
-    metadata["reason_number"] = str(error.reason.number)
-    metadata["retry_class"] = error.reason.retry.value
+    """Give the metadata of the ErrorInfo: what the catalogue adds, then the error's own while there is room."""
+    metadata = {"reason_number": str(error.reason.number), "retry_class": error.reason.retry.value}
     if error.article is not None:
-        metadata["article"] = error.article
+        metadata["article"] = _clip(error.article)
     if error.field is not None:
-        metadata["field"] = error.field
+        metadata["field"] = _clip(error.field)
+    room = ERROR_INFO_BYTES_MAX
+    for key, value in list(error.metadata.items())[:METADATA_ENTRIES_MAX]:
+        shown = _clip_bytes(value, METADATA_TEXT_MAX)
+        room -= len(key) + len(shown.encode())
+        if room < 0:
+            break
+        metadata.setdefault(key, shown)
     return metadata
 
 
@@ -64,10 +79,11 @@ def to_status(error: DomainError) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(
         reason=error.symbol, domain=ERROR_DOMAIN, metadata=error_metadata(error)
     )
-    english = _clip(error.sentence_with_article("en"))
+    english = _clip_bytes(error.sentence_with_article("en"), STATUS_TEXT_BYTES_MAX)
     details: list[any_pb2.Any] = [_packed(info)]
     for language, locale in LANGUAGES.items():
-        sentence = _clip(error.sentence_with_article("zh" if language == "zh" else "en"))
+        sentence = error.sentence_with_article("zh" if language == "zh" else "en")
+        sentence = _clip_bytes(sentence, SENTENCE_BYTES_MAX)
         details.append(_packed(error_details_pb2.LocalizedMessage(locale=locale, message=sentence)))
     if error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=english)

@@ -197,6 +197,8 @@ def refuse(error: Exception, method: str, caller: Caller | None, context: grpc.S
     if type(error) is Exception and context.code() is not None:  # type: ignore[attr-defined] # newer than its stub
         raise error  # the servicer, or a call below, has aborted already
     party = caller.party if caller is not None else "-"
+    if isinstance(error, NotImplementedError):  # what generated classes raise for a method left to them
+        error = DomainError("METHOD_UNKNOWN", method=method)
     if isinstance(error, DomainError):
         party = error.metadata.get("caller", party) if caller is None else party
         _LOG.info("call_refused", method=method, caller=party, reason=error.symbol, field=error.field)
