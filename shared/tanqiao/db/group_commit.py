@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from copy import copy
 from typing import Final, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -49,6 +50,8 @@ class GroupCommit(Generic[Command, Answer]):
             again command by command, so that one bad command does not fail its neighbours. Never done
             after a condition of the storage.
         commands_per_group_max: bound of one transaction.
+        weigh: how much of a transaction a command takes; each counts for one where it is left out.
+        weight_per_group_max: bound of the sum; a single command above it gets a group of its own.
         commands_waiting_max: bound of the queue; beyond it callers are refused with BUSY.
         gather_ms_max: how long the worker waits for as many commands as came before; only after a group
             of more than one.
@@ -63,6 +66,8 @@ class GroupCommit(Generic[Command, Answer]):
         after_commit: AfterCommit[Command, Answer] | None = None,
         one_by_one_after_failure: bool = False,
         commands_per_group_max: int = COMMANDS_PER_GROUP_MAX,
+        weigh: Callable[[Command], int] | None = None,
+        weight_per_group_max: int = COMMANDS_PER_GROUP_MAX,
         commands_waiting_max: int = COMMANDS_WAITING_MAX,
         gather_ms_max: float = GATHER_MS_MAX,
     ) -> None:
@@ -73,6 +78,8 @@ class GroupCommit(Generic[Command, Answer]):
         self._after_commit = after_commit
         self._one_by_one = one_by_one_after_failure
         self._group_max = commands_per_group_max
+        self._weigh = weigh
+        self._weight_max = weight_per_group_max
         self._waiting_max = commands_waiting_max
         self._gather_seconds = gather_ms_max / 1000
         self._name = name
@@ -150,13 +157,25 @@ class GroupCommit(Generic[Command, Answer]):
                     if left <= 0:
                         break
                     self._sleep(wanted=min(self._expected, self._group_max), seconds=left)
-            size = min(len(self._waiting), self._group_max)
+            size = self._group_size()
             self._expected = max(1, size, (self._expected + size) // 2)
             if size == len(self._waiting):
                 group = list(self._waiting)
                 self._waiting.clear()
                 return group
             return [self._waiting.popleft() for _ in range(size)]
+
+    def _group_size(self) -> int:
+        """Tell how many of the waiting commands the next group takes."""
+        size = min(len(self._waiting), self._group_max)
+        if self._weigh is None:
+            return size
+        weight = 0
+        for position, (command, _) in zip(range(size), self._waiting, strict=False):
+            weight += self._weigh(command)
+            if weight > self._weight_max:
+                return max(1, position)
+        return size
 
     def _sleep(self, *, wanted: int, seconds: float | None) -> None:
         self._wanted = wanted
@@ -209,4 +228,6 @@ class GroupCommit(Generic[Command, Answer]):
 
 def _fail(futures: Sequence[Future[Answer]], error: BaseException) -> None:
     for future in futures:
-        future.set_exception(error)
+        # Each caller raises its own: one exception raised in many threads would collect all their frames.
+        own = copy(error) if isinstance(error, DomainError) else error
+        future.set_exception(own)

@@ -1,9 +1,9 @@
 """Tables of a region node, the same on SQLite and PostgreSQL.
 
-The journal is the truth: append-only, dense. `holding` and the states of transfers, uses and issuances are kept in
-the same transaction and can be rebuilt from it: `tanqiao-region fsck`. Personal data stand in `person_data` alone,
-under the random account number; nothing else of a person is stored anywhere.
-Quantities are kilograms of CO2 equivalent; serial ranges are half-open; hashes are 32 bytes, ids 16; times are epoch
+The journal is the truth: append-only, dense. `holding` and the states of transfers, uses and issuances are
+kept in the same transaction and can be rebuilt from it: `tanqiao-region fsck`. Personal data stand in
+`person_data` alone, under the random account number; nothing else of a person is stored anywhere. Quantities
+are kilograms of CO2 equivalent; serial ranges are half-open; hashes are 32 bytes, ids 16; times are epoch
 seconds; dates are ISO text in Asia/Shanghai.
 """
 
@@ -41,7 +41,7 @@ metadata: Final = MetaData(
 )
 
 node_state = node_state_table(metadata)
-"""Small durable facts: network id, region, incarnation, session number, offset of the test clock, numbers received."""
+"""Small durable facts: network id, party, incarnation, session number, offset of the test clock."""
 
 key_record = Table(
     "key_record",
@@ -80,7 +80,8 @@ account = Table(
 )
 """Accounts; display_name and uscc are empty for persons. `pseudonym` is HMAC(region key, account).
 
-`suspense_of` names the closed account whose units a suspense account keeps (PROTOCOL R7), and is empty otherwise.
+`suspense_of` names the closed account whose units a suspense account keeps (PROTOCOL R7), and is empty
+otherwise.
 """
 
 person_data = Table(
@@ -95,7 +96,7 @@ person_data = Table(
 )
 """What an operator calls its user, encrypted under a key of that person; mutable, deletable.
 
-`wrapped_key` is that key under the node's own secret: with the row the key is gone. `reference_index` is a keyed hash,
+`wrapped_key` is that key under the node's own secret: with the row it is gone. `reference_index` is a keyed hash,
 so that an operator opens one account for one of its users.
 """
 
@@ -119,7 +120,12 @@ methodology = Table(
     Column("publish_date", String(10), nullable=False),
     Column("document", Text, nullable=False),
     Column("invented", Boolean, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("published_by", String(96), nullable=False),
+    Column("rule_pack_id", String(32), nullable=False),
+    Column("rule_pack_version", String(32), nullable=False),
 )
+"""Published methodologies; kind and class are fixed for ever. `content` is the serialised request: what it was decided on."""
 
 project = Table(
     "project",
@@ -143,7 +149,47 @@ project = Table(
     Index(None, "state"),
     Index(None, "owner_account_id"),
 )
-"""Projects; `content` is the serialised Project as submitted, `carried_g` the grams carried to the next period."""
+"""Projects; `content` is the serialised Project as it stands, `carried_g` the grams carried to the next period."""
+
+claim_step = Table(
+    "claim_step",
+    metadata,
+    Column("step_id", String(32), primary_key=True),
+    Column("kind", Integer, nullable=False),
+    Column("subject_id", String(96), nullable=False),
+    Column("caller", String(96), nullable=False),
+    Column("role", String(64), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("command", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("receipt", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=True),
+    CheckConstraint("state IN (1, 2, 3)", name="state_known"),
+    Index(None, "state", "created_at"),
+    Index("uq_claim_step_request", "caller", "request_id", unique=True),
+    Index("ix_claim_step_subject", "subject_id"),
+)
+"""Commands between their two transactions: 1 open (the signed statement is on its way to the bridge), 2 done, 3 refused.
+
+`command` is what was asked, `envelope` the statement as signed, `receipt` the bridge's signed answer (CLAIMS
+section 3).
+"""
+
+activity_batch = Table(
+    "activity_batch",
+    metadata,
+    Column("batch_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("project_id", String(64), ForeignKey("project.project_id"), nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("row_count", BigInteger, nullable=False),
+    Column("submitted_by", String(96), nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Index(None, "project_id"),
+)
+"""Who handed in which activity data: SHA-256 over the accepted rows. The id is the index of the journal's entry."""
 
 activity = Table(
     "activity",
@@ -155,6 +201,7 @@ activity = Table(
     Column("on_grid_wh", BigInteger, nullable=False),
     Column("self_use_wh", BigInteger, nullable=False),
     Column("issuance_id", String(32), nullable=False),
+    Column("batch_id", BigInteger, ForeignKey("activity_batch.batch_id"), nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     CheckConstraint("on_grid_wh >= 0 AND self_use_wh >= 0", name="energy_not_negative"),
 )
@@ -180,6 +227,7 @@ issuance = Table(
     Column("message_hash", LargeBinary, nullable=False),
     Column("signature_id", BigInteger, ForeignKey("signature.signature_id"), nullable=False),
     Column("item_index", Integer, nullable=False),
+    Column("receipt_hash", LargeBinary, nullable=False),
     Column("receipt", LargeBinary, nullable=False),
     Column("reasons", LargeBinary, nullable=False),
     Column("legal_date", String(10), nullable=False),
@@ -192,7 +240,22 @@ issuance = Table(
     Index(None, "state"),
     Index("uq_issuance_series", "series_id", "start_serial", unique=True),
 )
-"""Issuances: 1 ISSUING (offered to the bridge), 2 issued, 3 refused. Refused serials are never reused."""
+"""Issuances: 1 ISSUING (offered to the bridge), 2 issued, 3 refused. Refused serials are never reused.
+
+`receipt` is the bridge's answer as an envelope.
+"""
+
+issuance_basis = Table(
+    "issuance_basis",
+    metadata,
+    Column("issuance_id", String(32), ForeignKey("issuance.issuance_id"), primary_key=True),
+    Column("claim_id", String(96), nullable=False),
+    Column("claim_receipt", LargeBinary, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("requested_by", String(96), nullable=False),
+    Column("working", LargeBinary, nullable=False),
+)
+"""What an issuance rests on: the serialised request with audit and approvals, the claim's receipt, the computation."""
 
 series = Table(
     "series",
@@ -219,10 +282,9 @@ holding = Table(
     Column("transfer_id", LargeBinary, nullable=False),
     CheckConstraint("start_serial >= 0 AND start_serial < end_serial", name="range_ordered"),
     CheckConstraint("state IN (1, 2, 3, 4, 5)", name="state_known"),
-    Index("uq_holding_series_end", "series_id", "end_serial", unique=True),
     Index(None, "account_id", "state", "series_id", "start_serial"),
 )
-"""Units at this node: 1 held, 2 locked, 3 retiring, 4 used, 5 cancelled. `transfer_id` is empty where held."""
+"""Units here: 1 held, 2 locked, 3 retiring, 4 used, 5 cancelled. `transfer_id` is empty where held."""
 
 outgoing_transfer = Table(
     "outgoing_transfer",
@@ -252,7 +314,7 @@ outgoing_transfer = Table(
     Index(None, "state"),
     Index(None, "account_id"),
 )
-"""Transfers and uses that left or leave; kind and state are those of `tanqiao.protocol`. `blocks` is packed text."""
+"""Transfers and uses that left or leave; kind and state as in `tanqiao.protocol`, `blocks` packed text."""
 
 retirement = Table(
     "retirement",
@@ -288,6 +350,7 @@ incoming_transfer = Table(
     Column("quantity_kg", BigInteger, nullable=False),
     Column("blocks", LargeBinary, nullable=False),
     Column("lock_hash", LargeBinary, nullable=False),
+    Column("prepare_hash", LargeBinary, nullable=False),
     Column("prepare_payload", LargeBinary, nullable=False),
     Column("prepare_companion", LargeBinary, nullable=False),
     Column("prepare_signature_id", BigInteger, ForeignKey("signature.signature_id"), nullable=True),
@@ -366,9 +429,19 @@ resource = Table(
     Column("entry_id", String(64), primary_key=True),
     Column("content", LargeBinary, nullable=False),
     Column("claim_id", String(96), nullable=False),
+    Column("low_income_area", Boolean, nullable=False),
     Column("entered_at", BigInteger, nullable=False),
+    Column("entered_by", String(96), nullable=False),
 )
-"""Reserve entries; no unit arises from them."""
+"""Reserve entries; no unit arises from them. `content` is the serialised CarbonResource."""
+
+resource_asset = Table(
+    "resource_asset",
+    metadata,
+    Column("asset_key", String(192), primary_key=True),
+    Column("entry_id", String(64), ForeignKey("resource.entry_id"), primary_key=True),
+)
+"""Under which asset keys an entry is found."""
 
 outbox: Final = Outbox(metadata)
 """Numbered messages to the bridge, per incarnation of this node."""
@@ -378,3 +451,6 @@ inbox: Final = Inbox(metadata)
 
 request_ids: Final = RequestIds(metadata)
 """Answers given to mutating calls."""
+
+APPEND_ONLY: Final = ("journal", "journal_account", "signature", "evidence")
+"""UPDATE, DELETE and TRUNCATE are refused by the database."""

@@ -1,0 +1,221 @@
+"""What the node's one writer is asked to do.
+
+Hot commands carry lists and are loaded, applied and written for the whole group at once; a `Work` is any
+other command: it runs alone, in its place among the others, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.streams import ClientRequest
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.units import UnitBlock
+from tanqiao.protocol.types import DecisionFacts, Kind, PrepareFacts
+from tanqiao.signing.verify import Opened
+
+if TYPE_CHECKING:  # a work is given the group that runs it
+    from tanqiao_region.application.group import Group
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who asks: the party on the line and its role in the rule pack."""
+
+    party: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which units: exact blocks, or a quantity, lowest serials first, of one series or of any."""
+
+    series_id: str = ""
+    quantity_kg: int = 0
+    blocks: tuple[UnitBlock, ...] = ()
+
+    @property
+    def total_kg(self) -> int:
+        """Quantity that is asked for, however it is named."""
+        return self.quantity_kg or sum(block.end - block.start for block in self.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOrder:
+    """Move units between two accounts of this region."""
+
+    request: ClientRequest
+    by: By
+    from_account_id: str
+    to_account_id: str
+    selection: Selection
+    settlement_reference: str = ""
+    validate_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTransfers:
+    """Moves inside the region, in order."""
+
+    orders: tuple[LocalOrder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOrder:
+    """Lock units for a transfer to another region."""
+
+    request: ClientRequest
+    by: By
+    from_account_id: str
+    destination: str
+    receiving_address: str
+    selection: Selection
+    purpose: str = ""
+    validate_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTransfers:
+    """Transfers to other regions, in order; single calls and batches share this."""
+
+    orders: tuple[TransferOrder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UseOrder:
+    """Retire or cancel units. Of a cancellation `purpose_text` is the reason."""
+
+    request: ClientRequest
+    by: By
+    kind: Kind
+    account_id: str
+    selection: Selection
+    purpose: str = ""
+    purpose_text: str = ""
+    beneficiary_name: str = ""
+    beneficiary_uscc: str = ""
+    pseudonymous: bool = False
+    document_reference: str = ""
+    document_digest: bytes = b""
+    compliance_year: int = 0
+    second_approver: str = ""
+    validate_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateUses:
+    """Retirements and cancellations, in order."""
+
+    orders: tuple[UseOrder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A signed batch as received: its signature is kept once for all items that have an effect."""
+
+    batch: envelope_pb2.EnvelopeBatch
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareItem:
+    """A Prepare that was opened with the LockAssertion in it, and what travelled beside it."""
+
+    facts: PrepareFacts
+    prepare: Opened
+    lock: Opened
+    companion: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyPrepares:
+    """Prepares of one frame, in order."""
+
+    frame: Frame
+    items: tuple[PrepareItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionItem:
+    """A Decision that was opened."""
+
+    facts: DecisionFacts
+    opened: Opened
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyDecisions:
+    """Stored answers of replays that came un-numbered: applied like any decision, and no number moves."""
+
+    frame: Frame
+    items: tuple[DecisionItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unacceptable:
+    """A numbered message that does not verify or cannot be read: kept, and answered with a Nack."""
+
+    message_hash: bytes
+    payload: bytes
+    refusal: DomainError
+
+
+NumberedItem = DecisionItem | Opened | Unacceptable
+
+
+@dataclass(frozen=True, slots=True)
+class TakeNumbered:
+    """A numbered frame of the bridge: one type of message, dense numbers from `first_number`."""
+
+    frame: Frame
+    incarnation: int
+    first_number: int
+    items: tuple[NumberedItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Generic[Answer]):
+    """Any other command: runs with the group's transaction; a DomainError undoes what it alone wrote."""
+
+    run: Callable[[Group], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class MovedLocally:
+    """Answer to a local order."""
+
+    blocks: tuple[UnitBlock, ...]
+    journal_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Answer to a transfer order: what is locked; an empty id if the order was only validated."""
+
+    transfer_id: bytes
+    blocks: tuple[UnitBlock, ...]
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retiring:
+    """Answer to a use order; an empty id if it was only validated."""
+
+    transfer_id: bytes
+    blocks: tuple[UnitBlock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Answer to a numbered frame: up to which number of which incarnation everything is durable."""
+
+    incarnation: int
+    up_to_number: int
+
+
+HotCommand = LocalTransfers | CreateTransfers | CreateUses | ApplyPrepares | ApplyDecisions | TakeNumbered
+Command = HotCommand | Work[object]

@@ -1,0 +1,404 @@
+"""The work of one transaction: what its commands need, loaded at once, and what they leave, written at once.
+
+A `Group` lives for one transaction and is thrown away with it. What is to be sent or told stands in
+`Aftermath` and is used after the commit alone (PROTOCOL R1, R6). The writer is one thread, and on PostgreSQL
+one at a time by a row lock, so that the index of the journal is known before it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.signatures import store_batch
+from tanqiao.db.streams import ClientRequest, OutboxMessage
+from tanqiao.kernel.clock import legal_date
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.invariants import require
+from tanqiao.kernel.units import UnitBlock
+from tanqiao.protocol.numbering import InboxState
+from tanqiao.protocol.types import TransferKey
+from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
+from tanqiao.signing.directory import KeyDirectory
+from tanqiao_region.application.commands import Frame, Selection
+from tanqiao_region.application.context import BRIDGE, RandomBytes, RegionContext
+from tanqiao_region.application.holdings import Holdings
+from tanqiao_region.application.journal import JournalBuffer
+from tanqiao_region.domain.rules.facts import Recognition
+from tanqiao_region.domain.rules.pack import RulePack
+from tanqiao_region.storage import accounts as account_store
+from tanqiao_region.storage import evidence as evidence_store
+from tanqiao_region.storage import holdings as holding_store
+from tanqiao_region.storage import journal as journal_store
+from tanqiao_region.storage import node
+from tanqiao_region.storage import transfers as transfer_store
+from tanqiao_region.storage.accounts import AccountRow
+from tanqiao_region.storage.holdings import HoldingRow, SeriesRow
+from tanqiao_region.storage.issues import IssuanceRow
+from tanqiao_region.storage.tables import outbox, request_ids, signature
+from tanqiao_region.storage.transfers import (
+    DecisionUpdate,
+    IncomingRow,
+    NewIncoming,
+    NewOutgoing,
+    OutgoingRow,
+    RetirementRow,
+)
+
+CLOCK_BEHIND_SECONDS_MAX: Final = 5
+"""How far the clock may lie behind the journal before local commands are refused: steps of a time service."""
+MICROSECONDS: Final = 1_000_000
+
+
+@dataclass(slots=True)
+class Needs:
+    """What the hot commands of a stretch will look at."""
+
+    accounts: set[str] = field(default_factory=set)
+    addresses: set[str] = field(default_factory=set)
+    outgoing: set[bytes] = field(default_factory=set)
+    incoming: set[TransferKey] = field(default_factory=set)
+    series: set[str] = field(default_factory=set)
+    touched: list[UnitBlock] = field(default_factory=list)
+    requests: list[ClientRequest] = field(default_factory=list)
+    demands: dict[str, int] = field(default_factory=dict)
+    demanded: set[tuple[str, str]] = field(default_factory=set)
+
+    def selection(self, account_id: str, selection: Selection) -> None:
+        """Note that units of the account will be chosen."""
+        self.accounts.add(account_id)
+        if selection.blocks:
+            self.touched.extend(selection.blocks)
+        else:
+            self.demanded.add((account_id, selection.series_id))
+        # Exact blocks count too: they may take what a quantity would have found.
+        self.demands[account_id] = self.demands.get(account_id, 0) + selection.total_kg
+
+
+@dataclass(slots=True)
+class Ended:
+    """A transfer or use that was decided, for those who wait for it."""
+
+    transfer_id: bytes
+    state: int
+
+
+@dataclass(slots=True)
+class Aftermath:
+    """What a committed group leaves to be sent and told."""
+
+    offered: list[envelope_pb2.EnvelopeBatch] = field(default_factory=list)
+    stored: list[TransferKey] = field(default_factory=list)
+    numbered: bool = False
+    ended: list[Ended] = field(default_factory=list)
+    journal_index: int = 0
+    has_entries: bool = False
+    directory: KeyDirectory | None = None
+    recognitions: Mapping[tuple[str, str], tuple[Recognition, ...]] | None = None
+    applied_log_index: int = node.NOTHING_APPLIED
+    withdrawals: list[bytes] = field(default_factory=list)
+
+
+class Group:
+    """The work of one transaction.
+
+    Args:
+        context: the node's own things.
+        connection: inside the write transaction.
+    """
+
+    def __init__(self, context: RegionContext, connection: sa.Connection) -> None:
+        self.context: Final = context
+        self.connection: Final = connection
+        values = node.lock_writer(connection)
+        last_index, last_recorded = journal_store.journal_head(connection)
+        moment = int(context.now().timestamp())
+        self.clock_behind_seconds: Final = last_recorded - moment
+        self.now: Final = max(moment, last_recorded)
+        """Epoch seconds; never before what the journal has recorded."""
+        self.last_recorded: Final = last_recorded
+        self.legal_date: Final[date] = legal_date(datetime.fromtimestamp(self.now, UTC))
+        self.legal_date_text: Final = self.legal_date.isoformat()
+        self.journal: Final = JournalBuffer(last_index, self.now, self.legal_date_text)
+        self.aftermath: Final = Aftermath()
+        self.applied_log_index = int(values.get(node.APPLIED_LOG_INDEX, node.NOTHING_APPLIED))
+        self._applied_before = self.applied_log_index
+        self.bridge_stream: InboxState | None = None
+        """How far the bridge's numbers have taken effect, once the group has looked."""
+        self._pack: RulePack | None = None
+        self._signatures: dict[int, tuple[Frame, int]] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        """Forget what was loaded and what is written: a new stretch begins."""
+        self.holdings = Holdings(())
+        self.accounts: dict[str, AccountRow] = {}
+        self.addresses: dict[str, str] = {}
+        self.outgoing: dict[bytes, OutgoingRow] = {}
+        self.incoming: dict[TransferKey, IncomingRow] = {}
+        self.series: dict[str, SeriesRow] = {}
+        self.issuances: dict[bytes, IssuanceRow] = {}
+        self.used_kg: dict[tuple[str, int], dict[str, int]] = {}
+        self._answers: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+        self.new_accounts: list[AccountRow] = []
+        self.new_series: list[SeriesRow] = []
+        self.new_outgoing: dict[str, list[NewOutgoing]] = {}
+        self.new_retirements: list[RetirementRow] = []
+        self.new_incoming: dict[str, list[NewIncoming]] = {}
+        self.answered_incoming: dict[str, list[NewIncoming]] = {}
+        self.dropped_incoming: list[NewIncoming] = []
+        self.ended_outgoing: list[DecisionUpdate] = []
+        self.ended_incoming: list[DecisionUpdate] = []
+        self.decision_dates: list[tuple[bytes, str]] = []
+        self.numbered: list[OutboxMessage] = []
+        self.evidence: list[evidence_store.EvidenceRow] = []
+        self._new_answers: list[tuple[ClientRequest, bytes]] = []
+
+    # -- rules and clock -------------------------------------------------------------------------------------
+
+    @property
+    def pack(self) -> RulePack:
+        """The rule pack of the legal date."""
+        if self._pack is None:
+            self._pack = self.context.pack(self.legal_date)
+        return self._pack
+
+    def require_clock(self) -> None:
+        """Refuse a local command while the clock lies behind the journal; the bridge's messages go on."""
+        if self.clock_behind_seconds > CLOCK_BEHIND_SECONDS_MAX:
+            raise DomainError(
+                "CLOCK_SET_BACK",
+                now=datetime.fromtimestamp(self.last_recorded - self.clock_behind_seconds, UTC).isoformat(),
+                last=datetime.fromtimestamp(self.last_recorded, UTC).isoformat(),
+            )
+
+    # -- loading ---------------------------------------------------------------------------------------------
+
+    def load(self, needs: Needs) -> None:
+        """Load for a stretch of hot commands everything that they look at, set by set."""
+        connection = self.connection
+        self.load_answers(needs.requests)
+        self.outgoing = transfer_store.load_outgoing(connection, self.context.party, needs.outgoing)
+        self.incoming = transfer_store.load_incoming(connection, needs.incoming)
+        self.addresses = account_store.load_addresses(connection, needs.addresses)
+        account_ids = set(needs.accounts)
+        account_ids.update(self.addresses.values())
+        account_ids.update(row.account_id for row in self.outgoing.values())
+        account_ids.update(row.account_id for row in self.incoming.values() if row.account_id)
+        self.accounts = account_store.load_accounts(connection, account_ids)
+        rows = self._load_holdings(needs)
+        self.holdings = Holdings(rows, {account_id for account_id, _ in needs.demanded})
+        series_ids = (
+            needs.series | {row.series_id for row in rows} | {block.series_id for block in needs.touched}
+        )
+        self.series = holding_store.load_series(connection, series_ids)
+
+    def _load_holdings(self, needs: Needs) -> list[HoldingRow]:
+        connection = self.connection
+        rows: list[HoldingRow] = []
+        for account_id, series_id in sorted(needs.demanded):
+            if account_id in self.accounts:
+                rows += holding_store.load_held(connection, account_id, series_id, needs.demands[account_id])
+        leaving = [block for row in self.outgoing.values() for block in row.record.blocks]
+        rows += holding_store.load_beginning(connection, leaving)
+        arriving = [block for row in self.incoming.values() for block in row.record.blocks]
+        # Released and credited units are joined with what lies beside them.
+        rows += holding_store.load_touched(connection, [*needs.touched, *arriving])
+        return rows
+
+    def load_answers(self, requests: Sequence[ClientRequest]) -> None:
+        """Look up which requests have been answered before."""
+        for request, answer in zip(requests, request_ids.answers(self.connection, requests), strict=True):
+            if isinstance(answer, bytes):
+                self._answers[request.caller, request.request_id] = (request.body_hash, answer)
+            elif answer is not None:  # another body: the hash that is stored is not this one
+                self._answers.setdefault((request.caller, request.request_id), (b"", b""))
+
+    def load_accounts(self, account_ids: Iterable[str]) -> dict[str, AccountRow]:
+        """Give accounts outside of a stretch of hot commands."""
+        return account_store.load_accounts(self.connection, account_ids)
+
+    # -- request ids -----------------------------------------------------------------------------------------
+
+    def known_answer(self, request: ClientRequest) -> bytes | None:
+        """Give the first answer of a request; None for a new one.
+
+        Raises:
+            DomainError: REQUEST_ID_REUSED for another body.
+        """
+        known = self._answers.get((request.caller, request.request_id))
+        if known is None:
+            return None
+        if known[0] != request.body_hash:
+            raise DomainError("REQUEST_ID_REUSED", field="request_id", request_id=request.request_id)
+        return known[1]
+
+    def find_answer(self, request: ClientRequest) -> bytes | None:
+        """The same for a `Work`, which looks for itself."""
+        self.load_answers([request])
+        return self.known_answer(request)
+
+    def note_answer(self, request: ClientRequest, answer: bytes) -> None:
+        """Keep the first answer of a request."""
+        self._answers[request.caller, request.request_id] = (request.body_hash, answer)
+        self._new_answers.append((request, answer))
+
+    # -- what messages leave ---------------------------------------------------------------------------------
+
+    def signature_of(self, frame: Frame) -> int:
+        """Keep the signature of a received frame, once for all its items."""
+        known = self._signatures.get(id(frame))
+        if known is None:
+            known = (frame, store_batch(self.connection, signature, frame.batch))
+            self._signatures[id(frame)] = known
+        return known[1]
+
+    def send_numbered(self, payload_type: str, payload: bytes) -> None:
+        """Number a message for the bridge."""
+        self.numbered.append(OutboxMessage(BRIDGE, payload_type, payload))
+
+    def suspense_account(self, closed: AccountRow) -> AccountRow:
+        """Give the account that keeps units for a closed account's owner (R7); made when first needed."""
+        for row in self.new_accounts:
+            if row.suspense_of == closed.account_id:
+                return row
+        found = account_store.load_suspense_accounts(self.connection, (closed.account_id,)).get(
+            closed.account_id
+        )
+        if found is None:
+            account_id = new_account_id(self.context.random_bytes)
+            found = AccountRow(
+                account_id,
+                account_store.KIND_SUSPENSE,
+                account_store.OPEN,
+                closed.display_name,
+                closed.uscc,
+                closed.operator_account_id,
+                closed.seat,
+                closed.invented,
+                self.context.secrets.pseudonym(account_id),
+                self.now,
+                self.context.party,
+                closed.account_id,
+            )
+            self.new_accounts.append(found)
+        self.accounts[found.account_id] = found
+        return found
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write everything that is noted, with few statements, and begin a new stretch."""
+        connection = self.connection
+        account_store.insert_accounts(connection, self.new_accounts)
+        holding_store.insert_series(connection, self.new_series)
+        difference = self.holdings.difference()
+        gone = holding_store.write_difference(connection, difference.deleted, difference.inserted)
+        require(gone == len(difference.deleted), "a holding changed under the one writer")
+        self._write_outgoing()
+        self._write_incoming()
+        journal_store.insert_entries(connection, self.journal.rows, self.journal.accounts)
+        outbox.append_many(
+            connection, self.context.incarnation, self.numbered, created_at_us=self.now * MICROSECONDS
+        )
+        evidence_store.insert_evidence(connection, self.evidence)
+        request_ids.store(connection, self._new_answers, created_at_us=self.now * MICROSECONDS)
+        if self.applied_log_index != self._applied_before:
+            node.store_value(connection, node.APPLIED_LOG_INDEX, self.applied_log_index)
+            self._applied_before = self.applied_log_index
+        self.aftermath.numbered |= bool(self.numbered)
+        self.aftermath.has_entries |= bool(self.journal.rows)
+        self.aftermath.journal_index = self.journal.last_index
+        self.aftermath.applied_log_index = self.applied_log_index
+        self.journal.rows.clear()
+        self.journal.accounts.clear()
+        self._clear()
+
+    def discard(self, journal_index: int) -> None:
+        """Forget what a refused `Work` noted; what it wrote is undone by its savepoint."""
+        self.journal.rows.clear()
+        self.journal.accounts.clear()
+        self.journal.last_index = journal_index
+        self.applied_log_index = self._applied_before
+        self._clear()
+
+    def _write_outgoing(self) -> None:
+        for payload_type, rows in self.new_outgoing.items():
+            for part in _parts(rows):
+                batch = sign_batch(
+                    self.context.signer,
+                    payload_type,
+                    [row.payload for row in part],
+                    [row.companion for row in part],
+                )
+                signature_id = store_batch(self.connection, signature, batch)
+                transfer_store.insert_outgoing(
+                    self.connection,
+                    [_signed(row, signature_id, index) for index, row in enumerate(part)],
+                )
+                self.aftermath.offered.append(batch)
+        transfer_store.insert_retirements(self.connection, self.new_retirements)
+        ended = transfer_store.end_outgoing(self.connection, self.ended_outgoing)
+        require(ended == len(self.ended_outgoing), "a transfer vanished under the one writer")
+        transfer_store.set_decision_dates(self.connection, self.decision_dates)
+
+    def _write_incoming(self) -> None:
+        for rows_by_type, write in (
+            (self.new_incoming, transfer_store.insert_incoming),
+            (self.answered_incoming, transfer_store.answer_incoming),
+        ):
+            for payload_type, rows in rows_by_type.items():
+                for part in _parts(rows):
+                    batch = sign_batch(
+                        self.context.signer, payload_type, [row.answer_payload for row in part]
+                    )
+                    signature_id = store_batch(self.connection, signature, batch)
+                    write(
+                        self.connection,
+                        [_answered(row, signature_id, index) for index, row in enumerate(part)],
+                    )
+                    self.aftermath.offered.append(batch)
+        transfer_store.insert_incoming(self.connection, self.dropped_incoming)
+        ended = transfer_store.end_incoming(self.connection, self.ended_incoming)
+        require(ended == len(self.ended_incoming), "an incoming transfer vanished under the one writer")
+
+
+ACCOUNT_ID_CHARACTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+ACCOUNT_ID_RANDOM: Final = 16
+
+
+def new_account_id(random_bytes: RandomBytes) -> str:
+    """Give ``A`` and 16 random characters: an account number carries no meaning."""
+    drawn = random_bytes(ACCOUNT_ID_RANDOM)
+    return "A" + "".join(ACCOUNT_ID_CHARACTERS[byte % len(ACCOUNT_ID_CHARACTERS)] for byte in drawn)
+
+
+Row = TypeVar("Row")
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Cut into what one signature may stand over."""
+    for at in range(0, len(rows), BATCH_ITEMS_MAX):
+        yield rows[at : at + BATCH_ITEMS_MAX]
+
+
+def _signed(row: NewOutgoing, signature_id: int, item_index: int) -> NewOutgoing:
+    return NewOutgoing(
+        row.record,
+        row.account_id,
+        row.quantity_kg,
+        row.payload,
+        row.companion,
+        signature_id,
+        item_index,
+        row.created_at,
+    )
+
+
+def _answered(row: NewIncoming, signature_id: int, item_index: int) -> NewIncoming:
+    return replace(row, answer_signature_id=signature_id, answer_item_index=item_index)

@@ -1,0 +1,182 @@
+"""Entries of the journal: what happened, to which accounts, under which rules.
+
+`added` and `removed` of an effect speak of units that an account *holds*: units that are locked for a
+transfer or a use leave it, units that are released come back. From the entries alone every holding and every
+state of a transfer can be made again (`tanqiao_region.application.fsck`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tanqiao.api.common.v1 import values_pb2
+from tanqiao.api.region.v1 import journal_pb2
+from tanqiao.kernel.units import UnitBlock
+from tanqiao.rpc.protocol_facts import date_message
+from tanqiao_region.domain.rules.verdicts import PackIdentity, Verdict
+from tanqiao_region.storage.journal import JournalRow
+
+Kind = journal_pb2.JournalEventKind
+Blocks = Sequence[UnitBlock]
+
+ACCOUNT_OPENED: Final = journal_pb2.JOURNAL_EVENT_KIND_ACCOUNT_OPENED
+ACCOUNT_CLOSED: Final = journal_pb2.JOURNAL_EVENT_KIND_ACCOUNT_CLOSED
+METHODOLOGY_PUBLISHED: Final = journal_pb2.JOURNAL_EVENT_KIND_METHODOLOGY_PUBLISHED
+PROJECT_CHANGED: Final = journal_pb2.JOURNAL_EVENT_KIND_PROJECT_CHANGED
+ACTIVITY_RECORDED: Final = journal_pb2.JOURNAL_EVENT_KIND_ACTIVITY_RECORDED
+ISSUANCE_REQUESTED: Final = journal_pb2.JOURNAL_EVENT_KIND_ISSUANCE_REQUESTED
+UNITS_ISSUED: Final = journal_pb2.JOURNAL_EVENT_KIND_UNITS_ISSUED
+ISSUANCE_REFUSED: Final = journal_pb2.JOURNAL_EVENT_KIND_ISSUANCE_REFUSED
+UNITS_TRANSFERRED: Final = journal_pb2.JOURNAL_EVENT_KIND_UNITS_TRANSFERRED
+UNITS_LOCKED: Final = journal_pb2.JOURNAL_EVENT_KIND_UNITS_LOCKED
+UNITS_MOVED: Final = journal_pb2.JOURNAL_EVENT_KIND_UNITS_MOVED
+UNITS_RELEASED: Final = journal_pb2.JOURNAL_EVENT_KIND_UNITS_RELEASED
+TRANSFER_READY: Final = journal_pb2.JOURNAL_EVENT_KIND_TRANSFER_READY
+UNITS_CREDITED: Final = journal_pb2.JOURNAL_EVENT_KIND_UNITS_CREDITED
+TRANSFER_DROPPED: Final = journal_pb2.JOURNAL_EVENT_KIND_TRANSFER_DROPPED
+TRANSFER_REFUSED: Final = journal_pb2.JOURNAL_EVENT_KIND_TRANSFER_REFUSED
+UNITS_RETIRING: Final = journal_pb2.JOURNAL_EVENT_KIND_UNITS_RETIRING
+UNITS_RETIRED: Final = journal_pb2.JOURNAL_EVENT_KIND_UNITS_RETIRED
+UNITS_CANCELLED: Final = journal_pb2.JOURNAL_EVENT_KIND_UNITS_CANCELLED
+USE_RETURNED: Final = journal_pb2.JOURNAL_EVENT_KIND_USE_RETURNED
+HOME_NOTICE: Final = journal_pb2.JOURNAL_EVENT_KIND_HOME_NOTICE
+RESERVE_ENTERED: Final = journal_pb2.JOURNAL_EVENT_KIND_RESERVE_ENTERED
+
+RULES_KEPT_MAX: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One account's side of an event; the blocks that it holds more or less."""
+
+    account_id: str
+    added: Blocks = ()
+    removed: Blocks = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The rules under which something was decided, as an entry stores them."""
+
+    pack: PackIdentity
+    rule_ids: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(verdict: Verdict) -> Applied:
+        """Give what an entry stores of a verdict."""
+        return Applied(verdict.pack, verdict.rules_applied)
+
+
+@lru_cache(maxsize=RULES_KEPT_MAX)
+def _rules_bytes(applied: Applied) -> bytes:
+    """Give the part of an entry that says which rules applied.
+
+    Serialised messages that are put one behind the other read as one message with the fields of both
+    (https://protobuf.dev/programming-guides/encoding/#last-one-wins), so that this part is made once.
+    """
+    return journal_pb2.JournalEntry(
+        rule_pack_id=applied.pack.pack_id,
+        rule_pack_version=applied.pack.version,
+        rule_pack_digest=bytes.fromhex(applied.pack.digest),
+        rule_ids=applied.rule_ids,
+    ).SerializeToString()
+
+
+def _wire_blocks(blocks: Blocks) -> list[values_pb2.UnitBlock]:
+    return [
+        values_pb2.UnitBlock(series_id=block.series_id, start_serial=block.start, end_serial=block.end)
+        for block in blocks
+    ]
+
+
+def entry_bytes(
+    kind: int,
+    *,
+    recorded_at: int,
+    legal_date: values_pb2.Date,
+    subject_id: str,
+    effects: Iterable[Effect],
+    applied: Applied | None,
+    message_hash: bytes,
+    details: Mapping[str, str],
+) -> bytes:
+    """Give the serialised entry without its index."""
+    entry = journal_pb2.JournalEntry(
+        kind=kind,  # type: ignore[arg-type]  # numbers of the enumeration
+        record_time=Timestamp(seconds=recorded_at),
+        legal_date=legal_date,
+        subject_id=subject_id,
+        effects=[
+            journal_pb2.AccountEffect(
+                account_id=effect.account_id,
+                added=_wire_blocks(effect.added),
+                removed=_wire_blocks(effect.removed),
+            )
+            for effect in effects
+        ],
+        message_hash=message_hash,
+        details=details,
+    ).SerializeToString()
+    return entry if applied is None else entry + _rules_bytes(applied)
+
+
+def entry_message(row: JournalRow) -> journal_pb2.JournalEntry:
+    """Give an entry as it is read: with its index."""
+    entry = journal_pb2.JournalEntry.FromString(row.entry)
+    entry.journal_index = row.journal_index
+    return entry
+
+
+class JournalBuffer:
+    """Entries of one group, with their indexes, until they are written.
+
+    Args:
+        last_index: last index of the journal when the group began.
+        recorded_at: time of the group, epoch seconds.
+        legal_date: legal date of the group, ISO.
+    """
+
+    __slots__ = ("_date", "_legal_date", "_recorded_at", "accounts", "last_index", "rows")
+
+    def __init__(self, last_index: int, recorded_at: int, legal_date: str) -> None:
+        self.last_index = last_index
+        self.rows: list[JournalRow] = []
+        self.accounts: list[tuple[str, int]] = []
+        self._recorded_at = recorded_at
+        self._legal_date = legal_date
+        self._date = date_message(legal_date)
+
+    def append(
+        self,
+        kind: int,
+        subject_id: str,
+        effects: Sequence[Effect] = (),
+        *,
+        applied: Applied | None = None,
+        message_hash: bytes = b"",
+        details: Mapping[str, str] | None = None,
+    ) -> int:
+        """Add an entry; its index."""
+        self.last_index += 1
+        index = self.last_index
+        entry = entry_bytes(
+            kind,
+            recorded_at=self._recorded_at,
+            legal_date=self._date,
+            subject_id=subject_id,
+            effects=effects,
+            applied=applied,
+            message_hash=message_hash,
+            details=details or {},
+        )
+        self.rows.append(JournalRow(index, kind, self._recorded_at, self._legal_date, subject_id, entry))
+        if len(effects) == 1:
+            self.accounts.append((effects[0].account_id, index))
+        else:
+            self.accounts.extend((account_id, index) for account_id in {one.account_id for one in effects})
+        return index

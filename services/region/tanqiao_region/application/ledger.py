@@ -1,0 +1,147 @@
+"""Moves inside the region: choose units, ask the rules, move them, and say so in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.invariants import require
+from tanqiao.kernel.units import UnitBlock, coalesce
+from tanqiao_region.application import journal
+from tanqiao_region.application.commands import LocalOrder, LocalTransfers, MovedLocally, Selection
+from tanqiao_region.application.group import Group, Needs
+from tanqiao_region.application.holdings import held_by
+from tanqiao_region.application.rules import actor_of, lots_of, subject_of
+from tanqiao_region.domain.rules.facts import Facts, TransferLocal, UnitLot
+from tanqiao_region.domain.rules.verdicts import Verdict
+from tanqiao_region.storage.accounts import KIND_SUSPENSE, AccountRow
+from tanqiao_region.storage.packing import pack_blocks, unpack_blocks
+
+INDEX_BYTES: Final = 8
+
+LocalAnswer = MovedLocally | DomainError
+
+
+def gather(command: LocalTransfers, needs: Needs) -> None:
+    """Say what the orders look at."""
+    for order in command.orders:
+        needs.requests.append(order.request)
+        needs.accounts.add(order.to_account_id)
+        needs.selection(order.from_account_id, order.selection)
+
+
+def apply(group: Group, command: LocalTransfers) -> list[LocalAnswer]:
+    """Carry the orders out, in order, each as if alone."""
+    answers: list[LocalAnswer] = []
+    for order in command.orders:
+        try:
+            answers.append(_apply(group, order))
+        except DomainError as refusal:
+            answers.append(refusal)
+    return answers
+
+
+def _apply(group: Group, order: LocalOrder) -> MovedLocally:
+    stored = group.known_answer(order.request)
+    if stored is not None:
+        return MovedLocally(unpack_blocks(stored[INDEX_BYTES:]), int.from_bytes(stored[:INDEX_BYTES], "big"))
+    group.require_clock()
+    giver = require_account(group, order.from_account_id, "from_account_id")
+    taker = require_account(group, order.to_account_id, "to_account_id")
+    if giver.account_id == taker.account_id:
+        raise DomainError("FIELD_INVALID", field="to_account_id", detail="the account that gives")
+    _require_suspense_rule(giver, taker, order)
+
+    def facts(lots: tuple[UnitLot, ...]) -> TransferLocal:
+        return TransferLocal(
+            on=group.legal_date,
+            node_region=group.context.region_code,
+            object_region=group.context.region_code,
+            actor=actor_of(order.by),
+            lots=lots,
+            seller=subject_of(giver, group.context.region_code),
+            buyer=subject_of(taker, group.context.region_code),
+            trade=bool(order.settlement_reference),
+        )
+
+    blocks, verdict = choose_lawfully(group, giver.account_id, order.selection, facts)
+    if order.validate_only:
+        return MovedLocally(blocks, 0)
+    failing = group.holdings.move(blocks, held_by(giver.account_id), held_by(taker.account_id))
+    require(not failing, "chosen units are held")
+    index = group.journal.append(
+        journal.UNITS_TRANSFERRED,
+        giver.account_id,
+        (
+            journal.Effect(giver.account_id, removed=blocks),
+            journal.Effect(taker.account_id, added=blocks),
+        ),
+        applied=journal.Applied.of(verdict),
+        details={"settlement_reference": order.settlement_reference, "by": order.by.party},
+    )
+    group.note_answer(order.request, index.to_bytes(INDEX_BYTES, "big") + pack_blocks(blocks))
+    return MovedLocally(blocks, index)
+
+
+def require_account(group: Group, account_id: str, field: str) -> AccountRow:
+    """Give an account that takes business.
+
+    Raises:
+        DomainError: ACCOUNT_UNKNOWN, ACCOUNT_CLOSED, with the field.
+    """
+    account = group.accounts.get(account_id)
+    if account is None:
+        raise DomainError("ACCOUNT_UNKNOWN", field=field, account_id=account_id[:ACCOUNT_SHOWN_MAX])
+    if not account.is_open:
+        raise DomainError("ACCOUNT_CLOSED", field=field, account_id=account_id)
+    return account
+
+
+ACCOUNT_SHOWN_MAX: Final = 32
+
+
+def _require_suspense_rule(giver: AccountRow, taker: AccountRow, order: LocalOrder) -> None:
+    """R7: units in suspense move to an account of the same owner alone, and nothing is paid into suspense."""
+    if taker.kind == KIND_SUSPENSE:
+        raise DomainError(
+            "ACCOUNT_KIND_NOT_ALLOWED", field="to_account_id", kind="SUSPENSE", action="TransferUnits"
+        )
+    if giver.kind == KIND_SUSPENSE and not (giver.uscc and giver.uscc == taker.uscc):
+        raise DomainError("SUSPENSE_OWNER_MISMATCH", ranges=list(order.selection.blocks) or giver.account_id)
+
+
+def choose_lawfully(
+    group: Group, account_id: str, selection: Selection, facts: Callable[[tuple[UnitLot, ...]], Facts]
+) -> tuple[tuple[UnitBlock, ...], Verdict]:
+    """Choose units and ask the rules about them.
+
+    Where the units cannot be chosen the rules are asked all the same: who may not do this at all is told so,
+    and not what an account holds.
+
+    Raises:
+        DomainError: the rules' refusal, or what `choose` raises.
+    """
+    try:
+        blocks = choose(group, account_id, selection)
+        lots = lots_of(blocks, group.series)
+    except DomainError:
+        group.pack.require(facts(()))
+        raise
+    return blocks, group.pack.require(facts(lots))
+
+
+def choose(group: Group, account_id: str, selection: Selection) -> tuple[UnitBlock, ...]:
+    """Choose units that the account holds; adjacent blocks are joined, since they are one block.
+
+    Raises:
+        DomainError: UNITS_INSUFFICIENT, NOT_HELD, UNIT_LOCKED, UNIT_USED, UNIT_CANCELLED,
+            QUANTITY_NOT_POSITIVE.
+    """
+    if not selection.blocks:
+        if selection.quantity_kg <= 0:
+            raise DomainError("QUANTITY_NOT_POSITIVE", field="units.quantity_kg", quantity_kg=0)
+        return group.holdings.take(account_id, selection.series_id, selection.quantity_kg)
+    blocks = coalesce(selection.blocks)
+    group.holdings.require_held(account_id, blocks)
+    return blocks

@@ -1,0 +1,131 @@
+"""Numbered traffic of the bridge takes effect: each number once and in order.
+
+What cannot be accepted is stored, answered with a Nack, and the stream goes on (PROTOCOL section 3).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.numbering import Arrival, InboxState, on_numbered
+from tanqiao.protocol.types import IssueReceiptFacts
+from tanqiao.rpc.protocol_facts import blocks_of, reason_of_error, receipt_facts
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.verify import Opened
+from tanqiao_region.application import cases, decisions, issue_offers, journal, records
+from tanqiao_region.application.commands import (
+    DecisionItem,
+    Frame,
+    NumberedItem,
+    Received,
+    TakeNumbered,
+    Unacceptable,
+)
+from tanqiao_region.application.context import BRIDGE
+from tanqiao_region.application.group import Group, Needs
+from tanqiao_region.storage import issues, node
+from tanqiao_region.storage.tables import inbox
+
+RECEIPT_TYPE: Final = payload_type_of(messages_pb2.IssueReceipt)
+NUMBERS_PER_MESSAGE: Final = 1
+
+
+def gather(group: Group, command: TakeNumbered, needs: Needs) -> None:
+    """Say what the frame's messages look at."""
+    issue_ids = []
+    for item in command.items:
+        if isinstance(item, DecisionItem):
+            decisions.gather(group, item, needs)
+        elif isinstance(item, Opened) and item.payload_type == RECEIPT_TYPE:
+            issue_ids.append(item.message.issue_id)
+    if issue_ids:
+        for issue_id, row in issues.load_issuances(group.connection, issue_ids).items():
+            group.issuances[issue_id] = row
+            needs.touched.append(row.record.block)
+            needs.accounts.add(row.account_id)
+
+
+def apply(group: Group, command: TakeNumbered) -> Received | DomainError:
+    """Let what is new in the frame take effect; what was taken before is skipped."""
+    arrival = _arrival(group, command)
+    if arrival.refusal is not None:
+        return DomainError(arrival.refusal.symbol, **dict(arrival.refusal.metadata))
+    for item in command.items[arrival.known :]:
+        _take(group, command.frame, item)
+    if arrival.fresh:
+        inbox.advance(
+            group.connection,
+            BRIDGE,
+            command.incarnation,
+            command.first_number + arrival.known,
+            arrival.inbox.received_number,
+        )
+    group.bridge_stream = arrival.inbox
+    return Received(arrival.inbox.incarnation, arrival.inbox.received_number)
+
+
+def _arrival(group: Group, command: TakeNumbered) -> Arrival:
+    stream: InboxState | None = group.bridge_stream
+    if stream is None:
+        stream = node.bridge_stream(group.connection)
+    return on_numbered(stream, command.incarnation, command.first_number, len(command.items))
+
+
+def _take(group: Group, frame: Frame, item: NumberedItem) -> None:
+    match item:
+        case DecisionItem():
+            decisions.apply(group, frame, item)
+        case Unacceptable():
+            _refuse(group, frame, item)
+        case Opened():
+            try:
+                _take_other(group, frame, item)
+            except DomainError as refusal:
+                _refuse(group, frame, Unacceptable(item.message_hash, item.payload, refusal))
+
+
+def _refuse(group: Group, frame: Frame, item: Unacceptable) -> None:
+    envelope = cases.envelope_of(frame.batch.payload_type, item.payload)
+    cases.keep(group, cases.UNACCEPTABLE, BRIDGE, envelope)
+    cases.nack(group, item.message_hash, (reason_of_error(item.refusal),))
+
+
+def _take_other(group: Group, frame: Frame, opened: Opened) -> None:
+    match opened.message:
+        case messages_pb2.IssueReceipt():
+            _take_receipt(group, frame, opened, receipt_facts(opened))
+        case messages_pb2.RecordNotice() as notice:
+            records.take_record(group, notice)
+        case messages_pb2.HomeNotice() as notice:
+            _note_home(group, opened, notice)
+        case _:
+            raise DomainError("PAYLOAD_TYPE_NOT_ALLOWED", sender=BRIDGE, payload_type=opened.payload_type)
+
+
+def _take_receipt(group: Group, frame: Frame, opened: Opened, facts: IssueReceiptFacts) -> None:
+    row = group.issuances.get(facts.issue_id)
+    settled = issue_offers.settle(group, frame, opened, facts, row)
+    if settled is not None:
+        group.issuances[facts.issue_id] = settled
+    group.applied_log_index = max(group.applied_log_index, facts.log_index)
+
+
+def _note_home(group: Group, opened: Opened, notice: messages_pb2.HomeNotice) -> None:
+    """Row 15: a unit of this region moved or was used elsewhere."""
+    blocks = blocks_of(notice.blocks)
+    group.journal.append(
+        journal.HOME_NOTICE,
+        opened.header.transfer_id.hex(),
+        (),
+        message_hash=opened.message_hash,
+        details={
+            "blocks": ", ".join(str(block) for block in blocks),
+            "from_region": notice.from_region,
+            "to_region": notice.to_region,
+            "purpose": notice.purpose,
+            "log_index": str(notice.log_index),
+        },
+    )
+    group.applied_log_index = max(group.applied_log_index, notice.log_index)

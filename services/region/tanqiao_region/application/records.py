@@ -1,0 +1,162 @@
+"""Records of the authorities that the bridge passes on (PROTOCOL row 11): keys and recognition agreements.
+
+A record is believed for the root signatures on it, never for the bridge that brings it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Final
+
+import sqlalchemy as sa
+
+from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.common.v1 import envelope_pb2, values_pb2
+from tanqiao.kernel.errors import DomainError
+from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
+from tanqiao.signing.federation import authority_of, open_key_record
+from tanqiao.signing.parties import BRIDGE, parse_party
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.verify import Verifier, allow, require_signers
+from tanqiao_region.application.group import Group
+from tanqiao_region.domain.rules.facts import Recognition
+from tanqiao_region.storage import node
+
+KEY_RECORD_TYPE: Final = payload_type_of(messages_pb2.KeyRecord)
+RECOGNITION_TYPE: Final = payload_type_of(messages_pb2.RecognitionRecord)
+RECOGNITION_ALLOWED: Final = allow(
+    messages_pb2.RecognitionRecord,
+    senders=("authority/*",),
+    role=KeyRole.ROOT,
+    audience=BRIDGE,
+    signatures_max=2,
+)
+
+Recognitions = Mapping[tuple[str, str], tuple[Recognition, ...]]
+
+
+def take_record(group: Group, notice: messages_pb2.RecordNotice) -> None:
+    """Keep a record and use it from now on.
+
+    Raises:
+        DomainError: what is wrong with it; nothing is kept then.
+    """
+    match notice.record.payload_type:
+        case payload_type if payload_type == KEY_RECORD_TYPE:
+            _take_key(group, notice)
+        case payload_type if payload_type == RECOGNITION_TYPE:
+            _take_recognition(group, notice)
+        case other:
+            raise DomainError("PAYLOAD_TYPE_NOT_ALLOWED", sender=BRIDGE, payload_type=other[:96])
+    group.applied_log_index = max(group.applied_log_index, notice.log_index)
+
+
+def _directory(group: Group) -> KeyDirectory:
+    return group.aftermath.directory or group.context.directory
+
+
+def _take_key(group: Group, notice: messages_pb2.RecordNotice) -> None:
+    directory = _directory(group)
+    record = open_key_record(
+        group.context.verifier, notice.record, directory, at_index=max(0, notice.log_index)
+    )
+    renewed = directory.with_records([record])
+    entry = KeyEntry.of_record(record)
+    node.store_key_record(
+        group.connection,
+        {
+            "key_id": entry.key_id,
+            "owner": entry.owner,
+            "role": int(entry.role),
+            "suite": int(entry.suite),
+            "public_key": entry.public_key,
+            "key_epoch": entry.epoch,
+            "valid_from_index": entry.valid_from_index,
+            "valid_to_index": entry.valid_to_index or 0,
+            "revoked": entry.revoked,
+            "envelope": notice.record.SerializeToString(),
+        },
+    )
+    group.aftermath.directory = renewed
+
+
+def _take_recognition(group: Group, notice: messages_pb2.RecordNotice) -> None:
+    record = open_recognition(
+        group.context.verifier, notice.record, _directory(group), at_index=max(0, notice.log_index)
+    )
+    period = record.period
+    node.store_recognition(
+        group.connection,
+        {
+            "agreement_id": record.agreement_id,
+            "from_region": record.from_region,
+            "to_region": record.to_region,
+            "start_date": _date(period.start_date).isoformat(),
+            "end_date": _date(period.end_date).isoformat(),
+            "payload": notice.record.payload,
+            "envelope": notice.record.SerializeToString(),
+        },
+    )
+    group.aftermath.recognitions = load_recognitions(group.connection)
+
+
+def open_recognition(
+    verifier: Verifier, envelope: envelope_pb2.Envelope, directory: KeyDirectory, *, at_index: int
+) -> messages_pb2.RecognitionRecord:
+    """Open a recognition record; the roots of both regions have signed it.
+
+    Raises:
+        DomainError: what `Verifier.open_envelope` raises, SIGNATURE_MISSING, FIELD_INVALID.
+    """
+    opened = verifier.open_envelope(
+        envelope, directory, allowed=RECOGNITION_ALLOWED, peer=None, at_index=at_index
+    )
+    record: messages_pb2.RecognitionRecord = opened.message
+    owners = [authority_of(record.from_region), authority_of(record.to_region)]
+    require_signers(opened, owners, KeyRole.ROOT)
+    _date(record.period.start_date)
+    _date(record.period.end_date)
+    if not record.agreement_id:
+        raise DomainError("FIELD_MISSING", field="agreement_id")
+    return record
+
+
+def load_recognitions(connection: sa.Connection) -> Recognitions:
+    """Give every recognition record that is stored, by direction, as the rules read it."""
+    found: dict[tuple[str, str], list[Recognition]] = {}
+    for payload, _ in node.load_recognitions(connection):
+        fact = recognition_of(messages_pb2.RecognitionRecord.FromString(payload))
+        found.setdefault((fact.from_region, fact.to_region), []).append(fact)
+    return {pair: tuple(facts) for pair, facts in found.items()}
+
+
+def recognition_of(record: messages_pb2.RecognitionRecord) -> Recognition:
+    """Give a record as the rules read it: division codes, legal dates."""
+    from_region, to_region = parse_party(record.from_region).code, parse_party(record.to_region).code
+    return Recognition(
+        agreement_id=record.agreement_id,
+        from_region=from_region,
+        to_region=to_region,
+        signed_by=frozenset({from_region, to_region}),
+        valid_from=_date(record.period.start_date),
+        valid_to=_date(record.period.end_date),
+        programmes=frozenset(record.programmes),
+        unit_classes=frozenset(record.unit_classes),
+        purposes=frozenset(record.purposes),
+    )
+
+
+def _date(message: values_pb2.Date) -> date:
+    try:
+        return date(message.year, message.month, message.day)
+    except ValueError:
+        raise DomainError("FIELD_INVALID", field="period", detail="no such day") from None
+
+
+def with_key_records(verifier: Verifier, directory: KeyDirectory, envelopes: Iterable[bytes]) -> KeyDirectory:
+    """Give the directory with the key records that came over the line, each verified again."""
+    for data in envelopes:
+        envelope = envelope_pb2.Envelope.FromString(data)
+        directory = directory.with_records([open_key_record(verifier, envelope, directory, at_index=0)])
+    return directory

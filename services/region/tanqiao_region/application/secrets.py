@@ -1,0 +1,87 @@
+"""What a node keeps to itself: pseudonyms of accounts, and personal data sealed under a key of each person.
+
+One secret of 32 bytes stands behind both. A person's key is random, wrapped under the node's secret, and
+stored beside the sealed data: when the row goes, the key goes (ARCHITECTURE section 4). Nothing sealed here
+ever leaves the region.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.invariants import require
+
+SECRET_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+_FINGERPRINT_BYTES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SealedReference:
+    """An operator's reference to a person: how it is found, and how it is kept."""
+
+    index: bytes
+    sealed: bytes
+    wrapped_key: bytes
+
+
+class NodeSecrets:
+    """Keys derived from the node's secret.
+
+    Args:
+        secret: 32 random bytes, kept in a file that only the node reads.
+        random_bytes: source of persons' keys and nonces.
+    """
+
+    def __init__(self, secret: bytes, random_bytes: Callable[[int], bytes]) -> None:
+        require(len(secret) == SECRET_BYTES, f"the node's secret has {SECRET_BYTES} bytes")
+        self._pseudonym_key = _derived(secret, b"account pseudonym")
+        self._index_key = _derived(secret, b"reference index")
+        self._wrapping = AESGCM(_derived(secret, b"personal data"))
+        self._random_bytes = random_bytes
+        self.fingerprint: Final = _derived(secret, b"fingerprint")[:_FINGERPRINT_BYTES].hex()
+
+    def pseudonym(self, account_id: str) -> bytes:
+        """Give HMAC(region key, account), 32 bytes: an organisation's stable pseudonym (PROTOCOL section 4)."""
+        return hmac.digest(self._pseudonym_key, account_id.encode(), hashlib.sha256)
+
+    def index(self, operator_account_id: str, reference: str) -> bytes:
+        """Give the keyed hash under which an operator's reference is found."""
+        text = f"{operator_account_id}\n{reference}".encode()
+        return hmac.digest(self._index_key, text, hashlib.sha256)
+
+    def seal(self, account_id: str, operator_account_id: str, reference: str) -> SealedReference:
+        """Seal an operator's reference to the person behind an account under a new key."""
+        key = self._random_bytes(SECRET_BYTES)
+        bound_to = account_id.encode()
+        return SealedReference(
+            self.index(operator_account_id, reference),
+            self._encrypt(AESGCM(key), reference.encode(), bound_to),
+            self._encrypt(self._wrapping, key, bound_to),
+        )
+
+    def _encrypt(self, cipher: AESGCM, data: bytes, bound_to: bytes) -> bytes:
+        nonce = self._random_bytes(_NONCE_BYTES)
+        return nonce + cipher.encrypt(nonce, data, bound_to)
+
+    def reveal(self, account_id: str, sealed: bytes, wrapped_key: bytes) -> str:
+        """Read a sealed reference; KEY_FILE_INVALID if it was sealed under another secret."""
+        bound_to = account_id.encode()
+        try:
+            key = self._wrapping.decrypt(wrapped_key[:_NONCE_BYTES], wrapped_key[_NONCE_BYTES:], bound_to)
+            return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to).decode()
+        except InvalidTag as error:
+            detail = "it is not the secret under which personal data were sealed"
+            raise DomainError("KEY_FILE_INVALID", file="node.secret", detail=detail) from error
+
+
+def _derived(secret: bytes, label: bytes) -> bytes:
+    return hmac.digest(secret, b"tanqiao-region-v1 " + label, hashlib.sha256)

@@ -1,0 +1,38 @@
+"""Messages that cannot be accepted, or that contradict one another: kept for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from tanqiao.db.bulk import insert_rows
+from tanqiao_region.storage.tables import evidence
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    """One case: the envelopes as bytes, the second empty where there is one."""
+
+    kind: str
+    party: str
+    first_envelope: bytes
+    second_envelope: bytes
+    recorded_at: int
+
+
+def insert_evidence(connection: sa.Connection, rows: Sequence[EvidenceRow]) -> None:
+    """Keep evidence."""
+    insert_rows(
+        connection,
+        evidence,
+        [(row.kind, row.party, row.first_envelope, row.second_envelope, row.recorded_at) for row in rows],
+        ("kind", "party", "first_envelope", "second_envelope", "recorded_at"),
+    )
+
+
+def list_evidence(connection: sa.Connection) -> list[EvidenceRow]:
+    """Give all evidence, oldest first."""
+    rows = connection.execute(sa.select(evidence).order_by(evidence.c.evidence_id))
+    return [EvidenceRow(row[1], row[2], bytes(row[3]), bytes(row[4]), row[5]) for row in rows]

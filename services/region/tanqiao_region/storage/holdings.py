@@ -1,0 +1,247 @@
+"""Where units are at this node: reading the rows that a group touches, writing the difference, summing up.
+
+Every look-up is by an index and costs the rows that it gives, not those of the series: a node with a million
+blocks behind it answers as fast as a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from tanqiao.db.bulk import PARAMETERS_PER_STATEMENT_MAX, delete_by_key, insert_rows, rows_by_key, slices
+from tanqiao.kernel.units import UnitBlock
+from tanqiao.protocol.locations import LocationRow
+from tanqiao_region.storage.tables import holding, series
+
+HELD: Final = 1
+LOCKED: Final = 2
+RETIRING: Final = 3
+USED: Final = 4
+CANCELLED: Final = 5
+
+HELD_ROWS_PER_PAGE: Final = 256
+_PARAMETERS_PER_SPAN: Final = 3
+_SPANS_PER_QUERY_MAX: Final = PARAMETERS_PER_STATEMENT_MAX // _PARAMETERS_PER_SPAN
+
+Place = tuple[str, int, bytes]
+"""Account, state, transfer id; the last is empty where the units are held."""
+HoldingRow = LocationRow[Place]
+
+_COLUMNS: Final = ("series_id", "start_serial", "end_serial", "account_id", "state", "transfer_id")
+
+# Rows that begin within the span or right behind it, and the one that ends at its start or later: blocks are
+# disjoint, so that this is the only one which begins before the span and reaches it.
+_TOUCHED: Final = (
+    "SELECT h.series_id, h.start_serial, h.end_serial, h.account_id, h.state, h.transfer_id "
+    "FROM k {join} holding AS h ON h.series_id = k.series_id "
+    "AND h.start_serial BETWEEN k.start_serial AND k.end_serial "
+    "UNION "
+    "SELECT h.series_id, h.start_serial, h.end_serial, h.account_id, h.state, h.transfer_id "
+    "FROM k {join} holding AS h ON h.series_id = k.series_id AND h.end_serial = "
+    "(SELECT min(x.end_serial) FROM holding AS x "
+    "WHERE x.series_id = k.series_id AND x.end_serial >= k.start_serial) "
+    "WHERE h.start_serial <= k.end_serial"
+)
+
+
+def _row(values: Sequence[Any]) -> HoldingRow:
+    return LocationRow(values[0], values[1], values[2], (values[3], values[4], bytes(values[5])))
+
+
+def load_touched(connection: sa.Connection, blocks: Iterable[UnitBlock]) -> list[HoldingRow]:
+    """Give every row that shares a serial with one of the blocks or is adjacent to it."""
+    found: dict[tuple[str, int], HoldingRow] = {}
+    for part in slices(_spans(blocks), _SPANS_PER_QUERY_MAX):
+        for values in _touched(connection, part):
+            found[values[0], values[1]] = _row(values)
+    return list(found.values())
+
+
+def _touched(connection: sa.Connection, spans: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    if connection.dialect.name == "sqlite":
+        values = ", ".join(["(?, ?, ?)"] * len(spans))
+        statement = (
+            f"WITH k (series_id, start_serial, end_serial) AS (VALUES {values}) "  # noqa: S608 - places
+            f"{_TOUCHED.format(join='CROSS JOIN')}"
+        )
+        parameters: tuple[Any, ...] = tuple(value for span in spans for value in span)
+    else:
+        statement = (
+            "WITH k (series_id, start_serial, end_serial) AS "
+            "(SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[])) "
+            f"{_TOUCHED.format(join='JOIN')}"
+        )
+        parameters = tuple(list(column) for column in zip(*spans, strict=True))
+    return connection.exec_driver_sql(statement, parameters).fetchall()
+
+
+def _spans(blocks: Iterable[UnitBlock]) -> list[tuple[str, int, int]]:
+    """Join blocks that touch: one look-up for each span."""
+    spans: list[tuple[str, int, int]] = []
+    for block in sorted(blocks):
+        if spans and spans[-1][0] == block.series_id and block.start <= spans[-1][2]:
+            series_id, start, end = spans[-1]
+            spans[-1] = (series_id, start, max(end, block.end))
+        else:
+            spans.append((block.series_id, block.start, block.end))
+    return spans
+
+
+def load_beginning(connection: sa.Connection, blocks: Iterable[UnitBlock]) -> list[HoldingRow]:
+    """Give the rows that begin where the blocks begin: those of a transfer, whose blocks are its rows."""
+    keys = [(block.series_id, block.start) for block in blocks]
+    rows = rows_by_key(connection, holding, ("series_id", "start_serial"), keys, _COLUMNS)
+    return [_row(values) for values in rows]
+
+
+def load_held(
+    connection: sa.Connection, account_id: str, series_id: str, quantity_kg: int
+) -> list[HoldingRow]:
+    """Give the account's held rows, lowest serials first, until they hold the quantity or there are no more.
+
+    Args:
+        connection: inside a transaction.
+        account_id: whose.
+        series_id: only this series; empty: any, in the order of series ids.
+        quantity_kg: what they must hold together.
+    """
+    columns = holding.c
+    found: list[HoldingRow] = []
+    held_kg = 0
+    after: tuple[str, int] | None = None
+    while held_kg < quantity_kg:
+        statement = (
+            sa.select(columns.series_id, columns.start_serial, columns.end_serial)
+            .where(columns.account_id == account_id, columns.state == HELD)
+            .order_by(columns.series_id, columns.start_serial)
+            .limit(HELD_ROWS_PER_PAGE)
+        )
+        if series_id:
+            statement = statement.where(columns.series_id == series_id)
+        if after is not None:
+            statement = statement.where(
+                sa.tuple_(columns.series_id, columns.start_serial) > sa.tuple_(*after)
+            )
+        page = connection.execute(statement).all()
+        for row in page:
+            if held_kg >= quantity_kg:
+                return found
+            found.append(LocationRow(row[0], row[1], row[2], (account_id, HELD, b"")))
+            held_kg += row[2] - row[1]
+        if len(page) < HELD_ROWS_PER_PAGE:
+            return found
+        after = (page[-1][0], page[-1][1])
+    return found
+
+
+def write_difference(
+    connection: sa.Connection, deleted: Sequence[HoldingRow], inserted: Sequence[HoldingRow]
+) -> int:
+    """Take rows out and put rows in; the guard of the table refuses what would overlap.
+
+    Returns:
+        How many of the rows that were to be taken out were there.
+    """
+    gone = delete_by_key(
+        connection,
+        holding,
+        ("series_id", "start_serial", "end_serial"),
+        [(row.series_id, row.start, row.end) for row in deleted],
+    )
+    insert_rows(
+        connection,
+        holding,
+        [(row.series_id, row.start, row.end, *row.place) for row in inserted],
+        _COLUMNS,
+    )
+    return gone
+
+
+def balance(connection: sa.Connection, account_id: str) -> dict[int, int]:
+    """Give kilograms by state of one account."""
+    rows = connection.execute(
+        sa.select(holding.c.state, sa.func.sum(holding.c.end_serial - holding.c.start_serial))
+        .where(holding.c.account_id == account_id)
+        .group_by(holding.c.state)
+    )
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def list_holdings(
+    connection: sa.Connection,
+    *,
+    account_id: str,
+    series_id: str,
+    after: tuple[str, int] | None,
+    limit: int,
+) -> list[HoldingRow]:
+    """Give a page of units held, locked or retiring, in the order of series and serial."""
+    columns = holding.c
+    statement = (
+        sa.select(*(columns[name] for name in _COLUMNS))
+        .where(columns.state.in_((HELD, LOCKED, RETIRING)))
+        .order_by(columns.series_id, columns.start_serial)
+        .limit(limit)
+    )
+    if account_id:
+        statement = statement.where(columns.account_id == account_id)
+    if series_id:
+        statement = statement.where(columns.series_id == series_id)
+    if after is not None:
+        statement = statement.where(sa.tuple_(columns.series_id, columns.start_serial) > sa.tuple_(*after))
+    return [_row(tuple(row)) for row in connection.execute(statement)]
+
+
+def all_holdings(connection: sa.Connection) -> list[HoldingRow]:
+    """Give every row, in the order of series and serial: for fsck and the conservation check."""
+    columns = holding.c
+    rows = connection.execute(
+        sa.select(*(columns[name] for name in _COLUMNS)).order_by(columns.series_id, columns.start_serial)
+    )
+    return [_row(tuple(row)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """What a series is named by; it never changes."""
+
+    series_id: str
+    region_code: str
+    programme: str
+    source_id: str
+    vintage_year: int
+    batch_number: int
+    methodology_id: str
+    unit_class: str
+
+
+def load_series(connection: sa.Connection, series_ids: Iterable[str]) -> dict[str, SeriesRow]:
+    """Give the series that this node knows, by id."""
+    wanted = [(series_id,) for series_id in dict.fromkeys(series_ids)]
+    rows = rows_by_key(connection, series, ("series_id",), wanted)
+    return {row[0]: SeriesRow(*row) for row in rows}
+
+
+def insert_series(connection: sa.Connection, rows: Sequence[SeriesRow]) -> None:
+    """Note series that are new here."""
+    insert_rows(
+        connection,
+        series,
+        [
+            (
+                row.series_id,
+                row.region_code,
+                row.programme,
+                row.source_id,
+                row.vintage_year,
+                row.batch_number,
+                row.methodology_id,
+                row.unit_class,
+            )
+            for row in rows
+        ],
+    )
