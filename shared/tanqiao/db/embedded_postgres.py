@@ -17,7 +17,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,8 +50,12 @@ LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 _OWNER_ONLY: Final = 0o700
 _FILE_OWNER_ONLY: Final = 0o600
 _SETTINGS_FILE: Final = "tanqiao.conf"
+# Larger than any number that Linux or macOS gives to a process.
+_NO_PROCESS: Final = 2_147_483_647
+_SESSIONS_LEFT: Final = "pre-existing shared memory block"
+_SESSIONS_LEFT_SECONDS_MAX: Final = 15
 
-# What makes it durable comes last in the file, so that nothing given by a caller can weaken it.
+# What makes it durable is said on the command line, which neither a file nor ALTER SYSTEM can weaken.
 _DURABLE: Final = {
     "fsync": "on",
     "full_page_writes": "on",
@@ -190,7 +194,8 @@ def _place_for_data(directory: Path, run_as: RunAs) -> Path:
         if can_write(root, run_as):
             (directory / "location").write_text(f"{root}\n", "utf-8")
             return root
-        root.rmdir()
+        with suppress(OSError):
+            root.rmdir()  # not empty: it is not ours to clear away
     raise DomainError(
         DATABASE_UNAVAILABLE,
         directory=directory,
@@ -244,7 +249,7 @@ def _start_on_a_port(
     for attempt in range(1, PORTS_TRIED_MAX + 1):
         chosen = _choose_port(directory, port)
         _write_settings(root, run_as, chosen, settings)
-        failure = _try_to_start(root, binaries, run_as)
+        failure = _start_once_sessions_are_gone(root, binaries, run_as)
         if failure is None:
             (directory / "port").write_text(f"{chosen}\n", "ascii")
             running = _running(directory, root, run_as)
@@ -294,7 +299,6 @@ def _write_settings(root: Path, run_as: RunAs, port: int, settings: Mapping[str,
         "listen_addresses": HOST,
         "port": str(port),
         "unix_socket_directories": str(sockets) if reachable else "",
-        **_DURABLE,
     }
     lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in chosen.items()]
     path = root / "data" / _SETTINGS_FILE
@@ -305,10 +309,23 @@ def _write_settings(root: Path, run_as: RunAs, port: int, settings: Mapping[str,
         log.rename(root / "server.log.1")
 
 
+def _start_once_sessions_are_gone(root: Path, binaries: Binaries, run_as: RunAs) -> str | None:
+    """Start the server; the sessions of a killed one notice its death in a moment and are waited for."""
+    until = time.monotonic() + _SESSIONS_LEFT_SECONDS_MAX
+    while True:
+        failure = _try_to_start(root, binaries, run_as)
+        if failure is None or _SESSIONS_LEFT not in failure or time.monotonic() > until:
+            return failure
+        time.sleep(0.1)
+
+
 def _try_to_start(root: Path, binaries: Binaries, run_as: RunAs) -> str | None:
     """Start the server and wait until it accepts connections; the reason when it does not."""
-    _remove_stale_pid_file(root)
-    command = (binaries.program("pg_ctl"), "start", "-D", str(root / "data"), "-l", str(root / "server.log"))
+    _disarm_stale_locks(root)
+    log = root / "server.log"
+    said_before = log.stat().st_size if log.exists() else 0
+    options = " ".join(f"-c {name}={value}" for name, value in _DURABLE.items())
+    command = (binaries.program("pg_ctl"), "start", "-D", str(root / "data"), "-l", str(log), "-o", options)
     answer = run(
         (*command, "-w", "-s", "-t", str(START_SECONDS_MAX)),
         run_as,
@@ -317,11 +334,8 @@ def _try_to_start(root: Path, binaries: Binaries, run_as: RunAs) -> str | None:
     )
     if answer.returncode == 0:
         return None
-    try:
-        lines = (root / "server.log").read_text("utf-8", "replace").strip().splitlines()
-    except OSError:
-        lines = []
-    said = [line for line in lines if re.search(r"(FATAL|PANIC):", line)] or lines
+    lines = log.read_bytes()[said_before:].decode("utf-8", "replace").splitlines() if log.exists() else []
+    said = [line for line in lines if re.search(r"(FATAL|PANIC):", line)] or [line for line in lines if line]
     return one_line(said[-1] if said else answer.stderr)
 
 
@@ -352,10 +366,20 @@ def _is_postgres(pid: int) -> bool:
     return True
 
 
-def _remove_stale_pid_file(root: Path) -> None:
-    """Remove what a killed server left when its number belongs to something else now."""
-    if _postmaster(root) is None:
-        (root / "data" / "postmaster.pid").unlink(missing_ok=True)
+def _disarm_stale_locks(root: Path) -> None:
+    """Let a start pass the lock files of a killed server whose number is a zombie's or somebody else's now.
+
+    The rest of postmaster.pid stays: by the shared memory it names PostgreSQL finds out whether a session of
+    the killed server still lives, and then refuses to start beside it.
+    """
+    if _postmaster(root) is not None:
+        return
+    for lock in (root / "socket").glob(".s.PGSQL.*"):
+        lock.unlink()
+    path = root / "data" / "postmaster.pid"
+    with suppress(FileNotFoundError):
+        lines = path.read_text("utf-8").splitlines()
+        path.write_text("\n".join([str(_NO_PROCESS), *lines[1:]]) + "\n", "utf-8")
 
 
 def _running(directory: Path, root: Path, run_as: RunAs) -> EmbeddedPostgres | None:

@@ -11,12 +11,14 @@ PostgreSQL's fsync discussion of 2018). Reads go on; writes need a restart, whic
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
@@ -48,24 +50,25 @@ class TransactionConflictError(Exception):
 
 
 class _WriterGate:
-    """Lets one thread at a time write to SQLite, and tells a thread that would wait for itself."""
+    """Lets one thread at a time write to SQLite, and finds a thread that would wait for itself."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._owner: int | None = None
+    def __init__(self, *, one_at_a_time: bool) -> None:
+        self._lock = threading.Lock() if one_at_a_time else None
+        self._thread = threading.local()
 
     @contextmanager
     def hold(self, wait_seconds_max: float) -> Iterator[None]:
-        me = threading.get_ident()
-        require(self._owner != me, "a write transaction was begun inside another one of the same thread")
-        if not self._lock.acquire(timeout=wait_seconds_max):
+        inside = getattr(self._thread, "inside", False)
+        require(not inside, "a write transaction was begun inside another one of the same thread")
+        if self._lock is not None and not self._lock.acquire(timeout=wait_seconds_max):
             raise DomainError(BUSY, detail="another write transaction did not end in time")
-        self._owner = me
+        self._thread.inside = True
         try:
             yield
         finally:
-            self._owner = None
-            self._lock.release()
+            self._thread.inside = False
+            if self._lock is not None:
+                self._lock.release()
 
 
 class Closeable(Protocol):
@@ -95,7 +98,7 @@ class Database:
         self._reader = reader
         self._wait_seconds_max = connection_wait_seconds_max
         self._writer_lock = writer_lock
-        self._gate = _WriterGate() if sqlite_path is not None else None
+        self._gate = _WriterGate(one_at_a_time=sqlite_path is not None)
         self._failure: str | None = None
         for engine in {writer, reader} - {None}:
             sa.event.listen(engine, "handle_error", self._translate)
@@ -139,10 +142,6 @@ class Database:
             DomainError: BUSY, DISK_FULL, DATABASE_READ_ONLY or DATABASE_UNAVAILABLE.
             TransactionConflictError: another transaction won (serialization, deadlock, lock time-out).
         """
-        if self._gate is None:
-            with self._transaction(self._required_writer()) as connection:
-                yield connection
-            return
         with (
             self._gate.hold(self._wait_seconds_max),
             self._transaction(self._required_writer()) as connection,
@@ -156,11 +155,11 @@ class Database:
         On SQLite foreign keys are not enforced in it, for a table is rebuilt by copying and dropping it;
         the caller checks them before it commits.
         """
-        writer = self._required_writer()
-        if self._gate is None:
-            with self._transaction(writer) as connection:
+        if self.dialect == "postgresql":
+            with self.writing() as connection:
                 yield connection
             return
+        writer = self._required_writer()
         with self._gate.hold(self._wait_seconds_max), writer.connect() as connection:
             driver = connection.connection.driver_connection
             sqlite.enforce_foreign_keys(driver, enforced=False)
@@ -198,6 +197,8 @@ class Database:
                     connection.rollback()
 
     def _translate(self, context: ExceptionContext) -> None:
+        if context.is_pre_ping:
+            return  # the pool finds out that a connection is dead, and makes another one
         fault = classify(
             context.original_exception, self.sqlite_path, disconnected=bool(context.is_disconnect)
         )
@@ -314,9 +315,12 @@ def _prove(database: Database) -> None:
     except TransactionConflictError as conflict:
         database.close()
         raise conflict.refusal() from conflict
-    except sa.exc.DBAPIError as error:
+    except (sa.exc.DBAPIError, sqlite3.Error, psycopg.Error) as error:
+        # The driver's own errors come from the checks of a new connection, before SQLAlchemy has it.
         database.close()
-        raise DomainError(DATABASE_UNAVAILABLE, detail=one_line(error.orig or error)) from error
+        original = error.orig or error if isinstance(error, sa.exc.DBAPIError) else error
+        fault = classify(original, database.sqlite_path) or Fault(DATABASE_UNAVAILABLE, one_line(original))
+        raise fault.refusal(database.place) from error
     except BaseException:
         database.close()
         raise

@@ -145,8 +145,11 @@ _POSTGRES_FAULTS: Final[dict[str, tuple[str, bool, bool]]] = {
     # prefix: (symbol, stops writing, is a conflict)
     "53100": (DISK_FULL, False, False),
     "53": (DATABASE_UNAVAILABLE, False, False),  # out of memory, too many connections
-    "58": (DATABASE_UNAVAILABLE, True, False),  # system error: I/O error, missing file
-    "XX": (DATABASE_UNAVAILABLE, True, False),  # internal error, corrupted data or index
+    "58": (DATABASE_UNAVAILABLE, False, False),  # system error outside the database
+    "58030": (DATABASE_UNAVAILABLE, True, False),  # I/O error
+    "58P01": (DATABASE_UNAVAILABLE, True, False),  # a file is gone
+    "XX001": (DATABASE_UNAVAILABLE, True, False),  # corrupted data
+    "XX002": (DATABASE_UNAVAILABLE, True, False),  # corrupted index
     "25006": (DATABASE_READ_ONLY, False, False),  # a standby, or default_transaction_read_only
     "40": (BUSY, False, True),  # serialization failure, deadlock
     "40003": (DATABASE_UNAVAILABLE, False, False),  # completion unknown: not to be run again by us

@@ -63,14 +63,19 @@ def _engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to 
             "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
         pool_pre_ping=True,
+        hide_parameters=True,  # an error is logged, and a value in it may be personal
         **pool,
     )
 
     @sa.event.listens_for(engine, "connect")
     def check_settings(connection: psycopg.Connection[Any], _record: object) -> None:
-        row = connection.execute(_ASK).fetchone()
-        connection.rollback()
-        _require_settings(row)
+        try:
+            row = connection.execute(_ASK).fetchone()
+            connection.rollback()
+            _require_settings(row)
+        except BaseException:
+            connection.close()
+            raise
 
     return engine
 

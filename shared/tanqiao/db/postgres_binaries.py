@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -265,3 +266,14 @@ def shared_folders() -> Iterator[Path]:
         folder = _shared_folder(Path(place))
         if folder is not None:
             yield folder
+
+
+@contextmanager
+def reachable_folder(run_as: RunAs) -> Iterator[Path]:
+    """Give a temporary folder that the user owns and can reach; removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="tanqiao-"))
+    run_as.own(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

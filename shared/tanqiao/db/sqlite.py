@@ -30,11 +30,12 @@ PAGE_CACHE_KIBIBYTES: Final = 16_384
 VERSION_MIN: Final = (3, 37, 0)
 
 _FILE_MODE: Final = 0o600
-_MAGIC: Final = b"SQLite format 3\x00"
 _SYNCHRONOUS_FULL: Final = 2
+_PAGE_BYTES_MIN: Final = 512
 
 # pragma → (value set, value read back)
-_WRITER_SETTINGS: Final[dict[str, tuple[str, object]]] = {
+_Settings = dict[str, tuple[str, object]]
+_WRITER_SETTINGS: Final[_Settings] = {
     "journal_mode": ("WAL", "wal"),
     "synchronous": ("FULL", _SYNCHRONOUS_FULL),
     "foreign_keys": ("ON", 1),
@@ -44,7 +45,7 @@ _WRITER_SETTINGS: Final[dict[str, tuple[str, object]]] = {
     "cache_size": (str(-PAGE_CACHE_KIBIBYTES), -PAGE_CACHE_KIBIBYTES),
     "trusted_schema": ("OFF", 0),
 }
-_READER_SETTINGS: Final[dict[str, tuple[str, object]]] = {
+_READER_SETTINGS: Final[_Settings] = {
     "query_only": ("ON", 1),
     "busy_timeout": (str(BUSY_TIMEOUT_MS), BUSY_TIMEOUT_MS),
     "trusted_schema": ("OFF", 0),
@@ -97,10 +98,11 @@ def lock_path(database_path: Path) -> Path:
 
 
 def database_path(url: URL) -> Path:
-    """Give the absolute path in the address; one in memory keeps nothing and is refused."""
+    """Give the real path in the address; one in memory keeps nothing and is refused."""
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise setting_invalid("an SQLite address names a file: sqlite:///path/to/node.db")
-    return Path(url.database).absolute()
+    # One file has one name and one lock, by whatever links it is reached.
+    return Path(url.database).resolve()
 
 
 def prepare_for_writing(path: Path) -> None:
@@ -108,7 +110,7 @@ def prepare_for_writing(path: Path) -> None:
     _require_directory(path)
     if not path.exists():
         _create(path)
-    _require_regular_database(path)
+    _require_file(path)
     if not os.access(path, os.R_OK | os.W_OK):
         raise _read_only(path, f"{path} may not be written by this user; check its owner and mode")
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -122,7 +124,7 @@ def prepare_for_reading(path: Path) -> None:
     _require_directory(path)
     if not path.exists():
         raise DomainError("FILE_MISSING", file=path)
-    _require_regular_database(path)
+    _require_file(path)
 
 
 def _read_only(path: Path, detail: str) -> DomainError:
@@ -146,30 +148,28 @@ def _create(path: Path) -> None:
         raise _read_only(path, f"cannot create {path}: {error.strerror}") from error
 
 
-def _require_regular_database(path: Path) -> None:
+def _require_file(path: Path) -> None:
+    # Only SQLite looks inside. The locks of a process on a file are dropped when it closes any descriptor of
+    # that file (fcntl(2)), and a node that looked into a database which it has open would lose it.
     if not path.is_file():
         raise setting_invalid(f"{path} is not a file")
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
-    except OSError as error:
-        raise setting_invalid(f"{path} cannot be read: {error.strerror}") from error
-    if head not in (b"", _MAGIC):
+    # What is shorter than a page SQLite takes for empty, and overwrites.
+    if 0 < path.stat().st_size < _PAGE_BYTES_MIN:
         raise setting_invalid(f"{path} is not an SQLite database")
 
 
 def writer_engine(path: Path, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
     """Make the engine of the only connection that writes."""
     require(sqlite3.sqlite_version_info >= VERSION_MIN, f"SQLite {sqlite3.sqlite_version} is too old")
-    engine = sa.create_engine(_engine_url(path, "rw"), **pool)
-    _install(engine, _WRITER_SETTINGS, "BEGIN IMMEDIATE")
+    engine = sa.create_engine(_engine_url(path, "rw"), hide_parameters=True, **pool)
+    _install(engine, path, _WRITER_SETTINGS, "BEGIN IMMEDIATE")
     return engine
 
 
 def reader_engine(path: Path, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
     """Make the engine of connections that cannot write, each with its own snapshot."""
-    engine = sa.create_engine(_engine_url(path, "rw"), **pool)
-    _install(engine, _READER_SETTINGS, "BEGIN")
+    engine = sa.create_engine(_engine_url(path, "rw"), hide_parameters=True, **pool)
+    _install(engine, path, _READER_SETTINGS, "BEGIN")
     return engine
 
 
@@ -185,18 +185,31 @@ def _engine_url(path: Path, mode: str) -> str:
     return f"sqlite:///file:{quote(str(path))}?mode={mode}&uri=true"
 
 
-def _install(engine: sa.Engine, settings: dict[str, tuple[str, object]], begin: str) -> None:
+def _install(engine: sa.Engine, path: Path, settings: _Settings, begin: str) -> None:
     @sa.event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma, (value, expected) in settings.items():
-            cursor.execute(f"PRAGMA {pragma} = {value}")
-            found = cursor.execute(f"PRAGMA {pragma}").fetchone()[0]
-            if found != expected:
-                raise setting_invalid(f"SQLite keeps {pragma} = {found} and refuses {value} for this file")
-        cursor.close()
+        try:
+            connection.isolation_level = None
+            _apply(connection, settings)
+        except sqlite3.Error as error:
+            connection.close()
+            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                raise setting_invalid(f"{path} is not an SQLite database") from error
+            raise
+        except BaseException:
+            connection.close()
+            raise
 
     @sa.event.listens_for(engine, "begin")
     def begin_transaction(connection: sa.Connection) -> None:
         connection.exec_driver_sql(begin)
+
+
+def _apply(connection: sqlite3.Connection, settings: _Settings) -> None:
+    """Look into the file, set each setting and read it back."""
+    connection.execute("PRAGMA schema_version").fetchone()
+    for pragma, (value, expected) in settings.items():
+        connection.execute(f"PRAGMA {pragma} = {value}").close()
+        found = connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+        if found != expected:
+            raise setting_invalid(f"SQLite keeps {pragma} = {found} and refuses {value} for this file")

@@ -32,6 +32,7 @@ __all__ = [
     "database",
     "database_kind",
     "database_maker",
+    "_shared_server",
     "postgres_server",
 ]
 
