@@ -153,6 +153,7 @@ def _build(settings: Settings, federation: Federation, signer: Any, database: Da
     epoch = run_in_transaction(database, prepare)
     with database.reading() as connection:
         directory = start.load_directory(connection)
+        log_size = log.log_size(connection)
     context = BridgeContext(
         network_id=settings.network_id,
         signer=signer,
@@ -162,11 +163,8 @@ def _build(settings: Settings, federation: Federation, signer: Any, database: Da
         directory=directory,
         epoch=epoch,
         decide_by_ms=settings.decide_by_seconds * 1000,
+        log_size=log_size,
     )
-
-    def log_size() -> int:
-        with database.reading() as connection:
-            return log.log_size(connection)
 
     tls = TlsFiles.of(settings.tls_directory)
     lines = Lines(context, database)
@@ -179,7 +177,7 @@ def _build(settings: Settings, federation: Federation, signer: Any, database: Da
         after_commit=engine.after_commit,
         one_by_one_after_failure=True,
     )
-    opener = Opener(context, log_size)
+    opener = Opener(context)
     server = build_server(
         ServerOptions(settings.listen, tls, settings.network_id, BRIDGE),
         [

@@ -40,6 +40,7 @@ class BridgeContext:
         directory: keys known now; replaced as a whole by the writer.
         epoch: incarnation of the bridge.
         decide_by_ms: time for a destination's answer.
+        log_size: number of leaves that are durable.
     """
 
     network_id: str
@@ -50,6 +51,7 @@ class BridgeContext:
     directory: KeyDirectory
     epoch: int
     decide_by_ms: int
+    log_size: int = 0
     transfers: OpenTransfers = field(default_factory=OpenTransfers)
     connected: Callable[[str], bool] = lambda _party: False
 
@@ -101,6 +103,7 @@ class Group:
     directory: KeyDirectory | None = None
     wake: set[str] = field(default_factory=set)
     sessions: dict[str, int] = field(default_factory=dict)
+    log_size: int = 0
     _signatures: dict[int, int] = field(default_factory=dict)
     _kept: list[object] = field(default_factory=list)
 

@@ -36,6 +36,7 @@ from tanqiao_bridge.application.deciding import DECISION_TYPE, decide_pending
 from tanqiao_bridge.application.issues import JudgeIssues
 from tanqiao_bridge.application.memory import Overlay
 from tanqiao_bridge.storage.decisions import insert_messages, load_payloads
+from tanqiao_bridge.storage.log import log_size
 from tanqiao_bridge.storage.tables import outbox
 
 OTHER_HANDLERS_MAX: Final = 16
@@ -91,6 +92,7 @@ class BridgeEngine:
         transfers.make_prepares(group)
         _answer_stored(group)
         _number(group)
+        group.log_size = log_size(connection)
         self._group = group
         return answers
 
@@ -100,6 +102,7 @@ class BridgeEngine:
         if group is None:
             return
         group.overlay.merge()
+        self._context.log_size = group.log_size
         if group.directory is not None:
             self._context.directory = group.directory
         self._send(group)

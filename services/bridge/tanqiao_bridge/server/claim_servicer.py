@@ -133,7 +133,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
             self._context.directory,
             allowed=STATEMENTS,
             peer=current_caller().party,
-            at_index=self._opener.log_size(),
+            at_index=self._context.log_size,
         )
         declared: list[Declared | DomainError] = []
         for item in items:
@@ -183,7 +183,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
             self._context.directory,
             allowed=STATEMENTS,
             peer=current_caller().party,
-            at_index=self._opener.log_size(),
+            at_index=self._context.log_size,
         )
         if not isinstance(opened.message, wanted):
             raise DomainError(

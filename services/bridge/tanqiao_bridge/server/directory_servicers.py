@@ -95,7 +95,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
             raise DomainError("FIELD_MISSING", field="record")
         verifier = Verifier(self._context.network_id, BRIDGE)
         record = open_key_record(
-            verifier, request.record, self._context.directory, at_index=self._opener.log_size()
+            verifier, request.record, self._context.directory, at_index=self._context.log_size
         )
         answer: Answer = self._writer.submit(
             SubmitKeyRecord(
@@ -157,7 +157,7 @@ class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
                 signatures_max=2,
             ),
             peer=None,
-            at_index=self._opener.log_size(),
+            at_index=self._context.log_size,
         )
         record = opened.message
         owners = [

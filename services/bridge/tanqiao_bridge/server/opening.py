@@ -6,7 +6,6 @@ is refused changes no state (PROTOCOL section 2).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -67,10 +66,9 @@ class Offers:
 class Opener:
     """Verifies for the bridge; holds no state but the verifier's cache of batch roots."""
 
-    def __init__(self, context: BridgeContext, log_size: Callable[[], int]) -> None:
+    def __init__(self, context: BridgeContext) -> None:
         self._context = context
         self._verifier = Verifier(context.network_id, BRIDGE)
-        self.log_size = log_size
 
     def hello(self, envelope: envelope_pb2.Envelope, peer: str) -> sync_pb2.Hello:
         """Open a region's Hello."""
@@ -87,7 +85,7 @@ class Opener:
             self._context.directory,
             allowed=OFFERED,
             peer=peer,
-            at_index=self.log_size(),
+            at_index=self._context.log_size,
         )
         return self._offers(batch, opened, peer)
 
@@ -98,7 +96,7 @@ class Opener:
             self._context.directory,
             allowed=NUMBERED,
             peer=peer,
-            at_index=self.log_size(),
+            at_index=self._context.log_size,
         )
         return tuple(Material(item, batch, None) if isinstance(item, Opened) else None for item in opened)
 
@@ -144,7 +142,7 @@ class Opener:
             self._context.directory,
             allowed=allowed,
             peer=peer,
-            at_index=self.log_size(),
+            at_index=self._context.log_size,
         )
 
     def _offers(

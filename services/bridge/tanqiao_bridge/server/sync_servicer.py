@@ -32,6 +32,7 @@ from tanqiao_bridge.server.opening import Opener
 COMMANDS_IN_FLIGHT_MAX: Final = 64
 ANSWER_SECONDS_MAX: Final = 30.0
 BUSY_RETRY_MS: Final = 500
+READER_SECONDS_MAX: Final = 2.0
 MESSAGE_VERSIONS: Final = (1,)
 HELLO_TYPE: Final = payload_type_of(sync_pb2.Hello)
 
@@ -61,6 +62,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
         received = hello.received_number if hello.received_incarnation == self._context.epoch else 0
         session = Session(party, hello.session_number, received)
         self._lines.opening(session)
+        reader: threading.Thread | None = None
         try:
             answer: Answer = self._writer.submit(OpenSession(party, hello)).result(ANSWER_SECONDS_MAX)
             yield self._hello(party, hello, answer.received_number)
@@ -75,6 +77,8 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                     yield from self._lines.numbered(session)
         finally:
             self._lines.forget(session)
+            if reader is not None:
+                reader.join(READER_SECONDS_MAX)
 
     def _hello(self, party: str, hello: sync_pb2.Hello, received_number: int) -> sync_pb2.ConnectResponse:
         answer = sync_pb2.Hello(
@@ -83,7 +87,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             session_number=hello.session_number,
             received_number=received_number,
             received_incarnation=hello.incarnation,
-            log_size=self._opener.log_size(),
+            log_size=self._context.log_size,
             message_versions=MESSAGE_VERSIONS,
         )
         return sync_pb2.ConnectResponse(
