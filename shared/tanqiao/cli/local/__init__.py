@@ -1,0 +1,1 @@
+"""A federation on this machine: its directory, its settings, its processes."""

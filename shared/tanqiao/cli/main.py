@@ -1,0 +1,55 @@
+"""`tanqiao`: the command line of a federation."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+from tanqiao.cli.output import EXIT_CODES
+
+_FEDERATION: Final = "tanqiao.cli.verbs.federation"
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "up": (_FEDERATION, "up"),
+    "status": (_FEDERATION, "status"),
+    "down": (_FEDERATION, "down"),
+    "logs": (_FEDERATION, "logs"),
+}
+"""Command → (module, attribute); a module is loaded when its command is used."""
+
+
+class Commands(click.Group):
+    """The commands, each loaded when it is asked for, so that `--help` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the commands in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        del ctx
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        command = getattr(import_module(place[0]), place[1])
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tanqiao", prog_name="tanqiao")
+def main() -> None:
+    r"""Tanqiao 碳桥: regional carbon-inclusion registries that act as one.
+
+    \b
+    Start here / 从这里开始:
+      tanqiao up        start a federation on this machine 在本机启动一个联邦
+      tanqiao demo      walk through its main story 走一遍主要流程
+      tanqiao status    see the nodes 查看各节点
+      tanqiao down      stop it 停止
+    """
+
+
+if __name__ == "__main__":
+    main()
