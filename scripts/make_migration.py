@@ -2,7 +2,8 @@
 
     python scripts/make_migration.py tanqiao_bridge.storage.schema "the first schema"
 
-The revision is a draft to be read and corrected by hand: guards are installed explicitly, data moves are yours.
+The revision is a draft to be read and corrected by hand: guards are installed explicitly, data moves are
+yours.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""The bridge: directory, recognition, location of every block, the decision on every transfer, claims and the log."""
+"""The bridge of the federation.
+
+Directory, recognition, location of every block, the decision on every transfer, claims and the log.
+"""

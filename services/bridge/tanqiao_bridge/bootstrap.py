@@ -23,6 +23,7 @@ from tanqiao.rpc.clock import ClockServicer, SystemClock, TestClock
 from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
 from tanqiao.signing.certificates import TlsFiles
 from tanqiao.signing.directory import KeyRole
+from tanqiao.signing.envelope import Signer
 from tanqiao.signing.federation import Federation
 from tanqiao.signing.keyring import Keyring
 from tanqiao_bridge.application import start
@@ -138,7 +139,7 @@ def build(settings: Settings) -> Bridge:
         raise
 
 
-def _build(settings: Settings, federation: Federation, signer: Any, database: Database) -> Bridge:
+def _build(settings: Settings, federation: Federation, signer: Signer, database: Database) -> Bridge:
     clock: Clock = SystemClock()
     if settings.test_clock_start is not None:
         offsets = ClockOffsets(database, node_state)

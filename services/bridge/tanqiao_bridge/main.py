@@ -1,6 +1,7 @@
 """`tanqiao-bridge`: serve, migrate, fsck.
 
-Exit codes: 0 done, 1 findings (fsck), 2 usage or settings, 3 something needed is not reachable, 4 a fault of ours.
+Exit codes: 0 done, 1 findings (fsck), 2 usage or settings, 3 something needed is not reachable, 4 a fault
+of ours.
 """
 
 from __future__ import annotations

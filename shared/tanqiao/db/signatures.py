@@ -1,8 +1,8 @@
 """Signatures kept beside the payloads that they stand over: one row for a whole batch (PROTOCOL section 2).
 
-A payload is stored once, in the table of what it is about, with the id of its signature row and its position in the
-batch. From the two the very envelope can be made again, with the path that proves the item alone. Rows are never
-changed or removed.
+A payload is stored once, in the table of what it is about, with the id of its signature row and its
+position in the batch. From the two the very envelope can be made again, with the path that proves the item
+alone. Rows are never changed or removed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What every serving process does alike: logging without secrets, one ready line, a clean stop, one-line refusals."""
+"""What every serving process does alike.
+
+Logging without secrets, one ready line, a clean stop, one-line refusals.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ _UNREACHABLE: Final = frozenset({"DATABASE_UNAVAILABLE", "PEER_UNREACHABLE", "BU
 
 
 def set_up_logging() -> None:
-    """Log one JSON object a line to standard error; nothing secret and nothing personal is ever given to it."""
+    """Log one JSON object a line to standard error.
+
+    Nothing secret and nothing personal is ever given to it.
+    """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     structlog.configure(
         processors=[

@@ -1,13 +1,15 @@
 """Between the wire and the protocol core: an opened message becomes facts, facts become payload fields.
 
-Nothing is decided here. What a message states is checked for shape only (lengths, ranges, names of parties); the core
-decides what it means. A payload is made once and signed as bytes; nobody encodes a received message again.
+Nothing is decided here. What a message states is checked for shape only (lengths, ranges, names of parties);
+the core decides what it means. A payload is made once and signed as bytes; nobody encodes a received message
+again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from itertools import pairwise
 from typing import Final
 
 from tanqiao.api.bridge.v1 import messages_pb2
@@ -54,7 +56,7 @@ USE_KINDS: Final = {
 }
 
 
-# -- values ---------------------------------------------------------------------------------------------------------
+# -- values --------------------------------------------------------------------------------------------------
 
 
 def block_message(block: UnitBlock) -> values_pb2.UnitBlock:
@@ -76,8 +78,8 @@ def blocks_of(messages: Sequence[values_pb2.UnitBlock]) -> tuple[UnitBlock, ...]
     """Read the blocks of a message.
 
     Raises:
-        DomainError: FIELD_MISSING if there is none, BATCH_TOO_LARGE above `BLOCKS_PER_MESSAGE_MAX`, RANGE_REVERSED,
-            FIELD_INVALID, RANGE_OVERLAP if a serial occurs twice.
+        DomainError: FIELD_MISSING if there is none, BATCH_TOO_LARGE above `BLOCKS_PER_MESSAGE_MAX`,
+            RANGE_REVERSED, FIELD_INVALID, RANGE_OVERLAP if a serial occurs twice.
     """
     if not messages:
         raise DomainError("FIELD_MISSING", field="blocks")
@@ -86,7 +88,7 @@ def blocks_of(messages: Sequence[values_pb2.UnitBlock]) -> tuple[UnitBlock, ...]
     blocks = tuple(block_of(message) for message in messages)
     if len(blocks) > 1:
         ordered = sorted(blocks)
-        for first, second in zip(ordered, ordered[1:], strict=False):
+        for first, second in pairwise(ordered):
             if first.series_id == second.series_id and second.start < first.end:
                 raise DomainError("RANGE_OVERLAP", field="blocks", first=first, second=second)
     return blocks
@@ -108,7 +110,7 @@ def date_of(message: values_pb2.Date, field: str = "date") -> date:
         ) from None
 
 
-# -- reasons --------------------------------------------------------------------------------------------------------
+# -- reasons -------------------------------------------------------------------------------------------------
 
 
 def refusal_message(facts: ReasonFacts) -> values_pb2.Refusal:
@@ -153,7 +155,7 @@ def reason_of_error(error: DomainError) -> ReasonFacts:
     return ReasonFacts(error.symbol, metadata)
 
 
-# -- messages -------------------------------------------------------------------------------------------------------
+# -- messages ------------------------------------------------------------------------------------------------
 
 
 def _key_of(opened: Opened) -> TransferKey:

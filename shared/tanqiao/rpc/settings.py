@@ -107,7 +107,7 @@ class SettingsFile:
         if unknown:
             raise self._invalid(unknown[0], "no such setting")
 
-    def _value(self, name: str, default: object) -> Any:
+    def _value(self, name: str, default: object) -> Any:  # noqa: ANN401 - TOML gives any type
         self._asked.add(name)
         value = self._values.get(name, default)
         if value is None:

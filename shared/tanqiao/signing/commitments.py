@@ -1,7 +1,7 @@
 """Salted commitments of the transfer protocol, and their openings (PROTOCOL section 4).
 
-A commitment is SHA-256 of a value followed by a 16-byte salt. The openings travel beside the LockAssertion, to the
-bridge and the destination only, and never stand in a log.
+A commitment is SHA-256 of a value followed by a 16-byte salt. The openings travel beside the LockAssertion,
+to the bridge and the destination only, and never stand in a log.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def open_lock(lock: messages_pb2.LockAssertion, companion: bytes) -> messages_pb
     if len(companion) > OPENINGS_BYTES_MAX:
         raise DomainError("MESSAGE_TOO_LARGE", size=len(companion), limit=OPENINGS_BYTES_MAX)
     openings = parse_strict(messages_pb2.Openings, companion)
-    if not isinstance(openings, messages_pb2.Openings):  # pragma: no cover - parse_strict gives what it is asked
+    if not isinstance(
+        openings, messages_pb2.Openings
+    ):  # pragma: no cover - parse_strict gives what it is asked
         raise DomainError("MESSAGE_MALFORMED", detail="openings")
     address = openings.receiving_address.encode()
     if not opens(lock.receiving_address_commitment, address, openings.receiving_address_salt):

@@ -1,4 +1,7 @@
-"""Fixtures of the bridge's contract suite: a bridge per test on each of the two databases, two regions on the line."""
+"""Fixtures of the bridge's contract suite.
+
+A bridge per test on each of the two databases, two regions on the line.
+"""
 
 from __future__ import annotations
 

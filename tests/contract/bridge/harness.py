@@ -1,5 +1,7 @@
 """A bridge in this process and regions played against it over loopback TLS: real signatures, real storage."""
 
+# ruff: noqa: ANN401 - messages of any generated class pass through
+
 from __future__ import annotations
 
 import hashlib
@@ -8,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any, Final
@@ -26,7 +29,7 @@ from tanqiao.api.bridge.v1 import (
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.protocol_facts import date_message
-from tanqiao.signing.batch import batch_hashes, sign_batch
+from tanqiao.signing.batch import batch_hashes, item_envelope, sign_batch
 from tanqiao.signing.commitments import commitment
 from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.envelope import build_header, sign_envelope
@@ -44,8 +47,6 @@ ADDRESS: Final = "TQ-440300-TEST"
 
 def settings_of(network: NetworkOfTest, url: str, owner_url: str, **changes: Any) -> Settings:
     """Give the settings of a bridge of the test network on a database."""
-    from datetime import UTC, datetime
-
     node = network.network.node(BRIDGE)
     values: dict[str, Any] = {
         "network_id": network.network_id,
@@ -347,8 +348,6 @@ class PlayedRegion:
                 self.receipts[message.issue_id] = message
             elif isinstance(message, messages_pb2.Prepare):
                 companion = batch.companions[index] if batch.companions else b""
-                from tanqiao.signing.batch import item_envelope
-
                 self.prepares[message.header.transfer_id] = (item_envelope(batch, index), companion)
                 answer = self.answers(message)
                 made = self.answer(message, hashes[index], answer) if answer else None
@@ -452,7 +451,7 @@ def issue_message(
     period: tuple[str, str] = ("2026-01-01", "2026-02-01"),
 ) -> messages_pb2.Issue:
     """Make an Issue that rests on a declared instalment."""
-    issue = messages_pb2.Issue(
+    return messages_pb2.Issue(
         header=region.header(source=region.party),
         issue_id=secrets.token_bytes(16),
         series=values_pb2.Series(
@@ -473,7 +472,6 @@ def issue_message(
         activity_quantity=240_000_000,
         activity_unit="Wh",
     )
-    return issue
 
 
 def locations(running: Running) -> list[tuple[int, int, str, int]]:

@@ -1,4 +1,7 @@
-"""Transfers and uses at a real bridge on both databases: the happy path, each refusal, replays, races, restarts."""
+"""Transfers and uses at a real bridge on both databases.
+
+The happy path, each refusal, replays, races, restarts.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ import pytest
 
 from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, messages_pb2, sync_pb2, sync_pb2_grpc
 from tanqiao.api.common.v1 import values_pb2
+from tanqiao.signing.envelope import sign_envelope
+from tanqiao.signing.pae import message_hash
+from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.testing.databases import DatabaseUnderTest
 from tanqiao.testing.network import SHANGHAI, SHENZHEN, YUNNAN, NetworkOfTest
 from tanqiao_bridge.application.fsck import check_database
@@ -84,7 +90,7 @@ def test_without_an_agreement_the_transfer_is_aborted_and_units_stay(
         ({"quantity_cap_kg": 999}, "", "CAP_REACHED"),
     ],
 )
-def test_an_agreement_refuses_what_it_does_not_cover(  # noqa: PLR0913 - fixtures
+def test_an_agreement_refuses_what_it_does_not_cover(
     running: Running,
     shanghai: PlayedRegion,
     shenzhen: PlayedRegion,
@@ -202,9 +208,6 @@ def test_the_holder_may_withdraw_before_the_decision(running: Running, shanghai:
     assert issue_units(running, shanghai).accepted
     lock = shanghai.lock(0, 1_000)
     (transfer_id,) = shanghai.offer_locks([lock])
-    from tanqiao.signing.pae import message_hash
-    from tanqiao.signing.payload_types import payload_type_of
-
     withdraw = messages_pb2.Withdraw(
         header=shanghai.header(transfer_id=transfer_id, source=SHANGHAI),
         lock_hash=message_hash(payload_type_of(lock[0]), lock[0].SerializeToString()),
@@ -235,10 +238,6 @@ def test_a_bridge_that_forgot_gets_its_prepare_back_from_the_destination(
         shanghai.connect()
         shenzhen.connect()
         prepare = messages_pb2.Prepare.FromString(prepare_envelope.payload)
-        from tanqiao.signing.envelope import sign_envelope
-        from tanqiao.signing.pae import message_hash
-        from tanqiao.signing.payload_types import payload_type_of
-
         ready = shenzhen.answer(
             prepare, message_hash(prepare_envelope.payload_type, prepare_envelope.payload), "ready"
         )
@@ -269,9 +268,6 @@ def test_receipts_close_a_transfer_and_numbers_are_taken_once(
     (transfer_id,) = shanghai.offer_locks([shanghai.lock(0, 1_000)])
     decision = shanghai.outcome(transfer_id)
     shenzhen.outcome(transfer_id)
-    from tanqiao.signing.pae import message_hash
-    from tanqiao.signing.payload_types import payload_type_of
-
     decision_hash = message_hash(payload_type_of(decision), decision.SerializeToString())
     shanghai.number(
         [

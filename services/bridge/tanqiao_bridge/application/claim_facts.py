@@ -187,7 +187,9 @@ def _activity(quantity: int, unit: str) -> Activity | None:
 def read_record(
     record: registry_pb2.RegistryRecord, registry: str, number: int
 ) -> tuple[Claim, Asset] | None:
-    """Read a record of an outside list as a claim of that programme; None where it carries no known reference.
+    """Read a record of an outside list as a claim of that programme.
+
+    None where it carries no known reference.
 
     Its claim id is ``<registry>:<reference>``, which is what a verdict names.
     """

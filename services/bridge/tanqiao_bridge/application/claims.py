@@ -1,8 +1,10 @@
-"""Claims in the index: declare, move on, release; judged under the locks of their keys, answered with receipts.
+"""Claims in the index.
 
-The gateways were asked before the transaction; inside it the sorted `claim_lock` rows are locked, the index is read
-again, the claim is judged and stored with its leaf and receipt (CLAIMS section 3). The same statement again gets the
-stored receipt; another content under the same id is refused.
+Declared, moved on, released; judged under the locks of their keys, answered with receipts.
+
+The gateways were asked before the transaction; inside it the sorted `claim_lock` rows are locked, the index
+is read again, the claim is judged and stored with its leaf and receipt (CLAIMS section 3). The same
+statement again gets the stored receipt; another content under the same id is refused.
 """
 
 from __future__ import annotations
@@ -219,7 +221,8 @@ def move_claim(group: Group, command: object) -> Receipted:
     """Move one claim on; a registration is judged again, on the index as it is now.
 
     Raises:
-        DomainError: CLAIM_UNKNOWN, REGION_SCOPE_MISMATCH, CLAIM_STATE_WRONG, CLAIM_OVERTAKEN, and for a registration
+        DomainError: CLAIM_UNKNOWN, REGION_SCOPE_MISMATCH, CLAIM_STATE_WRONG, CLAIM_OVERTAKEN, and for a
+        registration
             the reason of its verdict.
     """
     if not isinstance(command, MoveClaim):  # pragma: no cover - the table of handlers gives nothing else

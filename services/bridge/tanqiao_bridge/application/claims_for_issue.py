@@ -1,8 +1,10 @@
-"""The claim checks of an Issue, inside the transaction that registers its units (PROTOCOL row 9, CLAIMS section 3).
+"""The claim checks of an Issue.
 
-The instalment was declared before, with what the outside registries said; here it is judged again on the index as it
-is now, under its locks, and becomes ISSUED with the location of its units: one transaction, so that two regions that
-both checked can never both issue.
+Inside the transaction that registers its units (PROTOCOL row 9, CLAIMS section 3).
+
+The instalment was declared before, with what the outside registries said; here it is judged again on the
+index as it is now, under its locks, and becomes ISSUED with the location of its units: one transaction, so
+that two regions that both checked can never both issue.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ ISSUABLE: Final = frozenset(
 
 
 def judge_and_record(connection: sa.Connection, items: Sequence[ClaimedIssue]) -> list[Reasons]:
-    """Judge the instalments of these Issues in order; those that pass are ISSUED; the reasons of the others."""
+    """Judge the instalments of these Issues in order.
+
+    Those that pass are ISSUED; the reasons of the others.
+    """
     rows = claim_rows.load_claims(connection, [item.message.claim_id for item in items])
     reads: dict[str, ReadClaim] = {
         row.claim_id: read_claim(
@@ -64,7 +69,7 @@ def judge_and_record(connection: sa.Connection, items: Sequence[ClaimedIssue]) -
                 reads[claim_id], index, Answers(), 0, decided_on=date.fromisoformat(item.legal_date)
             )
             if is_refused(judged.verdict):
-                refusal = refusal_of(reads[claim_id], judged)
+                refusal = refusal_of(judged)
         if refusal is None:
             issued[claim_id] = ISSUED
             results.append(())

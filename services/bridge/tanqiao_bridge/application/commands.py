@@ -1,7 +1,7 @@
 """What the bridge's one writer is asked to do, and what a group of commands leaves to be sent.
 
-Every command is handled in the writer's thread, many in one transaction; the memory of open transfers is touched by
-that thread alone, and only after the commit (PROTOCOL R1, R6).
+Every command is handled in the writer's thread, many in one transaction; the memory of open transfers is
+touched by that thread alone, and only after the commit (PROTOCOL R1, R6).
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ class OfferIssues:
 
 @dataclass(frozen=True, slots=True)
 class TakeNumbered:
-    """A numbered batch of a region: receipts, and whatever else it numbers. Refused items are kept as evidence."""
+    """A numbered batch of a region.
+
+    Receipts, and whatever else it numbers. Refused items are kept as evidence.
+    """
 
     party: str
     incarnation: int
@@ -146,8 +149,8 @@ class Outgoing:
 class Answer:
     """What a command's caller gets once everything is durable.
 
-    `busy` names transfers to be offered again later, `need_prepare` those whose Prepare the bridge wants back,
-    `refused` the offers that could not open anything, `stored` the answers of replays.
+    `busy` names transfers to be offered again later, `need_prepare` those whose Prepare the bridge wants
+    back, `refused` the offers that could not open anything, `stored` the answers of replays.
     """
 
     busy: list[bytes] = field(default_factory=list)

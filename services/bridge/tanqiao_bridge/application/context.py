@@ -1,7 +1,9 @@
-"""What the bridge's handlers stand on: keys, clock, random bytes, the memory of open transfers; and one group's work.
+"""What the bridge's handlers stand on.
 
-A `Group` lives for one transaction. Everything it notes (overlay, outgoing messages, wake-ups) takes effect after the
-commit; a rolled-back group leaves nothing behind.
+Keys, clock, random bytes, the memory of open transfers; and one group's work.
+
+A `Group` lives for one transaction. Everything it notes (overlay, outgoing messages, wake-ups) takes effect
+after the commit; a rolled-back group leaves nothing behind.
 """
 
 from __future__ import annotations

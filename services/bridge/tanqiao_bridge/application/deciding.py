@@ -1,7 +1,9 @@
-"""Decides the transfers of a group: checks of PROTOCOL section 5, location, counters, leaves, outbox, one signature.
+"""Decides the transfers of a group.
 
-Everything is loaded set-based, decided item by item in order as if alone, and written set-based, in the transaction
-of the group (R1, section 4 row 4).
+Checks of PROTOCOL section 5, location, counters, leaves, outbox, one signature.
+
+Everything is loaded set-based, decided item by item in order as if alone, and written set-based, in the
+transaction of the group (R1, section 4 row 4).
 """
 
 from __future__ import annotations
@@ -80,7 +82,10 @@ class _Made:
 
 
 def decide_pending(group: Group) -> None:
-    """Decide what the group's commands asked for; writes everything but the outbox, which the group writes last."""
+    """Decide what the group's commands asked for.
+
+    Writes everything but the outbox, which the group writes last.
+    """
     if not group.pending:
         return
     asked: list[tuple[TransferKey, OpenEntry]] = []
@@ -218,8 +223,8 @@ def check_agreement(
 ) -> tuple[Reasons, str]:
     """Find the agreement that covers a transfer; its id, or why none does.
 
-    An agreement covers direction, legal date, programme and class of every series, the purpose if one is named, and
-    the quantity under its cap, with what this group has taken already.
+    An agreement covers direction, legal date, programme and class of every series, the purpose if one is
+    named, and the quantity under its cap, with what this group has taken already.
     """
     source, destination = transfer.key.source, transfer.destination
     rows = agreements.get((source, destination), [])

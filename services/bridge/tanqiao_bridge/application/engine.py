@@ -1,7 +1,8 @@
 """The bridge's one writer: commands in groups, each group one transaction (PROTOCOL R1, section 5).
 
-Order inside a group: every command meets the core in the order of arrival; then what is to be decided is decided in
-that order; then messages, outbox rows and Prepares are made. What leaves the process leaves in `after_commit`.
+Order inside a group: every command meets the core in the order of arrival; then what is to be decided is
+decided in that order; then messages, outbox rows and Prepares are made. What leaves the process leaves in
+`after_commit`.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class BridgeEngine:
             self._context.directory = group.directory
         self._send(group)
 
-    def _dispatch(self, group: Group, command: object) -> object:  # noqa: C901, PLR0911 - one line a command
+    def _dispatch(self, group: Group, command: object) -> object:  # noqa: C901, PLR0911, PLR0912 - one line a command
         match command:
             case OfferLocks():
                 return transfers.offer_locks(group, command)

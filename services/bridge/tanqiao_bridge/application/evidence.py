@@ -1,4 +1,7 @@
-"""Evidence, freezes on evidence, and cases: what R4 and row 10 ask of the bridge when somebody contradicts himself."""
+"""Evidence, freezes on evidence, cases.
+
+What R4 and row 10 ask of the bridge when somebody contradicts himself.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.db.signatures import envelope_from, load_signatures
-from tanqiao.protocol.effects import EvidenceKind
+from tanqiao.protocol.effects import EvidenceKind, FreezePair, FreezeSender, OpenCase, StoreEvidence
 from tanqiao.protocol.types import TransferKey
 from tanqiao.signing.batch import item_envelope
 from tanqiao.tlog.leaf import make_leaf
@@ -21,6 +24,25 @@ from tanqiao_bridge.storage.tables import evidence as evidence_table
 
 OPEN = "open"
 ON_EVIDENCE = "evidence"
+
+
+def carry_out(
+    group: Group,
+    effect: StoreEvidence | FreezePair | FreezeSender | OpenCase,
+    party: str,
+    key: TransferKey,
+    material: Material | None,
+) -> None:
+    """Carry out one effect of a contradiction."""
+    match effect:
+        case StoreEvidence(kind=kind, hashes=hashes):
+            keep(group, kind, party, key, hashes, material)
+        case FreezePair(first=first, second=second):
+            freeze_pair(group, first, second)
+        case FreezeSender(party=sender):
+            freeze_party(group, sender)
+        case OpenCase(kind=kind):
+            open_case(group, kind, party, key)
 
 
 def keep(

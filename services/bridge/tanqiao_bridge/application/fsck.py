@@ -1,7 +1,11 @@
-"""fsck of a bridge: rebuilds what is derived from what is append-only, and compares (ARCHITECTURE section 2, rule 5).
+"""fsck of a bridge.
 
-Locations are rebuilt from accepted Issues and COMMITs in the order of the log, counters of agreements from COMMITs;
-leaves are hashed again and must be dense; every Decision, receipt and message is verified against the key directory.
+Rebuilds what is derived from what is append-only, and
+compares (ARCHITECTURE section 2, rule 5).
+
+Locations are rebuilt from accepted Issues and COMMITs in the order of the log, counters of agreements from
+COMMITs; leaves are hashed again and must be dense; every Decision, receipt and message is verified against
+the key directory.
 """
 
 from __future__ import annotations

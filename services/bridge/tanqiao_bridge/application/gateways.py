@@ -1,7 +1,8 @@
 """Asking the gateways of outside registries: batched, with a deadline, outside of any transaction.
 
-A registry that does not answer, or whose gateway has no list, is silent, and what it might say is not assumed: the
-verdict is HOLD (CLAIMS section 2). Registries without a gateway are not asked; each verdict names those that were.
+A registry that does not answer, or whose gateway has no list, is silent, and what it might say is not
+assumed: the verdict is HOLD (CLAIMS section 2). Registries without a gateway are not asked; each verdict
+names those that were.
 """
 
 from __future__ import annotations

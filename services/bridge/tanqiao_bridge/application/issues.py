@@ -1,7 +1,9 @@
-"""Issues (PROTOCOL row 9): claim checks, series, location and the receipt in one transaction; then the units may exist.
+"""Issues (PROTOCOL row 9).
 
-The receipt is a promise that the region must honour, so it is stored and numbered like a decision. An Issue is
-answered once; the same bytes again get the stored receipt.
+Claim checks, series, location and the receipt in one transaction; then the units may exist.
+
+The receipt is a promise that the region must honour, so it is stored and numbered like a decision. An Issue
+is answered once; the same bytes again get the stored receipt.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ class ClaimedIssue:
 
 
 JudgeIssues = Callable[[sa.Connection, Sequence[ClaimedIssue]], Sequence[Reasons]]
-"""Runs the claim checks inside the transaction and records the instalments of those that it does not refuse."""
+"""Runs the claim checks inside the transaction and records the instalments that it does not refuse."""
 
 _INT64_MAX = 2**63 - 1
 
@@ -136,12 +138,8 @@ def _answer_known(
                 ).first()
                 if row is not None:
                     answer.stored.append((RECEIPT_TYPE, bytes(row.receipt_payload)))
-            case StoreEvidence(kind=kind, hashes=hashes):
-                evidence.keep(group, kind, facts.region, key, hashes, material)
-            case FreezeSender(party=party):
-                evidence.freeze_party(group, party)
-            case OpenCase(kind=kind):
-                evidence.open_case(group, kind, facts.region, key)
+            case StoreEvidence() | FreezeSender() | OpenCase():
+                evidence.carry_out(group, effect, facts.region, key, material)
             case SendNack(reasons=reasons):
                 answer.refused.append(
                     sync_pb2.OfferRefused(

@@ -1,4 +1,7 @@
-"""Judges claims on the index and on what the gateways said; gives the wire's verdict with sentence and article."""
+"""Judges claims on the index and on what the gateways said.
+
+Gives the wire's verdict with sentence and article.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +146,7 @@ def is_refused(verdict: Verdict) -> bool:
     return verdict.refusal is not None or verdict.verdict in (VerdictKind.BLOCK, VerdictKind.HOLD)
 
 
-def refusal_of(read: ReadClaim, judged: Judged) -> DomainError | None:
+def refusal_of(judged: Judged) -> DomainError | None:
     """Give the reason and sentence of a verdict that does not pass, with the article that decides."""
     verdict = judged.verdict
     if verdict.refusal is not None:
@@ -190,11 +193,8 @@ def _as_of(judged: Judged, claim: Claim) -> str:
 
 
 def _overlaps(verdict: Verdict) -> str:
-    parts = []
-    for overlap in verdict.overlaps:
-        if overlap.interval is not None:
-            parts.append(_dates(overlap.interval))
-    return ", ".join(parts)
+    intervals = [overlap.interval for overlap in verdict.overlaps if overlap.interval is not None]
+    return ", ".join(map(_dates, intervals))
 
 
 def _dates(interval: Interval) -> str:
@@ -226,7 +226,7 @@ def verdict_message(
 ) -> claims_pb2.Verdict:
     """Give the wire's verdict."""
     verdict = judged.verdict
-    refusal = refusal_of(read, judged)
+    refusal = refusal_of(judged)
     overlaps = {overlap.claim_id: overlap for overlap in verdict.overlaps}
     message = claims_pb2.Verdict(
         header=header,

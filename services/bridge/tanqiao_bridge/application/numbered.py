@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.db.streams import OutboxMessage
-from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.errors import DomainError, require
 from tanqiao.protocol import notary
 from tanqiao.protocol.effects import (
     FreezePair,
@@ -16,7 +16,7 @@ from tanqiao.protocol.effects import (
     StoreFinal,
 )
 from tanqiao.protocol.numbering import InboxState, on_numbered
-from tanqiao.protocol.types import FinalFacts, Reasons, SourceState, TransferView
+from tanqiao.protocol.types import FinalFacts, Reasons, SourceState, TransferKey, TransferView
 from tanqiao.rpc.protocol_facts import final_facts, reason_of_error, refusal_messages
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_bridge.application import evidence
@@ -25,6 +25,8 @@ from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.transfers import load_views
 from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE, insert_finals
 from tanqiao_bridge.storage.tables import inbox, outbox
+
+FinalRow = tuple[TransferKey, int, bytes, int, int]
 
 NACK_TYPE = payload_type_of(messages_pb2.Nack)
 FINAL_CLASSES = (messages_pb2.SourceFinal, messages_pb2.DestFinal)
@@ -65,44 +67,38 @@ def _take_finals(group: Group, party: str, items: list[Material]) -> None:
         except DomainError as refusal:
             _nack(group, party, material, (reason_of_error(refusal),))
     load_views(group, [facts.key for _, facts in receipts])
-    rows = []
-    for material, facts in receipts:
-        view = TransferView(None, group.decisions.get(facts.key))
-        source_side = isinstance(facts.state, SourceState)
-        after = (
-            notary.on_source_final(view, facts) if source_side else notary.on_destination_final(view, facts)
-        )
-        if after.record.decision is not None:
-            group.decisions[facts.key] = after.record.decision
-        for effect in after.effects:
-            match effect:
-                case StoreFinal():
-                    side = SOURCE_SIDE if source_side else DESTINATION_SIDE
-                    rows.append(
-                        (
-                            facts.key,
-                            side,
-                            facts.message_hash,
-                            int(facts.state),
-                            material.opened.message.journal_index,
-                        )
-                    )
-                    group.keep_message(material, facts.key)
-                case StoreEvidence(kind=kind, hashes=hashes):
-                    evidence.keep(group, kind, party, facts.key, hashes, material)
-                case FreezePair(first=first, second=second):
-                    evidence.freeze_pair(group, first, second)
-                case FreezeSender(party=sender):
-                    evidence.freeze_party(group, sender)
-                case OpenCase(kind=kind):
-                    evidence.open_case(group, kind, party, facts.key)
-                case SendNack(reasons=reasons):
-                    _nack(group, party, material, reasons)
-                case Ignore():
-                    pass
-                case _:
-                    pass
-    insert_finals(group.connection, rows)
+    insert_finals(
+        group.connection,
+        [
+            row
+            for material, facts in receipts
+            if (row := _take_final(group, party, material, facts)) is not None
+        ],
+    )
+
+
+def _take_final(group: Group, party: str, material: Material, facts: FinalFacts) -> FinalRow | None:
+    """Hand one receipt to the core; the row to be stored if it is the first of its side."""
+    view = TransferView(None, group.decisions.get(facts.key))
+    source_side = isinstance(facts.state, SourceState)
+    after = notary.on_source_final(view, facts) if source_side else notary.on_destination_final(view, facts)
+    if after.record.decision is not None:
+        group.decisions[facts.key] = after.record.decision
+    row: FinalRow | None = None
+    for effect in after.effects:
+        match effect:
+            case StoreFinal():
+                side = SOURCE_SIDE if source_side else DESTINATION_SIDE
+                journal_index = material.opened.message.journal_index
+                row = (facts.key, side, facts.message_hash, int(facts.state), journal_index)
+                group.keep_message(material, facts.key)
+            case SendNack(reasons=reasons):
+                _nack(group, party, material, reasons)
+            case StoreEvidence() | FreezePair() | FreezeSender() | OpenCase():
+                evidence.carry_out(group, effect, party, facts.key, material)
+            case _:
+                require(isinstance(effect, Ignore), f"{type(effect).__name__} is no effect of a receipt")
+    return row
 
 
 def _nack(group: Group, party: str, material: Material, reasons: Reasons) -> None:

@@ -1,4 +1,7 @@
-"""Records of the directory and of policy (PROTOCOL row 11): each is a leaf, and goes to the regions it concerns."""
+"""Records of the directory and of policy (PROTOCOL row 11).
+
+Each is a leaf, and goes to the regions it concerns.
+"""
 
 from __future__ import annotations
 

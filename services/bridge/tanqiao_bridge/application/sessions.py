@@ -1,4 +1,7 @@
-"""Opening a session: the newest number fences the older ones, and what waits for the region is offered again."""
+"""Opening a session: the newest number fences the older ones.
+
+And what waits for the region is offered again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The first start of a bridge: whose database it is, and the federation's first keys and regions as leaves."""
+"""The first start of a bridge.
+
+It notes whose database it is, and the federation's first keys and regions as leaves.
+"""
 
 from __future__ import annotations
 

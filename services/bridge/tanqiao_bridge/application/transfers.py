@@ -1,8 +1,10 @@
-"""Transfers and uses at the bridge: each offered message becomes facts, meets the notary's core, and its effects are
+"""Transfers and uses at the bridge.
+
+Each offered message becomes facts, meets the notary's core, and its effects are
 carried out in the group's transaction.
 
-The core (`tanqiao.protocol.notary`) alone decides what an event means; here records are loaded for the whole group,
-effects are gathered, and nothing is sent.
+The core (`tanqiao.protocol.notary`) alone decides what an event means; here records are loaded for the
+whole group, effects are gathered, and nothing is sent.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ def view_of(group: Group, key: TransferKey) -> TransferView:
     return TransferView(entry.transfer if entry is not None else None)
 
 
-def admission(group: Group, facts: LockFacts, early: Reasons) -> notary.Admission:
+def admission(group: Group, early: Reasons) -> notary.Admission:
     """Give what the core wants to know when a lock arrives."""
     return notary.Admission(
         now_ms=group.context.monotonic_ms(),
@@ -108,7 +110,7 @@ def offer_locks(group: Group, command: OfferLocks) -> Answer:
         if material.opened.key_revoked:
             revoked = (reason("KEY_REVOKED", key_id=facts.key_id.hex()),)
         view = view_of(group, facts.key)
-        after = notary.on_lock(view, facts, admission(group, facts, (*revoked, *reasons)))
+        after = notary.on_lock(view, facts, admission(group, (*revoked, *reasons)))
         _carry_out(group, answer, facts.key, after.record, after.effects, command.party, lock=material)
     return answer
 
@@ -158,7 +160,7 @@ def return_prepare(group: Group, command: ReturnPrepare) -> Answer:
     facts = command.prepare_facts
     load_views(group, [facts.lock.key])
     view = view_of(group, facts.lock.key)
-    after = notary.on_returned_prepare(view, facts, command.answer_facts, admission(group, facts.lock, ()))
+    after = notary.on_returned_prepare(view, facts, command.answer_facts, admission(group, ()))
     _carry_out(
         group,
         answer,
@@ -206,7 +208,7 @@ def ask_outcome(group: Group, command: AskOutcome) -> Answer:
     else:
         material, facts = command.evidence
         early = _early_reasons(group, [facts])[0]
-        after = notary.on_get_outcome(view, facts, admission(group, facts, early))
+        after = notary.on_get_outcome(view, facts, admission(group, early))
         _carry_out(group, answer, key, after.record, after.effects, command.source, lock=material)
     decision = group.decisions.get(key)
     if decision is not None:
@@ -263,14 +265,8 @@ def _carry_out(  # noqa: C901, PLR0912, PLR0913 - one branch for each effect of 
                 insert_late_answers(group.connection, [(key, late_hash)])
                 if answered is not None:
                     group.keep_message(answered, key)
-            case StoreEvidence(kind=kind, hashes=hashes):
-                evidence.keep(group, kind, party, key, hashes, material)
-            case FreezePair(first=first, second=second):
-                evidence.freeze_pair(group, first, second)
-            case FreezeSender(party=sender):
-                evidence.freeze_party(group, sender)
-            case OpenCase(kind=kind):
-                evidence.open_case(group, kind, party, key)
+            case StoreEvidence() | FreezePair() | FreezeSender() | OpenCase():
+                evidence.carry_out(group, effect, party, key, material)
             case Ignore():
                 pass
             case _:

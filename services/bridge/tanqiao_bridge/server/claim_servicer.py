@@ -1,4 +1,7 @@
-"""ClaimService: is this claimed twice? Look-ups first, then the writer; every verdict and receipt is signed."""
+"""ClaimService: is this claimed twice?
+
+Look-ups come first, then the writer; every verdict and receipt is signed.
+"""
 
 from __future__ import annotations
 

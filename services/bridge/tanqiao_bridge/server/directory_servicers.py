@@ -1,4 +1,7 @@
-"""Directory, recognition, decisions, the log and locations: what everybody may read, and the records of authorities."""
+"""Directory, recognition, decisions, the log and locations.
+
+What is public here: what everybody may read, and the records of authorities.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         return directory_pb2.SubmitKeyRecordResponse(key=_key_entry(row), log_index=answer.log_index)
 
 
-def _key_entry(row: Any) -> directory_pb2.KeyEntry:
+def _key_entry(row: sa.Row[Any]) -> directory_pb2.KeyEntry:
     envelope = envelope_pb2.Envelope.FromString(bytes(row.envelope)) if row.envelope else None
     return directory_pb2.KeyEntry(
         key_id=bytes(row.key_id),

@@ -1,7 +1,8 @@
 """Lines to the regions: one session each, a bounded queue of frames, numbered traffic read from the outbox.
 
-A slow region never slows another: its queue is bounded, offers beyond the bound are dropped and made again on its next
-session or by its own offers, and numbered traffic waits in the outbox. The newest session fences the older one.
+A slow region never slows another: its queue is bounded, offers beyond the bound are dropped and made again
+on its next session or by its own offers, and numbered traffic waits in the outbox. The newest session
+fences the older one.
 """
 
 from __future__ import annotations

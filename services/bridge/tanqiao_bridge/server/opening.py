@@ -1,7 +1,7 @@
 """Opens what regions send and makes commands of it: verification first, then facts, nothing decided.
 
-An item that does not verify is refused for itself; a batch whose signature does not hold is refused as a whole. What
-is refused changes no state (PROTOCOL section 2).
+An item that does not verify is refused for itself; a batch whose signature does not hold is refused as a
+whole. What is refused changes no state (PROTOCOL section 2).
 """
 
 from __future__ import annotations
@@ -103,7 +103,10 @@ class Opener:
     def evidence(
         self, envelope: envelope_pb2.Envelope, openings: messages_pb2.Openings
     ) -> tuple[Material, LockFacts]:
-        """Open the lock that somebody shows with a question (row 7): embedded, so the line does not matter."""
+        """Open the lock that somebody shows with a question (row 7).
+
+        Embedded, so the line does not matter.
+        """
         opened = self._open(envelope, OFFERED, None)
         facts = self._facts_of_lock(opened, openings.SerializeToString())
         return Material(opened, None, envelope, openings.SerializeToString()), facts

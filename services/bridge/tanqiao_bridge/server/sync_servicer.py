@@ -1,4 +1,7 @@
-"""SyncService: the line of a region, and the same messages in one call for tests and tools (PROTOCOL section 3)."""
+"""SyncService: the line of a region.
+
+And the same messages in one call for tests and tools (PROTOCOL section 3).
+"""
 
 from __future__ import annotations
 

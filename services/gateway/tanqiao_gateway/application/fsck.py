@@ -1,4 +1,7 @@
-"""fsck of a gateway: guards, and that every import holds the rows it says, each under the keys of its content."""
+"""fsck of a gateway.
+
+Guards, and that every import holds the rows it says, each under the keys of its content.
+"""
 
 from __future__ import annotations
 

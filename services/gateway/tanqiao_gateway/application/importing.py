@@ -58,7 +58,8 @@ def import_list(database: Database, clock: Clock, order: ImportOrder) -> ImportR
     """Import a list, all or nothing; the very same file again gives the import that it made.
 
     Raises:
-        DomainError: what concerns the file as a whole: FILE_EMPTY, FILE_NOT_UTF8, COLUMN_MISSING, …; and what the
+        DomainError: what concerns the file as a whole: FILE_EMPTY, FILE_NOT_UTF8, COLUMN_MISSING, …; and
+        what the
             storage refuses.
     """
     report = ImportReport(digest=_digest(order.file))

@@ -1,4 +1,7 @@
-"""Rows of a list: streamed from CSV or JSON, turned into records by a mapping, every fault with line and column."""
+"""Rows of a list.
+
+Streamed from CSV or JSON, turned into records by a mapping, every fault with line and column.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,8 @@ def read_csv(file: IO[bytes], file_name: str, mapping: ListMapping) -> Iterator[
     """Stream the rows of a CSV file: UTF-8 with or without BOM, comma-separated, any line ends, a header row.
 
     Raises:
-        DomainError: FILE_EMPTY, FILE_NOT_UTF8 with the line, COLUMN_MISSING, FILE_TOO_LARGE above `ROWS_MAX` rows.
+        DomainError: FILE_EMPTY, FILE_NOT_UTF8 with the line, COLUMN_MISSING, FILE_TOO_LARGE above
+        `ROWS_MAX` rows.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     csv.field_size_limit(CELL_CHARACTERS_MAX * 2)
@@ -148,7 +152,7 @@ def read_json(file: IO[bytes], file_name: str, mapping: ListMapping) -> Iterator
             yield SourceRow(number, {str(key): _text(value) for key, value in row.items()})
 
 
-def _text(value: Any) -> str:
+def _text(value: Any) -> str:  # noqa: ANN401 - JSON gives any type
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -159,7 +163,10 @@ def _text(value: Any) -> str:
 
 
 class RowMapper:
-    """Makes records of rows; knows the keys that occurred, so that a row repeated within the file is found."""
+    """Makes records of rows.
+
+    Knows the keys that occurred, so that a row repeated within the file is found.
+    """
 
     def __init__(self, mapping: ListMapping) -> None:
         self._mapping = mapping
@@ -228,7 +235,7 @@ def _as_date(value: str | date) -> date:
     return date.fromisoformat(value) if isinstance(value, str) else value
 
 
-def _read(text: str, rule: FieldRule) -> Any:
+def _read(text: str, rule: FieldRule) -> Any:  # noqa: ANN401, C901, PLR0912 - one branch a kind
     """Read one cell; None where it is empty and may be."""
     value = text.strip()
     if len(value) > CELL_CHARACTERS_MAX:

@@ -7,7 +7,8 @@ from typing import Final
 from tanqiao.rpc.caller import ANY_PARTY, CallerTable
 
 ANYBODY: Final = (ANY_PARTY,)
-# Whoever answers for the import of an official list; on a real network the operators of the bridge's authority.
+# Whoever answers for the import of an official list; on a real network the operators of the bridge's
+# authority.
 OPERATORS: Final = ("operator/**",)
 
 CALLERS: Final[CallerTable] = {

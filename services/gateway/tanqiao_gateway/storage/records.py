@@ -159,7 +159,10 @@ def load_records(
 def search_records(
     connection: sa.Connection, import_number: int, *, text: str, after: int, limit: int
 ) -> list[tuple[int, registry_pb2.RegistryRecord]]:
-    """Give records in order of the list, behind a row number, whose title holds a text or whose reference is it."""
+    """Give records in order of the list.
+
+    Behind a row number, whose title holds a text or whose reference is it.
+    """
     columns = record.c
     statement = sa.select(columns.row_number, columns.content).where(
         columns.import_number == import_number, columns.row_number > after

@@ -1,4 +1,7 @@
-"""Tables of a gateway. An import is written whole or not at all and never changed; the newest one is current."""
+"""Tables of a gateway.
+
+An import is written whole or not at all and never changed; the newest one is current.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,10 @@ list_import = Table(
     Index("uq_list_import_digest", "digest", "as_of_date", "mapping", unique=True),
     Index(None, "as_of_date", "import_number"),
 )
-"""One list as received: its digest is SHA-256 of the file's bytes; the current one has the latest as-of date."""
+"""One list as received.
+
+Its digest is SHA-256 of the file's bytes; the current one has the latest as-of date.
+"""
 
 record = Table(
     "record",
