@@ -9,7 +9,7 @@ A mutating request is sent again only with the same bytes and the same request i
 
 from __future__ import annotations
 
-from tanqiao.client.calls import CallPolicy, intercept
+from tanqiao.client.calls import CallPolicy, ClientChannel
 from tanqiao.client.servers import (
     BridgeClient,
     Federation,
@@ -21,9 +21,9 @@ from tanqiao.client.servers import (
 __all__ = [
     "BridgeClient",
     "CallPolicy",
+    "ClientChannel",
     "Federation",
     "GatewayClient",
     "RegionClient",
     "ServerClient",
-    "intercept",
 ]

@@ -12,8 +12,10 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import uniform
-from typing import Any, Final, NamedTuple
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -28,6 +30,9 @@ UPLOAD_SECONDS: Final = 600.0
 ATTEMPTS_MAX: Final = 5
 DELAY_SECONDS_MAX: Final = 4.0
 JITTER: Final = 0.2
+
+Untyped: TypeAlias = Any
+"""What gRPC hands over without a type: its calls, its settings, and responses whose class is the stub's."""
 
 _READS: Final = re.compile(r"/(Get|List|LookUp|Check|BatchCheck|Trace)[A-Z][A-Za-z]*$")
 
@@ -45,26 +50,6 @@ class CallPolicy:
     call_seconds: float = CALL_SECONDS
     upload_seconds: float = UPLOAD_SECONDS
     attempts_max: int = ATTEMPTS_MAX
-
-
-class _Details(NamedTuple):
-    method: str
-    timeout: float | None
-    metadata: Any
-    credentials: Any
-    wait_for_ready: bool | None
-    compression: Any
-
-
-def _with_timeout(details: Any, timeout: float | None) -> Any:  # noqa: ANN401 - gRPC's own record, untyped
-    return _Details(
-        details.method,
-        timeout,
-        details.metadata,
-        details.credentials,
-        details.wait_for_ready,
-        details.compression,
-    )
 
 
 def is_repeatable(method: str, request: Message) -> bool:
@@ -102,108 +87,190 @@ def delay_seconds(refusal: DomainError, attempt: int) -> float:
     return float(min(base, DELAY_SECONDS_MAX) * spread)
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is called, for the sentences of refusals, and by which policy."""
+
+    party: str
+    address: str
+    policy: CallPolicy
+
+    def refusal(self, error: Exception) -> DomainError:
+        """Give the refusal behind what gRPC raised; a channel that was closed meanwhile is CALL_CANCELLED."""
+        if isinstance(error, grpc.RpcError):
+            return from_rpc_error(error, peer=self.party, address=self.address)
+        return DomainError("CALL_CANCELLED")
+
+
+_FAILURES: Final = (grpc.RpcError, ValueError)
+"""What a call raises: ValueError is that the channel is closed."""
+
+
+class _OneInOneOut:
+    """A method with one request and one response."""
+
+    def __init__(
+        self, inner: grpc.UnaryUnaryMultiCallable[Untyped, Untyped], method: str, peer: Peer
+    ) -> None:
+        self._inner = inner
+        self._method = method
+        self._peer = peer
+
+    def __call__(self, request: Message, timeout: float | None = None, **settings: Untyped) -> Untyped:
+        """Send, and send again while that may help."""
+        return self._repeat(request, timeout, lambda left: self._inner(request, timeout=left, **settings))
+
+    def with_call(self, request: Message, timeout: float | None = None, **settings: Untyped) -> Untyped:
+        """Send as above and give the response with its call."""
+        return self._repeat(
+            request, timeout, lambda left: self._inner.with_call(request, timeout=left, **settings)
+        )
+
+    def future(self, request: Message, timeout: float | None = None, **settings: Untyped) -> Untyped:
+        """Send once, in the background; the result raises what gRPC raises."""
+        return self._inner.future(request, timeout=timeout or self._peer.policy.call_seconds, **settings)
+
+    def _repeat(self, request: Message, timeout: float | None, send: Callable[[float], Untyped]) -> Untyped:
+        end = time.monotonic() + (timeout or self._peer.policy.call_seconds)
+        for attempt in count(1):
+            try:
+                return send(max(end - time.monotonic(), 0.0))
+            except _FAILURES as error:
+                refusal = self._peer.refusal(error)
+                if not may_retry(refusal) or attempt >= self._peer.policy.attempts_max:
+                    raise refusal from error
+                pause = delay_seconds(refusal, attempt)
+                if time.monotonic() + pause >= end or not is_repeatable(self._method, request):
+                    raise refusal from error
+                time.sleep(pause)
+        return None  # pragma: no cover - the loop ends by returning or raising
+
+
+class _ManyInOneOut:
+    """An upload, sent once: its parts are gone when they are sent."""
+
+    def __init__(self, inner: grpc.StreamUnaryMultiCallable[Untyped, Untyped], peer: Peer) -> None:
+        self._inner = inner
+        self._peer = peer
+
+    def __call__(
+        self, request_iterator: Iterator[Message], timeout: float | None = None, **settings: Untyped
+    ) -> Untyped:
+        """Send every part and give the response."""
+        return self._once(self._inner, request_iterator, timeout, settings)
+
+    def with_call(
+        self, request_iterator: Iterator[Message], timeout: float | None = None, **settings: Untyped
+    ) -> Untyped:
+        """Send as above and give the response with its call."""
+        return self._once(self._inner.with_call, request_iterator, timeout, settings)
+
+    def future(
+        self, request_iterator: Iterator[Message], timeout: float | None = None, **settings: Untyped
+    ) -> Untyped:
+        """Send in the background; the result raises what gRPC raises."""
+        seconds = timeout or self._peer.policy.upload_seconds
+        return self._inner.future(request_iterator, timeout=seconds, **settings)
+
+    def _once(
+        self,
+        send: Callable[..., Untyped],
+        request_iterator: Iterator[Message],
+        timeout: float | None,
+        settings: dict[str, Untyped],
+    ) -> Untyped:
+        try:
+            return send(request_iterator, timeout=timeout or self._peer.policy.upload_seconds, **settings)
+        except _FAILURES as error:
+            raise self._peer.refusal(error) from error
+
+
 class _Stream:
     """A stream of responses whose failures are refusals; everything else is the call's own."""
 
-    def __init__(self, call: Any, peer: str, address: str) -> None:  # noqa: ANN401 - gRPC's call, untyped
+    def __init__(self, call: Untyped, peer: Peer) -> None:
         self._call = call
         self._peer = peer
-        self._address = address
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Untyped]:
         return self
 
-    def __next__(self) -> Any:  # noqa: ANN401 - the response's class is the stub's
+    def __next__(self) -> Untyped:
         try:
             return next(self._call)
-        except grpc.RpcError as error:
-            raise from_rpc_error(error, peer=self._peer, address=self._address) from error
+        except _FAILURES as error:
+            raise self._peer.refusal(error) from error
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - delegates to the call
+    def __getattr__(self, name: str) -> Untyped:
         return getattr(self._call, name)
 
 
-class Calls(
-    grpc.UnaryUnaryClientInterceptor,
-    grpc.UnaryStreamClientInterceptor,
-    grpc.StreamUnaryClientInterceptor,
-    grpc.StreamStreamClientInterceptor,
-):
-    """The interceptor of a client's channel."""
+class _ManyOut:
+    """A method that answers with a stream; it has no deadline unless the caller names one."""
 
-    def __init__(self, peer: str, address: str, policy: CallPolicy) -> None:
+    def __init__(self, inner: Callable[..., Untyped], peer: Peer) -> None:
+        self._inner = inner
         self._peer = peer
-        self._address = address
-        self._policy = policy
 
-    def intercept_unary_unary(
+    def __call__(self, request: Untyped, timeout: float | None = None, **settings: Untyped) -> Untyped:
+        """Open the stream; where it is cut, the caller resumes it."""
+        try:
+            return _Stream(self._inner(request, timeout=timeout, **settings), self._peer)
+        except _FAILURES as error:
+            raise self._peer.refusal(error) from error
+
+
+class ClientChannel(grpc.Channel):
+    """A channel whose calls have deadlines, bounded repeats and refusals; stubs are made from it as from any.
+
+    It wraps the methods of the plain channel once, when a stub is made. gRPC's own interceptors make them
+    anew for each call, which is slower, and which ends the process where another thread has closed the
+    channel.
+    """
+
+    def __init__(
+        self, inner: grpc.Channel, party: str, address: str, policy: CallPolicy | None = None
+    ) -> None:
+        self._inner = inner
+        self._peer = Peer(party, address, policy or CallPolicy())
+
+    def unary_unary(self, method: str, *arguments: Untyped, **settings: Untyped) -> Untyped:
+        """Give a method with one request and one response."""
+        return _OneInOneOut(self._inner.unary_unary(method, *arguments, **settings), method, self._peer)
+
+    def stream_unary(self, method: str, *arguments: Untyped, **settings: Untyped) -> Untyped:
+        """Give a method that takes a stream."""
+        return _ManyInOneOut(self._inner.stream_unary(method, *arguments, **settings), self._peer)
+
+    def unary_stream(self, method: str, *arguments: Untyped, **settings: Untyped) -> Untyped:
+        """Give a method that answers with a stream."""
+        return _ManyOut(self._inner.unary_stream(method, *arguments, **settings), self._peer)
+
+    def stream_stream(self, method: str, *arguments: Untyped, **settings: Untyped) -> Untyped:
+        """Give a method with streams in both directions."""
+        return _ManyOut(self._inner.stream_stream(method, *arguments, **settings), self._peer)
+
+    def subscribe(
         self,
-        continuation: Callable[..., Any],
-        client_call_details: Any,  # noqa: ANN401 - gRPC's own record, untyped
-        request: Any,  # noqa: ANN401 - any message
-    ) -> Any:  # noqa: ANN401 - the finished call
-        """Send, and send again while that may help."""
-        timeout = client_call_details.timeout or self._policy.call_seconds
-        end = time.monotonic() + timeout
-        attempt = 1
-        while True:
-            left = max(end - time.monotonic(), 0.0)
-            outcome = continuation(_with_timeout(client_call_details, left), request)
-            refusal = self._refusal_of(outcome)
-            if refusal is None:
-                return outcome
-            pause = delay_seconds(refusal, attempt) if may_retry(refusal) else 0.0
-            again = may_retry(refusal) and attempt < self._policy.attempts_max
-            if not again or time.monotonic() + pause >= end:
-                raise refusal
-            if not is_repeatable(str(client_call_details.method), request):
-                raise refusal
-            time.sleep(pause)
-            attempt += 1
+        callback: Callable[[grpc.ChannelConnectivity], None],
+        try_to_connect: bool = False,  # noqa: FBT001, FBT002 - gRPC's signature
+    ) -> None:
+        """Watch the state of the connection."""
+        self._inner.subscribe(callback, try_to_connect)
 
-    def intercept_stream_unary(
-        self,
-        continuation: Callable[..., Any],
-        client_call_details: Any,  # noqa: ANN401 - as above
-        request_iterator: Any,  # noqa: ANN401 - as above
-    ) -> Any:  # noqa: ANN401 - as above
-        """Send an upload once: its parts are gone when they are sent."""
-        timeout = client_call_details.timeout or self._policy.upload_seconds
-        outcome = continuation(_with_timeout(client_call_details, timeout), request_iterator)
-        refusal = self._refusal_of(outcome)
-        if refusal is not None:
-            raise refusal
-        return outcome
+    def unsubscribe(self, callback: Callable[[grpc.ChannelConnectivity], None]) -> None:
+        """Watch no longer."""
+        self._inner.unsubscribe(callback)
 
-    def intercept_unary_stream(
-        self,
-        continuation: Callable[..., Any],
-        client_call_details: Any,  # noqa: ANN401 - as above
-        request: Any,  # noqa: ANN401 - as above
-    ) -> Any:  # noqa: ANN401 - as above
-        """Read a stream; it has no deadline unless the caller names one, and is resumed by the caller."""
-        return _Stream(continuation(client_call_details, request), self._peer, self._address)
+    def close(self) -> None:
+        """End the connection and every call on it."""
+        self._inner.close()
 
-    def intercept_stream_stream(
-        self,
-        continuation: Callable[..., Any],
-        client_call_details: Any,  # noqa: ANN401 - as above
-        request_iterator: Any,  # noqa: ANN401 - as above
-    ) -> Any:  # noqa: ANN401 - as above
-        """Open a stream in both directions, as above."""
-        return _Stream(continuation(client_call_details, request_iterator), self._peer, self._address)
+    def __enter__(self) -> Self:
+        return self
 
-    def _refusal_of(self, outcome: Any) -> DomainError | None:  # noqa: ANN401 - a finished call or a failure
-        error = outcome.exception()
-        if error is None:
-            return None
-        if isinstance(error, grpc.RpcError):
-            return from_rpc_error(error, peer=self._peer, address=self._address)
-        raise error
-
-
-def intercept(
-    channel: grpc.Channel, *, peer: str, address: str, policy: CallPolicy | None = None
-) -> grpc.Channel:
-    """Give the channel with deadlines, retries and refusals; stubs are made from it as from any other."""
-    return grpc.intercept_channel(channel, Calls(peer, address, policy or CallPolicy()))
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self.close()
+        return None

@@ -19,7 +19,7 @@ from tanqiao.api.region.v1 import (
     registers_pb2_grpc,
     reserve_pb2_grpc,
 )
-from tanqiao.client.calls import CallPolicy, intercept
+from tanqiao.client.calls import CallPolicy, ClientChannel
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.channel import open_channel
 from tanqiao.signing.certificates import TlsFiles
@@ -44,8 +44,7 @@ class ServerClient:
     def __init__(self, party: str, address: str, tls: TlsFiles, *, policy: CallPolicy | None = None) -> None:
         self.party = party
         self.address = address
-        self._plain = open_channel(address, tls)
-        self.channel = intercept(self._plain, peer=party, address=address, policy=policy)
+        self.channel = ClientChannel(open_channel(address, tls), party, address, policy)
         self.clock = clock_pb2_grpc.ClockServiceStub(self.channel)
         self._health_check = self.channel.unary_unary(
             f"/{health.SERVICE_NAME}/Check",
@@ -63,7 +62,7 @@ class ServerClient:
 
     def close(self) -> None:
         """End the connection and every call on it."""
-        self._plain.close()
+        self.channel.close()
 
     def __enter__(self) -> Self:
         return self

@@ -57,7 +57,7 @@ def _clip_bytes(text: str, limit: int) -> str:
 
 
 def error_metadata(error: DomainError) -> dict[str, str]:
-    """Give the metadata of the ErrorInfo: what the catalogue adds, then the error's own while there is room."""
+    """Give the metadata of the ErrorInfo: what the catalogue adds, then its own while there is room."""
     metadata = {"reason_number": str(error.reason.number), "retry_class": error.reason.retry.value}
     if error.article is not None:
         metadata["article"] = _clip(error.article)
