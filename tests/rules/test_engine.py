@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -404,6 +405,18 @@ def test_an_old_entry_is_judged_by_its_own_version_or_not_at_all(tmp_path: Path)
         with pytest.raises(DomainError) as raised:
             library.by_identity(other)
         assert raised.value.symbol == "RULES_DIGEST_MISMATCH"
+
+
+def test_a_published_version_never_changes() -> None:
+    with (SHIPPED_PACKS / "published.csv").open(encoding="utf-8", newline="") as stream:
+        published = [(row["id"], row["version"], row["digest"]) for row in csv.DictReader(stream)]
+    shipped = {
+        (loaded.pack.identity.pack_id, loaded.pack.identity.version): loaded.pack.identity.digest
+        for loaded in RulePackLibrary.discover(network_id="test-1").packs
+    }
+    assert len(published) >= len(shipped), "a pack that ships is listed with its digest"
+    changed = [entry for entry in published if shipped.get(entry[:2]) != entry[2]]
+    assert changed == [], "a changed pack is a new version beside the old one, not the old one changed"
 
 
 def test_two_versions_of_one_pack_stand_side_by_side(tmp_path: Path) -> None:

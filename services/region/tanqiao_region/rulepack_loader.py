@@ -1,7 +1,7 @@
 """Loading rule packs from directories: the part of the rule engine that touches files.
 
 A pack is a directory with ``pack.toml``, further ``*.toml`` beside it, ``rules.py``, further ``rules_*.py``,
-and ``cases/``. Rules take precedence in the order of their files and, within a file, of their lines. A pack is
+and ``cases/``. Rules take precedence in the order of their files and, in a file, of their lines. A pack is
 found by being there: in the directory shipped with the node, or in one named in the node's configuration.
 The digest is SHA-256 over the path and content of every law file in sorted order; case files and compiled
 files are left out of it, since they decide nothing. A pack that fails its own checks stops the node.

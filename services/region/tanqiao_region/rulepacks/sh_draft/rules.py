@@ -471,6 +471,15 @@ def trading_subjects_and_their_agents(facts: TransferLocal, _parameters: DatedPa
     return tuple(found)
 
 
+@rule("SH-21b", article="21", mark="MUST")
+def units_converted_back_are_only_retired(
+    facts: TransferLocal | TransferOut | ConvertHolding, _parameters: DatedParameters
+) -> Outcomes:
+    """What was converted back from points must be consumed: no trade, no export, no second conversion."""
+    flagged = [lot for lot in facts.lots if lot.must_be_consumed]
+    return refuse("MUST_CONSUME_UNIT", ranges=ranges(flagged)) if flagged else None
+
+
 @rule("SH-5d", article="5", mark="MUST")
 def settlement_comes_from_the_exchange(facts: TransferLocal, _parameters: DatedParameters) -> Outcomes:
     """The exchange manages trading: a settlement is handed in by it and by nobody else (inferred)."""

@@ -24,7 +24,6 @@ class UnitLot:
         unit_class: class given by the methodology; empty where the region knows none.
         origin: ``project`` or ``reduction_scene``.
         must_be_consumed: whether it was converted back from points.
-        encumbered: whether it is pledged or frozen.
     """
 
     series_id: str
@@ -36,7 +35,6 @@ class UnitLot:
     unit_class: str = ""
     origin: str = "project"
     must_be_consumed: bool = False
-    encumbered: bool = False
 
     @property
     def quantity_kg(self) -> int:
