@@ -51,6 +51,7 @@ from tanqiao_bridge.storage.tables import node_state
 
 DEADLINE_TICK_SECONDS: Final = 0.2
 ANSWER_SECONDS_MAX: Final = 30.0
+LINES_SECONDS_MAX: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -80,6 +81,7 @@ class Bridge:
         self._stopping.set()
         self.lines.close()
         self.server.stop()
+        self.lines.wait_idle(LINES_SECONDS_MAX)
         if self._ticker is not None:
             self._ticker.join()
         self.writer.close()

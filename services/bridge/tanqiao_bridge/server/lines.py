@@ -95,6 +95,8 @@ class Lines:
         self._context = context
         self._database = database
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._serving = 0
         self._active: dict[str, Session] = {}
         self._opening: dict[tuple[str, int], Session] = {}
         context.connected = self.connected
@@ -102,6 +104,7 @@ class Lines:
     def opening(self, session: Session) -> None:
         """Note a session whose Hello is being taken; it becomes active with the commit of its opening."""
         with self._lock:
+            self._serving += 1
             self._opening[session.party, session.number] = session
 
     def forget(self, session: Session) -> None:
@@ -111,6 +114,17 @@ class Lines:
             self._opening.pop((session.party, session.number), None)
             if self._active.get(session.party) is session:
                 del self._active[session.party]
+
+    def left(self) -> None:
+        """Note that the thread of a session has come to its end."""
+        with self._idle:
+            self._serving -= 1
+            self._idle.notify_all()
+
+    def wait_idle(self, seconds: float) -> bool:
+        """Wait until no thread serves a session any more; False if one still does."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._serving == 0, seconds)
 
     def connected(self, party: str) -> bool:
         """Whether the region has a session now."""

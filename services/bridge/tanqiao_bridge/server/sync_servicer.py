@@ -82,6 +82,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             self._lines.forget(session)
             if reader is not None:
                 reader.join(READER_SECONDS_MAX)
+            self._lines.left()
 
     def _hello(self, party: str, hello: sync_pb2.Hello, received_number: int) -> sync_pb2.ConnectResponse:
         answer = sync_pb2.Hello(
