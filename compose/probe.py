@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     try:
         state = state_of(Path(arguments[0]), int(arguments[1]))
     except grpc.RpcError as error:
-        # Errors of a call that was made know their code; the stubs do not say so, and the text has many lines.
+        # Errors of a call that was made know their code, which the stubs do not say; the text has many lines.
         code = getattr(error, "code", None)
         print(f"no answer: {code().name if callable(code) else 'no connection'}")
         return 1

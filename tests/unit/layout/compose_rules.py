@@ -58,7 +58,7 @@ def fault_of_click_command(words: list[str]) -> str | None:
     command: Any = getattr(importlib.import_module(module), attribute)
     rest = words[1:]
     while isinstance(command, click.Group) and rest:
-        found = command.commands.get(rest[0])
+        found = command.get_command(click.Context(command), rest[0])
         if found is None:
             return f"{words[0]} has no command {rest[0]}"
         command, rest = found, rest[1:]
