@@ -131,8 +131,8 @@ def _quoted(names: Sequence[str], prefix: str = "") -> str:
 
 
 def _arrays(table: sa.Table, names: Sequence[str]) -> str:
-    """Give one parameter per column, cast to the array of its type, for unnest."""
-    return ", ".join(f"%s::{table.columns[name].type.compile(dialect=_POSTGRESQL)}[]" for name in names)
+    """Give one parameter per column, cast to the array of its type, in the fast binary form."""
+    return ", ".join(f"%b::{table.columns[name].type.compile(dialect=_POSTGRESQL)}[]" for name in names)
 
 
 def _equal(left: str, right: str, names: Sequence[str]) -> str:

@@ -32,8 +32,8 @@ __all__ = [
     "database",
     "database_kind",
     "database_maker",
-    "_shared_server",
     "postgres_server",
+    "shared_postgres",
 ]
 
 DATABASE_KINDS: Final = ("sqlite", "postgresql")
@@ -205,7 +205,8 @@ def _remove(directory: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def _shared_server() -> Iterator[_SharedServer]:
+def shared_postgres() -> Iterator[_SharedServer]:
+    """The server's directory; the server is started when it is first asked for."""
     run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
     server = _SharedServer(run_id)
     yield server
@@ -213,18 +214,18 @@ def _shared_server() -> Iterator[_SharedServer]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(_shared_server: _SharedServer) -> EmbeddedPostgres:
+def postgres_server(shared_postgres: _SharedServer) -> EmbeddedPostgres:
     """The PostgreSQL server of this test run."""
-    return _shared_server.get()
+    return shared_postgres.get()
 
 
 @pytest.fixture(scope="session")
-def database_maker(tmp_path_factory: pytest.TempPathFactory, _shared_server: _SharedServer) -> DatabaseMaker:
+def database_maker(tmp_path_factory: pytest.TempPathFactory, shared_postgres: _SharedServer) -> DatabaseMaker:
     """Gives fresh databases; the server is started when the first test needs it."""
-    return DatabaseMaker(tmp_path_factory.mktemp("databases"), _shared_server.get)
+    return DatabaseMaker(tmp_path_factory.mktemp("databases"), shared_postgres.get)
 
 
-@pytest.fixture(params=DATABASE_KINDS)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database_kind(request: pytest.FixtureRequest) -> str:
     """Each of the two databases in turn."""
     return str(request.param)

@@ -62,6 +62,22 @@ def test_columns_left_out_stay_empty(node: Database) -> None:
         assert rows_by_key(connection, mixed, ("series",), [("x",)]) == [("x", 5, None, None, None)]
 
 
+def test_columns_without_any_value_and_rows_of_every_size_of_integer(node: Database) -> None:
+    numbers = [-(2**63), -(2**31) - 1, -1, 2**15, 2**31, 2**63 - 2]
+    with UnitOfWork(node) as unit:
+        insert_rows(unit.connection, mixed, [("size", number, None, None, None) for number in numbers])
+        insert_rows(unit.connection, mixed, [("one", 1, None, None, None)])
+        found = rows_by_key(
+            unit.connection, mixed, ("series", "start"), [("size", number) for number in numbers]
+        )
+        changed = update_by_key(
+            unit.connection, mixed, ("series",), ("hash", "flag", "note"), [("one", None, None, None)]
+        )
+        unit.commit()
+    assert sorted(tuple(row) for row in found) == [("size", number, None, None, None) for number in numbers]
+    assert changed == 1
+
+
 def test_rows_are_found_by_keys_of_several_columns(node: Database) -> None:
     with node.reading() as connection:
         keys = [(row[0], row[1]) for row in ROWS] + [("上海-1", 11), ("absent", 0)]

@@ -277,7 +277,7 @@ def test_another_user_with_an_empty_home_brings_up_its_own_twice(tmp_path: Path)
         "PATH": "/usr/bin:/bin",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
-    # The interpreter of the environment may lie in root's home; the machine's own of the same version will do.
+    # The interpreter of the environment may lie in root's home; the machine's own then serves.
     machine = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
     with postgres_binaries.reachable_folder(run_as) as folder:
         for interpreter in (sys.executable, machine):
