@@ -45,10 +45,6 @@ class Rule:
     function: RuleFunction
     name: str
 
-    def applies_to(self, facts: Facts) -> bool:
-        """Whether the rule looks at this act."""
-        return type(facts) in self.acts
-
 
 @dataclass(frozen=True, slots=True)
 class StructuralRule:

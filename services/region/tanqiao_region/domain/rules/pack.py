@@ -16,7 +16,7 @@ from typing import Final
 from tanqiao.kernel.errors import DomainError
 from tanqiao_region.domain.rules.articles import ArticleText, Numbering, cite
 from tanqiao_region.domain.rules.definition import Rule, StructuralRule
-from tanqiao_region.domain.rules.facts import Facts, Retire
+from tanqiao_region.domain.rules.facts import ACTS, Facts, Retire
 from tanqiao_region.domain.rules.lifecycles import Lifecycle
 from tanqiao_region.domain.rules.parameters import (
     DatedParameters,
@@ -40,6 +40,8 @@ from tanqiao_region.domain.rules.verdicts import (
 
 IN_FORCE_FROM: Final = "pack.in_force_from"
 IN_FORCE_TO: Final = "pack.in_force_to"
+DAYS_KEPT_MAX: Final = 1_024
+"""Legal dates whose answer is kept; a pack never changes, so that an answer stays true."""
 SELF_APPROVAL: Final = "POLICY-self-approval"
 """No article orders it for every decision; RULES section 7.2 marks it as inferred."""
 POLICY_ARTICLE: Final = ArticleText(
@@ -195,6 +197,10 @@ class RulePack:
         self._articles: dict[str, str] = {rule_id: article for rule_id, (article, _) in table_rules.items()}
         self._articles.update({rule.rule_id: rule.article for rule in structurals})
         self._articles.update({rule.rule_id: rule.article for rule in rules})
+        self._rules_by_act: dict[type[Facts], tuple[Rule, ...]] = {
+            act: tuple(rule for rule in rules if act in rule.acts) for act in ACTS
+        }
+        self._days_in_force: dict[date, bool] = {}
 
     @property
     def identity(self) -> PackIdentity:
@@ -219,6 +225,16 @@ class RulePack:
 
     def in_force(self, on: date) -> bool:
         """Whether the pack is in force on the legal date; an unset date of entry means that it is not."""
+        known = self._days_in_force.get(on)
+        if known is not None:
+            return known
+        if len(self._days_in_force) >= DAYS_KEPT_MAX:
+            self._days_in_force.clear()
+        answer = self._compute_in_force(on)
+        self._days_in_force[on] = answer
+        return answer
+
+    def _compute_in_force(self, on: date) -> bool:
         parameters = self.parameters.on(on)
         if not parameters.has(IN_FORCE_FROM):
             return False
@@ -267,10 +283,11 @@ class RulePack:
             findings.extend(self._findings(self.data.scope_rule, self._check_scope(facts)))
             applied.extend(self.data.roles.rules_asked(facts))
             findings.extend(self._located(self.data.roles.check(facts)))
-            for rule in self.rules:
-                if rule.applies_to(facts):
-                    applied.append(rule.rule_id)
-                    findings.extend(self._findings(rule.rule_id, _run(rule, facts, parameters)))
+            for rule in self._rules_by_act[type(facts)]:
+                applied.append(rule.rule_id)
+                outcomes = _run(rule, facts, parameters)
+                if outcomes is not None:
+                    findings.extend(self._findings(rule.rule_id, outcomes))
             if isinstance(facts, Retire):
                 applied.extend(self.data.purposes.rules_asked(facts))
                 findings.extend(self._located(self.data.purposes.check(facts, parameters)))
@@ -279,7 +296,7 @@ class RulePack:
         return Verdict(
             act=facts.act(),
             pack=self.identity,
-            findings=tuple(_without_repetition(findings)),
+            findings=tuple(_without_repetition(findings)) if findings else (),
             rules_applied=tuple(dict.fromkeys(applied)),
         )
 

@@ -85,6 +85,10 @@ class RoleTable:
         self._by_act: dict[str, tuple[Duty, ...]] = {}
         for duty in self.duties:
             self._by_act[duty.act] = (*self._by_act.get(duty.act, ()), duty)
+        self._joint_by_act: dict[str, tuple[JointDecision, ...]] = {}
+        for decision in self.joint:
+            held = self._joint_by_act.get(decision.act, ())
+            self._joint_by_act[decision.act] = (*held, decision)
 
     def permits(self, role: str, act: str) -> bool:
         """Whether the role may perform the act."""
@@ -97,7 +101,11 @@ class RoleTable:
     def rules_asked(self, facts: Facts) -> tuple[str, ...]:
         """Give the rules that answer for the act's roles and signatures, each once and in order."""
         duties = [duty.rule_id for duty in self._by_act.get(facts.act(), ())]
-        joint = [decision.rule_id for decision in self.joint if decision.applies_to(facts)]
+        joint = [
+            decision.rule_id
+            for decision in self._joint_by_act.get(facts.act(), ())
+            if decision.applies_to(facts)
+        ]
         role = self.roles.get(facts.actor.role)
         limits = [role.limited_by] if role is not None and role.limited_by else []
         return tuple(dict.fromkeys([*(duties or [self._default_rule_id]), *limits, *joint]))
@@ -142,7 +150,7 @@ class RoleTable:
 
     def _missing_signatures(self, facts: Facts) -> list[Located]:
         found: list[Located] = []
-        for decision in self.joint:
+        for decision in self._joint_by_act.get(facts.act(), ()):
             if not decision.applies_to(facts):
                 continue
             valid = {
