@@ -194,11 +194,12 @@ def refuse(error: Exception, method: str, caller: Caller | None, context: grpc.S
     Neither payloads nor the text of foreign exceptions are logged: they can hold what is personal. The frames
     say where it happened.
     """
-    if type(error) is Exception and context.code() is not None:  # type: ignore[attr-defined] # newer than its stub
-        raise error  # the servicer, or a call below, has aborted already
     party = caller.party if caller is not None else "-"
-    if isinstance(error, NotImplementedError):  # what generated classes raise for a method left to them
+    code = context.code()  # type: ignore[attr-defined] # newer than its stub
+    if code is grpc.StatusCode.UNIMPLEMENTED:  # set by generated classes for a method left to them
         error = DomainError("METHOD_UNKNOWN", method=method)
+    elif type(error) is Exception and code is not None:
+        raise error  # the servicer has aborted the call itself
     if isinstance(error, DomainError):
         party = error.metadata.get("caller", party) if caller is None else party
         _LOG.info("call_refused", method=method, caller=party, reason=error.symbol, field=error.field)
