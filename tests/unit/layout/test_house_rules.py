@@ -102,6 +102,7 @@ GOOD: list[tuple[house_rules.Rule, str, str]] = [
     (house_rules.handlers_commit_once, APPLICATION, "def f(w):\n    w.commit()\ndef g(w):\n    w.commit()"),
     (house_rules.servicers_hold_no_sql, SERVER, "sentence = 'Select a block from the list.'"),
     (house_rules.servicers_hold_no_sql, STORAGE, "from sqlalchemy import text"),
+    (house_rules.servicers_hold_no_sql, SERVER, "from tanqiao.db.engine import Database"),
     (
         house_rules.only_bootstrap_wires,
         BOOTSTRAP,
