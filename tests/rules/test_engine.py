@@ -244,6 +244,12 @@ def test_every_shipped_value_names_its_ground_and_every_parameter_why_it_is_open
         assert all(value.document for value in loaded.pack.data.values)
 
 
+def test_every_drafting_slip_of_the_digest_is_on_record_in_a_pack() -> None:
+    packs = RulePackLibrary.discover(network_id="test-1").packs
+    recorded = {slip.slip_id for loaded in packs for slip in loaded.pack.data.slips}
+    assert recorded == {f"D-{number}" for number in range(1, 30)}
+
+
 # --- Notices ----------------------------------------------------------------------------------------------
 
 DAYS_OFF_2026 = (
