@@ -6,6 +6,7 @@ States (PROTOCOL section 5): ``- -> READY -> CREDITED | DROPPED``, ``- -> REFUSE
 
 from __future__ import annotations
 
+from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.effects import (
     Answer,
     CreditBlocks,
@@ -23,7 +24,7 @@ from tanqiao.protocol.effects import (
     StoreRefuse,
     Transition,
 )
-from tanqiao.protocol.refusals import decision_void, equivocation, of_transfer
+from tanqiao.protocol.refusals import decision_void, equivocation, of_transfer, reason
 from tanqiao.protocol.types import (
     DESTINATION_UNDECIDED,
     DecisionFacts,
@@ -100,6 +101,7 @@ def on_decision(
     facts: DecisionFacts,
     own_ready: ReadyFacts | None = None,
     own_prepare: PrepareFacts | None = None,
+    already_here: tuple[UnitBlock, ...] = (),
 ) -> DestinationTransition:
     """Act on the bridge's decision (row 4; R3, R7, R9).
 
@@ -109,23 +111,27 @@ def on_decision(
         own_ready: the Ready that the bridge sent beside the decision, if this destination's own key signed
             it: it was forgotten in a restore and is honoured.
         own_prepare: the Prepare that this Ready answers, sent beside it.
+        already_here: parts of the blocks that this region has in any state but used up; read on a COMMIT
+            only. An honest bridge whose Decisions are taken in order never lets that happen.
     """
     if record is None:
         record = _forgotten(facts, own_ready, own_prepare)
         if record is None:
             return _without_ready(None, facts)
-        after = _with_ready(record, facts)
+        after = _with_ready(record, facts, already_here)
         return after if after.record is not record else Transition(None, after.effects)
     if record.decision_hash:
         if record.decision_hash == facts.message_hash:  # R4: the same bytes again, the stored answer
             return Transition(record, _STORED_FINAL)
         return _contradiction(record, facts)  # I4: a second decision is B's fraud and changes nothing
     if record.state is DestinationState.READY:
-        return _with_ready(record, facts)
+        return _with_ready(record, facts, already_here)
     return _without_ready(record, facts)
 
 
-def _with_ready(record: DestinationRecord, facts: DecisionFacts) -> DestinationTransition:
+def _with_ready(
+    record: DestinationRecord, facts: DecisionFacts, already_here: tuple[UnitBlock, ...]
+) -> DestinationTransition:
     # R9 asks for the Ready's hash on COMMIT and for the lock's on ABORT. A COMMIT that names this Ready
     # beside another lock than the Ready does decides nothing either: S would not act on it.
     if facts.lock_hash != record.lock_hash:
@@ -134,6 +140,15 @@ def _with_ready(record: DestinationRecord, facts: DecisionFacts) -> DestinationT
         return Transition(_decided(record, DestinationState.DROPPED, facts), _DROPPED_READY)
     if not record.answer_hash or facts.ready_hash != record.answer_hash:
         return _void(record, facts)
+    if already_here:  # I2: a serial is at one place; the promise stands and waits for what lets the units go
+        return Transition(
+            record,
+            (
+                StoreEvidence(EvidenceKind.CREDIT_CONFLICT, (facts.message_hash,)),
+                SendNack((reason("LOCATION_CONFLICT", already_here),)),
+                OpenCase(EvidenceKind.CREDIT_CONFLICT),
+            ),
+        )
     return Transition(
         _decided(record, DestinationState.CREDITED, facts),
         (

@@ -46,6 +46,8 @@ class EvidenceKind(Enum):
     """Two decisions of the bridge for one transfer."""
     DECISION_VOID = "decision void"
     """A decision that names a lock or a Ready which this party did not sign (R9)."""
+    CREDIT_CONFLICT = "credit conflict"
+    """A COMMIT would credit units that this region has already: the bridge broke the order, or lies."""
     FINAL_EQUIVOCATION = "final equivocation"
     """Two receipts of one party for one transfer."""
     FINAL_CONTRADICTS_DECISION = "final contradicts decision"
@@ -313,7 +315,11 @@ class SendUnknown:
 
 @dataclass(frozen=True, slots=True)
 class SendStored:
-    """Send stored bytes again, unchanged (R4)."""
+    """Send stored bytes again, unchanged (R4).
+
+    A Decision keeps its number: a region takes Decisions in the order of their numbers only, also when it
+    has asked for one; else units that come back could arrive before the COMMIT that let them go.
+    """
 
     answer: Answer
 

@@ -242,6 +242,15 @@ DESTINATION_ROWS: Final = (
         ("SetDestinationState", "DropReady", "SendFinal"),
         "R3, R9",
     ),
+    Row(
+        DESTINATION,
+        (NONE, "READY"),
+        "decision",
+        "COMMIT, names this Ready, but units of it are here already",
+        SAME,
+        VOID,
+        "I2",
+    ),
     Row(DESTINATION, ("READY",), "decision", "void: names another lock or Ready", SAME, VOID, "R9"),
     Row(
         DESTINATION,

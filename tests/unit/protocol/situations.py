@@ -75,6 +75,7 @@ from tests.unit.protocol.samples import (
     source_record,
 )
 
+WOULD_CREDIT = {"COMMIT, names this Ready and its lock", "COMMIT, own forgotten Ready beside it"}
 USES = (Kind.RETIRE, Kind.CANCEL)
 
 
@@ -198,12 +199,14 @@ def destination_situations() -> Iterator[Situation]:
     )
     own_prepares = (None, prepare_facts())
     hashes3 = product((LOCK, OTHER_LOCK), (READY, OTHER_READY, ZERO_HASH), (COMMIT, ABORT))
-    for record, outcome, named, own_ready, own_prepare in product(
-        destination_records(), Outcome, hashes3, readies, own_prepares
+    for record, outcome, named, own_ready, own_prepare, here in product(
+        destination_records(), Outcome, hashes3, readies, own_prepares, ((), (BLOCK,))
     ):
         facts = decision_facts(outcome, *named)
-        after = destination.on_decision(record, facts, own_ready, own_prepare)
+        after = destination.on_decision(record, facts, own_ready, own_prepare, here)
         guard = _destination_decision_guard(record, outcome, named, own_ready, own_prepare)
+        if here and guard in WOULD_CREDIT:
+            guard = "COMMIT, names this Ready, but units of it are here already"
         yield _situation("decision", record, after, guard)
 
 
