@@ -1,4 +1,4 @@
-"""Imports and look-ups at a real gateway: good lists, every kind of bad one, all or nothing, files sent twice."""
+"""Imports and look-ups at a real gateway: good lists, every kind of bad one, all or nothing, sent twice."""
 
 from __future__ import annotations
 
