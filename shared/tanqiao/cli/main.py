@@ -10,11 +10,36 @@ import click
 from tanqiao.cli.output import EXIT_CODES
 
 _FEDERATION: Final = "tanqiao.cli.verbs.federation"
+_ACCOUNTS: Final = "tanqiao.cli.verbs.accounts"
+_REGISTERS: Final = "tanqiao.cli.verbs.registers"
+_UNITS: Final = "tanqiao.cli.verbs.units"
+_BRIDGE: Final = "tanqiao.cli.verbs.bridge"
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": (_FEDERATION, "up"),
     "status": (_FEDERATION, "status"),
     "down": (_FEDERATION, "down"),
     "logs": (_FEDERATION, "logs"),
+    "regions": (_BRIDGE, "regions"),
+    "accounts": (_ACCOUNTS, "accounts"),
+    "methodology": (_REGISTERS, "methodology"),
+    "project": (_REGISTERS, "project"),
+    "activity": (_REGISTERS, "activity"),
+    "issue": (_REGISTERS, "issue"),
+    "local": (_UNITS, "local"),
+    "recognition": (_BRIDGE, "recognition"),
+    "transfer": (_UNITS, "transfer"),
+    "retire": (_UNITS, "retire"),
+    "cancel": (_UNITS, "cancel"),
+    "retirement": (_UNITS, "retirement"),
+    "journal": (_UNITS, "journal"),
+    "trace": (_BRIDGE, "trace"),
+    "log": (_BRIDGE, "log"),
+    "claims": ("tanqiao.cli.verbs.claims", "claims"),
+    "import": ("tanqiao.cli.verbs.gateways", "import_list"),
+    "reserve": (_REGISTERS, "reserve"),
+    "clock": (_BRIDGE, "clock"),
+    "conservation": (_BRIDGE, "conservation"),
+    "fsck": (_BRIDGE, "fsck"),
 }
 """Command → (module, attribute); a module is loaded when its command is used."""
 
@@ -37,18 +62,23 @@ class Commands(click.Group):
         return command if isinstance(command, click.Command) else None
 
 
-@click.group(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+HELP: Final = """Tanqiao 碳桥: regional carbon-inclusion registries that act as one.
+
+\b
+Start here / 从这里开始:
+  tanqiao up        start a federation on this machine 在本机启动一个联邦
+  tanqiao demo      walk through its main story 走一遍主要流程
+  tanqiao status    see the nodes 查看各节点
+  tanqiao down      stop it 停止
+"""
+
+
+@click.group(
+    cls=Commands, help=HELP, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="tanqiao", prog_name="tanqiao")
 def main() -> None:
-    r"""Tanqiao 碳桥: regional carbon-inclusion registries that act as one.
-
-    \b
-    Start here / 从这里开始:
-      tanqiao up        start a federation on this machine 在本机启动一个联邦
-      tanqiao demo      walk through its main story 走一遍主要流程
-      tanqiao status    see the nodes 查看各节点
-      tanqiao down      stop it 停止
-    """
+    """Run the command line."""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Starts and stops the processes of a local federation.
 
-`up` makes what is missing, starts what does not run, and waits until every node answers its health check. What
-runs is left as it is, so that `up` twice is one federation. If it fails or is interrupted, it stops what it
-started in this call. `run.json` is written before a process is waited for: nothing that was started is forgotten.
+`up` makes what is missing, starts what does not run, and waits until every node answers its health check.
+What runs is left as it is, so that `up` twice is one federation. If it fails or is interrupted, it stops what
+it started in this call. `run.json` is written before a process is waited for: nothing is ever forgotten.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ class LocalFederation:
             report: told each step in words.
 
         Raises:
-            DomainError: PORT_TAKEN, SETTING_INVALID, KEY_FILE_PERMISSIONS; PEER_UNREACHABLE with the last line
-                that the node wrote.
+            DomainError: PORT_TAKEN, SETTING_INVALID, KEY_FILE_PERMISSIONS; PEER_UNREACHABLE with the last
+                line that the node wrote.
         """
         with self._only_one():
             choice = self._choose(databases, ports)

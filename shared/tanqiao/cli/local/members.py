@@ -1,7 +1,7 @@
 """Who belongs to the local federation: nodes, ports, codes and the roles of its operators, as data.
 
-The roles are those of the rule packs (RULES section 7.1); a test compares them, for this package may not import
-a service.
+The roles are those of the rule packs (RULES section 7.1); a test compares them, for this package may not
+import a service.
 """
 
 from __future__ import annotations

@@ -1,0 +1,67 @@
+"""Which operator's certificate a command uses unless `--as` names another role; as data.
+
+An operator acts for a body; what its role may do the region's rule pack decides alone (RULES section 7.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from tanqiao.cli.local.members import SHANGHAI, SHENZHEN, YUNNAN, RegionMember
+from tanqiao.cli.session import Session, require_region
+from tanqiao.client import RegionClient
+from tanqiao.kernel.errors import DomainError
+
+_EPD: Final = "yn.epd"
+ROLES: Final[dict[str, tuple[str, str, str]]] = {
+    # act: Shanghai, Shenzhen, Yunnan
+    "accounts": ("sh.centre", "sz.platform_operator", _EPD),
+    "address": ("sh.centre", "sz.platform_operator", _EPD),
+    "methodology": ("sh.bureau", "sz.bureau", _EPD),
+    "submit": ("sh.project_applicant", "sz.sme", _EPD),
+    "assess": ("sh.centre", "sz.expert", _EPD),
+    "notice": ("sh.centre", "sz.bureau", _EPD),
+    "publish": ("sh.centre", "sz.bureau", _EPD),
+    "activity": ("sh.project_applicant", "sz.sme", _EPD),
+    "issue": ("sh.centre", "sz.bureau", _EPD),
+    "move": ("sh.project_applicant", "sz.holder", _EPD),
+    "settle": ("sh.exchange", "sz.platform_operator", _EPD),
+    "retire": ("sh.project_applicant", "sz.holder", _EPD),
+    "cancel": ("sh.centre", "sz.bureau", _EPD),
+    "reserve": ("sh.centre", "sz.bureau", _EPD),
+    "read": ("sh.centre", "sz.bureau", _EPD),
+}
+_COLUMNS: Final = (SHANGHAI, SHENZHEN, YUNNAN)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def role_for(act: str, region: RegionMember) -> str:
+    """Give the role that does the act in a region."""
+    return ROLES[act][_COLUMNS.index(region)]
+
+
+def acting(command: F) -> F:
+    """Give a command the options ``--region`` and ``--as``."""
+    with_role = click.option(
+        "--as", "role", help="Role of the operator who acts. [default: the body that the rules name]"
+    )(command)
+    return click.option(
+        "--region", "region_name", required=True, help="Region: 310000, 440300, 530000, or its name."
+    )(with_role)
+
+
+def client_for(session: Session, region_name: str, act: str, role: str | None) -> RegionClient:
+    """Give the region's client for an act.
+
+    Raises:
+        DomainError: REGION_UNKNOWN, ROLE_NOT_PERMITTED where the region has no such role.
+    """
+    region = require_region(region_name)
+    chosen = role or role_for(act, region)
+    if chosen not in region.roles:
+        raise DomainError("ROLE_NOT_PERMITTED", role=chosen, action=act, body=", ".join(region.roles))
+    return session.as_operator(region, chosen)
