@@ -36,17 +36,16 @@ WRITER_CONNECTIONS_MAX: Final = 8
 CONNECTION_WAIT_SECONDS_MAX: Final = 10.0
 
 
-class TransactionConflictError(Exception):
-    """The transaction lost against another one and wrote nothing; the whole of it may be run again."""
+class TransactionConflictError(DomainError):
+    """The transaction lost against another one and wrote nothing; the whole of it may be run again.
 
-    def __init__(self, fault: Fault, place: str) -> None:
-        super().__init__(fault.detail)
-        self._fault = fault
-        self._place = place
+    Where nobody runs it again it is what a caller is told: BUSY, send the same once more.
+    """
 
-    def refusal(self) -> DomainError:
-        """Give what a caller is told when it is not run again."""
-        return self._fault.refusal(self._place)
+    @classmethod
+    def of(cls, detail: str, place: str = "") -> Self:
+        """Make one; `place` is where an operator looks."""
+        return cls(BUSY, directory=place, detail=detail)
 
 
 class _WriterGate:
@@ -100,8 +99,10 @@ class Database:
         self._writer_lock = writer_lock
         self._gate = _WriterGate(one_at_a_time=sqlite_path is not None)
         self._failure: str | None = None
+        self._last = threading.local()  # the refusal of the transaction that this thread is in
         for engine in {writer, reader} - {None}:
             sa.event.listen(engine, "handle_error", self._translate)
+            sa.event.listen(engine, "commit", self._require_whole)
 
     @property
     def failure(self) -> str | None:
@@ -189,9 +190,16 @@ class Database:
         except sa.exc.TimeoutError as error:
             raise DomainError(BUSY, detail="every connection to the database is in use") from error
         with connection:
+            self._last.refusal = None
             connection.begin()
             try:
                 yield connection
+            except sa.exc.SQLAlchemyError as error:
+                # What fails after a condition of the storage was passed over fails because of it.
+                refusal = self._passed_over()
+                if refusal is None:
+                    raise
+                raise refusal from error
             finally:
                 if connection.in_transaction():
                     connection.rollback()
@@ -206,9 +214,45 @@ class Database:
             return
         if fault.stops_writing:
             self.mark_failed(fault.detail)
-        if fault.is_conflict:
-            raise TransactionConflictError(fault, self.place)
-        raise fault.refusal(self.place)
+        refusal = (
+            TransactionConflictError.of(fault.detail, self.place)
+            if fault.is_conflict
+            else fault.refusal(self.place)
+        )
+        self._last.refusal = refusal
+        if context.connection is not None and self._was_rolled_back(context.connection):
+            # What follows would be committed statement by statement.
+            context.is_disconnect = True
+            context.invalidate_pool_on_disconnect = False
+        raise refusal
+
+    def _require_whole(self, connection: sa.Connection) -> None:
+        """Refuse to commit what is no longer whole, because an error in it was caught and passed over.
+
+        PostgreSQL answers the COMMIT of a failed transaction with a rollback and no error.
+        """
+        if self._is_broken(connection):
+            refusal = self._passed_over()
+            if refusal is not None:
+                raise refusal
+            require(condition=False, message="a statement failed, and its transaction was to be committed")
+
+    def _passed_over(self) -> DomainError | None:
+        """Give the last condition of the storage that was raised in this thread's transaction."""
+        refusal: DomainError | None = getattr(self._last, "refusal", None)
+        return refusal
+
+    def _is_broken(self, connection: sa.Connection) -> bool:
+        if self.dialect == "sqlite":
+            return self._was_rolled_back(connection)
+        driver = connection.connection.driver_connection
+        return bool(driver.info.transaction_status == psycopg.pq.TransactionStatus.INERROR)  # type: ignore[union-attr]
+
+    def _was_rolled_back(self, connection: sa.Connection) -> bool:
+        """Tell whether SQLite ended the transaction by itself, as it does when the disk is full."""
+        if self.dialect != "sqlite" or connection.closed or connection.invalidated:
+            return False
+        return not connection.connection.driver_connection.in_transaction  # type: ignore[union-attr]
 
     def close(self) -> None:
         """Close every idle connection and give up the writer lock."""
@@ -312,9 +356,6 @@ def _prove(database: Database) -> None:
                 pass
         with database.reading() as connection:
             connection.exec_driver_sql("SELECT 1")
-    except TransactionConflictError as conflict:
-        database.close()
-        raise conflict.refusal() from conflict
     except (sa.exc.DBAPIError, sqlite3.Error, psycopg.Error) as error:
         # The driver's own errors come from the checks of a new connection, before SQLAlchemy has it.
         database.close()

@@ -57,7 +57,7 @@ class GroupCommit(Generic[Command, Answer]):
             of more than one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every bound is named where the queue is made
         self,
         database: Database,
         handler: Handler[Command, Answer],

@@ -13,7 +13,6 @@ from typing import Final
 import sqlalchemy as sa
 
 from tanqiao.db.engine import TransactionConflictError
-from tanqiao.db.faults import BUSY, Fault
 from tanqiao.db.guards import Guard, never_decreases, undeletable
 from tanqiao.kernel.errors import DomainError
 
@@ -112,8 +111,7 @@ class Leases:
                 connection.execute(sa.insert(self.rows).values(_values(lease)))
             except sa.exc.IntegrityError as error:
                 # Two asked for a name that nobody had held before; there was no row to lock.
-                fault = Fault(BUSY, f"another one took {wanted.name} first", is_conflict=True)
-                raise TransactionConflictError(fault, "") from error
+                raise TransactionConflictError.of(f"another one took {wanted.name} first") from error
             return lease
         epoch = current.epoch if current.holder == wanted.holder else current.epoch + 1
         lease = Lease(wanted.name, wanted.holder, epoch, wanted.expires_at_us)

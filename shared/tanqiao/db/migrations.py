@@ -20,7 +20,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from tanqiao.db.engine import Database, TransactionConflictError
+from tanqiao.db.engine import Database
 from tanqiao.db.faults import setting_invalid
 from tanqiao.db.guards import Guard, guard_object_names, require_guards
 from tanqiao.db.postgres import session_setting
@@ -68,11 +68,8 @@ def migrate(database: Database, schema: Schema, target: str = HEAD) -> list[str]
             lock was not given in time), or what the storage refuses; nothing is changed then.
     """
     config = _config(schema)
-    try:
-        with database.migrating() as connection:
-            return _upgrade(connection, config, schema, target)
-    except TransactionConflictError as conflict:
-        raise conflict.refusal() from conflict
+    with database.migrating() as connection:
+        return _upgrade(connection, config, schema, target)
 
 
 def step_down(database: Database, schema: Schema, target: str = ONE_STEP_DOWN) -> str | None:

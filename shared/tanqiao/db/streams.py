@@ -17,7 +17,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tanqiao.db.bulk import insert_rows, rows_by_key
 from tanqiao.db.engine import TransactionConflictError
-from tanqiao.db.faults import BUSY, Fault
 from tanqiao.db.guards import Guard, append_only, never_decreases, undeletable
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
@@ -423,4 +422,4 @@ def _insert_first(connection: sa.Connection, table: sa.Table, rows: Sequence[Seq
 
 
 def _conflict(detail: str) -> TransactionConflictError:
-    return TransactionConflictError(Fault(BUSY, detail, is_conflict=True), "")
+    return TransactionConflictError.of(detail)

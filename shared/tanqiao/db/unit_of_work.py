@@ -112,9 +112,9 @@ def run_in_transaction(
         try:
             with unit:
                 return work(unit)
-        except TransactionConflictError as conflict:
+        except TransactionConflictError:
             require(not unit.committed, "a conflict cannot follow a commit")
             if attempt == attempts:
-                raise conflict.refusal() from conflict
+                raise
             time.sleep(secrets.randbelow(PAUSE_MS * 2**attempt) / 1000)
     raise DomainError("BUSY", detail="no attempt was left")

@@ -99,6 +99,30 @@ def group(url: str) -> None:
     commits.close()
 
 
+def pass_over(url: str) -> None:
+    """Pass over a full disk in the middle of a unit, go on writing, and commit."""
+    node = open_engine(url, role="writer")
+    disk_faults.limit_file_size(200_000)
+    insert = sa.text("INSERT INTO pair VALUES (:number, 0, :filling)")
+    try:
+        with UnitOfWork(node) as unit:
+            unit.connection.exec_driver_sql(
+                "PRAGMA cache_size = 1"
+            )  # so that pages are written before the commit
+            for number in range(1, 40):
+                try:
+                    unit.connection.execute(insert, {"number": number, "filling": "x" * ROW_BYTES})
+                except DomainError as refusal:
+                    say(passed_over=refusal.symbol, at=number)
+                    break
+            disk_faults.limit_file_size(None)
+            unit.connection.execute(insert, {"number": 1_000, "filling": "after"})
+            unit.commit()
+            say(refused=None)
+    except DomainError as refusal:
+        say(refused=refusal.symbol)
+
+
 def hold(url: str) -> None:
     """Open as the writer and hold it until killed."""
     try:
@@ -137,6 +161,7 @@ PROGRAMS: dict[str, Callable[[str], None]] = {
     "broken-write": break_after_one(disk_faults.break_writes),
     "broken-fsync": break_after_one(disk_faults.break_forced_writes),
     "group": group,
+    "pass-over": pass_over,
     "hold": hold,
     "write-for-ever": write_for_ever,
     "try-to-open": try_to_open,

@@ -127,6 +127,14 @@ def test_after_an_io_error_nothing_is_written_until_a_restart(
     assert assert_intact(sqlite_file) in (1, 2)
 
 
+def test_a_full_disk_that_is_passed_over_leaves_nothing_half_written(sqlite_file: DatabaseUnderTest) -> None:
+    """SQLite rolls back by itself when a page does not fit; what follows must not be committed alone."""
+    facts = facts_of("pass-over", sqlite_file.url)
+    assert facts["passed_over"] == "DISK_FULL"
+    assert facts["refused"] == "DISK_FULL"
+    assert count(sqlite_file.open("reader"), "pair") == 0
+
+
 @needs_seccomp
 def test_every_caller_of_a_group_whose_forced_write_failed_is_told(sqlite_file: DatabaseUnderTest) -> None:
     facts = facts_of("group", sqlite_file.url)

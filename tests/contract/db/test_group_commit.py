@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows
 from tanqiao.db.engine import Database, TransactionConflictError
-from tanqiao.db.faults import Fault
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import InvariantBroken
@@ -111,6 +110,17 @@ def test_a_group_is_bounded(make: Maker, handler: Handler) -> None:
     for future in futures:
         future.result(WAIT_SECONDS)
     assert [len(group) for group in handler.groups] == [1, 10, 10, 5]
+
+
+def test_a_group_is_bounded_by_the_weight_of_its_commands(make: Maker, handler: Handler) -> None:
+    """A command heavier than the bound gets a group of its own; order is kept."""
+    commits = make(weigh=lambda number: number, weight_per_group_max=10)
+    stop_at_the_gate(handler, commits)
+    futures = commits.submit_many([3, 4, 5, 50, 1, 2, 7, 6])
+    handler.gate.set()
+    for future in futures:
+        future.result(WAIT_SECONDS)
+    assert handler.groups[1:] == [[3, 4], [5], [50], [1, 2, 7], [6]]
 
 
 def test_a_refused_command_does_not_harm_its_neighbours(
@@ -232,7 +242,7 @@ def test_a_group_is_run_again_after_a_conflict(node: Database) -> None:
         tries.append(list(commands))
         insert_rows(connection, entry, [(number,) for number in commands])
         if len(tries) < 3:
-            raise TransactionConflictError(Fault("BUSY", "made by the test", is_conflict=True), "here")
+            raise TransactionConflictError.of("made by the test")
         return ["stored"] * len(commands)
 
     commits: GroupCommit[int, str] = GroupCommit(node, unlucky, name="unlucky")

@@ -162,9 +162,7 @@ def test_a_function_is_run_again_after_a_conflict_until_it_wins(node: Database) 
 
 
 def conflict() -> TransactionConflictError:
-    from tanqiao.db.faults import Fault  # noqa: PLC0415 - to make one by hand
-
-    return TransactionConflictError(Fault("BUSY", "made by the test", is_conflict=True), "here")
+    return TransactionConflictError.of("made by the test")
 
 
 def test_attempts_are_bounded_and_the_caller_is_told(node: Database) -> None:
@@ -260,3 +258,33 @@ def test_after_a_failure_of_the_storage_only_reading_goes_on(node: Database) -> 
     assert refusal.value.symbol == "DATABASE_UNAVAILABLE"
     assert "SQLITE_IOERR_FSYNC" in refusal.value.metadata["detail"]
     assert count(node, "entry") == 0
+
+
+def test_an_error_that_was_passed_over_is_never_committed_as_a_success(node: Database) -> None:
+    """PostgreSQL answers such a COMMIT with a silent rollback; SQLite keeps what went before the error."""
+    run(node, "INSERT INTO entry VALUES (1, 0)")
+
+    def careless(unit: UnitOfWork) -> None:
+        unit.connection.execute(INSERT, {"id": 2})
+        with pytest.raises(sa.exc.IntegrityError):
+            unit.connection.execute(INSERT, {"id": 1})
+        unit.commit()
+
+    if node.dialect == "sqlite":
+        run_in_transaction(node, careless)
+        assert count(node, "entry") == 2
+        return
+    with pytest.raises(InvariantBroken):
+        run_in_transaction(node, careless)
+    assert count(node, "entry") == 1
+
+
+def test_an_error_inside_a_savepoint_may_be_passed_over(node: Database) -> None:
+    run(node, "INSERT INTO entry VALUES (1, 0)")
+    with UnitOfWork(node) as unit:
+        unit.connection.execute(INSERT, {"id": 2})
+        with pytest.raises(sa.exc.IntegrityError), unit.connection.begin_nested():
+            unit.connection.execute(INSERT, {"id": 1})
+        unit.connection.execute(INSERT, {"id": 3})
+        unit.commit()
+    assert count(node, "entry") == 3
