@@ -1,7 +1,7 @@
 """Accounts: opened by the offices that the rule pack names, closed when nothing is left in them.
 
-A person's account is opened by a data-platform operator's hand alone; what the operator calls its user is sealed under
-a key of that person, and nothing else of a person is kept (ARCHITECTURE section 4).
+A person's account is opened by a data-platform operator's hand alone; what the operator calls its user is
+sealed under a key of that person, and nothing else of a person is kept (ARCHITECTURE section 4).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ORGANISATIONS_WITH_CODE: Final = frozenset(
         store.KIND_COVERED_EMITTER,
     }
 )
-"""Kinds of which the credit code is required; authorities, exchanges and buyers from elsewhere may have none."""
+"""Kinds that must show a credit code; authorities, exchanges and buyers from elsewhere may have none."""
 RANGES_SHOWN_MAX: Final = 20
 OPERATORS_SHOWN_MAX: Final = 20
 

@@ -1,7 +1,8 @@
 """Transfers that come in: a Prepare is answered with READY or REFUSED (PROTOCOL row 3, R5, R7).
 
-REFUSED names every reason. READY is a promise: on COMMIT the units must be credited. The core (`tanqiao.protocol.destination`) decides
-what a Prepare means; here are the checks whose outcome it is given, and what it asks to be stored.
+REFUSED names every reason. READY is a promise: on COMMIT the units must be credited. The core
+(`tanqiao.protocol.destination`) decides what a Prepare means; here are the checks whose outcome it is given,
+and what it asks to be stored.
 """
 
 from __future__ import annotations

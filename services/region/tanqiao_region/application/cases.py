@@ -25,6 +25,7 @@ from tanqiao_region.storage.transfers import IncomingRow
 
 NACK_TYPE: Final = payload_type_of(messages_pb2.Nack)
 UNACCEPTABLE: Final = "numbered message not acceptable"
+NACK_RECEIVED: Final = "nack received"
 
 _log = structlog.get_logger("tanqiao.region.cases")
 

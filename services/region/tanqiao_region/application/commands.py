@@ -148,11 +148,11 @@ class DecisionItem:
 
 
 @dataclass(frozen=True, slots=True)
-class ApplyDecisions:
-    """Stored answers of replays that came un-numbered: applied like any decision, and no number moves."""
+class ApplyStored:
+    """Stored answers of replays that came un-numbered: applied like numbered ones, and no number moves."""
 
     frame: Frame
-    items: tuple[DecisionItem, ...]
+    items: tuple[DecisionItem | Opened, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,5 +217,5 @@ class Received:
     up_to_number: int
 
 
-HotCommand = LocalTransfers | CreateTransfers | CreateUses | ApplyPrepares | ApplyDecisions | TakeNumbered
+HotCommand = LocalTransfers | CreateTransfers | CreateUses | ApplyPrepares | ApplyStored | TakeNumbered
 Command = HotCommand | Work[object]

@@ -38,6 +38,7 @@ class RegionContext:
         verifier: opens what others signed.
         recognitions: recognition records by (from region code, to region code); replaced likewise.
         applied_log_index: highest index of the bridge's log that has taken effect here; -1 before the first.
+        recovering: whether the bridge knows more of this node than it does itself: it serves reads only.
         issue_settlements: told inside the transaction how an issuance ended (`issue_offers.IssueSettlement`).
     """
 
@@ -53,6 +54,7 @@ class RegionContext:
     verifier: Verifier
     recognitions: Mapping[tuple[str, str], tuple[Recognition, ...]] = field(default_factory=dict)
     applied_log_index: int = -1
+    recovering: bool = False
     issue_settlements: list[Callable[..., None]] = field(default_factory=list)
 
     @property

@@ -169,7 +169,15 @@ class Group:
         return self._pack
 
     def require_clock(self) -> None:
-        """Refuse a local command while the clock lies behind the journal; the bridge's messages go on."""
+        """Refuse a local order while the clock lies behind the journal, or the node recovers.
+
+        The bridge's messages go on.
+
+        Raises:
+            DomainError: CLOCK_SET_BACK, REGION_RECOVERING.
+        """
+        if self.context.recovering:
+            raise DomainError("REGION_RECOVERING", region=self.context.party)
         if self.clock_behind_seconds > CLOCK_BEHIND_SECONDS_MAX:
             raise DomainError(
                 "CLOCK_SET_BACK",

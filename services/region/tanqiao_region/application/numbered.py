@@ -5,6 +5,7 @@ What cannot be accepted is stored, answered with a Nack, and the stream goes on 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from tanqiao.api.bridge.v1 import messages_pb2
@@ -29,13 +30,12 @@ from tanqiao_region.storage import issues, node
 from tanqiao_region.storage.tables import inbox
 
 RECEIPT_TYPE: Final = payload_type_of(messages_pb2.IssueReceipt)
-NUMBERS_PER_MESSAGE: Final = 1
 
 
-def gather(group: Group, command: TakeNumbered, needs: Needs) -> None:
-    """Say what the frame's messages look at."""
+def gather(group: Group, items: Sequence[NumberedItem], needs: Needs) -> None:
+    """Say what the messages of a frame look at."""
     issue_ids = []
-    for item in command.items:
+    for item in items:
         if isinstance(item, DecisionItem):
             decisions.gather(group, item, needs)
         elif isinstance(item, Opened) and item.payload_type == RECEIPT_TYPE:
@@ -66,6 +66,12 @@ def apply(group: Group, command: TakeNumbered) -> Received | DomainError:
     return Received(arrival.inbox.incarnation, arrival.inbox.received_number)
 
 
+def apply_stored(group: Group, frame: Frame, items: Sequence[NumberedItem]) -> None:
+    """Apply stored answers of replays; what was seen before changes nothing."""
+    for item in items:
+        _take(group, frame, item)
+
+
 def _arrival(group: Group, command: TakeNumbered) -> Arrival:
     stream: InboxState | None = group.bridge_stream
     if stream is None:
@@ -89,6 +95,8 @@ def _take(group: Group, frame: Frame, item: NumberedItem) -> None:
 def _refuse(group: Group, frame: Frame, item: Unacceptable) -> None:
     envelope = cases.envelope_of(frame.batch.payload_type, item.payload)
     cases.keep(group, cases.UNACCEPTABLE, BRIDGE, envelope)
+    if frame.batch.payload_type == cases.NACK_TYPE:
+        return  # a Nack is never answered with another: two nodes would go on for ever
     cases.nack(group, item.message_hash, (reason_of_error(item.refusal),))
 
 
@@ -100,6 +108,9 @@ def _take_other(group: Group, frame: Frame, opened: Opened) -> None:
             records.take_record(group, notice)
         case messages_pb2.HomeNotice() as notice:
             _note_home(group, opened, notice)
+        case messages_pb2.Nack():
+            # The bridge could not accept what this node sent: people settle it.
+            cases.keep(group, cases.NACK_RECEIVED, BRIDGE, cases.item_bytes(frame, opened.envelope_index))
         case _:
             raise DomainError("PAYLOAD_TYPE_NOT_ALLOWED", sender=BRIDGE, payload_type=opened.payload_type)
 

@@ -99,7 +99,7 @@ def reasons_of_verdict(verdict: Verdict) -> Reasons:
     return tuple(reason_of_error(finding.error()) for finding in verdict.refusals)
 
 
-def reason_facts(symbol: str, /, **metadata: Any) -> ReasonFacts:
+def reason_facts(symbol: str, /, **metadata: Any) -> ReasonFacts:  # noqa: ANN401 - as the error takes
     """Give one failing check of the node itself."""
     return reason_of_error(DomainError(symbol, **metadata))
 

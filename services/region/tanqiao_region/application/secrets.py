@@ -50,7 +50,7 @@ class NodeSecrets:
         self.fingerprint: Final = _derived(secret, b"fingerprint")[:_FINGERPRINT_BYTES].hex()
 
     def pseudonym(self, account_id: str) -> bytes:
-        """Give HMAC(region key, account), 32 bytes: an organisation's stable pseudonym (PROTOCOL section 4)."""
+        """Give HMAC(region key, account), 32 bytes: the stable pseudonym of PROTOCOL section 4."""
         return hmac.digest(self._pseudonym_key, account_id.encode(), hashlib.sha256)
 
     def index(self, operator_account_id: str, reference: str) -> bytes:

@@ -13,10 +13,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from tanqiao.kernel.errors import DomainError
-from tanqiao_region.application import arriving, decisions, ledger, numbered, offering, uses
+from tanqiao_region.application import arriving, ledger, numbered, offering, uses
 from tanqiao_region.application.commands import (
-    ApplyDecisions,
     ApplyPrepares,
+    ApplyStored,
     Command,
     CreateTransfers,
     CreateUses,
@@ -80,7 +80,7 @@ def weigh(command: Command) -> int:
     match command:
         case LocalTransfers(orders=orders) | CreateTransfers(orders=orders) | CreateUses(orders=orders):
             return len(orders)
-        case ApplyPrepares(items=items) | ApplyDecisions(items=items) | TakeNumbered(items=items):
+        case ApplyPrepares(items=items) | ApplyStored(items=items) | TakeNumbered(items=items):
             return len(items)
         case _:
             return 1
@@ -112,11 +112,8 @@ def _hot(group: Group, commands: list[Any]) -> Iterator[Any]:
                 uses.gather(group, command, needs)
             case ApplyPrepares():
                 arriving.gather(command, needs)
-            case ApplyDecisions(items=items):
-                for item in items:
-                    decisions.gather(group, item, needs)
-            case TakeNumbered():
-                numbered.gather(group, command, needs)
+            case ApplyStored(items=items) | TakeNumbered(items=items):
+                numbered.gather(group, items, needs)
     group.load(needs)
     answers = [_apply(group, command) for command in commands]
     group.flush()
@@ -134,9 +131,8 @@ def _apply(group: Group, command: Any) -> Any:  # noqa: ANN401 - one of the hot 
         case ApplyPrepares():
             arriving.apply(group, command)
             return None
-        case ApplyDecisions(frame=frame, items=items):
-            for item in items:
-                decisions.apply(group, frame, item)
+        case ApplyStored(frame=frame, items=items):
+            numbered.apply_stored(group, frame, items)
             return None
         case _:
             return numbered.apply(group, command)

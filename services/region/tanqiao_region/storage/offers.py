@@ -131,6 +131,19 @@ def answers_of(connection: sa.Connection, keys: Iterable[TransferKey]) -> list[t
     return [(row[0], bytes(row[1])) for row in rows if row[0]]
 
 
+def open_answers_of(connection: sa.Connection, transfer_ids: Iterable[bytes]) -> list[tuple[str, bytes]]:
+    """Give (payload type, payload) of the answers to these transfers that are still undecided."""
+    rows = rows_by_key(
+        connection,
+        incoming_transfer,
+        ("transfer_id",),
+        [(transfer_id,) for transfer_id in dict.fromkeys(transfer_ids)],
+        ("answer_type", "answer_payload", "state"),
+    )
+    undecided = (int(DestinationState.READY), int(DestinationState.REFUSED))
+    return [(row[0], bytes(row[1])) for row in rows if row[2] in undecided]
+
+
 def open_issues(connection: sa.Connection, after: Page, limit: int) -> list[StoredPromise]:
     """Give the Issues without a receipt, oldest first; the subject is the issuance id as text."""
     columns = issuance.c

@@ -1,0 +1,287 @@
+"""The node's side of the line to the bridge: what is sent, and from where (PROTOCOL section 3).
+
+There is no transport and no thread here. Numbered traffic is read from the outbox, offers from the state, and
+both are signed again in batches: an item's message hash does not depend on the batch that it travels in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from itertools import groupby
+from typing import Any, Final, Protocol
+
+import structlog
+
+from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.engine import Database
+from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.numbering import OutboxState, on_hello
+from tanqiao.protocol.types import DestinationState, Kind, TransferKey
+from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
+from tanqiao.signing.envelope import sign_envelope
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao_region.application.arriving import READY_TYPE, REFUSE_TYPE
+from tanqiao_region.application.commands import Work
+from tanqiao_region.application.context import BRIDGE, RegionContext
+from tanqiao_region.application.group import Group
+from tanqiao_region.application.issue_offers import ISSUE_TYPE
+from tanqiao_region.application.offering import LOCK_TYPE
+from tanqiao_region.application.opening import Opener
+from tanqiao_region.application.uses import USE_TYPE
+from tanqiao_region.storage import node, offers
+from tanqiao_region.storage.offers import StoredPromise
+from tanqiao_region.storage.tables import outbox
+
+HELLO_TYPE: Final = payload_type_of(sync_pb2.Hello)
+WITHDRAW_TYPE: Final = payload_type_of(messages_pb2.Withdraw)
+MESSAGE_VERSIONS: Final = (1,)
+BATCH_PAYLOAD_BYTES_MAX: Final = 4 << 20
+FOR_EVER: Final = 2**62
+
+_log = structlog.get_logger("tanqiao.region.line")
+
+
+class Submit(Protocol):
+    """The writer's queue."""
+
+    def submit(self, command: Any) -> Future[Any]:  # noqa: ANN401 - any command of the writer
+        """Queue a command."""
+        ...  # pragma: no cover - a protocol has no body
+
+
+class Line:
+    """What a session needs of the node.
+
+    Args:
+        context: the node's own things.
+        database: read for what is sent.
+        writer: takes what is received.
+    """
+
+    def __init__(self, context: RegionContext, database: Database, writer: Submit) -> None:
+        self._context = context
+        self._database = database
+        self._writer = writer
+        self._opener = Opener(context)
+
+    # -- opening a session -----------------------------------------------------------------------------------
+
+    def hello(self, wait_seconds: float) -> sync_pb2.ConnectRequest:
+        """Take the next session number, durable before it is used, and give the Hello that names it."""
+        session_number = self._writer.submit(Work(_next_session)).result(wait_seconds)
+        with self._database.reading() as connection:
+            stream = node.bridge_stream(connection)
+        hello = sync_pb2.Hello(
+            header=self._context.header((BRIDGE,)),
+            incarnation=self._context.incarnation,
+            session_number=session_number,
+            received_number=stream.received_number,
+            received_incarnation=stream.incarnation,
+            log_size=self._context.applied_log_index + 1,
+            message_versions=MESSAGE_VERSIONS,
+        )
+        envelope = sign_envelope(self._context.signer, HELLO_TYPE, hello.SerializeToString())
+        return sync_pb2.ConnectRequest(hello=envelope)
+
+    def opened(self, envelope: envelope_pb2.Envelope) -> int:
+        """Take the bridge's Hello; the number behind which the outbox is sent.
+
+        Raises:
+            DomainError: the Hello does not verify; REGION_RECOVERING if the bridge has received more than
+                this node knows to have sent: it was restored from an old backup, and takes no orders.
+        """
+        hello = self._opener.hello(envelope)
+        with self._database.reading() as connection:
+            last, acknowledged = outbox.marks(connection, BRIDGE, self._context.incarnation)
+        state = OutboxState(self._context.incarnation, last, acknowledged)
+        resumption = on_hello(state, hello.received_incarnation, hello.received_number)
+        if resumption.sender_lost_numbers:
+            self._context.recovering = True
+            raise DomainError("REGION_RECOVERING", region=self._context.party)
+        return resumption.send_from - 1
+
+    # -- receiving -------------------------------------------------------------------------------------------
+
+    def take_numbered(self, frame: sync_pb2.NumberedBatch) -> Future[Any]:
+        """Queue a numbered frame; the future gives up to which number everything is durable."""
+        return self._writer.submit(self._opener.numbered(frame))
+
+    def take_offered(self, batch: envelope_pb2.EnvelopeBatch) -> Future[Any] | None:
+        """Queue a frame of offers; None if nothing of it can be used."""
+        try:
+            command, refused = self._opener.offered(batch)
+        except DomainError as refusal:
+            _log.warning("offers_refused", payload_type=batch.payload_type[:96], reason=refusal.symbol)
+            return None
+        for one in refused:
+            _log.warning("offer_refused", payload_type=batch.payload_type[:96], reason=one.symbol)
+        return self._writer.submit(command) if command.items else None
+
+    def take_acknowledgement(self, incarnation: int, up_to_number: int) -> Future[Any]:
+        """Note how far the bridge has made this node's numbered traffic durable."""
+
+        def work(group: Group) -> None:
+            if incarnation == group.context.incarnation:
+                outbox.acknowledge(group.connection, BRIDGE, incarnation, up_to_number)
+
+        return self._writer.submit(Work(work))
+
+    # -- sending ---------------------------------------------------------------------------------------------
+
+    def numbered(self, after: int, limit: int) -> list[tuple[sync_pb2.ConnectRequest, int]]:
+        """Give the outbox behind a number as frames, each with the last number in it."""
+        with self._database.reading() as connection:
+            rows = outbox.pending(
+                connection, BRIDGE, self._context.incarnation, after=after, limit=min(limit, BATCH_ITEMS_MAX)
+            )
+        frames = []
+        for kind, group in groupby(rows, key=lambda row: row.kind):
+            same = list(group)
+            payloads = [row.payload for row in same]
+            for start, end in _parts(payloads):
+                numbered = sync_pb2.NumberedBatch(
+                    incarnation=self._context.incarnation,
+                    first_number=same[start].number,
+                    batch=sign_batch(self._context.signer, kind, payloads[start:end]),
+                )
+                frames.append((sync_pb2.ConnectRequest(numbered=numbered), same[end - 1].number))
+        return frames
+
+    def all_offers(self, made_before: int = FOR_EVER) -> Iterator[sync_pb2.ConnectRequest]:
+        """Give everything that is promised and undecided: Issues, locks and Uses, Withdraws, answers.
+
+        Args:
+            made_before: only what was made before this moment, epoch seconds.
+        """
+        yield from self._paged(ISSUE_TYPE, offers.open_issues)
+        yield from self._paged(
+            LOCK_TYPE,
+            lambda c, after, limit: offers.open_locks(c, after, made_before, limit),
+            companions=True,
+        )
+        yield from self._paged(
+            USE_TYPE, lambda c, after, limit: offers.open_uses(c, after, made_before, limit), companions=True
+        )
+        yield from self._paged(WITHDRAW_TYPE, offers.open_withdrawals)
+        for payload_type, state in (
+            (READY_TYPE, DestinationState.READY),
+            (REFUSE_TYPE, DestinationState.REFUSED),
+        ):
+            yield from self._answers(payload_type, state, made_before)
+
+    def _answers(
+        self, payload_type: str, state: DestinationState, made_before: int
+    ) -> Iterator[sync_pb2.ConnectRequest]:
+        yield from self._paged(
+            payload_type,
+            lambda c, after, limit: offers.open_answers(c, state, after, made_before, limit),
+        )
+
+    def _paged(
+        self,
+        payload_type: str,
+        read: Callable[[Any, offers.Page, int], list[StoredPromise]],
+        *,
+        companions: bool = False,
+    ) -> Iterator[sync_pb2.ConnectRequest]:
+        after = offers.BEGINNING
+        while True:
+            with self._database.reading() as connection:
+                page = read(connection, after, BATCH_ITEMS_MAX)
+            if not page:
+                return
+            beside = [one.companion for one in page] if companions else ()
+            yield from self._offered(payload_type, [one.payload for one in page], beside)
+            after = page[-1].key
+
+    def _offered(
+        self, payload_type: str, payloads: Sequence[bytes], companions: Sequence[bytes] = ()
+    ) -> Iterator[sync_pb2.ConnectRequest]:
+        for start, end in _parts(payloads):
+            batch = sign_batch(self._context.signer, payload_type, payloads[start:end], companions[start:end])
+            yield sync_pb2.ConnectRequest(offered=batch)
+
+    def offers_of(self, transfer_ids: Iterable[bytes]) -> Iterator[sync_pb2.ConnectRequest]:
+        """Give the promises of some transfers again: the bridge was busy."""
+        wanted = list(transfer_ids)
+        with self._database.reading() as connection:
+            promises = offers.promises_of(connection, wanted)
+            answers = offers.open_answers_of(connection, wanted)
+        for kind, payload_type in ((Kind.TRANSFER, LOCK_TYPE), (None, USE_TYPE)):
+            chosen = [one for found, one in promises if (found is Kind.TRANSFER) == (kind is Kind.TRANSFER)]
+            yield from self._offered(
+                payload_type, [one.payload for one in chosen], [one.companion for one in chosen]
+            )
+        yield from self._by_type(answers)
+
+    def withdrawals_of(self, transfer_ids: Iterable[bytes]) -> Iterator[sync_pb2.ConnectRequest]:
+        """Give the Withdraws of some transfers."""
+        with self._database.reading() as connection:
+            payloads = offers.withdrawals_of(connection, transfer_ids)
+        yield from self._offered(WITHDRAW_TYPE, payloads)
+
+    def stored_answers(self, keys: Iterable[TransferKey]) -> Iterator[sync_pb2.ConnectRequest]:
+        """Give the stored answers of Prepares that came again (R4)."""
+        with self._database.reading() as connection:
+            answers = offers.answers_of(connection, keys)
+        yield from self._by_type(answers)
+
+    def _by_type(self, answers: Sequence[tuple[str, bytes]]) -> Iterator[sync_pb2.ConnectRequest]:
+        ordered = sorted(answers, key=lambda item: item[0])
+        for payload_type, group in groupby(ordered, key=lambda item: item[0]):
+            yield from self._offered(payload_type, [payload for _, payload in group])
+
+    def returned_prepares(
+        self, source: str, transfer_ids: Iterable[bytes]
+    ) -> Iterator[sync_pb2.ConnectRequest]:
+        """Give Prepares back to the bridge, which no longer holds them, each with the answer to it."""
+        keys = [TransferKey(source, transfer_id) for transfer_id in transfer_ids]
+        with self._database.reading() as connection:
+            found = offers.load_prepares(connection, keys)
+        for prepare in found:
+            if prepare.answer is not None:
+                returned = sync_pb2.ReturnedPrepare(
+                    prepare=prepare.envelope,
+                    answer=prepare.answer,
+                    openings=messages_pb2.Openings.FromString(prepare.companion),
+                )
+                yield sync_pb2.ConnectRequest(returned_prepare=returned)
+
+    @staticmethod
+    def batches(batches: Sequence[envelope_pb2.EnvelopeBatch]) -> list[sync_pb2.ConnectRequest]:
+        """Give batches as they were signed in a group's transaction."""
+        return [sync_pb2.ConnectRequest(offered=batch) for batch in batches]
+
+    def now(self) -> int:
+        """Give the present moment, epoch seconds."""
+        return int(self._context.now().timestamp())
+
+
+def acknowledgement(incarnation: int, up_to_number: int) -> sync_pb2.ConnectRequest:
+    """Say that everything up to a number is durable."""
+    return sync_pb2.ConnectRequest(
+        acknowledge=sync_pb2.Acknowledge(incarnation=incarnation, up_to_number=up_to_number)
+    )
+
+
+def _next_session(group: Group) -> int:
+    """Take the next session number: it grows for ever, and the newest session fences the older one."""
+    values = node.load_values(group.connection, (node.SESSION_NUMBER,))
+    number = int(values.get(node.SESSION_NUMBER, 0)) + 1
+    node.store_value(group.connection, node.SESSION_NUMBER, number)
+    return number
+
+
+def _parts(payloads: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Cut payloads into batches bounded in items and bytes."""
+    start, size = 0, 0
+    for index, payload in enumerate(payloads):
+        full = index - start >= BATCH_ITEMS_MAX or size + len(payload) > BATCH_PAYLOAD_BYTES_MAX
+        if index > start and full:
+            yield start, index
+            start, size = index, 0
+        size += len(payload)
+    if start < len(payloads):
+        yield start, len(payloads)

@@ -1,0 +1,147 @@
+"""Opens what the bridge sends and makes commands of it: verification first, then facts, nothing decided here.
+
+An item that does not verify is kept for itself; a numbered frame whose signature does not hold is kept item
+by item, so that the stream goes on (PROTOCOL sections 2 and 3).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.kernel.errors import DomainError
+from tanqiao.rpc.protocol_facts import decision_facts, lock_facts, prepare_facts, receipt_facts
+from tanqiao.signing.pae import message_hash
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.verify import Opened, allow
+from tanqiao_region.application.commands import (
+    ApplyPrepares,
+    ApplyStored,
+    DecisionItem,
+    Frame,
+    NumberedItem,
+    PrepareItem,
+    TakeNumbered,
+    Unacceptable,
+)
+from tanqiao_region.application.context import BRIDGE, RegionContext
+
+FROM_BRIDGE: Final = (BRIDGE,)
+HELLO: Final = allow(sync_pb2.Hello, senders=FROM_BRIDGE)
+OFFERED: Final = allow(
+    messages_pb2.Prepare, messages_pb2.Decision, messages_pb2.IssueReceipt, senders=FROM_BRIDGE
+)
+NUMBERED: Final = allow(
+    messages_pb2.Decision,
+    messages_pb2.IssueReceipt,
+    messages_pb2.RecordNotice,
+    messages_pb2.HomeNotice,
+    messages_pb2.Nack,
+    messages_pb2.Freeze,
+    messages_pb2.Correction,
+    senders=FROM_BRIDGE,
+)
+EMBEDDED_LOCK: Final = allow(messages_pb2.LockAssertion, senders=("region/*",), audience=BRIDGE)
+PREPARE_TYPE: Final = payload_type_of(messages_pb2.Prepare)
+
+Offered = ApplyPrepares | ApplyStored
+
+
+class Opener:
+    """Verifies for the node."""
+
+    def __init__(self, context: RegionContext) -> None:
+        self._context = context
+
+    @property
+    def _index(self) -> int:
+        """Validity of keys is judged by the bridge's log index: how far it is known here."""
+        return max(0, self._context.applied_log_index)
+
+    def hello(self, envelope: envelope_pb2.Envelope) -> sync_pb2.Hello:
+        """Open the bridge's Hello."""
+        context = self._context
+        opened = context.verifier.open_envelope(
+            envelope, context.directory, allowed=HELLO, peer=BRIDGE, at_index=self._index
+        )
+        hello: sync_pb2.Hello = opened.message
+        return hello
+
+    def offered(self, batch: envelope_pb2.EnvelopeBatch) -> tuple[Offered, list[DomainError]]:
+        """Open a frame of offers: Prepares, or stored answers of replays; and what was refused of it.
+
+        Raises:
+            DomainError: what concerns the whole frame; it promises nothing and will be made again.
+        """
+        context = self._context
+        items = context.verifier.open_batch(
+            batch, context.directory, allowed=OFFERED, peer=BRIDGE, at_index=self._index
+        )
+        frame = Frame(batch)
+        refused = [item for item in items if isinstance(item, DomainError)]
+        opened = [item for item in items if isinstance(item, Opened)]
+        if batch.payload_type != PREPARE_TYPE:
+            stored, failing = self._stored(opened)
+            return ApplyStored(frame, tuple(stored)), refused + failing
+        prepares = []
+        for item in opened:
+            try:
+                prepares.append(self._prepare(batch, item))
+            except DomainError as refusal:
+                refused.append(refusal)
+        return ApplyPrepares(frame, tuple(prepares)), refused
+
+    def _prepare(self, batch: envelope_pb2.EnvelopeBatch, item: Opened) -> PrepareItem:
+        context = self._context
+        lock = context.verifier.open_envelope(
+            item.message.lock, context.directory, allowed=EMBEDDED_LOCK, peer=None, at_index=self._index
+        )
+        companion = batch.companions[item.envelope_index] if batch.companions else b""
+        return PrepareItem(prepare_facts(item, lock_facts(lock)), item, lock, companion)
+
+    def _stored(self, items: list[Opened]) -> tuple[list[DecisionItem | Opened], list[DomainError]]:
+        stored: list[DecisionItem | Opened] = []
+        refused: list[DomainError] = []
+        for item in items:
+            try:
+                stored.append(self._facts(item))
+            except DomainError as refusal:
+                refused.append(refusal)
+        return stored, refused
+
+    @staticmethod
+    def _facts(item: Opened) -> DecisionItem | Opened:
+        """Read a decision's facts; of the other messages the shape is checked where it is cheap."""
+        if isinstance(item.message, messages_pb2.Decision):
+            return DecisionItem(decision_facts(item), item)
+        if isinstance(item.message, messages_pb2.IssueReceipt):
+            receipt_facts(item)
+        return item
+
+    def numbered(self, frame: sync_pb2.NumberedBatch) -> TakeNumbered:
+        """Open a numbered frame; what cannot be accepted stands in it as such."""
+        context, batch = self._context, frame.batch
+        try:
+            opened = context.verifier.open_batch(
+                batch, context.directory, allowed=NUMBERED, peer=BRIDGE, at_index=self._index
+            )
+        except DomainError as refusal:
+            opened = [refusal] * len(batch.payloads)
+        items: list[NumberedItem] = []
+        for position, item in enumerate(opened):
+            try:
+                if isinstance(item, DomainError):
+                    raise item
+                items.append(self._facts(item))
+            except DomainError as refusal:
+                payload = batch.payloads[position]
+                items.append(Unacceptable(_hash_of(batch.payload_type, payload), payload, refusal))
+        return TakeNumbered(Frame(batch), frame.incarnation, frame.first_number, tuple(items))
+
+
+def _hash_of(payload_type: str, payload: bytes) -> bytes:
+    try:
+        return message_hash(payload_type, payload)
+    except DomainError:  # a type that is no text has no hash
+        return b""

@@ -1,0 +1,269 @@
+"""Where the node's concrete classes meet: database, writer, line, servicers, server."""
+
+from __future__ import annotations
+
+import secrets as random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from tanqiao.api.common.v1 import clock_pb2_grpc
+from tanqiao.api.region.v1 import accounts_pb2_grpc, journal_pb2_grpc, ledger_pb2_grpc
+from tanqiao.db.engine import Database, open_engine
+from tanqiao.db.group_commit import GroupCommit
+from tanqiao.db.migrations import check_current, migrate
+from tanqiao.db.node_state import ClockOffsets
+from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
+from tanqiao.kernel.clock import Clock, legal_date
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.regions import RegionCode
+from tanqiao.rpc.channel import open_channel
+from tanqiao.rpc.clock import ClockServicer, SystemClock, TestClock
+from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
+from tanqiao.signing.certificates import TlsFiles
+from tanqiao.signing.directory import KeyRole
+from tanqiao.signing.envelope import Signer
+from tanqiao.signing.federation import Federation
+from tanqiao.signing.keyring import Keyring, read_private, write_private
+from tanqiao.signing.verify import Verifier
+from tanqiao_region.application import start
+from tanqiao_region.application.context import RegionContext
+from tanqiao_region.application.line import Line
+from tanqiao_region.application.notifier import Notifier
+from tanqiao_region.application.orders import Orders
+from tanqiao_region.application.queries import Queries
+from tanqiao_region.application.secrets import SECRET_BYTES, NodeSecrets
+from tanqiao_region.application.writer import ITEMS_PER_GROUP_MAX, Writer, weigh
+from tanqiao_region.domain.rules.pack import RulePack
+from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack
+from tanqiao_region.server.account_servicer import AccountServicer
+from tanqiao_region.server.callers import callers
+from tanqiao_region.server.journal_servicers import JournalServicer, NodeFacts, NodeServicer
+from tanqiao_region.server.ledger_servicers import LedgerServicer, RetirementServicer, TransferServicer
+from tanqiao_region.server.sync_client import SyncClient
+from tanqiao_region.settings import Settings
+from tanqiao_region.storage.schema import SCHEMA
+from tanqiao_region.storage.tables import node_state
+
+SECRET_FILE: Final = "node.secret"  # noqa: S105 - the name of a file
+WORKERS: Final = 96
+"""Threads that serve calls: some wait for the end of transfers, each watcher holds one."""
+
+
+@dataclass(slots=True)
+class Region:
+    """A node that is built: `start`, then `stop`."""
+
+    settings: Settings
+    context: RegionContext
+    database: Database
+    writer: GroupCommit[Any, Any]
+    notifier: Notifier
+    sync: SyncClient
+    server: Server
+
+    def start(self) -> None:
+        """Serve, and dial the bridge."""
+        self.server.start()
+        self.sync.start()
+
+    def stop(self) -> None:
+        """End the line, the waiting calls, the server, the writer and the database, in this order."""
+        self.sync.stop()
+        self.notifier.close()
+        self.server.stop()
+        self.writer.close()
+        self.database.close()
+
+
+def open_database(settings: Settings, *, migrating: bool = True) -> Database:
+    """Open the database as its one writer, migrated; on PostgreSQL the owner's role migrates.
+
+    Raises:
+        DomainError: WRITER_ALREADY_RUNNING, DIRECTORY_MISSING, MIGRATION_PENDING, DATABASE_GUARD_MISSING, …
+    """
+    if migrating and settings.owner_database_url:
+        owner = open_engine(settings.owner_database_url, role="writer")
+        try:
+            migrate(owner, SCHEMA)
+        finally:
+            owner.close()
+    database = open_engine(settings.database_url, role="writer")
+    try:
+        if migrating and not settings.owner_database_url:
+            migrate(database, SCHEMA)
+        check_current(database, SCHEMA)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def open_secret(keys_directory: Path) -> bytes:
+    """Read the node's secret, made at the first start.
+
+    Raises:
+        DomainError: KEY_FILE_PERMISSIONS, KEY_FILE_INVALID.
+    """
+    path = keys_directory / SECRET_FILE
+    if not path.exists():
+        write_private(path, random.token_bytes(SECRET_BYTES))
+    secret = read_private(path)
+    if len(secret) != SECRET_BYTES:
+        raise DomainError("KEY_FILE_INVALID", file=path, detail=f"{SECRET_BYTES} bytes are wanted")
+    return secret
+
+
+def rule_pack_of(settings: Settings) -> RulePack:
+    """Load the rule pack of the settings; SETTING_INVALID if it is none, or another region's."""
+    directory = SHIPPED_PACKS / settings.rule_pack
+    if not directory.is_dir():
+        directory = Path(settings.rule_pack)
+    if not directory.is_dir():
+        raise DomainError("SETTING_INVALID", setting="rule_pack", detail=f"no pack {settings.rule_pack}")
+    pack = load_pack(directory, network_id=settings.network_id)
+    if pack.region != settings.region_code:
+        detail = f"{settings.rule_pack} is the pack of {pack.region}"
+        raise DomainError("SETTING_INVALID", setting="rule_pack", detail=detail)
+    return pack
+
+
+def build(settings: Settings) -> Region:
+    """Build a node from its settings; nothing is served yet.
+
+    Raises:
+        DomainError: one line that says what to do: a taken port, a missing directory, a wrong key, …
+    """
+    RegionCode(settings.region_code)
+    federation = Federation.load(settings.federation_file)
+    if federation.network_id != settings.network_id:
+        detail = f"{settings.federation_file} is of network {federation.network_id}"
+        raise DomainError("SETTING_INVALID", setting="network_id", detail=detail)
+    signer = Keyring.open(settings.keys_directory).signer(KeyRole.MESSAGE)
+    if signer.owner != f"region/{settings.region_code}":
+        detail = f"{settings.keys_directory} holds the keys of {signer.owner}"
+        raise DomainError("SETTING_INVALID", setting="region_code", detail=detail)
+    pack = rule_pack_of(settings)
+    secrets = NodeSecrets(open_secret(settings.keys_directory), random.token_bytes)
+    database = open_database(settings)
+    try:
+        return _build(settings, federation, signer, pack, secrets, database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def build_context(  # noqa: PLR0913 - what a node is made of
+    settings: Settings,
+    federation: Federation,
+    signer: Signer,
+    pack: Callable[[date], RulePack],
+    secrets: NodeSecrets,
+    database: Database,
+) -> RegionContext:
+    """Take the database over and give the node's own things."""
+    clock: Clock = SystemClock()
+    if settings.test_clock_start is not None:
+        offsets = ClockOffsets(database, node_state)
+        clock = TestClock(settings.network_id, offsets, start=settings.test_clock_start)
+    verifier = Verifier(settings.network_id, signer.owner)
+
+    def prepare(unit: UnitOfWork) -> None:
+        start.prepare(unit.connection, federation, signer.owner, secrets)
+        unit.commit()
+
+    run_in_transaction(database, prepare)
+    with database.reading() as connection:
+        begun = start.begin(connection, federation, verifier)
+    return RegionContext(
+        network_id=settings.network_id,
+        region_code=settings.region_code,
+        signer=signer,
+        clock=clock,
+        random_bytes=random.token_bytes,
+        secrets=secrets,
+        pack=pack,
+        incarnation=begun.incarnation,
+        directory=begun.directory,
+        verifier=verifier,
+        recognitions=begun.recognitions,
+        applied_log_index=begun.applied_log_index,
+    )
+
+
+def build_writer(context: RegionContext, database: Database) -> tuple[Writer, GroupCommit[Any, Any]]:
+    """Give the node's one writer and its queue."""
+    writer = Writer(context)
+    queue: GroupCommit[Any, Any] = GroupCommit(
+        database,
+        writer.handle,
+        name=context.party,
+        after_commit=writer.after_commit,
+        one_by_one_after_failure=True,
+        weigh=weigh,
+        weight_per_group_max=ITEMS_PER_GROUP_MAX,
+    )
+    return writer, queue
+
+
+def _build(  # noqa: PLR0913 - what a node is made of
+    settings: Settings,
+    federation: Federation,
+    signer: Signer,
+    pack: RulePack,
+    secrets: NodeSecrets,
+    database: Database,
+) -> Region:
+    context = build_context(settings, federation, signer, lambda _day: pack, secrets, database)
+    writer, queue = build_writer(context, database)
+    notifier = Notifier()
+    tls = TlsFiles.of(settings.tls_directory)
+    line = Line(context, database, queue)
+    sync = SyncClient(line, lambda: open_channel(settings.bridge_address, tls), settings.bridge_address)
+    writer.tell(sync.tell)
+    writer.tell(notifier.tell)
+    orders, queries = Orders(queue, notifier), Queries(context, database)
+    facts = NodeFacts(
+        network_id=settings.network_id,
+        region_code=settings.region_code,
+        incarnation=context.incarnation,
+        now=context.now,
+        test_clock=isinstance(context.clock, TestClock),
+        connected=lambda: sync.connected,
+        rule_pack=lambda: _pack_in_force(context),
+    )
+    server = build_server(
+        ServerOptions(settings.listen, tls, settings.network_id, signer.owner, workers=WORKERS),
+        [
+            Registration(
+                clock_pb2_grpc.add_ClockServiceServicer_to_server,
+                ClockServicer(context.clock, settings.network_id),
+            ),
+            Registration(
+                accounts_pb2_grpc.add_AccountServiceServicer_to_server, AccountServicer(orders, queries)
+            ),
+            Registration(ledger_pb2_grpc.add_LedgerServiceServicer_to_server, LedgerServicer(orders)),
+            Registration(
+                ledger_pb2_grpc.add_TransferServiceServicer_to_server,
+                TransferServicer(orders, queries, notifier, signer.owner),
+            ),
+            Registration(
+                ledger_pb2_grpc.add_RetirementServiceServicer_to_server,
+                RetirementServicer(orders, queries, settings.region_code),
+            ),
+            Registration(
+                journal_pb2_grpc.add_JournalServiceServicer_to_server, JournalServicer(queries, notifier)
+            ),
+            Registration(journal_pb2_grpc.add_NodeServiceServicer_to_server, NodeServicer(queries, facts)),
+        ],
+        callers(settings.region_code),
+        now=SystemClock().now(),
+    )
+    return Region(settings, context, database, queue, notifier, sync, server)
+
+
+def _pack_in_force(context: RegionContext) -> tuple[str, str]:
+    identity = context.pack(legal_date(context.now())).identity
+    return identity.pack_id, identity.version

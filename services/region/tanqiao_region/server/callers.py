@@ -1,0 +1,50 @@
+"""Who may call a region node: every method, one row. Patterns of parties as in `tanqiao.signing.parties`.
+
+Operators of the region write, and the rule pack decides which role may do what. Everybody of the network may
+read what is public; what is not is left out of the answers to others (`server.wire`) or is not theirs to
+call.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tanqiao.rpc.caller import ANY_PARTY, CallerTable
+
+ANYBODY: Final = (ANY_PARTY,)
+
+
+def callers(region_code: str) -> CallerTable:
+    """Give the table of one region's node."""
+    own: Final = (f"operator/{region_code}/*",)
+    watchers: Final = (*own, "reader/*")
+    region = "/tanqiao.api.region.v1"
+    return {
+        "/tanqiao.api.common.v1.ClockService/GetClock": ANYBODY,
+        "/tanqiao.api.common.v1.ClockService/AdvanceTestClock": own,
+        f"{region}.AccountService/OpenAccount": own,
+        f"{region}.AccountService/BatchOpenAccounts": own,
+        f"{region}.AccountService/GetAccount": own,
+        f"{region}.AccountService/ListAccounts": own,
+        f"{region}.AccountService/CloseAccount": own,
+        f"{region}.AccountService/CreateReceivingAddress": own,
+        f"{region}.AccountService/GetBalance": own,
+        f"{region}.AccountService/ListHoldings": own,
+        f"{region}.LedgerService/TransferUnits": own,
+        f"{region}.LedgerService/BatchTransferUnits": own,
+        f"{region}.TransferService/CreateTransfer": own,
+        f"{region}.TransferService/BatchCreateTransfers": own,
+        f"{region}.TransferService/WithdrawTransfer": own,
+        f"{region}.TransferService/GetTransfer": own,
+        f"{region}.TransferService/ListTransfers": own,
+        f"{region}.TransferService/WatchTransfer": own,
+        f"{region}.RetirementService/RetireUnits": own,
+        f"{region}.RetirementService/CancelUnits": own,
+        f"{region}.RetirementService/GetRetirement": ANYBODY,
+        f"{region}.RetirementService/ListRetirements": ANYBODY,
+        # Account numbers in the journal are random; a national reader mirrors it, another region does not.
+        f"{region}.JournalService/WatchJournal": watchers,
+        f"{region}.JournalService/ListJournal": watchers,
+        f"{region}.NodeService/GetNodeStatus": ANYBODY,
+        f"{region}.NodeService/ListSeriesTotals": ANYBODY,
+    }

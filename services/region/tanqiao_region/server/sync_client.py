@@ -1,0 +1,377 @@
+"""The line to the bridge: the node dials out, says Hello, sends and receives, and dials again when it breaks.
+
+Three threads: one dials and reads, gRPC's own drains the outgoing queue, one reads the outbox and offers
+again. What is received goes to the node's writer and is acknowledged when its effect is durable;
+back-pressure is the bound on commands under way. No refused message ends the stream; a numbered frame that
+could not be taken does, and is sent again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+import structlog
+
+from tanqiao.api.bridge.v1 import sync_pb2, sync_pb2_grpc
+from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.types import TransferKey
+from tanqiao.rpc.errors import from_rpc_error
+from tanqiao_region.application.group import Aftermath
+from tanqiao_region.application.line import Line, acknowledgement
+
+FRAMES_WAITING_MAX: Final = 512
+COMMANDS_IN_FLIGHT_MAX: Final = 64
+NUMBERED_PER_LOOK_MAX: Final = 1_000
+ANSWER_SECONDS_MAX: Final = 30.0
+IDLE_SECONDS: Final = 1.0
+OFFER_AGAIN_SECONDS: Final = 45.0
+"""What is still undecided after so long is offered again on the same session."""
+BACKOFF_SECONDS_MIN: Final = 0.1
+BACKOFF_SECONDS_MAX: Final = 5.0
+BUSY_MS_MAX: Final = 30_000
+
+_log = structlog.get_logger("tanqiao.region.sync")
+
+Frame = sync_pb2.ConnectRequest
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What the sender is asked to look up and send."""
+
+    numbered: bool = True
+    everything: bool = True
+    stored: list[TransferKey] = field(default_factory=list)
+    withdrawals: list[bytes] = field(default_factory=list)
+    prepares: list[tuple[str, list[bytes]]] = field(default_factory=list)
+    later: list[tuple[float, list[bytes]]] = field(default_factory=list)
+
+
+class _Session:
+    """One session: a bounded queue of frames, and what is to be looked up."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._frames: deque[Frame] = deque()
+        self._wanted = _Wanted()
+        self._closed = False
+        self.sent_number = 0
+        self.acknowledged: tuple[int, int] | None = None
+
+    # -- frames ----------------------------------------------------------------------------------------------
+
+    def put(self, frames: Iterable[Frame]) -> bool:
+        """Queue frames without waiting; False if there is no room for all: they must be made again later."""
+        made = list(frames)
+        with self._changed:
+            if self._closed or len(self._frames) + len(made) > FRAMES_WAITING_MAX:
+                return False
+            self._frames.extend(made)
+            self._changed.notify_all()
+            return True
+
+    def put_waiting(self, frame: Frame) -> bool:
+        """Queue a frame, waiting for room; False if the session has ended."""
+        with self._changed:
+            while not self._closed and len(self._frames) >= FRAMES_WAITING_MAX:
+                self._changed.wait(IDLE_SECONDS)
+            if self._closed:
+                return False
+            self._frames.append(frame)
+            self._changed.notify_all()
+            return True
+
+    def frames(self) -> Iterator[Frame]:
+        """Give frames as they come until the session ends: gRPC's own thread drains them."""
+        while True:
+            with self._changed:
+                while not self._frames and not self._closed:
+                    self._changed.wait(IDLE_SECONDS)
+                if self._closed:
+                    return
+                ready = list(self._frames)
+                self._frames.clear()
+                self._changed.notify_all()
+            yield from ready
+
+    # -- wishes ----------------------------------------------------------------------------------------------
+
+    def want(self, note: Callable[[_Wanted], None]) -> None:
+        """Ask the sender for something."""
+        with self._changed:
+            note(self._wanted)
+            self._changed.notify_all()
+
+    def wait_wanted(self, seconds: float) -> _Wanted | None:
+        """Wait until something is asked for, or the time runs out; None if the session has ended."""
+        with self._changed:
+            if not self._closed and not self._is_asked():
+                self._changed.wait(seconds)
+            if self._closed:
+                return None
+            wanted = self._wanted
+            self._wanted = _Wanted(numbered=False, everything=False)
+            now = time.monotonic()
+            self._wanted.later = [item for item in wanted.later if item[0] > now]
+            wanted.later = [item for item in wanted.later if item[0] <= now]
+            return wanted
+
+    def _is_asked(self) -> bool:
+        wanted = self._wanted
+        return bool(
+            wanted.numbered or wanted.everything or wanted.stored or wanted.withdrawals or wanted.prepares
+        )
+
+    def close(self) -> None:
+        """End the session."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self._closed
+
+
+class SyncClient:
+    """Keeps the line to the bridge.
+
+    Args:
+        line: what is sent and where received frames go.
+        dial: opens a channel to the bridge.
+        address: of the bridge, for the log.
+    """
+
+    def __init__(self, line: Line, dial: Callable[[], grpc.Channel], address: str) -> None:
+        self._line = line
+        self._dial = dial
+        self._address = address
+        self._stopping = threading.Event()
+        self._session: _Session | None = None
+        self._call: grpc.RpcContext | None = None
+        self._thread = threading.Thread(target=self._run, name="sync-line", daemon=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a session is open: both Hellos were said."""
+        return self._session is not None
+
+    def start(self) -> None:
+        """Begin to dial."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the session and the thread."""
+        self._stopping.set()
+        session, call = self._session, self._call
+        if session is not None:
+            session.close()
+        if call is not None:
+            call.cancel()
+        if self._thread.is_alive():
+            self._thread.join(ANSWER_SECONDS_MAX)
+
+    def tell(self, aftermath: Aftermath) -> None:
+        """Send what a committed group left; called in the writer's thread, so nothing here waits."""
+        session = self._session
+        if session is None:
+            return  # the next session offers all that is undecided
+        if aftermath.offered and not session.put(self._line.batches(aftermath.offered)):
+            session.want(lambda wanted: setattr(wanted, "everything", True))
+        if aftermath.numbered or aftermath.stored or aftermath.withdrawals:
+
+            def note(wanted: _Wanted) -> None:
+                wanted.numbered |= aftermath.numbered
+                wanted.stored.extend(aftermath.stored)
+                wanted.withdrawals.extend(aftermath.withdrawals)
+
+            session.want(note)
+
+    # -- dialling --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        backoff = BACKOFF_SECONDS_MIN
+        while not self._stopping.is_set():
+            begun = time.monotonic()
+            try:
+                with self._dial() as channel:
+                    self._serve(channel)
+            except DomainError as refusal:
+                _log.warning("line_refused", bridge=self._address, reason=refusal.symbol)
+            except grpc.RpcError as error:
+                ended = from_rpc_error(error, peer="bridge", address=self._address)
+                _log.info("line_ended", bridge=self._address, reason=ended.symbol)
+            except Exception:  # noqa: BLE001 - whatever it was, the node dials again
+                _log.exception("line_failed", bridge=self._address)
+            if time.monotonic() - begun > BACKOFF_SECONDS_MAX:
+                backoff = BACKOFF_SECONDS_MIN
+            self._stopping.wait(backoff)
+            backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+
+    def _serve(self, channel: grpc.Channel) -> None:
+        session = _Session()
+        session.put([self._line.hello(ANSWER_SECONDS_MAX)])
+        responses = sync_pb2_grpc.SyncServiceStub(channel).Connect(session.frames())
+        self._call = responses
+        sender: threading.Thread | None = None
+        try:
+            first = next(iter(responses), None)
+            if first is None or first.WhichOneof("frame") != "hello":
+                raise DomainError("FIELD_MISSING", field="hello")
+            session.sent_number = self._line.opened(first.hello)
+            self._session = session
+            sender = threading.Thread(target=self._send, args=(session,), name="sync-send", daemon=True)
+            sender.start()
+            _log.info("line_open", bridge=self._address)
+            self._read(responses, session)
+        finally:
+            self._session = self._call = None
+            session.close()
+            responses.cancel()
+            if sender is not None:
+                sender.join(ANSWER_SECONDS_MAX)
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def _read(self, responses: Iterable[sync_pb2.ConnectResponse], session: _Session) -> None:
+        room = threading.BoundedSemaphore(COMMANDS_IN_FLIGHT_MAX)
+        for response in responses:
+            if session.closed or self._stopping.is_set():
+                return
+            self._take(response, session, room)
+
+    def _take(
+        self, response: sync_pb2.ConnectResponse, session: _Session, room: threading.BoundedSemaphore
+    ) -> None:
+        match response.WhichOneof("frame"):
+            case "numbered":
+                room.acquire()
+                self._take_numbered(response.numbered, session, room)
+            case "offered":
+                room.acquire()
+                self._follow(room, lambda: self._line.take_offered(response.offered))
+            case "acknowledge":
+                # Kept by the sender once in a while: the bridge's Hello says the same.
+                session.acknowledged = (
+                    response.acknowledge.incarnation,
+                    response.acknowledge.up_to_number,
+                )
+            case "need_prepare":
+                asked = (response.need_prepare.source, list(response.need_prepare.transfer_ids))
+                session.want(lambda wanted: wanted.prepares.append(asked))
+            case "busy":
+                seconds = min(response.busy.retry_after_ms, BUSY_MS_MAX) / 1000
+                later = (time.monotonic() + seconds, list(response.busy.transfer_ids))
+                session.want(lambda wanted: wanted.later.append(later))
+            case "offer_refused":
+                reasons = [reason.reason for reason in response.offer_refused.reasons]
+                _log.warning(
+                    "offer_refused_by_bridge",
+                    transfer_id=response.offer_refused.transfer_id.hex(),
+                    reasons=reasons,
+                )
+            case other:
+                _log.warning("frame_unknown", frame=str(other))
+
+    def _take_numbered(
+        self, frame: sync_pb2.NumberedBatch, session: _Session, room: threading.BoundedSemaphore
+    ) -> None:
+        def taken(future: Future[Any]) -> None:
+            error = future.exception()
+            if error is not None:
+                _log.warning("numbered_not_taken", reason=str(error)[:200])
+                session.close()
+                return
+            received = future.result()
+            session.put([acknowledgement(received.incarnation, received.up_to_number)])
+
+        self._follow(room, lambda: self._line.take_numbered(frame), taken)
+
+    def _follow(
+        self,
+        room: threading.BoundedSemaphore,
+        begin: Callable[[], Future[Any] | None],
+        taken: Callable[[Future[Any]], None] | None = None,
+    ) -> None:
+        """Begin a command and give its room back when it is done."""
+        try:
+            future = begin()
+        except DomainError:
+            room.release()
+            raise  # the queue is full or the node stops: what came is sent again on the next session
+        if future is None:
+            room.release()
+            return
+
+        def done(ended: Future[Any]) -> None:
+            room.release()
+            if taken is not None:
+                taken(ended)
+            elif ended.exception() is not None:
+                _log.warning("offers_not_taken", reason=str(ended.exception())[:200])
+
+        future.add_done_callback(done)
+
+    # -- sending ---------------------------------------------------------------------------------------------
+
+    def _send(self, session: _Session) -> None:
+        offered_at = kept_at = time.monotonic()
+        try:
+            while (wanted := session.wait_wanted(IDLE_SECONDS)) is not None:
+                if wanted.everything:
+                    offered_at = time.monotonic()
+                    self._put(session, self._line.all_offers())
+                if wanted.numbered:
+                    self._send_numbered(session)
+                self._send_wanted(session, wanted)
+                if time.monotonic() - offered_at > OFFER_AGAIN_SECONDS:
+                    offered_at = time.monotonic()
+                    made_before = self._line.now() - int(OFFER_AGAIN_SECONDS)
+                    self._put(session, self._line.all_offers(made_before))
+                if time.monotonic() - kept_at > IDLE_SECONDS:
+                    kept_at = time.monotonic()
+                    self._keep_acknowledgement(session)
+        except DomainError as refusal:
+            _log.warning("sending_ended", reason=refusal.symbol)
+        except Exception:  # noqa: BLE001 - the session ends and the node dials again
+            _log.exception("sending_failed")
+        finally:
+            session.close()
+
+    def _send_numbered(self, session: _Session) -> None:
+        while not session.closed:
+            frames = self._line.numbered(session.sent_number, NUMBERED_PER_LOOK_MAX)
+            if not frames:
+                return
+            for frame, last_number in frames:
+                if not session.put_waiting(frame):
+                    return
+                session.sent_number = last_number
+
+    def _send_wanted(self, session: _Session, wanted: _Wanted) -> None:
+        if wanted.stored:
+            self._put(session, self._line.stored_answers(wanted.stored))
+        if wanted.withdrawals:
+            self._put(session, self._line.withdrawals_of(wanted.withdrawals))
+        for source, transfer_ids in wanted.prepares:
+            self._put(session, self._line.returned_prepares(source, transfer_ids))
+        for _, transfer_ids in wanted.later:
+            self._put(session, self._line.offers_of(transfer_ids))
+
+    def _put(self, session: _Session, frames: Iterator[Frame]) -> None:
+        for frame in frames:
+            if not session.put_waiting(frame):
+                return
+
+    def _keep_acknowledgement(self, session: _Session) -> None:
+        acknowledged, session.acknowledged = session.acknowledged, None
+        if acknowledged is not None:
+            self._line.take_acknowledgement(*acknowledged)
