@@ -32,7 +32,8 @@ from tanqiao_bridge.application.claims_for_issue import judge_and_record
 from tanqiao_bridge.application.commands import PassDeadlines
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.engine import BridgeEngine
-from tanqiao_bridge.application.gateways import Gateways
+from tanqiao_bridge.application.queries import Queries
+from tanqiao_bridge.remote.gateways import Gateways
 from tanqiao_bridge.server.callers import CALLERS
 from tanqiao_bridge.server.claim_servicer import ClaimServicer
 from tanqiao_bridge.server.directory_servicers import (
@@ -170,7 +171,8 @@ def _build(settings: Settings, federation: Federation, signer: Signer, database:
     )
 
     tls = TlsFiles.of(settings.tls_directory)
-    lines = Lines(context, database)
+    queries = Queries(database)
+    lines = Lines(context, queries)
     gateways = Gateways(settings.gateways, tls)
     engine = BridgeEngine(context, judge_and_record, lines.send, claim_handlers())
     writer: GroupCommit[Any, Any] = GroupCommit(
@@ -192,22 +194,20 @@ def _build(settings: Settings, federation: Federation, signer: Signer, database:
             ),
             Registration(
                 directory_pb2_grpc.add_DirectoryServiceServicer_to_server,
-                DirectoryServicer(context, database, writer, opener),
+                DirectoryServicer(context, queries, writer, opener),
             ),
             Registration(
                 directory_pb2_grpc.add_RecognitionServiceServicer_to_server,
-                RecognitionServicer(context, database, writer, opener),
+                RecognitionServicer(context, queries, writer, opener),
             ),
             Registration(
                 directory_pb2_grpc.add_DecisionServiceServicer_to_server,
-                DecisionServicer(context, database, writer, opener),
+                DecisionServicer(context, queries, writer, opener),
             ),
-            Registration(
-                directory_pb2_grpc.add_LocationServiceServicer_to_server, LocationServicer(database)
-            ),
+            Registration(directory_pb2_grpc.add_LocationServiceServicer_to_server, LocationServicer(queries)),
             Registration(
                 claims_pb2_grpc.add_ClaimServiceServicer_to_server,
-                ClaimServicer(context, database, writer, gateways, opener),
+                ClaimServicer(context, queries, writer, gateways, opener),
             ),
         ],
         CALLERS,

@@ -28,8 +28,8 @@ from tanqiao.tlog.leaf import Leaf, make_leaf
 from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
-from tanqiao_bridge.application.gateways import Answers
 from tanqiao_bridge.application.judging import Index, Judged, is_refused, judge_claim, verdict_message
+from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log
 

@@ -22,9 +22,9 @@ from tanqiao.protocol.refusals import reason
 from tanqiao.protocol.types import Reasons
 from tanqiao.rpc.protocol_facts import reason_of_error
 from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
-from tanqiao_bridge.application.gateways import Answers
 from tanqiao_bridge.application.issues import ClaimedIssue
 from tanqiao_bridge.application.judging import Index, is_refused, judge_claim, refusal_of
+from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.storage import claims as claim_rows
 
 ISSUED: Final = claims_pb2.CLAIM_STATUS_ISSUED

@@ -35,7 +35,7 @@ from tanqiao.rpc.errors import to_refusal
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.rpc.validation import wire_period
 from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim, read_record
-from tanqiao_bridge.application.gateways import Answers
+from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.storage import claims as claim_rows
 
 VERDICTS: Final = {

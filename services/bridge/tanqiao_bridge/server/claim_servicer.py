@@ -14,7 +14,6 @@ from tanqiao.api.bridge.v1 import claims_pb2, claims_pb2_grpc
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.claims.keys import asset_key, asset_ref
 from tanqiao.claims.model import Action
-from tanqiao.db.engine import Database
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
@@ -27,11 +26,11 @@ from tanqiao.signing.verify import Opened, Verifier, allow
 from tanqiao_bridge.application.claim_facts import CLAIM_ID_LENGTH_MAX, read_claim
 from tanqiao_bridge.application.claims import RELEASES, DeclareClaims, Declared, MoveClaim, Receipted
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
-from tanqiao_bridge.application.gateways import Answers, Gateways
-from tanqiao_bridge.application.judging import Index, judge_claim, verdict_message
+from tanqiao_bridge.application.judging import verdict_message
+from tanqiao_bridge.application.queries import ClaimRow, Queries
+from tanqiao_bridge.application.registry_answers import Answers
+from tanqiao_bridge.remote.gateways import Gateways
 from tanqiao_bridge.server.opening import REGIONS, Opener
-from tanqiao_bridge.storage import claims as claim_rows
-from tanqiao_bridge.storage import log
 
 ANSWER_SECONDS_MAX: Final = 30.0
 CLAIMS_PER_BATCH_MAX: Final = 1_000
@@ -55,13 +54,13 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
     def __init__(
         self,
         context: BridgeContext,
-        database: Database,
+        queries: Queries,
         writer: GroupCommit[Any, Any],
         gateways: Gateways,
         opener: Opener,
     ) -> None:
         self._context = context
-        self._database = database
+        self._queries = queries
         self._writer = writer
         self._gateways = gateways
         self._opener = opener
@@ -92,17 +91,10 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         answers = self._gateways.look_up(claims)
         decided_on = legal_date(self._context.clock.now())
         audience = (current_caller().party,)
-        with self._database.reading() as connection:
-            index = Index.load(connection, reads)
-            size = log.log_size(connection)
+        judged, size = self._queries.judge(reads, answers, decided_on)
         return [
-            verdict_message(
-                self._context.header(audience),
-                read,
-                judge_claim(read, index, answers, position, decided_on=decided_on),
-                as_of_index=size,
-            )
-            for position, read in enumerate(reads)
+            verdict_message(self._context.header(audience), read, one, as_of_index=size)
+            for read, one in zip(reads, judged, strict=True)
         ]
 
     def _sign(self, verdicts: Sequence[claims_pb2.Verdict]) -> envelope_pb2.EnvelopeBatch:
@@ -228,11 +220,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
             )
         answers = Answers()
         if not releases:
-            with self._database.reading() as connection:
-                row = claim_rows.load_claims(connection, [statement.claim_id]).get(statement.claim_id)
-            if row is None:
-                raise DomainError("CLAIM_UNKNOWN", claim_id=statement.claim_id)
-            answers = self._gateways.look_up([claims_pb2.Claim.FromString(row.content)])
+            answers = self._gateways.look_up([self._queries.claim_content(statement.claim_id)])
         command = MoveClaim(current_caller().party, opened, statement, None, answers)
         result: Receipted = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
         return result
@@ -245,11 +233,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         """Give a claim with every receipt, oldest first."""
         del context
         claim_id = require_text(request.claim_id, "claim_id", length_max=CLAIM_ID_LENGTH_MAX)
-        with self._database.reading() as connection:
-            row = claim_rows.load_claims(connection, [claim_id]).get(claim_id)
-            receipts = claim_rows.receipts_of(connection, claim_id) if row is not None else []
-        if row is None:
-            raise DomainError("CLAIM_UNKNOWN", claim_id=claim_id)
+        row, receipts = self._queries.claim(claim_id)
         return claims_pb2.GetClaimResponse(
             claim=_claim_message(row),
             receipts=[envelope_pb2.Envelope.FromString(receipt.envelope) for receipt in receipts],
@@ -264,16 +248,13 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         if request.HasField("reference"):
             key = asset_key(asset_ref(request.reference.scheme, request.reference.value))
         asked = page(request.page_size, request.page_token, request.region, request.programme, key)
-        with self._database.reading() as connection:
-            rows = claim_rows.list_claims(
-                connection,
-                region=request.region,
-                programme=int(request.programme),
-                asset_key=key,
-                after=asked.after,
-                limit=asked.size + 1,
-            )
-            size = log.log_size(connection)
+        rows, size = self._queries.claims(
+            region_party=request.region,
+            programme=int(request.programme),
+            asset_key=key,
+            after=asked.after,
+            limit=asked.size + 1,
+        )
         shown = rows[: asked.size]
         return claims_pb2.ListClaimsResponse(
             claims=[_claim_message(row) for row in shown],
@@ -282,7 +263,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         )
 
 
-def _claim_message(row: claim_rows.ClaimRow) -> claims_pb2.Claim:
+def _claim_message(row: ClaimRow) -> claims_pb2.Claim:
     message = claims_pb2.Claim.FromString(row.content)
     message.status = row.status  # type: ignore[assignment]  # the table's numbers are the wire's
     message.declared_time.FromSeconds(row.declared_at)

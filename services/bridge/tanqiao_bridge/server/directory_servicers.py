@@ -5,15 +5,14 @@ What is public here: what everybody may read, and the records of authorities.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import grpc
-import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
-from tanqiao.db.engine import Database
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import SINK, Kind, Outcome, TransferKey
@@ -30,17 +29,12 @@ from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.federation import open_key_record
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.verify import Verifier, allow, require_signers
-from tanqiao.tlog.leaf import decode_leaf
 from tanqiao_bridge.application.commands import Answer, AskOutcome, SubmitKeyRecord, SubmitRecognition
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
+from tanqiao_bridge.application.queries import LocationRow, Queries, TraceRow, series_message
 from tanqiao_bridge.server.opening import Opener
-from tanqiao_bridge.storage import log, policy, reads
-from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE
-from tanqiao_bridge.storage.locations import LocationRow
-from tanqiao_bridge.storage.tables import agreement, agreement_use, key_record, region
 
 ANSWER_SECONDS_MAX: Final = 30.0
-KEYS_PER_ANSWER_MAX: Final = 5_000
 TRANSFER_ID_LENGTH: Final = 16
 Writer = GroupCommit[Any, Any]
 
@@ -48,9 +42,9 @@ Writer = GroupCommit[Any, Any]
 class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     """Regions and keys of the federation."""
 
-    def __init__(self, context: BridgeContext, database: Database, writer: Writer, opener: Opener) -> None:
+    def __init__(self, context: BridgeContext, queries: Queries, writer: Writer, opener: Opener) -> None:
         self._context = context
-        self._database = database
+        self._queries = queries
         self._writer = writer
         self._opener = opener
 
@@ -59,8 +53,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     ) -> directory_pb2.ListRegionsResponse:
         """Give all regions, connected or not."""
         del request, context
-        with self._database.reading() as connection:
-            rows = connection.execute(sa.select(region).order_by(region.c.region)).all()
+        rows = self._queries.regions()
         return directory_pb2.ListRegionsResponse(
             network_id=self._context.network_id,
             regions=[
@@ -80,12 +73,9 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     ) -> directory_pb2.ListKeysResponse:
         """Give the keys of an owner, or all, each with the record that proves it."""
         del context
-        statement = sa.select(key_record).order_by(key_record.c.owner, key_record.c.key_epoch)
         if request.owner:
             require_party(request.owner, "owner")
-            statement = statement.where(key_record.c.owner == request.owner)
-        with self._database.reading() as connection:
-            rows = connection.execute(statement.limit(KEYS_PER_ANSWER_MAX)).all()
+        rows = self._queries.keys(request.owner)
         return directory_pb2.ListKeysResponse(keys=[_key_entry(row) for row in rows])
 
     def SubmitKeyRecord(
@@ -108,16 +98,13 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
                 tuple(signature.key_id for signature in request.record.signatures),
             )
         ).result(ANSWER_SECONDS_MAX)
-        with self._database.reading() as connection:
-            row = connection.execute(
-                sa.select(key_record).where(key_record.c.public_key == record.public_key)
-            ).first()
+        row = self._queries.key(record.public_key)
         if row is None:  # pragma: no cover - it was stored by the command above
             raise DomainError("NOT_FOUND", what="key", id=record.owner)
         return directory_pb2.SubmitKeyRecordResponse(key=_key_entry(row), log_index=answer.log_index)
 
 
-def _key_entry(row: sa.Row[Any]) -> directory_pb2.KeyEntry:
+def _key_entry(row: Any) -> directory_pb2.KeyEntry:  # noqa: ANN401 - a row of the key table
     envelope = envelope_pb2.Envelope.FromString(bytes(row.envelope)) if row.envelope else None
     return directory_pb2.KeyEntry(
         key_id=bytes(row.key_id),
@@ -136,9 +123,9 @@ def _key_entry(row: sa.Row[Any]) -> directory_pb2.KeyEntry:
 class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
     """Recognition agreements: without one in force every transfer is refused."""
 
-    def __init__(self, context: BridgeContext, database: Database, writer: Writer, opener: Opener) -> None:
+    def __init__(self, context: BridgeContext, queries: Queries, writer: Writer, opener: Opener) -> None:
         self._context = context
-        self._database = database
+        self._queries = queries
         self._writer = writer
         self._opener = opener
 
@@ -192,17 +179,7 @@ class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
     ) -> directory_pb2.ListRecognitionsResponse:
         """Give the agreements, in the order in which they came into the log."""
         del context
-        statement = (
-            sa.select(agreement.c.envelope, agreement.c.log_index, agreement_use.c.used_kg)
-            .join(agreement_use, agreement_use.c.agreement_id == agreement.c.agreement_id)
-            .order_by(agreement.c.log_index)
-        )
-        if request.from_region:
-            statement = statement.where(agreement.c.from_region == request.from_region)
-        if request.to_region:
-            statement = statement.where(agreement.c.to_region == request.to_region)
-        with self._database.reading() as connection:
-            rows = connection.execute(statement.limit(KEYS_PER_ANSWER_MAX)).all()
+        rows = self._queries.agreements(request.from_region, request.to_region)
         response = directory_pb2.ListRecognitionsResponse()
         for row in rows:
             envelope = envelope_pb2.Envelope.FromString(bytes(row.envelope))
@@ -220,9 +197,9 @@ class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
 class DecisionServicer(directory_pb2_grpc.DecisionServiceServicer):
     """Outcomes and the log."""
 
-    def __init__(self, context: BridgeContext, database: Database, writer: Writer, opener: Opener) -> None:
+    def __init__(self, context: BridgeContext, queries: Queries, writer: Writer, opener: Opener) -> None:
         self._context = context
-        self._database = database
+        self._queries = queries
         self._writer = writer
         self._opener = opener
 
@@ -262,22 +239,18 @@ class DecisionServicer(directory_pb2_grpc.DecisionServiceServicer):
         )
 
     def _known(self, key: TransferKey) -> directory_pb2.GetOutcomeResponse | None:
-        with self._database.reading() as connection:
-            found = reads.decision_envelope(connection, key)
-            finals = reads.finals_of(connection, key) if found is not None else set()
-        if found is None:
+        known = self._queries.outcome(key)
+        if known is None:
             return None
-        envelope, outcome = found
-        committed = outcome == Outcome.COMMIT
         return directory_pb2.GetOutcomeResponse(
             outcome=(
                 directory_pb2.TRANSFER_OUTCOME_COMMITTED
-                if committed
+                if known.outcome == Outcome.COMMIT
                 else directory_pb2.TRANSFER_OUTCOME_ABORTED
             ),
-            decision=envelope,
-            source_final=SOURCE_SIDE in finals,
-            destination_final=DESTINATION_SIDE in finals,
+            decision=known.decision,
+            source_final=known.source_final,
+            destination_final=known.destination_final,
             finality=values_pb2.FINALITY_COMMIT,
         )
 
@@ -289,36 +262,30 @@ class DecisionServicer(directory_pb2_grpc.DecisionServiceServicer):
         if request.from_index < 0:
             raise DomainError("FIELD_INVALID", field="from_index", detail=str(request.from_index))
         limit = page(request.page_size, "").size
-        with self._database.reading() as connection:
-            leaves = log.read_leaves(connection, request.from_index, limit)
-            size = log.log_size(connection)
-            response = directory_pb2.ListLogEntriesResponse(log_size=size)
-            for leaf in leaves:
-                envelopes = (
-                    reads.envelopes_by_hash(connection, decode_leaf(leaf.leaf).message_hashes)
-                    if request.with_envelopes
-                    else []
+        entries, size = self._queries.log_entries(
+            request.from_index, limit, with_envelopes=request.with_envelopes
+        )
+        return directory_pb2.ListLogEntriesResponse(
+            log_size=size,
+            entries=[
+                directory_pb2.LogEntry(
+                    log_index=leaf.log_index,
+                    kind=leaf.kind,
+                    leaf=leaf.leaf,
+                    leaf_hash=leaf.leaf_hash,
+                    envelopes=envelopes,
                 )
-                response.entries.append(
-                    directory_pb2.LogEntry(
-                        log_index=leaf.log_index,
-                        kind=leaf.kind,
-                        leaf=leaf.leaf,
-                        leaf_hash=leaf.leaf_hash,
-                        envelopes=envelopes,
-                    )
-                )
-        return response
+                for leaf, envelopes in entries
+            ],
+        )
 
     def GetLogStatus(
         self, request: directory_pb2.GetLogStatusRequest, context: grpc.ServicerContext
     ) -> directory_pb2.GetLogStatusResponse:
         """Give the size of the log."""
         del request, context
-        with self._database.reading() as connection:
-            size = log.log_size(connection)
         return directory_pb2.GetLogStatusResponse(
-            log_size=size,
+            log_size=self._context.log_size,
             network_id=self._context.network_id,
             bridge_epoch=self._context.epoch,
             time=wire_timestamp(self._context.clock.now()),
@@ -328,8 +295,8 @@ class DecisionServicer(directory_pb2_grpc.DecisionServiceServicer):
 class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
     """Where units are, and what happened to them."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
 
     def ListLocations(
         self, request: directory_pb2.ListLocationsRequest, context: grpc.ServicerContext
@@ -339,15 +306,9 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
         asked = page(request.page_size, request.page_token, request.series_id, request.region)
         series_id, _, start = asked.after.rpartition(" ")
         after = (series_id, int(start)) if asked.after else ("", -1)
-        with self._database.reading() as connection:
-            rows = reads.list_locations(
-                connection,
-                series_id=request.series_id,
-                region=request.region,
-                after=after,
-                limit=asked.size + 1,
-            )
-            size = log.log_size(connection)
+        rows, size = self._queries.locations(
+            series_id=request.series_id, region_party=request.region, after=after, limit=asked.size + 1
+        )
         shown = rows[: asked.size]
         token = ""
         if len(rows) > asked.size:
@@ -364,24 +325,12 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
         if not request.HasField("block"):
             raise DomainError("FIELD_MISSING", field="block")
         block = parse_block(request.block)
-        with self._database.reading() as connection:
-            known = policy.load_series(connection, [block.series_id]).get(block.series_id)
-            if known is None:
-                raise DomainError("SERIES_UNKNOWN", series_id=block.series_id)
-            rows = reads.trace(connection, block)
-            steps = [
-                _trace_step(
-                    row, reads.envelopes_of_transfer(connection, TransferKey(row.source, row.transfer_id))
-                )
-                for row in rows
-            ]
-            places = reads.locations_of(connection, block)
-            size = log.log_size(connection)
+        traced = self._queries.trace(block)
         return directory_pb2.TraceUnitsResponse(
-            series=policy.series_message(known),
-            steps=steps,
-            locations=[_location_entry(row) for row in places],
-            as_of_index=size,
+            series=series_message(traced.series),
+            steps=[_trace_step(row, envelopes) for row, envelopes in traced.steps],
+            locations=[_location_entry(row) for row in traced.locations],
+            as_of_index=traced.log_size,
         )
 
 
@@ -397,7 +346,7 @@ def _location_entry(row: LocationRow) -> directory_pb2.LocationEntry:
 _STEP_KINDS = {0: "ISSUE", Kind.TRANSFER: "TRANSFER", Kind.RETIRE: "RETIRE", Kind.CANCEL: "CANCEL"}
 
 
-def _trace_step(row: reads.TraceRow, envelopes: list[envelope_pb2.Envelope]) -> directory_pb2.TraceStep:
+def _trace_step(row: TraceRow, envelopes: Sequence[envelope_pb2.Envelope]) -> directory_pb2.TraceStep:
     return directory_pb2.TraceStep(
         log_index=row.log_index,
         kind=_STEP_KINDS[row.kind],

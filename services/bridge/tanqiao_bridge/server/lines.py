@@ -17,11 +17,9 @@ import structlog
 
 from tanqiao.api.bridge.v1 import sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
-from tanqiao.db.engine import Database
-from tanqiao.db.streams import PendingMessage
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
 from tanqiao_bridge.application.context import BridgeContext, Group
-from tanqiao_bridge.storage.tables import outbox
+from tanqiao_bridge.application.queries import PendingMessage, Queries
 
 FRAMES_WAITING_MAX: Final = 2_000
 NUMBERED_WINDOW_MAX: Final = 20_000
@@ -91,9 +89,9 @@ class Session:
 class Lines:
     """All sessions of the bridge, and the sending of what a group left behind."""
 
-    def __init__(self, context: BridgeContext, database: Database) -> None:
+    def __init__(self, context: BridgeContext, queries: Queries) -> None:
         self._context = context
-        self._database = database
+        self._queries = queries
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._serving = 0
@@ -180,14 +178,12 @@ class Lines:
             room = NUMBERED_WINDOW_MAX - (session.sent_number - session.acknowledged_number)
             if room <= 0:
                 return
-            with self._database.reading() as connection:
-                rows = outbox.pending(
-                    connection,
-                    session.party,
-                    self._context.epoch,
-                    after=session.sent_number,
-                    limit=min(BATCH_ITEMS_MAX, room),
-                )
+            rows = self._queries.unsent(
+                session.party,
+                self._context.epoch,
+                after=session.sent_number,
+                limit=min(BATCH_ITEMS_MAX, room),
+            )
             if not rows:
                 return
             for kind, group in groupby(rows, key=lambda row: row.kind):

@@ -27,8 +27,8 @@ from tanqiao.rpc.validation import (
     wire_timestamp,
 )
 from tanqiao_gateway.application.importing import ImportOrder, ImportReport, import_list
+from tanqiao_gateway.application.queries import ImportRow, Queries
 from tanqiao_gateway.importers.mapping import load_mapping
-from tanqiao_gateway.storage import records
 
 CHUNK_BYTES_MAX: Final = 256 << 10
 FILE_BYTES_MAX: Final = 1 << 30
@@ -45,6 +45,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         self._registry = registry
         self._network_id = network_id
         self._database = database
+        self._queries = Queries(database)
         self._clock = clock
 
     def ImportList(
@@ -81,8 +82,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         """Give the imports, newest first."""
         del context
         asked = page(request.page_size, request.page_token)
-        with self._database.reading() as connection:
-            rows = records.list_imports(connection, int(asked.after or 0), asked.size + 1)
+        rows = self._queries.imports(int(asked.after or 0), asked.size + 1)
         shown = rows[: asked.size]
         token = asked.token(str(shown[-1].import_number)) if len(rows) > asked.size else ""
         return registry_pb2.ListImportsResponse(
@@ -97,24 +97,17 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         require_count(request.queries, "queries", limit=QUERIES_MAX)
         keys = [_keys(query) for query in request.queries]
         subjects = [query.subject_uscc for query in request.queries]
-        with self._database.reading() as connection:
-            current = records.current_import(connection)
-            if current is None:
-                return registry_pb2.LookUpAssetsResponse(has_list=False)
-            number = current.import_number
-            by_key = records.rows_of_keys(connection, number, (key for one in keys for key in one))
-            by_subject = records.rows_of_subjects(connection, number, subjects)
-            wanted = {row for rows in (*by_key.values(), *by_subject.values()) for row in rows}
-            found = records.load_records(connection, number, wanted)
-        import_id = str(number)
+        found = self._queries.look_up(keys, subjects)
+        if found is None:
+            return registry_pb2.LookUpAssetsResponse(has_list=False)
         response = registry_pb2.LookUpAssetsResponse(
-            has_list=True, as_of_date=date_message(current.as_of_date)
+            has_list=True, as_of_date=date_message(found.current.as_of_date)
         )
-        for one, subject in zip(keys, subjects, strict=True):
-            numbers = {row for key in one for row in by_key.get(key, ())} | set(by_subject.get(subject, ()))
+        import_id = str(found.current.import_number)
+        for records in found.records:
             answer = response.answers.add()
-            for row in sorted(numbers)[: records.FOUND_PER_QUERY_MAX]:
-                answer.records.add().CopyFrom(found[row])
+            for record in records:
+                answer.records.add().CopyFrom(record)
                 answer.records[-1].import_id = import_id
         return response
 
@@ -125,17 +118,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         del context
         text = optional_text(request.text, "text")
         asked = page(request.page_size, request.page_token, text)
-        with self._database.reading() as connection:
-            current = records.current_import(connection)
-            if current is None:
-                return registry_pb2.ListRecordsResponse()
-            rows = records.search_records(
-                connection,
-                current.import_number,
-                text=text,
-                after=int(asked.after or 0),
-                limit=asked.size + 1,
-            )
+        rows = self._queries.search(text, int(asked.after or 0), asked.size + 1)
         shown = rows[: asked.size]
         return registry_pb2.ListRecordsResponse(
             records=[record for _, record in shown],
@@ -147,8 +130,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     ) -> registry_pb2.GetRegistryStatusResponse:
         """Give which registry this is and how old its list."""
         del request, context
-        with self._database.reading() as connection:
-            current = records.current_import(connection)
+        current = self._queries.current()
         return registry_pb2.GetRegistryStatusResponse(
             registry=self._registry,
             network_id=self._network_id,
@@ -178,7 +160,7 @@ def _keys(query: registry_pb2.AssetQuery) -> list[str]:
     return [asset_key(asset_ref(reference.scheme, reference.value)) for reference in query.references]
 
 
-def _import_message(row: records.ImportRow) -> registry_pb2.ListImport:
+def _import_message(row: ImportRow) -> registry_pb2.ListImport:
     return registry_pb2.ListImport(
         import_id=str(row.import_number),
         source=row.source,

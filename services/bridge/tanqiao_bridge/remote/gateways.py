@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
@@ -21,42 +20,12 @@ from tanqiao.api.gateway.v1 import registry_pb2, registry_pb2_grpc
 from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.validation import parse_wire_date
 from tanqiao.signing.certificates import TlsFiles
+from tanqiao_bridge.application.registry_answers import Answers, RegistryAnswer
 
 LOOK_UP_SECONDS_MAX: Final = 5.0
 QUERIES_PER_CALL_MAX: Final = 1_000
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryAnswer:
-    """What one registry said to a batch of questions; silent registries have answered nothing."""
-
-    registry: str
-    answered: bool
-    as_of: date | None = None
-    records: tuple[tuple[registry_pb2.RegistryRecord, ...], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What all gateways said to a batch of questions, in the order of the questions."""
-
-    by_registry: Mapping[str, RegistryAnswer] = field(default_factory=dict)
-
-    def records_of(self, index: int) -> list[tuple[str, registry_pb2.RegistryRecord]]:
-        """Give the records that answer one question, with their registry."""
-        return [
-            (name, record)
-            for name, answer in self.by_registry.items()
-            if answer.answered
-            for record in answer.records[index]
-        ]
-
-    @property
-    def silent(self) -> tuple[str, ...]:
-        """Registries that did not answer."""
-        return tuple(name for name, answer in self.by_registry.items() if not answer.answered)
 
 
 class Gateways:

@@ -1,0 +1,214 @@
+"""Reads for the public services, each in one snapshot; servicers translate what these give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.engine import Database
+from tanqiao.db.streams import PendingMessage
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.units import UnitBlock
+from tanqiao.protocol.types import TransferKey
+from tanqiao.tlog.leaf import decode_leaf
+from tanqiao_bridge.application.claim_facts import ReadClaim
+from tanqiao_bridge.application.judging import Index, Judged, judge_claim
+from tanqiao_bridge.application.registry_answers import Answers
+from tanqiao_bridge.storage import claims as claim_rows
+from tanqiao_bridge.storage import log, policy, reads
+from tanqiao_bridge.storage.claims import ClaimRow, ReceiptRow
+from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE
+from tanqiao_bridge.storage.locations import LocationRow
+from tanqiao_bridge.storage.log import StoredLeaf
+from tanqiao_bridge.storage.policy import SeriesRow, series_message
+from tanqiao_bridge.storage.reads import TraceRow
+from tanqiao_bridge.storage.tables import agreement, agreement_use, key_record, outbox, region
+
+__all__ = [
+    "ClaimRow",
+    "LocationRow",
+    "PendingMessage",
+    "Queries",
+    "ReceiptRow",
+    "SeriesRow",
+    "StoredLeaf",
+    "TraceRow",
+    "series_message",
+]
+
+ROWS_PER_ANSWER_MAX: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOutcome:
+    """A decision with which sides have sent their receipt."""
+
+    decision: envelope_pb2.Envelope
+    outcome: int
+    source_final: bool
+    destination_final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A block's series, its history with every signed message, and where it is."""
+
+    series: SeriesRow
+    steps: tuple[tuple[TraceRow, tuple[envelope_pb2.Envelope, ...]], ...]
+    locations: tuple[LocationRow, ...]
+    log_size: int
+
+
+class Queries:
+    """Reads of one bridge's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- directory and policy ------------------------------------------------------------------------------
+
+    def regions(self) -> Sequence[sa.Row[Any]]:
+        """Give the regions, in order of name."""
+        with self._database.reading() as connection:
+            return connection.execute(sa.select(region).order_by(region.c.region)).all()
+
+    def keys(self, owner: str) -> Sequence[sa.Row[Any]]:
+        """Give the keys of an owner, or all if it is empty, oldest epoch first."""
+        statement = sa.select(key_record).order_by(key_record.c.owner, key_record.c.key_epoch)
+        if owner:
+            statement = statement.where(key_record.c.owner == owner)
+        with self._database.reading() as connection:
+            return connection.execute(statement.limit(ROWS_PER_ANSWER_MAX)).all()
+
+    def key(self, public_key: bytes) -> sa.Row[Any] | None:
+        """Give the key with these bytes."""
+        with self._database.reading() as connection:
+            return connection.execute(
+                sa.select(key_record).where(key_record.c.public_key == public_key)
+            ).first()
+
+    def agreements(self, from_region: str, to_region: str) -> Sequence[Any]:
+        """Give (envelope, log index, used kilograms) of agreements, oldest first; empty: any region."""
+        statement = (
+            sa.select(agreement.c.envelope, agreement.c.log_index, agreement_use.c.used_kg)
+            .join(agreement_use, agreement_use.c.agreement_id == agreement.c.agreement_id)
+            .order_by(agreement.c.log_index)
+        )
+        if from_region:
+            statement = statement.where(agreement.c.from_region == from_region)
+        if to_region:
+            statement = statement.where(agreement.c.to_region == to_region)
+        with self._database.reading() as connection:
+            return connection.execute(statement.limit(ROWS_PER_ANSWER_MAX)).all()
+
+    # -- decisions and the log -----------------------------------------------------------------------------
+
+    def outcome(self, key: TransferKey) -> KnownOutcome | None:
+        """Give the decision of a transfer, None if there is none."""
+        with self._database.reading() as connection:
+            found = reads.decision_envelope(connection, key)
+            if found is None:
+                return None
+            finals = reads.finals_of(connection, key)
+        return KnownOutcome(found[0], found[1], SOURCE_SIDE in finals, DESTINATION_SIDE in finals)
+
+    def log_entries(
+        self, from_index: int, limit: int, *, with_envelopes: bool
+    ) -> tuple[list[tuple[StoredLeaf, list[envelope_pb2.Envelope]]], int]:
+        """Give leaves from an index on with the envelopes beside them, and the size of the log."""
+        with self._database.reading() as connection:
+            size = log.log_size(connection)
+            leaves = log.read_leaves(connection, from_index, limit)
+            entries = [
+                (
+                    leaf,
+                    reads.envelopes_by_hash(connection, decode_leaf(leaf.leaf).message_hashes)
+                    if with_envelopes
+                    else [],
+                )
+                for leaf in leaves
+            ]
+        return entries, size
+
+    # -- locations -----------------------------------------------------------------------------------------
+
+    def locations(
+        self, *, series_id: str, region_party: str, after: tuple[str, int], limit: int
+    ) -> tuple[list[LocationRow], int]:
+        """Give location rows behind a key, and the size of the log they stand at."""
+        with self._database.reading() as connection:
+            rows = reads.list_locations(
+                connection, series_id=series_id, region=region_party, after=after, limit=limit
+            )
+            return rows, log.log_size(connection)
+
+    def trace(self, block: UnitBlock) -> Trace:
+        """Give a block's history; SERIES_UNKNOWN if nothing of its series was ever issued."""
+        with self._database.reading() as connection:
+            known = policy.load_series(connection, [block.series_id]).get(block.series_id)
+            if known is None:
+                raise DomainError("SERIES_UNKNOWN", series_id=block.series_id)
+            steps = tuple(
+                (
+                    row,
+                    tuple(reads.envelopes_of_transfer(connection, TransferKey(row.source, row.transfer_id))),
+                )
+                for row in reads.trace(connection, block)
+            )
+            places = tuple(reads.locations_of(connection, block))
+            return Trace(known, steps, places, log.log_size(connection))
+
+    # -- claims --------------------------------------------------------------------------------------------
+
+    def judge(
+        self, claims: Sequence[ReadClaim], answers: Answers, decided_on: date
+    ) -> tuple[list[Judged], int]:
+        """Judge claims on one snapshot of the index; the verdicts and the size of the log."""
+        with self._database.reading() as connection:
+            index = Index.load(connection, claims)
+            size = log.log_size(connection)
+        judged = [
+            judge_claim(read, index, answers, position, decided_on=decided_on)
+            for position, read in enumerate(claims)
+        ]
+        return judged, size
+
+    def claim(self, claim_id: str) -> tuple[ClaimRow, list[ReceiptRow]]:
+        """Give a claim with its receipts; CLAIM_UNKNOWN if there is none."""
+        with self._database.reading() as connection:
+            row = claim_rows.load_claims(connection, [claim_id]).get(claim_id)
+            if row is None:
+                raise DomainError("CLAIM_UNKNOWN", claim_id=claim_id)
+            return row, claim_rows.receipts_of(connection, claim_id)
+
+    def claim_content(self, claim_id: str) -> claims_pb2.Claim:
+        """Give a claim as its region stated it; CLAIM_UNKNOWN if there is none."""
+        return claims_pb2.Claim.FromString(self.claim(claim_id)[0].content)
+
+    def claims(
+        self, *, region_party: str, programme: int, asset_key: str, after: str, limit: int
+    ) -> tuple[list[ClaimRow], int]:
+        """Give claims in order of id behind one, filtered, and the size of the log."""
+        with self._database.reading() as connection:
+            rows = claim_rows.list_claims(
+                connection,
+                region=region_party,
+                programme=programme,
+                asset_key=asset_key,
+                after=after,
+                limit=limit,
+            )
+            return rows, log.log_size(connection)
+
+    # -- numbered traffic ----------------------------------------------------------------------------------
+
+    def unsent(self, party: str, epoch: int, *, after: int, limit: int) -> list[PendingMessage]:
+        """Give the next numbered messages to a region."""
+        with self._database.reading() as connection:
+            return outbox.pending(connection, party, epoch, after=after, limit=limit)

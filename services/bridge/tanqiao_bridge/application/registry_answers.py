@@ -1,0 +1,40 @@
+"""What outside registries said to a batch of questions; a registry that did not answer is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from tanqiao.api.gateway.v1 import registry_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAnswer:
+    """What one registry said to a batch of questions; silent registries have answered nothing."""
+
+    registry: str
+    answered: bool
+    as_of: date | None = None
+    records: tuple[tuple[registry_pb2.RegistryRecord, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What all gateways said to a batch of questions, in the order of the questions."""
+
+    by_registry: Mapping[str, RegistryAnswer] = field(default_factory=dict)
+
+    def records_of(self, index: int) -> list[tuple[str, registry_pb2.RegistryRecord]]:
+        """Give the records that answer one question, with their registry."""
+        return [
+            (name, record)
+            for name, answer in self.by_registry.items()
+            if answer.answered
+            for record in answer.records[index]
+        ]
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Registries that did not answer."""
+        return tuple(name for name, answer in self.by_registry.items() if not answer.answered)

@@ -1,0 +1,1 @@
+"""Calls to others: the gateways of outside registries."""
