@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from tanqiao.api.common.v1 import clock_pb2_grpc
-from tanqiao.api.region.v1 import accounts_pb2_grpc, journal_pb2_grpc, ledger_pb2_grpc
+from tanqiao.api.region.v1 import (
+    accounts_pb2_grpc,
+    journal_pb2_grpc,
+    ledger_pb2_grpc,
+    registers_pb2_grpc,
+    reserve_pb2_grpc,
+)
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.db.migrations import check_current, migrate
@@ -29,19 +35,31 @@ from tanqiao.signing.federation import Federation
 from tanqiao.signing.keyring import Keyring, read_private, write_private
 from tanqiao.signing.verify import Verifier
 from tanqiao_region.application import start
+from tanqiao_region.application.activity import Activity
+from tanqiao_region.application.activity_import import ActivityImports
+from tanqiao_region.application.claim_steps import ClaimSteps, submit_to
+from tanqiao_region.application.claims_client import BridgeClaims, GrpcBridgeClaims
 from tanqiao_region.application.context import RegionContext
+from tanqiao_region.application.issuance import Issuances
 from tanqiao_region.application.line import Line
 from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.orders import Orders
 from tanqiao_region.application.queries import Queries
+from tanqiao_region.application.register_reads import RegisterReads
+from tanqiao_region.application.registers import Registers
+from tanqiao_region.application.reserve import Reserve
 from tanqiao_region.application.secrets import SECRET_BYTES, NodeSecrets
+from tanqiao_region.application.working_calendar import load_calendar
 from tanqiao_region.application.writer import ITEMS_PER_GROUP_MAX, Writer, weigh
 from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack
 from tanqiao_region.server.account_servicer import AccountServicer
 from tanqiao_region.server.callers import callers
+from tanqiao_region.server.issuance_servicer import IssuanceServicer
 from tanqiao_region.server.journal_servicers import JournalServicer, NodeFacts, NodeServicer
 from tanqiao_region.server.ledger_servicers import LedgerServicer, RetirementServicer, TransferServicer
+from tanqiao_region.server.register_servicer import RegisterServicer
+from tanqiao_region.server.reserve_servicer import ReserveServicer
 from tanqiao_region.server.sync_client import SyncClient
 from tanqiao_region.settings import Settings
 from tanqiao_region.storage.schema import SCHEMA
@@ -50,6 +68,35 @@ from tanqiao_region.storage.tables import node_state
 SECRET_FILE: Final = "node.secret"  # noqa: S105 - the name of a file
 WORKERS: Final = 96
 """Threads that serve calls: some wait for the end of transfers, each watcher holds one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Registers, activity, issuance and reserve: what stands on claims at the bridge."""
+
+    steps: ClaimSteps
+    registers: Registers
+    reads: RegisterReads
+    activity: Activity
+    imports: ActivityImports
+    issuances: Issuances
+    reserve: Reserve
+
+    def registrations(self) -> list[Registration]:
+        """Give the services."""
+        return [
+            Registration(
+                registers_pb2_grpc.add_RegisterServiceServicer_to_server,
+                RegisterServicer(self.registers, self.reads),
+            ),
+            Registration(
+                registers_pb2_grpc.add_IssuanceServiceServicer_to_server,
+                IssuanceServicer(self.activity, self.imports, self.issuances),
+            ),
+            Registration(
+                reserve_pb2_grpc.add_ReserveServiceServicer_to_server, ReserveServicer(self.reserve)
+            ),
+        ]
 
 
 @dataclass(slots=True)
@@ -61,6 +108,9 @@ class Region:
     database: Database
     writer: GroupCommit[Any, Any]
     notifier: Notifier
+    orders: Orders
+    queries: Queries
+    office: Office
     sync: SyncClient
     server: Server
 
@@ -68,9 +118,11 @@ class Region:
         """Serve, and dial the bridge."""
         self.server.start()
         self.sync.start()
+        self.office.steps.start()
 
     def stop(self) -> None:
         """End the line, the waiting calls, the server, the writer and the database, in this order."""
+        self.office.steps.stop()
         self.sync.stop()
         self.notifier.close()
         self.server.stop()
@@ -208,6 +260,37 @@ def build_writer(context: RegionContext, database: Database) -> tuple[Writer, Gr
     return writer, queue
 
 
+def build_office(
+    context: RegionContext,
+    database: Database,
+    queue: GroupCommit[Any, Any],
+    notifier: Notifier,
+    claims: BridgeClaims,
+    calendar_directory: Path | None = None,
+) -> Office:
+    """Give what stands on claims at the bridge.
+
+    Raises:
+        DomainError: SETTING_INVALID, for a file of the calendar's directory that is no notice.
+    """
+    calendar = load_calendar(calendar_directory)
+    submit = submit_to(queue)
+    steps = ClaimSteps(context, database, submit, claims)
+
+    def wait(issuance_id: str, seconds: float) -> None:
+        notifier.wait_ended(bytes.fromhex(issuance_id), seconds)
+
+    return Office(
+        steps,
+        Registers(submit, steps, claims, lambda: calendar),
+        RegisterReads(database),
+        Activity(submit),
+        ActivityImports(context, database, submit),
+        Issuances(context, database, submit, steps, claims, wait=wait),
+        Reserve(database, steps),
+    )
+
+
 def _build(  # noqa: PLR0913 - what a node is made of
     settings: Settings,
     federation: Federation,
@@ -225,6 +308,8 @@ def _build(  # noqa: PLR0913 - what a node is made of
     writer.tell(sync.tell)
     writer.tell(notifier.tell)
     orders, queries = Orders(queue, notifier), Queries(context, database)
+    claims = GrpcBridgeClaims(context, open_channel(settings.bridge_address, tls), settings.bridge_address)
+    office = build_office(context, database, queue, notifier, claims, settings.calendar_directory)
     facts = NodeFacts(
         network_id=settings.network_id,
         region_code=settings.region_code,
@@ -257,11 +342,12 @@ def _build(  # noqa: PLR0913 - what a node is made of
                 journal_pb2_grpc.add_JournalServiceServicer_to_server, JournalServicer(queries, notifier)
             ),
             Registration(journal_pb2_grpc.add_NodeServiceServicer_to_server, NodeServicer(queries, facts)),
+            *office.registrations(),
         ],
         callers(settings.region_code),
         now=SystemClock().now(),
     )
-    return Region(settings, context, database, queue, notifier, sync, server)
+    return Region(settings, context, database, queue, notifier, orders, queries, office, sync, server)
 
 
 def _pack_in_force(context: RegionContext) -> tuple[str, str]:

@@ -16,6 +16,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "TANQIAO_BRIDGE_ADDRESS": "bridge_address",
     "TANQIAO_RULE_PACK": "rule_pack",
     "TANQIAO_TEST_CLOCK_START": "test_clock_start",
+    "TANQIAO_CALENDAR_DIRECTORY": "calendar_directory",
 }
 """Environment variable → field."""
 
@@ -35,6 +36,7 @@ class Settings:
         federation_file: trust anchors and first key records.
         rule_pack: name of a pack that is shipped (``sh_draft``), or the path of a pack's directory.
         owner_database_url: of the role that owns the tables and migrates; empty: the same.
+        calendar_directory: ``<year>.toml`` with the working-day notices of years that the library does not know.
         test_clock_start: moment at which a test clock begins; None: the machine's clock.
     """
 
@@ -49,6 +51,7 @@ class Settings:
     rule_pack: str
     owner_database_url: str = ""
     test_clock_start: datetime | None = None
+    calendar_directory: Path | None = None
 
 
 def load_settings(path: Path) -> Settings:
@@ -70,6 +73,7 @@ def load_settings(path: Path) -> Settings:
         federation_file=file.path("federation_file", default="federation.json"),
         rule_pack=file.text("rule_pack"),
         test_clock_start=file.moment("test_clock_start"),
+        calendar_directory=file.path("calendar_directory") if file.text("calendar_directory", default="") else None,
     )
     file.require_all_known()
     return settings

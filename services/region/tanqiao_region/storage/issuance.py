@@ -1,4 +1,4 @@
-"""Metered activity and what issuances rest on; the issuances' own life is in `tanqiao_region.storage.issues`."""
+"""Metered activity and what issuances rest on; their own life is in `tanqiao_region.storage.issues`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,12 @@ _ACTIVITY: Final = ("meter", "start_date", "end_date", "on_grid_wh", "self_use_w
 
 
 def insert_activity(
-    connection: sa.Connection, project_id: str, rows: Sequence[ActivityRow], *, batch_id: int, recorded_at: int
+    connection: sa.Connection,
+    project_id: str,
+    rows: Sequence[ActivityRow],
+    *,
+    batch_id: int,
+    recorded_at: int,
 ) -> None:
     """Record activity that no issuance rests on yet."""
     insert_rows(
@@ -72,7 +77,7 @@ def insert_activity(
     )
 
 
-def insert_batch(  # noqa: PLR0913 - the columns of a batch
+def insert_batch(
     connection: sa.Connection,
     *,
     batch_id: int,
@@ -136,7 +141,9 @@ def free_activity(
     return [ActivityRow(*values) for values in rows]
 
 
-def activity_cut_by(connection: sa.Connection, project_id: str, start_date: str, end_date: str) -> list[ActivityRow]:
+def activity_cut_by(
+    connection: sa.Connection, project_id: str, start_date: str, end_date: str
+) -> list[ActivityRow]:
     """Give free activity that lies partly inside and partly outside of the period."""
     columns = activity.c
     rows = connection.execute(
@@ -166,14 +173,17 @@ def take_activity(
     )
 
 
-def release_activity(connection: sa.Connection, issuance_id: str) -> None:
+def release_activity(connection: sa.Connection, project_id: str, issuance_id: str) -> None:
     """Free the activity of an issuance that was refused."""
+    columns = activity.c
     connection.execute(
-        sa.update(activity).where(activity.c.issuance_id == issuance_id).values(issuance_id=FREE)
+        sa.update(activity)
+        .where(columns.project_id == project_id, columns.issuance_id == issuance_id)
+        .values(issuance_id=FREE)
     )
 
 
-# -- issuances -----------------------------------------------------------------------------------------------------------
+# -- issuances
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,12 +282,14 @@ def undecided_issuance(connection: sa.Connection, project_id: str) -> str | None
     """Give an issuance of the project that the bridge has not answered, if there is one."""
     columns = issuance.c
     return connection.execute(
-        sa.select(columns.issuance_id).where(columns.project_id == project_id, columns.state == ISSUING).limit(1)
+        sa.select(columns.issuance_id)
+        .where(columns.project_id == project_id, columns.state == ISSUING)
+        .limit(1)
     ).scalar()
 
 
 def last_batch_number(connection: sa.Connection, project_id: str, vintage_year: int) -> int:
-    """Give the highest batch number of the project's vintage; refused ones count, for they are never used again."""
+    """Give the highest batch number of the project's vintage; refused ones count: they are not used again."""
     columns = issuance.c
     return int(
         connection.execute(

@@ -81,7 +81,7 @@ def set_iso_date(target: values_pb2.Date, text: str) -> None:
         target.year, target.month, target.day = (int(part) for part in text.split("-"))
 
 
-# -- methodologies -------------------------------------------------------------------------------------------------------
+# -- methodologies
 
 
 def insert_methodology(connection: sa.Connection, row: MethodologyRow) -> None:
@@ -117,7 +117,9 @@ def load_methodology(connection: sa.Connection, methodology_id: str) -> register
     return None if found is None else _methodology(found)
 
 
-def list_methodologies(connection: sa.Connection, *, after: str, limit: int) -> list[registers_pb2.Methodology]:
+def list_methodologies(
+    connection: sa.Connection, *, after: str, limit: int
+) -> list[registers_pb2.Methodology]:
     """Give a page of methodologies in the order of their numbers."""
     columns = methodology.c
     rows = connection.execute(
@@ -143,7 +145,7 @@ def _methodology(row: sa.Row[tuple[object, ...]]) -> registers_pb2.Methodology:
     return message
 
 
-# -- projects ------------------------------------------------------------------------------------------------------------
+# -- projects
 
 _PROJECT: Final = (
     "project_id",
@@ -225,17 +227,14 @@ def list_projects(
     """Give a page of projects in the order of their ids, of one state or of any (0)."""
     columns = project.c
     statement = (
-        sa.select(columns.content)
-        .where(columns.project_id > after)
-        .order_by(columns.project_id)
-        .limit(limit)
+        sa.select(columns.content).where(columns.project_id > after).order_by(columns.project_id).limit(limit)
     )
     if state:
         statement = statement.where(columns.state == state)
     return [registers_pb2.Project.FromString(bytes(row.content)) for row in connection.execute(statement)]
 
 
-# -- commands that wait for the bridge -----------------------------------------------------------------------------------
+# -- commands that wait for the bridge
 
 
 def insert_step(connection: sa.Connection, row: StepRow) -> None:
@@ -264,9 +263,12 @@ def load_step(connection: sa.Connection, step_id: str) -> StepRow | None:
     return _first_step(connection, claim_step.c.step_id == step_id)
 
 
-def step_of_request(connection: sa.Connection, caller: str, request_id: str) -> StepRow | None:
-    """Give the command that a caller's request began, if one did."""
-    return _first_step(connection, claim_step.c.caller == caller, claim_step.c.request_id == request_id)
+def open_step_of_request(connection: sa.Connection, caller: str, request_id: str) -> StepRow | None:
+    """Give the command that a caller's request began and that has not ended, if there is one."""
+    columns = claim_step.c
+    return _first_step(
+        connection, columns.caller == caller, columns.request_id == request_id, columns.state == OPEN
+    )
 
 
 def open_step_of(connection: sa.Connection, subject_id: str) -> StepRow | None:
@@ -308,7 +310,7 @@ def _step(row: sa.Row[tuple[object, ...]]) -> StepRow:
     )
 
 
-# -- reserve -------------------------------------------------------------------------------------------------------------
+# -- reserve
 
 
 def insert_resource(connection: sa.Connection, row: ResourceRow) -> None:
@@ -350,9 +352,7 @@ def list_resources(
     """Give a page of entries: those of low-income areas first (YN-15), each group in the order of numbers."""
     columns = resource.c
     statement = (
-        sa.select(columns.content)
-        .order_by(columns.low_income_area.desc(), columns.entry_id)
-        .limit(limit)
+        sa.select(columns.content).order_by(columns.low_income_area.desc(), columns.entry_id).limit(limit)
     )
     if after is not None:
         low_income, entry_id = after

@@ -169,8 +169,8 @@ claim_step = Table(
     Column("ended_at", BigInteger, nullable=True),
     CheckConstraint("state IN (1, 2, 3)", name="state_known"),
     Index(None, "state", "created_at"),
-    Index("uq_claim_step_request", "caller", "request_id", unique=True),
-    Index("ix_claim_step_subject", "subject_id"),
+    Index(None, "caller", "request_id"),
+    Index(None, "subject_id"),
 )
 """Commands between their two transactions: 1 open (the signed statement is on its way to the bridge), 2 done, 3 refused.
 

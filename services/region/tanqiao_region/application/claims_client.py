@@ -1,0 +1,224 @@
+"""Claims at the bridge: signed statements out, verified receipts in, one family of errors.
+
+A receipt counts only if the bridge's own key signed it, if it answers the very statement that was sent, and
+if it names the claim. A refusal of the bridge comes back as the same `DomainError`. Where nobody knows
+whether the statement took effect, because no receipt came or what came does not verify, `OutcomeUnknownError`
+says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, Protocol
+
+import grpc
+from google.protobuf.message import Message
+
+from tanqiao.api.bridge.v1 import claims_pb2, claims_pb2_grpc
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.kernel.errors import DomainError
+from tanqiao.rpc.errors import from_rpc_error
+from tanqiao.signing.envelope import sign_envelope
+from tanqiao.signing.pae import message_hash
+from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.verify import allow
+from tanqiao_region.application.context import BRIDGE, RegionContext
+
+CALL_SECONDS: Final = 20.0
+"""Longest wait for an answer of the bridge; it asks outside registries before it judges."""
+CONNECT_SECONDS: Final = 3.0
+DECLARE_TYPE: Final = payload_type_of(claims_pb2.DeclareStatement)
+STATEMENT_TYPE: Final = payload_type_of(claims_pb2.ClaimStatement)
+VERDICTS: Final = allow(claims_pb2.Verdict, senders=(BRIDGE,))
+RECEIPTS: Final = allow(claims_pb2.ClaimReceipt, senders=(BRIDGE,))
+UNCERTAIN_STATUSES: Final = frozenset(
+    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "ABORTED", "RESOURCE_EXHAUSTED", "UNKNOWN"}
+)
+"""Statuses after which nobody knows whether the bridge has stored the statement: the same bytes are sent again."""
+
+
+class OutcomeUnknownError(Exception):
+    """The statement may have taken effect: the same bytes are to be sent again.
+
+    Args:
+        refusal: what the caller is told meanwhile.
+    """
+
+    def __init__(self, refusal: DomainError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+class Verb(IntEnum):
+    """Which method takes a statement."""
+
+    DECLARE = 1
+    REGISTER = 2
+    RELEASE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The bridge's verified answer.
+
+    Args:
+        message: as parsed from the bytes that the bridge signed.
+        envelope: those bytes with signature and proof.
+        receipt_hash: message hash by which an Issue names it.
+    """
+
+    message: claims_pb2.ClaimReceipt
+    envelope: envelope_pb2.Envelope
+    receipt_hash: bytes
+
+
+class BridgeClaims(Protocol):
+    """The bridge's claim service as the registers need it."""
+
+    def require_reachable(self) -> None:
+        """Refuse with PEER_UNREACHABLE if nobody listens: asked before anything is written."""
+        ...  # pragma: no cover - a protocol has no body
+
+    def check(self, claim: claims_pb2.Claim) -> claims_pb2.Verdict:
+        """Ask how a claim would be judged; nothing is stored."""
+        ...  # pragma: no cover - a protocol has no body
+
+    def send(self, envelope: envelope_pb2.Envelope) -> Receipt:
+        """Send a signed statement; the same one again gets the receipt that was given first.
+
+        Raises:
+            DomainError: the bridge's refusal: nothing took effect.
+            OutcomeUnknownError: no receipt that counts came.
+        """
+        ...  # pragma: no cover - a protocol has no body
+
+
+def sign_statement(context: RegionContext, statement: Message) -> envelope_pb2.Envelope:
+    """Complete a DeclareStatement or ClaimStatement with this node's header and sign it."""
+    complete = type(statement)()
+    complete.CopyFrom(statement)
+    complete.MergeFrom(type(statement)(header=context.header((BRIDGE,))))
+    return sign_envelope(context.signer, payload_type_of(statement), complete.SerializeToString())
+
+
+def verb_of(envelope: envelope_pb2.Envelope) -> Verb:
+    """Give the method that takes a statement of this node."""
+    if envelope.payload_type == DECLARE_TYPE:
+        return Verb.DECLARE
+    statement = claims_pb2.ClaimStatement.FromString(envelope.payload)
+    ends = (claims_pb2.CLAIM_STATUS_WITHDRAWN, claims_pb2.CLAIM_STATUS_REJECTED)
+    return Verb.RELEASE if statement.status in ends else Verb.REGISTER
+
+
+def claim_id_of(envelope: envelope_pb2.Envelope) -> str:
+    """Give the claim that a statement of this node is about."""
+    if envelope.payload_type == DECLARE_TYPE:
+        return claims_pb2.DeclareStatement.FromString(envelope.payload).claim.claim_id
+    return claims_pb2.ClaimStatement.FromString(envelope.payload).claim_id
+
+
+def open_receipt(
+    context: RegionContext, statement: envelope_pb2.Envelope, answer: envelope_pb2.Envelope
+) -> Receipt:
+    """Verify the bridge's answer to a statement.
+
+    Raises:
+        DomainError: a reason of family 1 for what does not verify; MESSAGE_MALFORMED for a receipt of another
+            statement or claim.
+    """
+    opened = context.verifier.open_envelope(
+        answer,
+        context.directory,
+        allowed=RECEIPTS,
+        peer=BRIDGE,
+        at_index=max(context.applied_log_index, 0),
+    )
+    receipt: claims_pb2.ClaimReceipt = opened.message
+    if opened.header.prev_hash != message_hash(statement.payload_type, statement.payload):
+        raise DomainError(
+            "MESSAGE_MALFORMED",
+            field="receipt.header.prev_hash",
+            detail="the receipt answers another statement",
+        )
+    if receipt.claim_id != claim_id_of(statement):
+        raise DomainError(
+            "MESSAGE_MALFORMED", field="receipt.claim_id", detail="the receipt is of another claim"
+        )
+    return Receipt(receipt, answer, opened.message_hash)
+
+
+def open_verdict(context: RegionContext, answer: envelope_pb2.Envelope) -> claims_pb2.Verdict:
+    """Verify a verdict of a check that stored nothing."""
+    opened = context.verifier.open_envelope(
+        answer, context.directory, allowed=VERDICTS, peer=BRIDGE, at_index=max(context.applied_log_index, 0)
+    )
+    verdict: claims_pb2.Verdict = opened.message
+    return verdict
+
+
+class GrpcBridgeClaims:
+    """The bridge over its line.
+
+    Args:
+        context: the node's own things.
+        channel: to the bridge, with this node's certificate.
+        address: of the bridge, for the sentences of refusals.
+        call_seconds: deadline of a call.
+    """
+
+    def __init__(
+        self,
+        context: RegionContext,
+        channel: grpc.Channel,
+        address: str,
+        *,
+        call_seconds: float = CALL_SECONDS,
+    ) -> None:
+        self._context = context
+        self._channel = channel
+        self._address = address
+        self._call_seconds = call_seconds
+        stub = claims_pb2_grpc.ClaimServiceStub(channel)
+        self._check = stub.CheckClaim
+        self._calls: dict[Verb, tuple[Callable[..., Any], Callable[..., Message]]] = {
+            Verb.DECLARE: (stub.DeclareClaim, claims_pb2.DeclareClaimRequest),
+            Verb.REGISTER: (stub.RegisterClaim, claims_pb2.RegisterClaimRequest),
+            Verb.RELEASE: (stub.ReleaseClaim, claims_pb2.ReleaseClaimRequest),
+        }
+
+    def require_reachable(self) -> None:
+        """Refuse with PEER_UNREACHABLE unless the line to the bridge is up within `CONNECT_SECONDS`."""
+        ready = grpc.channel_ready_future(self._channel)
+        try:
+            ready.result(timeout=CONNECT_SECONDS)
+        except grpc.FutureTimeoutError as error:
+            raise DomainError(
+                "PEER_UNREACHABLE", peer=BRIDGE, address=self._address, detail="the line is not up"
+            ) from error
+        finally:
+            ready.cancel()
+
+    def check(self, claim: claims_pb2.Claim) -> claims_pb2.Verdict:
+        """Ask how a claim would be judged; the verdict is verified, nothing is stored."""
+        try:
+            response = self._check(claims_pb2.CheckClaimRequest(claim=claim), timeout=self._call_seconds)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, peer=BRIDGE, address=self._address) from error
+        return open_verdict(self._context, response.envelope)
+
+    def send(self, envelope: envelope_pb2.Envelope) -> Receipt:
+        """Send a signed statement and verify the receipt."""
+        call, request = self._calls[verb_of(envelope)]
+        try:
+            response = call(request(envelope=envelope), timeout=self._call_seconds)
+        except grpc.RpcError as error:
+            refusal = from_rpc_error(error, peer=BRIDGE, address=self._address)
+            if refusal.reason.grpc_status in UNCERTAIN_STATUSES:
+                raise OutcomeUnknownError(refusal) from error
+            raise refusal from error
+        try:
+            return open_receipt(self._context, envelope, response.envelope)
+        except DomainError as refusal:
+            raise OutcomeUnknownError(refusal) from refusal
