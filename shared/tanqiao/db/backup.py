@@ -1,8 +1,8 @@
 """A copy of a running SQLite node's database; PostgreSQL has its own tools (pg_basebackup, pg_dump).
 
-A file of a running node must never be opened, copied or hashed by its own process in any other way: closing any
-descriptor of a file drops all locks of the process on it (fcntl(2)), and the next program that opens and closes
-the database would remove the write-ahead log under the node.
+A file of a running node must never be opened, copied or hashed by its own process in any other way: closing
+any descriptor of a file drops all locks of the process on it (fcntl(2)), and the next program that opens and
+closes the database would remove the write-ahead log under the node.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """Alembic's environment for every service: the connection and the tables are handed in by the program."""
 
-
-
 from __future__ import annotations
 
 from alembic import context
