@@ -6,6 +6,8 @@ The happy path, each refusal, replays, races, restarts.
 from __future__ import annotations
 
 import secrets
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,10 @@ ABORT = messages_pb2.OUTCOME_ABORT
 
 def reasons_of(decision: messages_pb2.Decision) -> list[str]:
     return [reason.reason for reason in decision.reasons]
+
+
+def _is_acknowledged(region: PlayedRegion) -> bool:
+    return any(frame.HasField("acknowledge") for frame in region.frames)
 
 
 def require_clean(running: Running) -> None:
@@ -94,7 +100,7 @@ def test_an_agreement_refuses_what_it_does_not_cover(
     running: Running,
     shanghai: PlayedRegion,
     shenzhen: PlayedRegion,
-    changes: dict[str, object],
+    changes: dict[str, Any],
     purpose: str,
     symbol: str,
 ) -> None:
@@ -290,7 +296,7 @@ def test_receipts_close_a_transfer_and_numbers_are_taken_once(
         ]
     )
     for region in (shanghai, shenzhen):
-        region.wait(lambda region=region: any(f.HasField("acknowledge") for f in region.frames))
+        region.wait(partial(_is_acknowledged, region))
     stub = directory_pb2_grpc.DecisionServiceStub(running.channel(YUNNAN))
     outcome = stub.GetOutcome(
         directory_pb2.GetOutcomeRequest(source=SHANGHAI, transfer_id=transfer_id), timeout=WAIT_SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -184,7 +185,7 @@ def test_a_preview_writes_nothing(running: RunningGateway) -> None:
 @pytest.mark.parametrize(
     "start", [{"as_of_date": None}, {"file_name": ""}, {"source": ""}, {"request_id": "a b"}]
 )
-def test_an_order_without_what_it_needs_is_refused(running: RunningGateway, start: dict[str, object]) -> None:
+def test_an_order_without_what_it_needs_is_refused(running: RunningGateway, start: dict[str, Any]) -> None:
     with pytest.raises(DomainError):
         running.send(table(row(1)), **start)
     assert running.count() == 0
