@@ -82,13 +82,15 @@ class ClaimServiceServicer:
     """
 
     def CheckClaim(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Judges a claim on the index as it is and on what the outside registries say; stores nothing.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchCheckClaims(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The same for many claims, each judged alone, under one signature.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -101,7 +103,8 @@ class ClaimServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchDeclareClaims(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Declares many claims in order, each judged with those before it; one status for each.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -121,13 +124,15 @@ class ClaimServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetClaim(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One claim with every receipt that was given for it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListClaims(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Claims by region, programme or asset reference, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

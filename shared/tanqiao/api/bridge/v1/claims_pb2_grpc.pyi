@@ -34,16 +34,21 @@ class ClaimServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClaimServiceAsyncStub: ...
     CheckClaim: _grpc.UnaryUnaryMultiCallable[_claims_pb2.CheckClaimRequest, _claims_pb2.CheckClaimResponse]
+    """Judges a claim on the index as it is and on what the outside registries say; stores nothing."""
     BatchCheckClaims: _grpc.UnaryUnaryMultiCallable[_claims_pb2.BatchCheckClaimsRequest, _claims_pb2.BatchCheckClaimsResponse]
+    """The same for many claims, each judged alone, under one signature."""
     DeclareClaim: _grpc.UnaryUnaryMultiCallable[_claims_pb2.DeclareClaimRequest, _claims_pb2.DeclareClaimResponse]
     """A place in the queue; before any public notice opens."""
     BatchDeclareClaims: _grpc.UnaryUnaryMultiCallable[_claims_pb2.BatchDeclareClaimsRequest, _claims_pb2.BatchDeclareClaimsResponse]
+    """Declares many claims in order, each judged with those before it; one status for each."""
     RegisterClaim: _grpc.UnaryUnaryMultiCallable[_claims_pb2.RegisterClaimRequest, _claims_pb2.RegisterClaimResponse]
     """The notice was opened, or the project registered."""
     ReleaseClaim: _grpc.UnaryUnaryMultiCallable[_claims_pb2.ReleaseClaimRequest, _claims_pb2.ReleaseClaimResponse]
     """Withdrawn or rejected."""
     GetClaim: _grpc.UnaryUnaryMultiCallable[_claims_pb2.GetClaimRequest, _claims_pb2.GetClaimResponse]
+    """One claim with every receipt that was given for it."""
     ListClaims: _grpc.UnaryUnaryMultiCallable[_claims_pb2.ListClaimsRequest, _claims_pb2.ListClaimsResponse]
+    """Claims by region, programme or asset reference, page by page."""
 
 @_typing.type_check_only
 class ClaimServiceAsyncStub(ClaimServiceStub):
@@ -51,16 +56,21 @@ class ClaimServiceAsyncStub(ClaimServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.CheckClaimRequest, _claims_pb2.CheckClaimResponse]  # type: ignore[assignment]
+    """Judges a claim on the index as it is and on what the outside registries say; stores nothing."""
     BatchCheckClaims: _aio.UnaryUnaryMultiCallable[_claims_pb2.BatchCheckClaimsRequest, _claims_pb2.BatchCheckClaimsResponse]  # type: ignore[assignment]
+    """The same for many claims, each judged alone, under one signature."""
     DeclareClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.DeclareClaimRequest, _claims_pb2.DeclareClaimResponse]  # type: ignore[assignment]
     """A place in the queue; before any public notice opens."""
     BatchDeclareClaims: _aio.UnaryUnaryMultiCallable[_claims_pb2.BatchDeclareClaimsRequest, _claims_pb2.BatchDeclareClaimsResponse]  # type: ignore[assignment]
+    """Declares many claims in order, each judged with those before it; one status for each."""
     RegisterClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.RegisterClaimRequest, _claims_pb2.RegisterClaimResponse]  # type: ignore[assignment]
     """The notice was opened, or the project registered."""
     ReleaseClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.ReleaseClaimRequest, _claims_pb2.ReleaseClaimResponse]  # type: ignore[assignment]
     """Withdrawn or rejected."""
     GetClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.GetClaimRequest, _claims_pb2.GetClaimResponse]  # type: ignore[assignment]
+    """One claim with every receipt that was given for it."""
     ListClaims: _aio.UnaryUnaryMultiCallable[_claims_pb2.ListClaimsRequest, _claims_pb2.ListClaimsResponse]  # type: ignore[assignment]
+    """Claims by region, programme or asset reference, page by page."""
 
 class ClaimServiceServicer(metaclass=_abc_1.ABCMeta):
     """Life of a claim. Every answer that promises something is a signed receipt."""
@@ -70,14 +80,16 @@ class ClaimServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _claims_pb2.CheckClaimRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_claims_pb2.CheckClaimResponse, _abc.Awaitable[_claims_pb2.CheckClaimResponse]]: ...
+    ) -> _typing.Union[_claims_pb2.CheckClaimResponse, _abc.Awaitable[_claims_pb2.CheckClaimResponse]]:
+        """Judges a claim on the index as it is and on what the outside registries say; stores nothing."""
 
     @_abc_1.abstractmethod
     def BatchCheckClaims(
         self,
         request: _claims_pb2.BatchCheckClaimsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_claims_pb2.BatchCheckClaimsResponse, _abc.Awaitable[_claims_pb2.BatchCheckClaimsResponse]]: ...
+    ) -> _typing.Union[_claims_pb2.BatchCheckClaimsResponse, _abc.Awaitable[_claims_pb2.BatchCheckClaimsResponse]]:
+        """The same for many claims, each judged alone, under one signature."""
 
     @_abc_1.abstractmethod
     def DeclareClaim(
@@ -92,7 +104,8 @@ class ClaimServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _claims_pb2.BatchDeclareClaimsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_claims_pb2.BatchDeclareClaimsResponse, _abc.Awaitable[_claims_pb2.BatchDeclareClaimsResponse]]: ...
+    ) -> _typing.Union[_claims_pb2.BatchDeclareClaimsResponse, _abc.Awaitable[_claims_pb2.BatchDeclareClaimsResponse]]:
+        """Declares many claims in order, each judged with those before it; one status for each."""
 
     @_abc_1.abstractmethod
     def RegisterClaim(
@@ -115,13 +128,15 @@ class ClaimServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _claims_pb2.GetClaimRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_claims_pb2.GetClaimResponse, _abc.Awaitable[_claims_pb2.GetClaimResponse]]: ...
+    ) -> _typing.Union[_claims_pb2.GetClaimResponse, _abc.Awaitable[_claims_pb2.GetClaimResponse]]:
+        """One claim with every receipt that was given for it."""
 
     @_abc_1.abstractmethod
     def ListClaims(
         self,
         request: _claims_pb2.ListClaimsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_claims_pb2.ListClaimsResponse, _abc.Awaitable[_claims_pb2.ListClaimsResponse]]: ...
+    ) -> _typing.Union[_claims_pb2.ListClaimsResponse, _abc.Awaitable[_claims_pb2.ListClaimsResponse]]:
+        """Claims by region, programme or asset reference, page by page."""
 
 def add_ClaimServiceServicer_to_server(servicer: ClaimServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -57,13 +57,15 @@ class DirectoryServiceServicer:
     """
 
     def ListRegions(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Every region of the federation, and whether it is on the line.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListKeys(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Keys with the log indexes between which they are valid, and the signed record of each.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -221,7 +223,8 @@ class RecognitionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRecognitions(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Agreements between two regions, with what was used of their caps.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -345,13 +348,15 @@ class DecisionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListLogEntries(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Leaves in the order of the log; on request with the signed messages that they name.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetLogStatus(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Size of the log and the bridge's clock.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -495,13 +500,15 @@ class LocationServiceServicer:
     """
 
     def ListLocations(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Where the units of a series are, or which units a region has, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TraceUnits(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The history of a block or of one transfer: every step with its signed messages.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -34,7 +34,9 @@ class DirectoryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DirectoryServiceAsyncStub: ...
     ListRegions: _grpc.UnaryUnaryMultiCallable[_directory_pb2.ListRegionsRequest, _directory_pb2.ListRegionsResponse]
+    """Every region of the federation, and whether it is on the line."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_directory_pb2.ListKeysRequest, _directory_pb2.ListKeysResponse]
+    """Keys with the log indexes between which they are valid, and the signed record of each."""
     SubmitKeyRecord: _grpc.UnaryUnaryMultiCallable[_directory_pb2.SubmitKeyRecordRequest, _directory_pb2.SubmitKeyRecordResponse]
     """The record's envelope is signed by the owner's root."""
 
@@ -44,7 +46,9 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListRegions: _aio.UnaryUnaryMultiCallable[_directory_pb2.ListRegionsRequest, _directory_pb2.ListRegionsResponse]  # type: ignore[assignment]
+    """Every region of the federation, and whether it is on the line."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_directory_pb2.ListKeysRequest, _directory_pb2.ListKeysResponse]  # type: ignore[assignment]
+    """Keys with the log indexes between which they are valid, and the signed record of each."""
     SubmitKeyRecord: _aio.UnaryUnaryMultiCallable[_directory_pb2.SubmitKeyRecordRequest, _directory_pb2.SubmitKeyRecordResponse]  # type: ignore[assignment]
     """The record's envelope is signed by the owner's root."""
 
@@ -56,14 +60,16 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _directory_pb2.ListRegionsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_directory_pb2.ListRegionsResponse, _abc.Awaitable[_directory_pb2.ListRegionsResponse]]: ...
+    ) -> _typing.Union[_directory_pb2.ListRegionsResponse, _abc.Awaitable[_directory_pb2.ListRegionsResponse]]:
+        """Every region of the federation, and whether it is on the line."""
 
     @_abc_1.abstractmethod
     def ListKeys(
         self,
         request: _directory_pb2.ListKeysRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_directory_pb2.ListKeysResponse, _abc.Awaitable[_directory_pb2.ListKeysResponse]]: ...
+    ) -> _typing.Union[_directory_pb2.ListKeysResponse, _abc.Awaitable[_directory_pb2.ListKeysResponse]]:
+        """Keys with the log indexes between which they are valid, and the signed record of each."""
 
     @_abc_1.abstractmethod
     def SubmitKeyRecord(
@@ -85,6 +91,7 @@ class RecognitionServiceStub:
     SubmitRecognition: _grpc.UnaryUnaryMultiCallable[_directory_pb2.SubmitRecognitionRequest, _directory_pb2.SubmitRecognitionResponse]
     """The record's envelope carries the root signatures of both regions."""
     ListRecognitions: _grpc.UnaryUnaryMultiCallable[_directory_pb2.ListRecognitionsRequest, _directory_pb2.ListRecognitionsResponse]
+    """Agreements between two regions, with what was used of their caps."""
 
 @_typing.type_check_only
 class RecognitionServiceAsyncStub(RecognitionServiceStub):
@@ -94,6 +101,7 @@ class RecognitionServiceAsyncStub(RecognitionServiceStub):
     SubmitRecognition: _aio.UnaryUnaryMultiCallable[_directory_pb2.SubmitRecognitionRequest, _directory_pb2.SubmitRecognitionResponse]  # type: ignore[assignment]
     """The record's envelope carries the root signatures of both regions."""
     ListRecognitions: _aio.UnaryUnaryMultiCallable[_directory_pb2.ListRecognitionsRequest, _directory_pb2.ListRecognitionsResponse]  # type: ignore[assignment]
+    """Agreements between two regions, with what was used of their caps."""
 
 class RecognitionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Recognition agreements: without one that is in force, every transfer is refused."""
@@ -111,7 +119,8 @@ class RecognitionServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _directory_pb2.ListRecognitionsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_directory_pb2.ListRecognitionsResponse, _abc.Awaitable[_directory_pb2.ListRecognitionsResponse]]: ...
+    ) -> _typing.Union[_directory_pb2.ListRecognitionsResponse, _abc.Awaitable[_directory_pb2.ListRecognitionsResponse]]:
+        """Agreements between two regions, with what was used of their caps."""
 
 def add_RecognitionServiceServicer_to_server(servicer: RecognitionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -125,7 +134,9 @@ class DecisionServiceStub:
     GetOutcome: _grpc.UnaryUnaryMultiCallable[_directory_pb2.GetOutcomeRequest, _directory_pb2.GetOutcomeResponse]
     """Without evidence that verifies, an unknown id is answered UNKNOWN and nothing is written."""
     ListLogEntries: _grpc.UnaryUnaryMultiCallable[_directory_pb2.ListLogEntriesRequest, _directory_pb2.ListLogEntriesResponse]
+    """Leaves in the order of the log; on request with the signed messages that they name."""
     GetLogStatus: _grpc.UnaryUnaryMultiCallable[_directory_pb2.GetLogStatusRequest, _directory_pb2.GetLogStatusResponse]
+    """Size of the log and the bridge's clock."""
 
 @_typing.type_check_only
 class DecisionServiceAsyncStub(DecisionServiceStub):
@@ -135,7 +146,9 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     GetOutcome: _aio.UnaryUnaryMultiCallable[_directory_pb2.GetOutcomeRequest, _directory_pb2.GetOutcomeResponse]  # type: ignore[assignment]
     """Without evidence that verifies, an unknown id is answered UNKNOWN and nothing is written."""
     ListLogEntries: _aio.UnaryUnaryMultiCallable[_directory_pb2.ListLogEntriesRequest, _directory_pb2.ListLogEntriesResponse]  # type: ignore[assignment]
+    """Leaves in the order of the log; on request with the signed messages that they name."""
     GetLogStatus: _aio.UnaryUnaryMultiCallable[_directory_pb2.GetLogStatusRequest, _directory_pb2.GetLogStatusResponse]  # type: ignore[assignment]
+    """Size of the log and the bridge's clock."""
 
 class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Decisions and the log they stand in."""
@@ -153,14 +166,16 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _directory_pb2.ListLogEntriesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_directory_pb2.ListLogEntriesResponse, _abc.Awaitable[_directory_pb2.ListLogEntriesResponse]]: ...
+    ) -> _typing.Union[_directory_pb2.ListLogEntriesResponse, _abc.Awaitable[_directory_pb2.ListLogEntriesResponse]]:
+        """Leaves in the order of the log; on request with the signed messages that they name."""
 
     @_abc_1.abstractmethod
     def GetLogStatus(
         self,
         request: _directory_pb2.GetLogStatusRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_directory_pb2.GetLogStatusResponse, _abc.Awaitable[_directory_pb2.GetLogStatusResponse]]: ...
+    ) -> _typing.Union[_directory_pb2.GetLogStatusResponse, _abc.Awaitable[_directory_pb2.GetLogStatusResponse]]:
+        """Size of the log and the bridge's clock."""
 
 def add_DecisionServiceServicer_to_server(servicer: DecisionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -172,7 +187,9 @@ class LocationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LocationServiceAsyncStub: ...
     ListLocations: _grpc.UnaryUnaryMultiCallable[_directory_pb2.ListLocationsRequest, _directory_pb2.ListLocationsResponse]
+    """Where the units of a series are, or which units a region has, page by page."""
     TraceUnits: _grpc.UnaryUnaryMultiCallable[_directory_pb2.TraceUnitsRequest, _directory_pb2.TraceUnitsResponse]
+    """The history of a block or of one transfer: every step with its signed messages."""
 
 @_typing.type_check_only
 class LocationServiceAsyncStub(LocationServiceStub):
@@ -180,7 +197,9 @@ class LocationServiceAsyncStub(LocationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListLocations: _aio.UnaryUnaryMultiCallable[_directory_pb2.ListLocationsRequest, _directory_pb2.ListLocationsResponse]  # type: ignore[assignment]
+    """Where the units of a series are, or which units a region has, page by page."""
     TraceUnits: _aio.UnaryUnaryMultiCallable[_directory_pb2.TraceUnitsRequest, _directory_pb2.TraceUnitsResponse]  # type: ignore[assignment]
+    """The history of a block or of one transfer: every step with its signed messages."""
 
 class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Where every unit is, and its history."""
@@ -190,13 +209,15 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _directory_pb2.ListLocationsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_directory_pb2.ListLocationsResponse, _abc.Awaitable[_directory_pb2.ListLocationsResponse]]: ...
+    ) -> _typing.Union[_directory_pb2.ListLocationsResponse, _abc.Awaitable[_directory_pb2.ListLocationsResponse]]:
+        """Where the units of a series are, or which units a region has, page by page."""
 
     @_abc_1.abstractmethod
     def TraceUnits(
         self,
         request: _directory_pb2.TraceUnitsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_directory_pb2.TraceUnitsResponse, _abc.Awaitable[_directory_pb2.TraceUnitsResponse]]: ...
+    ) -> _typing.Union[_directory_pb2.TraceUnitsResponse, _abc.Awaitable[_directory_pb2.TraceUnitsResponse]]:
+        """The history of a block or of one transfer: every step with its signed messages."""
 
 def add_LocationServiceServicer_to_server(servicer: LocationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

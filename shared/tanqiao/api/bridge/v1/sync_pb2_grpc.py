@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class SyncServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """How regions and the bridge exchange signed messages.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,7 +48,8 @@ class SyncServiceStub:
 
 
 class SyncServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """How regions and the bridge exchange signed messages.
+    """
 
     def Connect(self, request_iterator, context):
         """The region's long-lived stream. The newest session fences the older. At least once on the wire,
@@ -86,7 +88,8 @@ def add_SyncServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SyncService:
-    """Missing associated documentation comment in .proto file."""
+    """How regions and the bridge exchange signed messages.
+    """
 
     @staticmethod
     def Connect(request_iterator,

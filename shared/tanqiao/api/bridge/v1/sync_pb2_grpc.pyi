@@ -27,6 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SyncServiceStub:
+    """How regions and the bridge exchange signed messages."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -40,6 +42,8 @@ class SyncServiceStub:
 
 @_typing.type_check_only
 class SyncServiceAsyncStub(SyncServiceStub):
+    """How regions and the bridge exchange signed messages."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Connect: _aio.StreamStreamMultiCallable[_sync_pb2.ConnectRequest, _sync_pb2.ConnectResponse]  # type: ignore[assignment]
     """The region's long-lived stream. The newest session fences the older. At least once on the wire,
@@ -49,6 +53,8 @@ class SyncServiceAsyncStub(SyncServiceStub):
     """The same messages, one call: for tests and tools. Answers are what the stream would carry."""
 
 class SyncServiceServicer(metaclass=_abc_1.ABCMeta):
+    """How regions and the bridge exchange signed messages."""
+
     @_abc_1.abstractmethod
     def Connect(
         self,

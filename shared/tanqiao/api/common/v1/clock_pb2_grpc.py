@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ClockServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Every server of the federation offers it.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,10 +48,12 @@ class ClockServiceStub:
 
 
 class ClockServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Every server of the federation offers it.
+    """
 
     def GetClock(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The server's clock, and whether it is a test clock.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -84,7 +87,8 @@ def add_ClockServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ClockService:
-    """Missing associated documentation comment in .proto file."""
+    """Every server of the federation offers it.
+    """
 
     @staticmethod
     def GetClock(request,

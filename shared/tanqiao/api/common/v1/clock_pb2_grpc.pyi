@@ -27,28 +27,37 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ClockServiceStub:
+    """Every server of the federation offers it."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClockServiceAsyncStub: ...
     GetClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.GetClockRequest, _clock_pb2.GetClockResponse]
+    """The server's clock, and whether it is a test clock."""
     AdvanceTestClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.AdvanceTestClockRequest, _clock_pb2.AdvanceTestClockResponse]
     """Refused unless the network id begins with "test-" and the clock is a test clock."""
 
 @_typing.type_check_only
 class ClockServiceAsyncStub(ClockServiceStub):
+    """Every server of the federation offers it."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.GetClockRequest, _clock_pb2.GetClockResponse]  # type: ignore[assignment]
+    """The server's clock, and whether it is a test clock."""
     AdvanceTestClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.AdvanceTestClockRequest, _clock_pb2.AdvanceTestClockResponse]  # type: ignore[assignment]
     """Refused unless the network id begins with "test-" and the clock is a test clock."""
 
 class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Every server of the federation offers it."""
+
     @_abc_1.abstractmethod
     def GetClock(
         self,
         request: _clock_pb2.GetClockRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_clock_pb2.GetClockResponse, _abc.Awaitable[_clock_pb2.GetClockResponse]]: ...
+    ) -> _typing.Union[_clock_pb2.GetClockResponse, _abc.Awaitable[_clock_pb2.GetClockResponse]]:
+        """The server's clock, and whether it is a test clock."""
 
     @_abc_1.abstractmethod
     def AdvanceTestClock(

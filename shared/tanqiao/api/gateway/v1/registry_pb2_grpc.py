@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RegistryServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """The list of one outside registry: imported, kept, asked.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -62,7 +63,8 @@ class RegistryServiceStub:
 
 
 class RegistryServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """The list of one outside registry: imported, kept, asked.
+    """
 
     def ImportList(self, request_iterator, context):
         """A list in chunks. All or nothing; every bad row is reported with line, column and reason.
@@ -72,7 +74,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListImports(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Imports, the newest first.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -85,13 +88,15 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRecords(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Records of the list in force, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRegistryStatus(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Which registry, how many records, and the day that the list stands for.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -133,7 +138,8 @@ def add_RegistryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegistryService:
-    """Missing associated documentation comment in .proto file."""
+    """The list of one outside registry: imported, kept, asked.
+    """
 
     @staticmethod
     def ImportList(request_iterator,

@@ -27,6 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegistryServiceStub:
+    """The list of one outside registry: imported, kept, asked."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -34,23 +36,33 @@ class RegistryServiceStub:
     ImportList: _grpc.StreamUnaryMultiCallable[_registry_pb2.ImportListRequest, _registry_pb2.ImportListResponse]
     """A list in chunks. All or nothing; every bad row is reported with line, column and reason."""
     ListImports: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListImportsRequest, _registry_pb2.ListImportsResponse]
+    """Imports, the newest first."""
     LookUpAssets: _grpc.UnaryUnaryMultiCallable[_registry_pb2.LookUpAssetsRequest, _registry_pb2.LookUpAssetsResponse]
     """For each asked asset, the records that carry one of its references or its subject."""
     ListRecords: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListRecordsRequest, _registry_pb2.ListRecordsResponse]
+    """Records of the list in force, page by page."""
     GetRegistryStatus: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetRegistryStatusRequest, _registry_pb2.GetRegistryStatusResponse]
+    """Which registry, how many records, and the day that the list stands for."""
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
+    """The list of one outside registry: imported, kept, asked."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     ImportList: _aio.StreamUnaryMultiCallable[_registry_pb2.ImportListRequest, _registry_pb2.ImportListResponse]  # type: ignore[assignment]
     """A list in chunks. All or nothing; every bad row is reported with line, column and reason."""
     ListImports: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListImportsRequest, _registry_pb2.ListImportsResponse]  # type: ignore[assignment]
+    """Imports, the newest first."""
     LookUpAssets: _aio.UnaryUnaryMultiCallable[_registry_pb2.LookUpAssetsRequest, _registry_pb2.LookUpAssetsResponse]  # type: ignore[assignment]
     """For each asked asset, the records that carry one of its references or its subject."""
     ListRecords: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListRecordsRequest, _registry_pb2.ListRecordsResponse]  # type: ignore[assignment]
+    """Records of the list in force, page by page."""
     GetRegistryStatus: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetRegistryStatusRequest, _registry_pb2.GetRegistryStatusResponse]  # type: ignore[assignment]
+    """Which registry, how many records, and the day that the list stands for."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
+    """The list of one outside registry: imported, kept, asked."""
+
     @_abc_1.abstractmethod
     def ImportList(
         self,
@@ -64,7 +76,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _registry_pb2.ListImportsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.ListImportsResponse, _abc.Awaitable[_registry_pb2.ListImportsResponse]]: ...
+    ) -> _typing.Union[_registry_pb2.ListImportsResponse, _abc.Awaitable[_registry_pb2.ListImportsResponse]]:
+        """Imports, the newest first."""
 
     @_abc_1.abstractmethod
     def LookUpAssets(
@@ -79,13 +92,15 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _registry_pb2.ListRecordsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.ListRecordsResponse, _abc.Awaitable[_registry_pb2.ListRecordsResponse]]: ...
+    ) -> _typing.Union[_registry_pb2.ListRecordsResponse, _abc.Awaitable[_registry_pb2.ListRecordsResponse]]:
+        """Records of the list in force, page by page."""
 
     @_abc_1.abstractmethod
     def GetRegistryStatus(
         self,
         request: _registry_pb2.GetRegistryStatusRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.GetRegistryStatusResponse, _abc.Awaitable[_registry_pb2.GetRegistryStatusResponse]]: ...
+    ) -> _typing.Union[_registry_pb2.GetRegistryStatusResponse, _abc.Awaitable[_registry_pb2.GetRegistryStatusResponse]]:
+        """Which registry, how many records, and the day that the list stands for."""
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

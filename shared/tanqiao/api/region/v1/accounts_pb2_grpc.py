@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AccountServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Accounts, their receiving addresses and what they hold.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -77,34 +78,40 @@ class AccountServiceStub:
 
 
 class AccountServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Accounts, their receiving addresses and what they hold.
+    """
 
     def OpenAccount(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Opens an account; the rule pack says who may hold one and which office opens it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchOpenAccounts(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Opens many; one status for each, in the same order.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetAccount(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One account.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAccounts(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Accounts by kind or data-platform operator, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CloseAccount(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Closes an account that holds nothing and has nothing under way.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -117,13 +124,15 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBalance(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Sums of an account at one journal index.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListHoldings(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Blocks of an account or a series, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -180,7 +189,8 @@ def add_AccountServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccountService:
-    """Missing associated documentation comment in .proto file."""
+    """Accounts, their receiving addresses and what they hold.
+    """
 
     @staticmethod
     def OpenAccount(request,

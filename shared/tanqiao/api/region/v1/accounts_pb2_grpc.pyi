@@ -27,68 +27,93 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccountServiceStub:
+    """Accounts, their receiving addresses and what they hold."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     OpenAccount: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.OpenAccountRequest, _accounts_pb2.OpenAccountResponse]
+    """Opens an account; the rule pack says who may hold one and which office opens it."""
     BatchOpenAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.BatchOpenAccountsRequest, _accounts_pb2.BatchOpenAccountsResponse]
+    """Opens many; one status for each, in the same order."""
     GetAccount: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetAccountRequest, _accounts_pb2.GetAccountResponse]
+    """One account."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListAccountsRequest, _accounts_pb2.ListAccountsResponse]
+    """Accounts by kind or data-platform operator, page by page."""
     CloseAccount: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CloseAccountRequest, _accounts_pb2.CloseAccountResponse]
+    """Closes an account that holds nothing and has nothing under way."""
     CreateReceivingAddress: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CreateReceivingAddressRequest, _accounts_pb2.CreateReceivingAddressResponse]
     """A random receiving address with check characters; opaque to everybody else."""
     GetBalance: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetBalanceRequest, _accounts_pb2.GetBalanceResponse]
+    """Sums of an account at one journal index."""
     ListHoldings: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListHoldingsRequest, _accounts_pb2.ListHoldingsResponse]
+    """Blocks of an account or a series, page by page."""
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
+    """Accounts, their receiving addresses and what they hold."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenAccount: _aio.UnaryUnaryMultiCallable[_accounts_pb2.OpenAccountRequest, _accounts_pb2.OpenAccountResponse]  # type: ignore[assignment]
+    """Opens an account; the rule pack says who may hold one and which office opens it."""
     BatchOpenAccounts: _aio.UnaryUnaryMultiCallable[_accounts_pb2.BatchOpenAccountsRequest, _accounts_pb2.BatchOpenAccountsResponse]  # type: ignore[assignment]
+    """Opens many; one status for each, in the same order."""
     GetAccount: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetAccountRequest, _accounts_pb2.GetAccountResponse]  # type: ignore[assignment]
+    """One account."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListAccountsRequest, _accounts_pb2.ListAccountsResponse]  # type: ignore[assignment]
+    """Accounts by kind or data-platform operator, page by page."""
     CloseAccount: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CloseAccountRequest, _accounts_pb2.CloseAccountResponse]  # type: ignore[assignment]
+    """Closes an account that holds nothing and has nothing under way."""
     CreateReceivingAddress: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CreateReceivingAddressRequest, _accounts_pb2.CreateReceivingAddressResponse]  # type: ignore[assignment]
     """A random receiving address with check characters; opaque to everybody else."""
     GetBalance: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetBalanceRequest, _accounts_pb2.GetBalanceResponse]  # type: ignore[assignment]
+    """Sums of an account at one journal index."""
     ListHoldings: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListHoldingsRequest, _accounts_pb2.ListHoldingsResponse]  # type: ignore[assignment]
+    """Blocks of an account or a series, page by page."""
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Accounts, their receiving addresses and what they hold."""
+
     @_abc_1.abstractmethod
     def OpenAccount(
         self,
         request: _accounts_pb2.OpenAccountRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_accounts_pb2.OpenAccountResponse, _abc.Awaitable[_accounts_pb2.OpenAccountResponse]]: ...
+    ) -> _typing.Union[_accounts_pb2.OpenAccountResponse, _abc.Awaitable[_accounts_pb2.OpenAccountResponse]]:
+        """Opens an account; the rule pack says who may hold one and which office opens it."""
 
     @_abc_1.abstractmethod
     def BatchOpenAccounts(
         self,
         request: _accounts_pb2.BatchOpenAccountsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_accounts_pb2.BatchOpenAccountsResponse, _abc.Awaitable[_accounts_pb2.BatchOpenAccountsResponse]]: ...
+    ) -> _typing.Union[_accounts_pb2.BatchOpenAccountsResponse, _abc.Awaitable[_accounts_pb2.BatchOpenAccountsResponse]]:
+        """Opens many; one status for each, in the same order."""
 
     @_abc_1.abstractmethod
     def GetAccount(
         self,
         request: _accounts_pb2.GetAccountRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_accounts_pb2.GetAccountResponse, _abc.Awaitable[_accounts_pb2.GetAccountResponse]]: ...
+    ) -> _typing.Union[_accounts_pb2.GetAccountResponse, _abc.Awaitable[_accounts_pb2.GetAccountResponse]]:
+        """One account."""
 
     @_abc_1.abstractmethod
     def ListAccounts(
         self,
         request: _accounts_pb2.ListAccountsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_accounts_pb2.ListAccountsResponse, _abc.Awaitable[_accounts_pb2.ListAccountsResponse]]: ...
+    ) -> _typing.Union[_accounts_pb2.ListAccountsResponse, _abc.Awaitable[_accounts_pb2.ListAccountsResponse]]:
+        """Accounts by kind or data-platform operator, page by page."""
 
     @_abc_1.abstractmethod
     def CloseAccount(
         self,
         request: _accounts_pb2.CloseAccountRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_accounts_pb2.CloseAccountResponse, _abc.Awaitable[_accounts_pb2.CloseAccountResponse]]: ...
+    ) -> _typing.Union[_accounts_pb2.CloseAccountResponse, _abc.Awaitable[_accounts_pb2.CloseAccountResponse]]:
+        """Closes an account that holds nothing and has nothing under way."""
 
     @_abc_1.abstractmethod
     def CreateReceivingAddress(
@@ -103,13 +128,15 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _accounts_pb2.GetBalanceRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_accounts_pb2.GetBalanceResponse, _abc.Awaitable[_accounts_pb2.GetBalanceResponse]]: ...
+    ) -> _typing.Union[_accounts_pb2.GetBalanceResponse, _abc.Awaitable[_accounts_pb2.GetBalanceResponse]]:
+        """Sums of an account at one journal index."""
 
     @_abc_1.abstractmethod
     def ListHoldings(
         self,
         request: _accounts_pb2.ListHoldingsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_accounts_pb2.ListHoldingsResponse, _abc.Awaitable[_accounts_pb2.ListHoldingsResponse]]: ...
+    ) -> _typing.Union[_accounts_pb2.ListHoldingsResponse, _abc.Awaitable[_accounts_pb2.ListHoldingsResponse]]:
+        """Blocks of an account or a series, page by page."""
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class JournalServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """The journal, to be read and mirrored.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,7 +48,8 @@ class JournalServiceStub:
 
 
 class JournalServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """The journal, to be read and mirrored.
+    """
 
     def WatchJournal(self, request, context):
         """Ordered, resumable, at least once: entries from from_index on, then every new one. After a cut ask
@@ -58,7 +60,8 @@ class JournalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListJournal(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Entries from an index on, one page; filtered entries are left out.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -85,7 +88,8 @@ def add_JournalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JournalService:
-    """Missing associated documentation comment in .proto file."""
+    """The journal, to be read and mirrored.
+    """
 
     @staticmethod
     def WatchJournal(request,
@@ -143,7 +147,8 @@ class JournalService:
 
 
 class NodeServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """What the node is and what it holds in all.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -164,10 +169,12 @@ class NodeServiceStub:
 
 
 class NodeServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """What the node is and what it holds in all.
+    """
 
     def GetNodeStatus(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Network, region, journal size, line to the bridge, rule pack.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -201,7 +208,8 @@ def add_NodeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NodeService:
-    """Missing associated documentation comment in .proto file."""
+    """What the node is and what it holds in all.
+    """
 
     @staticmethod
     def GetNodeStatus(request,

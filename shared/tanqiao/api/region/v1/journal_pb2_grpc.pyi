@@ -27,6 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class JournalServiceStub:
+    """The journal, to be read and mirrored."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -36,17 +38,23 @@ class JournalServiceStub:
     again with the last index seen plus one.
     """
     ListJournal: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ListJournalRequest, _journal_pb2.ListJournalResponse]
+    """Entries from an index on, one page; filtered entries are left out."""
 
 @_typing.type_check_only
 class JournalServiceAsyncStub(JournalServiceStub):
+    """The journal, to be read and mirrored."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     WatchJournal: _aio.UnaryStreamMultiCallable[_journal_pb2.WatchJournalRequest, _journal_pb2.WatchJournalResponse]  # type: ignore[assignment]
     """Ordered, resumable, at least once: entries from from_index on, then every new one. After a cut ask
     again with the last index seen plus one.
     """
     ListJournal: _aio.UnaryUnaryMultiCallable[_journal_pb2.ListJournalRequest, _journal_pb2.ListJournalResponse]  # type: ignore[assignment]
+    """Entries from an index on, one page; filtered entries are left out."""
 
 class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
+    """The journal, to be read and mirrored."""
+
     @_abc_1.abstractmethod
     def WatchJournal(
         self,
@@ -62,33 +70,43 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _journal_pb2.ListJournalRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_journal_pb2.ListJournalResponse, _abc.Awaitable[_journal_pb2.ListJournalResponse]]: ...
+    ) -> _typing.Union[_journal_pb2.ListJournalResponse, _abc.Awaitable[_journal_pb2.ListJournalResponse]]:
+        """Entries from an index on, one page; filtered entries are left out."""
 
 def add_JournalServiceServicer_to_server(servicer: JournalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class NodeServiceStub:
+    """What the node is and what it holds in all."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> NodeServiceAsyncStub: ...
     GetNodeStatus: _grpc.UnaryUnaryMultiCallable[_journal_pb2.GetNodeStatusRequest, _journal_pb2.GetNodeStatusResponse]
+    """Network, region, journal size, line to the bridge, rule pack."""
     ListSeriesTotals: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ListSeriesTotalsRequest, _journal_pb2.ListSeriesTotalsResponse]
     """Per series: what this node holds, locks, retires, used and cancelled, at one journal index."""
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
+    """What the node is and what it holds in all."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetNodeStatus: _aio.UnaryUnaryMultiCallable[_journal_pb2.GetNodeStatusRequest, _journal_pb2.GetNodeStatusResponse]  # type: ignore[assignment]
+    """Network, region, journal size, line to the bridge, rule pack."""
     ListSeriesTotals: _aio.UnaryUnaryMultiCallable[_journal_pb2.ListSeriesTotalsRequest, _journal_pb2.ListSeriesTotalsResponse]  # type: ignore[assignment]
     """Per series: what this node holds, locks, retires, used and cancelled, at one journal index."""
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What the node is and what it holds in all."""
+
     @_abc_1.abstractmethod
     def GetNodeStatus(
         self,
         request: _journal_pb2.GetNodeStatusRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_journal_pb2.GetNodeStatusResponse, _abc.Awaitable[_journal_pb2.GetNodeStatusResponse]]: ...
+    ) -> _typing.Union[_journal_pb2.GetNodeStatusResponse, _abc.Awaitable[_journal_pb2.GetNodeStatusResponse]]:
+        """Network, region, journal size, line to the bridge, rule pack."""
 
     @_abc_1.abstractmethod
     def ListSeriesTotals(

@@ -52,13 +52,15 @@ class LedgerServiceServicer:
     """
 
     def TransferUnits(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Moves units between two accounts of this region, for a contract or a settled trade.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchTransferUnits(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Decides many orders in order, each as if alone; one status for each.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -190,13 +192,15 @@ class TransferServiceServicer:
     """
 
     def CreateTransfer(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Locks units for another region and offers them to the bridge.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchCreateTransfers(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Locks for many transfers in order, each as if alone; one status for each.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -209,13 +213,15 @@ class TransferServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTransfer(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One transfer, with the signed messages that this region has of it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTransfers(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Transfers by direction, state or account, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -436,7 +442,8 @@ class TransferService:
 
 
 class RetirementServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Uses: retirement and cancellation.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -467,7 +474,8 @@ class RetirementServiceStub:
 
 
 class RetirementServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Uses: retirement and cancellation.
+    """
 
     def RetireUnits(self, request, context):
         """Use for a purpose and a beneficiary; final for the holder once it is durable here.
@@ -484,13 +492,15 @@ class RetirementServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRetirement(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One use, with its signed messages; what is not public is shown to the region's own bodies alone.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRetirements(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Uses, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -527,7 +537,8 @@ def add_RetirementServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RetirementService:
-    """Missing associated documentation comment in .proto file."""
+    """Uses: retirement and cancellation.
+    """
 
     @staticmethod
     def RetireUnits(request,

@@ -34,7 +34,9 @@ class LedgerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LedgerServiceAsyncStub: ...
     TransferUnits: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.TransferUnitsRequest, _ledger_pb2.TransferUnitsResponse]
+    """Moves units between two accounts of this region, for a contract or a settled trade."""
     BatchTransferUnits: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.BatchTransferUnitsRequest, _ledger_pb2.BatchTransferUnitsResponse]
+    """Decides many orders in order, each as if alone; one status for each."""
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
@@ -42,7 +44,9 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     TransferUnits: _aio.UnaryUnaryMultiCallable[_ledger_pb2.TransferUnitsRequest, _ledger_pb2.TransferUnitsResponse]  # type: ignore[assignment]
+    """Moves units between two accounts of this region, for a contract or a settled trade."""
     BatchTransferUnits: _aio.UnaryUnaryMultiCallable[_ledger_pb2.BatchTransferUnitsRequest, _ledger_pb2.BatchTransferUnitsResponse]  # type: ignore[assignment]
+    """Decides many orders in order, each as if alone; one status for each."""
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Moves inside the region."""
@@ -52,14 +56,16 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _ledger_pb2.TransferUnitsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_ledger_pb2.TransferUnitsResponse, _abc.Awaitable[_ledger_pb2.TransferUnitsResponse]]: ...
+    ) -> _typing.Union[_ledger_pb2.TransferUnitsResponse, _abc.Awaitable[_ledger_pb2.TransferUnitsResponse]]:
+        """Moves units between two accounts of this region, for a contract or a settled trade."""
 
     @_abc_1.abstractmethod
     def BatchTransferUnits(
         self,
         request: _ledger_pb2.BatchTransferUnitsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_ledger_pb2.BatchTransferUnitsResponse, _abc.Awaitable[_ledger_pb2.BatchTransferUnitsResponse]]: ...
+    ) -> _typing.Union[_ledger_pb2.BatchTransferUnitsResponse, _abc.Awaitable[_ledger_pb2.BatchTransferUnitsResponse]]:
+        """Decides many orders in order, each as if alone; one status for each."""
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -71,11 +77,15 @@ class TransferServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TransferServiceAsyncStub: ...
     CreateTransfer: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.CreateTransferRequest, _ledger_pb2.CreateTransferResponse]
+    """Locks units for another region and offers them to the bridge."""
     BatchCreateTransfers: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.BatchCreateTransfersRequest, _ledger_pb2.BatchCreateTransfersResponse]
+    """Locks for many transfers in order, each as if alone; one status for each."""
     WithdrawTransfer: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.WithdrawTransferRequest, _ledger_pb2.WithdrawTransferResponse]
     """The holder's wish: answered by ABORT(WITHDRAWN) unless decided."""
     GetTransfer: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetTransferRequest, _ledger_pb2.GetTransferResponse]
+    """One transfer, with the signed messages that this region has of it."""
     ListTransfers: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListTransfersRequest, _ledger_pb2.ListTransfersResponse]
+    """Transfers by direction, state or account, page by page."""
     WatchTransfer: _grpc.UnaryStreamMultiCallable[_ledger_pb2.WatchTransferRequest, _ledger_pb2.WatchTransferResponse]
     """The present state, then every change until the transfer has ended."""
 
@@ -85,11 +95,15 @@ class TransferServiceAsyncStub(TransferServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTransfer: _aio.UnaryUnaryMultiCallable[_ledger_pb2.CreateTransferRequest, _ledger_pb2.CreateTransferResponse]  # type: ignore[assignment]
+    """Locks units for another region and offers them to the bridge."""
     BatchCreateTransfers: _aio.UnaryUnaryMultiCallable[_ledger_pb2.BatchCreateTransfersRequest, _ledger_pb2.BatchCreateTransfersResponse]  # type: ignore[assignment]
+    """Locks for many transfers in order, each as if alone; one status for each."""
     WithdrawTransfer: _aio.UnaryUnaryMultiCallable[_ledger_pb2.WithdrawTransferRequest, _ledger_pb2.WithdrawTransferResponse]  # type: ignore[assignment]
     """The holder's wish: answered by ABORT(WITHDRAWN) unless decided."""
     GetTransfer: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetTransferRequest, _ledger_pb2.GetTransferResponse]  # type: ignore[assignment]
+    """One transfer, with the signed messages that this region has of it."""
     ListTransfers: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListTransfersRequest, _ledger_pb2.ListTransfersResponse]  # type: ignore[assignment]
+    """Transfers by direction, state or account, page by page."""
     WatchTransfer: _aio.UnaryStreamMultiCallable[_ledger_pb2.WatchTransferRequest, _ledger_pb2.WatchTransferResponse]  # type: ignore[assignment]
     """The present state, then every change until the transfer has ended."""
 
@@ -101,14 +115,16 @@ class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _ledger_pb2.CreateTransferRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_ledger_pb2.CreateTransferResponse, _abc.Awaitable[_ledger_pb2.CreateTransferResponse]]: ...
+    ) -> _typing.Union[_ledger_pb2.CreateTransferResponse, _abc.Awaitable[_ledger_pb2.CreateTransferResponse]]:
+        """Locks units for another region and offers them to the bridge."""
 
     @_abc_1.abstractmethod
     def BatchCreateTransfers(
         self,
         request: _ledger_pb2.BatchCreateTransfersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_ledger_pb2.BatchCreateTransfersResponse, _abc.Awaitable[_ledger_pb2.BatchCreateTransfersResponse]]: ...
+    ) -> _typing.Union[_ledger_pb2.BatchCreateTransfersResponse, _abc.Awaitable[_ledger_pb2.BatchCreateTransfersResponse]]:
+        """Locks for many transfers in order, each as if alone; one status for each."""
 
     @_abc_1.abstractmethod
     def WithdrawTransfer(
@@ -123,14 +139,16 @@ class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _ledger_pb2.GetTransferRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_ledger_pb2.GetTransferResponse, _abc.Awaitable[_ledger_pb2.GetTransferResponse]]: ...
+    ) -> _typing.Union[_ledger_pb2.GetTransferResponse, _abc.Awaitable[_ledger_pb2.GetTransferResponse]]:
+        """One transfer, with the signed messages that this region has of it."""
 
     @_abc_1.abstractmethod
     def ListTransfers(
         self,
         request: _ledger_pb2.ListTransfersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_ledger_pb2.ListTransfersResponse, _abc.Awaitable[_ledger_pb2.ListTransfersResponse]]: ...
+    ) -> _typing.Union[_ledger_pb2.ListTransfersResponse, _abc.Awaitable[_ledger_pb2.ListTransfersResponse]]:
+        """Transfers by direction, state or account, page by page."""
 
     @_abc_1.abstractmethod
     def WatchTransfer(
@@ -143,6 +161,8 @@ class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_TransferServiceServicer_to_server(servicer: TransferServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class RetirementServiceStub:
+    """Uses: retirement and cancellation."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -152,19 +172,27 @@ class RetirementServiceStub:
     CancelUnits: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.CancelUnitsRequest, _ledger_pb2.CancelUnitsResponse]
     """Out of circulation without use: a correction or a replacement."""
     GetRetirement: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetRetirementRequest, _ledger_pb2.GetRetirementResponse]
+    """One use, with its signed messages; what is not public is shown to the region's own bodies alone."""
     ListRetirements: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListRetirementsRequest, _ledger_pb2.ListRetirementsResponse]
+    """Uses, page by page."""
 
 @_typing.type_check_only
 class RetirementServiceAsyncStub(RetirementServiceStub):
+    """Uses: retirement and cancellation."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     RetireUnits: _aio.UnaryUnaryMultiCallable[_ledger_pb2.RetireUnitsRequest, _ledger_pb2.RetireUnitsResponse]  # type: ignore[assignment]
     """Use for a purpose and a beneficiary; final for the holder once it is durable here."""
     CancelUnits: _aio.UnaryUnaryMultiCallable[_ledger_pb2.CancelUnitsRequest, _ledger_pb2.CancelUnitsResponse]  # type: ignore[assignment]
     """Out of circulation without use: a correction or a replacement."""
     GetRetirement: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetRetirementRequest, _ledger_pb2.GetRetirementResponse]  # type: ignore[assignment]
+    """One use, with its signed messages; what is not public is shown to the region's own bodies alone."""
     ListRetirements: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListRetirementsRequest, _ledger_pb2.ListRetirementsResponse]  # type: ignore[assignment]
+    """Uses, page by page."""
 
 class RetirementServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Uses: retirement and cancellation."""
+
     @_abc_1.abstractmethod
     def RetireUnits(
         self,
@@ -186,13 +214,15 @@ class RetirementServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _ledger_pb2.GetRetirementRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_ledger_pb2.GetRetirementResponse, _abc.Awaitable[_ledger_pb2.GetRetirementResponse]]: ...
+    ) -> _typing.Union[_ledger_pb2.GetRetirementResponse, _abc.Awaitable[_ledger_pb2.GetRetirementResponse]]:
+        """One use, with its signed messages; what is not public is shown to the region's own bodies alone."""
 
     @_abc_1.abstractmethod
     def ListRetirements(
         self,
         request: _ledger_pb2.ListRetirementsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_ledger_pb2.ListRetirementsResponse, _abc.Awaitable[_ledger_pb2.ListRetirementsResponse]]: ...
+    ) -> _typing.Union[_ledger_pb2.ListRetirementsResponse, _abc.Awaitable[_ledger_pb2.ListRetirementsResponse]]:
+        """Uses, page by page."""
 
 def add_RetirementServiceServicer_to_server(servicer: RetirementServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RegisterServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Methodologies and projects, from submission to publication.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -82,16 +83,19 @@ class RegisterServiceStub:
 
 
 class RegisterServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Methodologies and projects, from submission to publication.
+    """
 
     def PublishMethodology(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Puts a methodology on the register once the rule pack's steps are on record.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMethodologies(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Methodologies of the register, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -104,7 +108,8 @@ class RegisterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AssessProject(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Records the assessment of a submitted project.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -117,25 +122,29 @@ class RegisterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PublishProject(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Puts a project on the register after its notice has ended.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawProject(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Takes a project back and releases its claim at the bridge.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetProject(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One project.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProjects(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Projects, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -197,7 +206,8 @@ def add_RegisterServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegisterService:
-    """Missing associated documentation comment in .proto file."""
+    """Methodologies and projects, from submission to publication.
+    """
 
     @staticmethod
     def PublishMethodology(request,
@@ -444,7 +454,8 @@ class RegisterService:
 
 
 class IssuanceServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Activity data, quantification and issuance.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -485,7 +496,8 @@ class IssuanceServiceStub:
 
 
 class IssuanceServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Activity data, quantification and issuance.
+    """
 
     def SubmitActivity(self, request, context):
         """Metered activity of a project, kept as evidence; a re-sent period with the same data changes nothing.
@@ -516,13 +528,15 @@ class IssuanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetIssuance(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One issuance, with its state and the bridge's receipt.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListIssuances(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Issuances, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -569,7 +583,8 @@ def add_IssuanceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IssuanceService:
-    """Missing associated documentation comment in .proto file."""
+    """Activity data, quantification and issuance.
+    """
 
     @staticmethod
     def SubmitActivity(request,

@@ -27,51 +27,73 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegisterServiceStub:
+    """Methodologies and projects, from submission to publication."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RegisterServiceAsyncStub: ...
     PublishMethodology: _grpc.UnaryUnaryMultiCallable[_registers_pb2.PublishMethodologyRequest, _registers_pb2.PublishMethodologyResponse]
+    """Puts a methodology on the register once the rule pack's steps are on record."""
     ListMethodologies: _grpc.UnaryUnaryMultiCallable[_registers_pb2.ListMethodologiesRequest, _registers_pb2.ListMethodologiesResponse]
+    """Methodologies of the register, page by page."""
     SubmitProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.SubmitProjectRequest, _registers_pb2.SubmitProjectResponse]
     """Declares the claim at the bridge; refused with the colliding claim where it collides."""
     AssessProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.AssessProjectRequest, _registers_pb2.AssessProjectResponse]
+    """Records the assessment of a submitted project."""
     OpenProjectNotice: _grpc.UnaryUnaryMultiCallable[_registers_pb2.OpenProjectNoticeRequest, _registers_pb2.OpenProjectNoticeResponse]
     """Opens the public notice; its last day is computed once by the working-day calendar."""
     PublishProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.PublishProjectRequest, _registers_pb2.PublishProjectResponse]
+    """Puts a project on the register after its notice has ended."""
     WithdrawProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.WithdrawProjectRequest, _registers_pb2.WithdrawProjectResponse]
+    """Takes a project back and releases its claim at the bridge."""
     GetProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.GetProjectRequest, _registers_pb2.GetProjectResponse]
+    """One project."""
     ListProjects: _grpc.UnaryUnaryMultiCallable[_registers_pb2.ListProjectsRequest, _registers_pb2.ListProjectsResponse]
+    """Projects, page by page."""
 
 @_typing.type_check_only
 class RegisterServiceAsyncStub(RegisterServiceStub):
+    """Methodologies and projects, from submission to publication."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     PublishMethodology: _aio.UnaryUnaryMultiCallable[_registers_pb2.PublishMethodologyRequest, _registers_pb2.PublishMethodologyResponse]  # type: ignore[assignment]
+    """Puts a methodology on the register once the rule pack's steps are on record."""
     ListMethodologies: _aio.UnaryUnaryMultiCallable[_registers_pb2.ListMethodologiesRequest, _registers_pb2.ListMethodologiesResponse]  # type: ignore[assignment]
+    """Methodologies of the register, page by page."""
     SubmitProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.SubmitProjectRequest, _registers_pb2.SubmitProjectResponse]  # type: ignore[assignment]
     """Declares the claim at the bridge; refused with the colliding claim where it collides."""
     AssessProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.AssessProjectRequest, _registers_pb2.AssessProjectResponse]  # type: ignore[assignment]
+    """Records the assessment of a submitted project."""
     OpenProjectNotice: _aio.UnaryUnaryMultiCallable[_registers_pb2.OpenProjectNoticeRequest, _registers_pb2.OpenProjectNoticeResponse]  # type: ignore[assignment]
     """Opens the public notice; its last day is computed once by the working-day calendar."""
     PublishProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.PublishProjectRequest, _registers_pb2.PublishProjectResponse]  # type: ignore[assignment]
+    """Puts a project on the register after its notice has ended."""
     WithdrawProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.WithdrawProjectRequest, _registers_pb2.WithdrawProjectResponse]  # type: ignore[assignment]
+    """Takes a project back and releases its claim at the bridge."""
     GetProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.GetProjectRequest, _registers_pb2.GetProjectResponse]  # type: ignore[assignment]
+    """One project."""
     ListProjects: _aio.UnaryUnaryMultiCallable[_registers_pb2.ListProjectsRequest, _registers_pb2.ListProjectsResponse]  # type: ignore[assignment]
+    """Projects, page by page."""
 
 class RegisterServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Methodologies and projects, from submission to publication."""
+
     @_abc_1.abstractmethod
     def PublishMethodology(
         self,
         request: _registers_pb2.PublishMethodologyRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registers_pb2.PublishMethodologyResponse, _abc.Awaitable[_registers_pb2.PublishMethodologyResponse]]: ...
+    ) -> _typing.Union[_registers_pb2.PublishMethodologyResponse, _abc.Awaitable[_registers_pb2.PublishMethodologyResponse]]:
+        """Puts a methodology on the register once the rule pack's steps are on record."""
 
     @_abc_1.abstractmethod
     def ListMethodologies(
         self,
         request: _registers_pb2.ListMethodologiesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registers_pb2.ListMethodologiesResponse, _abc.Awaitable[_registers_pb2.ListMethodologiesResponse]]: ...
+    ) -> _typing.Union[_registers_pb2.ListMethodologiesResponse, _abc.Awaitable[_registers_pb2.ListMethodologiesResponse]]:
+        """Methodologies of the register, page by page."""
 
     @_abc_1.abstractmethod
     def SubmitProject(
@@ -86,7 +108,8 @@ class RegisterServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _registers_pb2.AssessProjectRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registers_pb2.AssessProjectResponse, _abc.Awaitable[_registers_pb2.AssessProjectResponse]]: ...
+    ) -> _typing.Union[_registers_pb2.AssessProjectResponse, _abc.Awaitable[_registers_pb2.AssessProjectResponse]]:
+        """Records the assessment of a submitted project."""
 
     @_abc_1.abstractmethod
     def OpenProjectNotice(
@@ -101,32 +124,38 @@ class RegisterServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _registers_pb2.PublishProjectRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registers_pb2.PublishProjectResponse, _abc.Awaitable[_registers_pb2.PublishProjectResponse]]: ...
+    ) -> _typing.Union[_registers_pb2.PublishProjectResponse, _abc.Awaitable[_registers_pb2.PublishProjectResponse]]:
+        """Puts a project on the register after its notice has ended."""
 
     @_abc_1.abstractmethod
     def WithdrawProject(
         self,
         request: _registers_pb2.WithdrawProjectRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registers_pb2.WithdrawProjectResponse, _abc.Awaitable[_registers_pb2.WithdrawProjectResponse]]: ...
+    ) -> _typing.Union[_registers_pb2.WithdrawProjectResponse, _abc.Awaitable[_registers_pb2.WithdrawProjectResponse]]:
+        """Takes a project back and releases its claim at the bridge."""
 
     @_abc_1.abstractmethod
     def GetProject(
         self,
         request: _registers_pb2.GetProjectRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registers_pb2.GetProjectResponse, _abc.Awaitable[_registers_pb2.GetProjectResponse]]: ...
+    ) -> _typing.Union[_registers_pb2.GetProjectResponse, _abc.Awaitable[_registers_pb2.GetProjectResponse]]:
+        """One project."""
 
     @_abc_1.abstractmethod
     def ListProjects(
         self,
         request: _registers_pb2.ListProjectsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registers_pb2.ListProjectsResponse, _abc.Awaitable[_registers_pb2.ListProjectsResponse]]: ...
+    ) -> _typing.Union[_registers_pb2.ListProjectsResponse, _abc.Awaitable[_registers_pb2.ListProjectsResponse]]:
+        """Projects, page by page."""
 
 def add_RegisterServiceServicer_to_server(servicer: RegisterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class IssuanceServiceStub:
+    """Activity data, quantification and issuance."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -140,10 +169,14 @@ class IssuanceServiceStub:
     IssueUnits: _grpc.UnaryUnaryMultiCallable[_registers_pb2.IssueUnitsRequest, _registers_pb2.IssueUnitsResponse]
     """Asks the bridge (claims, location); units exist only after its receipt."""
     GetIssuance: _grpc.UnaryUnaryMultiCallable[_registers_pb2.GetIssuanceRequest, _registers_pb2.GetIssuanceResponse]
+    """One issuance, with its state and the bridge's receipt."""
     ListIssuances: _grpc.UnaryUnaryMultiCallable[_registers_pb2.ListIssuancesRequest, _registers_pb2.ListIssuancesResponse]
+    """Issuances, page by page."""
 
 @_typing.type_check_only
 class IssuanceServiceAsyncStub(IssuanceServiceStub):
+    """Activity data, quantification and issuance."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitActivity: _aio.UnaryUnaryMultiCallable[_registers_pb2.SubmitActivityRequest, _registers_pb2.SubmitActivityResponse]  # type: ignore[assignment]
     """Metered activity of a project, kept as evidence; a re-sent period with the same data changes nothing."""
@@ -154,9 +187,13 @@ class IssuanceServiceAsyncStub(IssuanceServiceStub):
     IssueUnits: _aio.UnaryUnaryMultiCallable[_registers_pb2.IssueUnitsRequest, _registers_pb2.IssueUnitsResponse]  # type: ignore[assignment]
     """Asks the bridge (claims, location); units exist only after its receipt."""
     GetIssuance: _aio.UnaryUnaryMultiCallable[_registers_pb2.GetIssuanceRequest, _registers_pb2.GetIssuanceResponse]  # type: ignore[assignment]
+    """One issuance, with its state and the bridge's receipt."""
     ListIssuances: _aio.UnaryUnaryMultiCallable[_registers_pb2.ListIssuancesRequest, _registers_pb2.ListIssuancesResponse]  # type: ignore[assignment]
+    """Issuances, page by page."""
 
 class IssuanceServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Activity data, quantification and issuance."""
+
     @_abc_1.abstractmethod
     def SubmitActivity(
         self,
@@ -194,13 +231,15 @@ class IssuanceServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _registers_pb2.GetIssuanceRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registers_pb2.GetIssuanceResponse, _abc.Awaitable[_registers_pb2.GetIssuanceResponse]]: ...
+    ) -> _typing.Union[_registers_pb2.GetIssuanceResponse, _abc.Awaitable[_registers_pb2.GetIssuanceResponse]]:
+        """One issuance, with its state and the bridge's receipt."""
 
     @_abc_1.abstractmethod
     def ListIssuances(
         self,
         request: _registers_pb2.ListIssuancesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registers_pb2.ListIssuancesResponse, _abc.Awaitable[_registers_pb2.ListIssuancesResponse]]: ...
+    ) -> _typing.Union[_registers_pb2.ListIssuancesResponse, _abc.Awaitable[_registers_pb2.ListIssuancesResponse]]:
+        """Issuances, page by page."""
 
 def add_IssuanceServiceServicer_to_server(servicer: IssuanceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

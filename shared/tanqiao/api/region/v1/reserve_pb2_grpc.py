@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ReserveServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """The reserve of carbon resources.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,16 +48,19 @@ class ReserveServiceStub:
 
 
 class ReserveServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """The reserve of carbon resources.
+    """
 
     def EnterResource(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Records a resource once its claim is declared at the bridge.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListResources(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Entries of the reserve, page by page.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -83,7 +87,8 @@ def add_ReserveServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReserveService:
-    """Missing associated documentation comment in .proto file."""
+    """The reserve of carbon resources.
+    """
 
     @staticmethod
     def EnterResource(request,

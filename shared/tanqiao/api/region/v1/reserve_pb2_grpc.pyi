@@ -27,32 +27,44 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ReserveServiceStub:
+    """The reserve of carbon resources."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReserveServiceAsyncStub: ...
     EnterResource: _grpc.UnaryUnaryMultiCallable[_reserve_pb2.EnterResourceRequest, _reserve_pb2.EnterResourceResponse]
+    """Records a resource once its claim is declared at the bridge."""
     ListResources: _grpc.UnaryUnaryMultiCallable[_reserve_pb2.ListResourcesRequest, _reserve_pb2.ListResourcesResponse]
+    """Entries of the reserve, page by page."""
 
 @_typing.type_check_only
 class ReserveServiceAsyncStub(ReserveServiceStub):
+    """The reserve of carbon resources."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     EnterResource: _aio.UnaryUnaryMultiCallable[_reserve_pb2.EnterResourceRequest, _reserve_pb2.EnterResourceResponse]  # type: ignore[assignment]
+    """Records a resource once its claim is declared at the bridge."""
     ListResources: _aio.UnaryUnaryMultiCallable[_reserve_pb2.ListResourcesRequest, _reserve_pb2.ListResourcesResponse]  # type: ignore[assignment]
+    """Entries of the reserve, page by page."""
 
 class ReserveServiceServicer(metaclass=_abc_1.ABCMeta):
+    """The reserve of carbon resources."""
+
     @_abc_1.abstractmethod
     def EnterResource(
         self,
         request: _reserve_pb2.EnterResourceRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_reserve_pb2.EnterResourceResponse, _abc.Awaitable[_reserve_pb2.EnterResourceResponse]]: ...
+    ) -> _typing.Union[_reserve_pb2.EnterResourceResponse, _abc.Awaitable[_reserve_pb2.EnterResourceResponse]]:
+        """Records a resource once its claim is declared at the bridge."""
 
     @_abc_1.abstractmethod
     def ListResources(
         self,
         request: _reserve_pb2.ListResourcesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_reserve_pb2.ListResourcesResponse, _abc.Awaitable[_reserve_pb2.ListResourcesResponse]]: ...
+    ) -> _typing.Union[_reserve_pb2.ListResourcesResponse, _abc.Awaitable[_reserve_pb2.ListResourcesResponse]]:
+        """Entries of the reserve, page by page."""
 
 def add_ReserveServiceServicer_to_server(servicer: ReserveServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
