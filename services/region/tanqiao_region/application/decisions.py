@@ -69,6 +69,8 @@ def gather(group: Group, item: DecisionItem, needs: Needs) -> None:
     key = item.facts.key
     if key.source == group.context.party:
         needs.outgoing.add(key.transfer_id)
+        if item.facts.outcome is Outcome.ABORT:
+            needs.released.add(key.transfer_id)
     else:
         needs.incoming.add(key)
 

@@ -62,12 +62,14 @@ class Needs:
     accounts: set[str] = field(default_factory=set)
     addresses: set[str] = field(default_factory=set)
     outgoing: set[bytes] = field(default_factory=set)
+    released: set[bytes] = field(default_factory=set)
     incoming: set[TransferKey] = field(default_factory=set)
     series: set[str] = field(default_factory=set)
     touched: list[UnitBlock] = field(default_factory=list)
     requests: list[ClientRequest] = field(default_factory=list)
     demands: dict[str, int] = field(default_factory=dict)
     demanded: set[tuple[str, str]] = field(default_factory=set)
+    joining: set[str] = field(default_factory=set)
 
     def selection(self, account_id: str, selection: Selection) -> None:
         """Note that units of the account will be chosen."""
@@ -209,14 +211,21 @@ class Group:
     def _load_holdings(self, needs: Needs) -> list[HoldingRow]:
         connection = self.connection
         rows: list[HoldingRow] = []
+        # Units that are moved, released or credited are joined with what lies beside them.
+        joined = list(needs.touched)
         for account_id, series_id in sorted(needs.demanded):
             if account_id in self.accounts:
-                rows += holding_store.load_held(connection, account_id, series_id, needs.demands[account_id])
-        leaving = [block for row in self.outgoing.values() for block in row.record.blocks]
+                held = holding_store.load_held(connection, account_id, series_id, needs.demands[account_id])
+                rows += held
+                if account_id in needs.joining:
+                    joined += [UnitBlock(row.series_id, row.start, row.end) for row in held]
+        leaving: list[UnitBlock] = []
+        for transfer_id, out in self.outgoing.items():
+            (joined if transfer_id in needs.released else leaving).extend(out.record.blocks)
+        for arriving in self.incoming.values():
+            joined += arriving.record.blocks
         rows += holding_store.load_beginning(connection, leaving)
-        arriving = [block for row in self.incoming.values() for block in row.record.blocks]
-        # Released and credited units are joined with what lies beside them.
-        rows += holding_store.load_touched(connection, [*needs.touched, *arriving])
+        rows += holding_store.load_touched(connection, joined)
         return rows
 
     def load_answers(self, requests: Sequence[ClientRequest]) -> None:

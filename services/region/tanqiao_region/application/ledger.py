@@ -29,6 +29,7 @@ def gather(command: LocalTransfers, needs: Needs) -> None:
         needs.requests.append(order.request)
         needs.accounts.add(order.to_account_id)
         needs.selection(order.from_account_id, order.selection)
+        needs.joining.add(order.from_account_id)
 
 
 def apply(group: Group, command: LocalTransfers) -> list[LocalAnswer]:
