@@ -16,6 +16,7 @@ _UNITS: Final = "tanqiao.cli.verbs.units"
 _BRIDGE: Final = "tanqiao.cli.verbs.bridge"
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": (_FEDERATION, "up"),
+    "demo": ("tanqiao.cli.demo.command", "demo"),
     "status": (_FEDERATION, "status"),
     "down": (_FEDERATION, "down"),
     "logs": (_FEDERATION, "logs"),

@@ -267,13 +267,18 @@ def advance_clocks(session: Session, moment: datetime) -> None:
     Raises:
         DomainError: CLOCK_SET_BACK for a moment that has passed.
     """
-    from tanqiao.cli.local.members import BRIDGE_MEMBER, MEMBERS
+    from tanqiao.cli.local.members import BRIDGE_MEMBER, MEMBERS, RegionMember
 
     stamp = Timestamp()
     stamp.FromDatetime(moment)
-    operators = session.as_party(CLOCK_OPERATOR)
     for member in sorted(MEMBERS, key=lambda member: member is not BRIDGE_MEMBER):
-        operators.server(member.party).clock.AdvanceTestClock(
+        # A region's clock is moved by its own operators; the others' by any.
+        own = (
+            f"operator/{member.code}/{member.roles[0]}"
+            if isinstance(member, RegionMember)
+            else CLOCK_OPERATOR
+        )
+        session.as_party(own).server(member.party).clock.AdvanceTestClock(
             clock_pb2.AdvanceTestClockRequest(to_time=stamp)
         )
 

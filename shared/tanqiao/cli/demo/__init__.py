@@ -1,0 +1,1 @@
+"""The main story, walked on a running federation: `tanqiao demo`."""
