@@ -60,8 +60,8 @@ def main() -> None:
                 _upgrade(connection, _config(schema), schema, "head")
             context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
             script = produce_migrations(context, schema.metadata)
-            upgrade = render_python_code(script.upgrade_ops, render_as_batch=False)
-            downgrade = render_python_code(script.downgrade_ops, render_as_batch=False)
+            upgrade = render_python_code(script.upgrade_ops_list[0], render_as_batch=False)
+            downgrade = render_python_code(script.downgrade_ops_list[0], render_as_batch=False)
         database.close()
     text = TEMPLATE.format(
         title=title,

@@ -82,7 +82,10 @@ class RunningGateway:
             for at in range(0, len(data), 200_000):
                 yield registry_pb2.ImportListRequest(chunk=data[at : at + 200_000])
 
-        return self.call(lambda: self.stub(party).ImportList(parts(), timeout=WAIT_SECONDS))
+        response: registry_pb2.ImportListResponse = self.call(
+            lambda: self.stub(party).ImportList(parts(), timeout=WAIT_SECONDS)
+        )
+        return response
 
     @staticmethod
     def call(work: Callable[[], Any]) -> Any:
