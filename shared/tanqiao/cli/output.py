@@ -73,9 +73,21 @@ def refusal_fields(refusal: DomainError) -> dict[str, Any]:
         "sentence_zh": refusal.sentence("zh"),
         "sentence_en": refusal.sentence("en"),
         "article": refusal.article or "",
+        "article_zh": cited_articles(refusal)[0],
+        "article_en": cited_articles(refusal)[1],
         "retry": refusal.reason.retry.value,
         "metadata": refusal.metadata,
     }
+
+
+def cited_articles(refusal: DomainError) -> tuple[str, str]:
+    """Give the article that decides in Chinese and in English; both empty where none does."""
+    zh = refusal.metadata.get("article_zh", "")
+    en = refusal.metadata.get("article_en", "")
+    if zh or en or not refusal.article:
+        return zh, en
+    first, separator, second = refusal.article.partition(" / ")
+    return (first, second) if separator else (refusal.article, refusal.article)
 
 
 def message_fields(message: Message) -> dict[str, Any]:
@@ -152,10 +164,10 @@ class Output:
         if self.as_json:
             self.value({"error": refusal_fields(refusal)})
             return
-        article = f" · {refusal.article}" if refusal.article else ""
-        self._errors.print(Text(f"✗ {refusal.symbol} ({refusal.reason.number}){article}", style="bold red"))
-        self._errors.print(Text(f"  {refusal.sentence('zh')}"))
-        self._errors.print(Text(f"  {refusal.sentence('en')}"))
+        article_zh, article_en = cited_articles(refusal)
+        self._errors.print(Text(f"✗ {refusal.symbol} ({refusal.reason.number})", style="bold red"))
+        self._errors.print(Text(f"  {refusal.sentence('zh')}{f'（{article_zh}）' if article_zh else ''}"))
+        self._errors.print(Text(f"  {refusal.sentence('en')}{f' ({article_en})' if article_en else ''}"))
         if refusal.symbol in HINTS:
             self._errors.print(Text(f"  → {HINTS[refusal.symbol]}", style="dim"))
 

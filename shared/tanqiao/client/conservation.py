@@ -1,7 +1,7 @@
 """The live check of conservation (PROTOCOL section 7), over snapshots of different moments. Pure.
 
-The bridge's log at size n says where every unit is. A region's snapshot that has applied the log up to index a
-must be equal to that after what stands in the log behind a has been replayed on it. A unit that is locked
+The bridge's log at size n says where every unit is. A region's snapshot that has applied the log up to index
+a must be equal to that after what stands in the log behind a has been replayed on it. A unit that is locked
 or retiring without a decision is in flight, and so is one that has moved and is not credited yet. Nothing is
 ever summed over databases at different moments.
 

@@ -1,7 +1,7 @@
 """Who and what appears in the story. Every party, plant, code and quantity here is invented 虚构.
 
-Each run has its own: the number of the run stands in every name and code, so that the story can be told again on
-top of what is there. Filing codes have the 17 characters of a real one and letters that no real one has.
+Each run has its own: the number of the run stands in every name and code, so that the story can be told
+again on top of what is there. Filing codes have the 17 characters of a real one and say that they are none.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Cast:
 
     @property
     def rooftop(self) -> Plant:
-        """The plant whose reduction becomes units: it stands in Shenzhen and belongs to a company of Shanghai."""
+        """The plant whose reduction becomes units; it stands in Shenzhen, its owner is of Shanghai."""
         return self._plant(1, "申深屋顶光伏", "申城绿电", "440305")
 
     @property

@@ -57,8 +57,8 @@ def demo(session: Session, databases: str | None, ports: str) -> None:
     """Walk through the main story on a federation of real processes, and leave it running.
 
     Lists of outside registries, a project from claim check to units, a transfer across regions, a retirement,
-    four refusals, and a crash of the bridge under load. Every result is read back by another party than the one
-    that wrote it. Exits with 1 when anything is not as it must be.
+    four refusals, and a crash of the bridge under load. Every result is read back by another party than the
+    one that wrote it. Exits with 1 when anything is not as it must be.
     """
     started = time.monotonic()
     federation = start_federation(session, databases=databases, ports=ports)

@@ -1,4 +1,4 @@
-"""Step b: a distributed plant of at most 1 MW becomes a registered project, and its generation becomes units."""
+"""Step b: a plant of at most 1 MW becomes a registered project, and its generation becomes units."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _register(story: Story) -> None:
     story.require(
         "声明核查通过 claim check clears it",
         submitted.project.state == registers_pb2.PROJECT_STATE_SUBMITTED,
-        f"{plant.name}, {CAPACITY_KW} kW, {submitted.verdict.article}",
+        f"{plant.name}, {CAPACITY_KW} kW, {plant.filing_code}",
     )
     centre.registers.AssessProject(
         registers_pb2.AssessProjectRequest(

@@ -1,8 +1,8 @@
 """The lists of the outside registries: real public records beside invented ones, each marked as what it is.
 
-From `TANQIAO_DATA` (by default ``../shared/data`` where it exists) the CCER records and the Chinese plants; otherwise a
-small table of public facts that comes with the program (`facts.json`, with its sources). Of a real plant only
-names, fuels and places are facts: its certificates are invented, and the row says so.
+From `TANQIAO_DATA` (by default ``../shared/data`` where it exists) the CCER records and the Chinese plants;
+otherwise a small table of public facts that comes with the program (`facts.json`, with its sources). Of a
+real plant only names, fuels and places are facts: its certificates are invented, and the row says so.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ CERTIFICATES_PER_MW: Final = 100
 RUNS_LISTED_MAX: Final = 500
 CREDITS: Final = (
     (
-        "Plants: Global Power Plant Database, World Resources Institute, Global Energy Observatory, Google, KTH Royal "
-        "Institute of Technology in Stockholm and Enipedia (CC BY 4.0), selected and changed: columns removed, ids "
-        "replaced, provinces computed."
+        "Plants: Global Power Plant Database, World Resources Institute, Global Energy Observatory, Google, "
+        "KTH Royal Institute of Technology in Stockholm and Enipedia (CC BY 4.0), selected and changed: "
+        "columns removed, ids replaced, provinces computed."
     ),
-    "CCER: public records of the national registry as quoted in public repositories; facts, a sample and no list.",
+    "CCER: public records of the national registry as quoted in public repositories; a sample, no list.",
     "Working days: notices of the State Council, through chinesecalendar (MIT).",
 )
 

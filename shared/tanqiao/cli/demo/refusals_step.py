@@ -10,7 +10,8 @@ from tanqiao.cli.demo.cast import METHODOLOGY_SHANGHAI, METHODOLOGY_SHENZHEN, Pl
 from tanqiao.cli.demo.registers import open_account, project_of, shenzhen_documents
 from tanqiao.cli.demo.story import Story
 from tanqiao.cli.local.members import SHANGHAI, SHENZHEN, YUNNAN
-from tanqiao.cli.parse import date_text, to_date
+from tanqiao.cli.output import cited_articles
+from tanqiao.cli.parse import to_date
 from tanqiao.kernel.errors import DomainError
 
 ASKED_KG = 1_000
@@ -38,20 +39,21 @@ def refusals(story: Story) -> None:
 def _expect(
     story: Story, title: str, symbols: tuple[str, ...], article: str, attempt: Callable[[], object]
 ) -> None:
-    """Run an attempt that must be refused for one of the reasons and under the article."""
+    """Run an attempt that must be refused for one of the reasons and under the article, in both languages."""
     with story.refused() as caught:
         attempt()
     refusal: DomainError | None = caught[0] if caught else None
     if refusal is None:
         story.check(title, passed=False, shown="未被拒绝 it went through")
         return
-    story.note(f"✋ {refusal.symbol} ({refusal.reason.number}) · {refusal.article or '–'}")
-    story.note(f"   {refusal.sentence('zh')}")
-    story.note(f"   {refusal.sentence('en')}")
+    article_zh, article_en = cited_articles(refusal)
+    story.note(f"✋ {refusal.symbol} ({refusal.reason.number})")
+    story.note(f"   {refusal.sentence('zh')}（{article_zh}）")
+    story.note(f"   {refusal.sentence('en')} ({article_en})")
     story.check(
         title,
-        refusal.symbol in symbols and article in (refusal.article or "") and bool(refusal.sentence("zh")),
-        f"{refusal.symbol}, {refusal.article}",
+        refusal.symbol in symbols and article in article_en and bool(article_zh and refusal.sentence("zh")),
+        f"{refusal.symbol}: {article_en}",
     )
 
 
@@ -79,7 +81,7 @@ def _applied_under_ccer(story: Story) -> None:
         story,
         f"已申报 CCER 的项目 already applied for under CCER: {plant.name}",
         ("DUPLICATE_PROGRAMME_APPLIED",),
-        "22",
+        "Art. 22",
         lambda: _submit_in_shenzhen(story, plant, "ccer"),
     )
 
@@ -104,7 +106,7 @@ def _certificates_sold(story: Story) -> None:
         story,
         f"绿证已售 certificates were sold: {plant.name}",
         ("GREEN_POWER_PARTICIPATION", "CERTIFICATE_SOLD"),
-        "14",
+        "Art. 14",
         lambda: story.operator(SHANGHAI, "sh.project_applicant").registers.SubmitProject(
             registers_pb2.SubmitProjectRequest(request_id=story.cast.request_id("sold"), project=project)
         ),
@@ -133,7 +135,7 @@ def _to_yunnan(story: Story) -> None:
         story,
         "无互认协议划转至云南 a transfer to Yunnan without an agreement",
         ("RECOGNITION_NOT_IN_FORCE",),
-        "",
+        "deny by default",
         lambda: story.operator(SHANGHAI, "sh.project_applicant").transfers.CreateTransfer(
             ledger_pb2.CreateTransferRequest(
                 request_id=story.cast.request_id("to-yunnan"),
@@ -149,7 +151,7 @@ def _to_yunnan(story: Story) -> None:
         story,
         "云南境内交易 a trade at the Yunnan node",
         ("NO_TRADING_AT_THIS_NODE",),
-        "4",
+        "Art. 4 para. 2",
         lambda: department.ledger.TransferUnits(
             ledger_pb2.TransferUnitsRequest(
                 request_id=story.cast.request_id("yunnan-trade"),
@@ -166,8 +168,8 @@ def _same_month(story: Story) -> None:
     plant = story.cast.rooftop
     _expect(
         story,
-        f"沪深主张同一计量月 one metered month, claimed by Shanghai and Shenzhen: {date_text(to_date(MONTH_START))[:7]}",
-        ("CLAIM_OVERLAP", "DUPLICATE_PROGRAMME_APPLIED"),
-        "",
+        f"沪深主张同一计量月 one metered month claimed by Shanghai and Shenzhen: {MONTH_START:%Y-%m}",
+        ("CLAIM_OVERLAP",),
+        "claimed once",
         lambda: _submit_in_shenzhen(story, plant, "month", MONTH_START),
     )

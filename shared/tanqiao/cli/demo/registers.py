@@ -1,4 +1,4 @@
-"""Methodologies, accounts and projects of the story; what the rule packs ask for is in the file, invented 虚构."""
+"""Methodologies, accounts and projects of the story; files that the rule packs ask for are invented 虚构."""
 
 from __future__ import annotations
 

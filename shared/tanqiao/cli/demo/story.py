@@ -83,7 +83,7 @@ class Story:
         """Give the client of an operator."""
         return self.session.as_operator(region, role)
 
-    # Saying --------------------------------------------------------------------------------------------------
+    # Saying ------------------------------------------------------------------------------------------
 
     def begin(self, letter: str, title_zh: str, title_en: str) -> None:
         """Print the head of a step."""
@@ -108,10 +108,11 @@ class Story:
         """Print lines in a frame."""
         if not self.session.output.as_json:
             self.session.output.console.print(
-                Panel(Text("\n".join(lines)), title=title, title_align="left", expand=False)
+                Panel(Text("\n".join(lines)), title=title, title_align="left", expand=False),
+                soft_wrap=False,
             )
 
-    # Proving -------------------------------------------------------------------------------------------------
+    # Proving ------------------------------------------------------------------------------------------
 
     def check(self, what: str, passed: bool, shown: object = "") -> None:
         """Record what was proved; a failed check is shown at once and decides the exit code."""
@@ -154,7 +155,7 @@ class Story:
                 raise StoryFailedError(what)
             time.sleep(POLL_SECONDS)
 
-    # Time ----------------------------------------------------------------------------------------------------
+    # Time ------------------------------------------------------------------------------------------
 
     def today(self) -> date:
         """Give the legal date of the test clock."""
@@ -167,7 +168,7 @@ class Story:
             advance_clocks(self.session, moment)
         self.note(f"⏩ 测试时钟拨至 test clock moved to {day} {OPENING_HOUR:02d}:00")
 
-    # The end -------------------------------------------------------------------------------------------------
+    # The end ------------------------------------------------------------------------------------------
 
     @property
     def passed(self) -> bool:

@@ -68,8 +68,7 @@ def check(
 def show_verdict(session: Session, verdict: claims_pb2.Verdict) -> None:
     """Print a verdict: what, at which level, by which article, against whom."""
     colliding = [
-        f"{one.claim_id} ({claims_pb2.Programme.Name(one.programme).removeprefix('PROGRAMME_')} {one.reference})"
-        for one in verdict.colliding_claims
+        f"{one.claim_id} ({_programme(one.programme)} {one.reference})" for one in verdict.colliding_claims
     ]
     session.output.message(
         verdict,
@@ -86,6 +85,10 @@ def show_verdict(session: Session, verdict: claims_pb2.Verdict) -> None:
             "矩阵 matrix": verdict.matrix_version,
         },
     )
+
+
+def _programme(number: claims_pb2.Programme.ValueType) -> str:
+    return claims_pb2.Programme.Name(number).removeprefix("PROGRAMME_")
 
 
 @claims.command("list", cls=Verb)
@@ -107,7 +110,7 @@ def list_claims(session: Session, region: str, references: tuple[str, ...]) -> N
         [
             (
                 claim.claim_id,
-                claims_pb2.Programme.Name(claim.programme).removeprefix("PROGRAMME_"),
+                _programme(claim.programme),
                 claim.region or "–",
                 claims_pb2.ClaimStatus.Name(claim.status).removeprefix("CLAIM_STATUS_"),
                 period_text(claim.period),
