@@ -55,7 +55,7 @@ def barred(
     symbol: str,
     *,
     level: str = "project",
-    programme: int = claims_pb2.PROGRAMME_CCER,
+    other: int = claims_pb2.PROGRAMME_CCER,
     article: str = "第十四条 / Art. 14",
     kind: int = claims_pb2.VERDICT_KIND_BLOCK,
     region: str = "",
@@ -72,7 +72,7 @@ def barred(
             colliding_claims=[
                 claims_pb2.CollidingClaim(
                     claim_id="ccer:CCER-01-001",
-                    programme=programme,
+                    programme=other,
                     reference="CCER-01-001",
                     status=claims_pb2.CLAIM_STATUS_REGISTERED,
                     region=region,
