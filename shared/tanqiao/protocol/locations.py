@@ -67,8 +67,10 @@ class LocationBook(Generic[PlaceT]):
             series = self._series.get(row.series_id)
             if series is None:
                 series = self._series[row.series_id] = _Series()
-            require(row.start < row.end, f"row {row} holds no serial")
-            require(not series.ends or series.ends[-1] <= row.start, f"row {row} overlaps its neighbour")
+            # The sentence is built only where it is needed: this runs for every row loaded.
+            if row.start >= row.end or (series.ends and series.ends[-1] > row.start):
+                require(row.start < row.end, f"row {row} holds no serial")
+                require(condition=False, message=f"row {row} overlaps its neighbour")
             series.starts.append(row.start)
             series.ends.append(row.end)
             series.places.append(row.place)
@@ -129,7 +131,7 @@ class LocationBook(Generic[PlaceT]):
             for block in blocks:
                 series = self._series[block.series_id]
                 span = _span(series, block.start, block.end, from_place)
-                require(span is not None, f"{block} is at its place")
+                require(span is not None, "what is not elsewhere is at its place")
                 if span is not None:
                     _replace(series, span, block.start, block.end, to_place)
         return failing
@@ -157,7 +159,7 @@ class LocationBook(Generic[PlaceT]):
             for block in blocks:
                 series = self._series[block.series_id]
                 span = _span(series, block.start, block.end, place)
-                require(span is not None, f"{block} is at its place")
+                require(span is not None, "what is not elsewhere is at its place")
                 if span is not None:
                     _put(series, span[0], span[1], _rest(series, span, block.start, block.end))
         return failing

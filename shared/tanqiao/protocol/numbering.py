@@ -88,21 +88,23 @@ class Resumption:
 
     `send_from` is the first number to send. `sender_lost_numbers` is true if the peer has received more than
     this sender knows to have sent: it was restored from an old backup and must recover (section 6).
+    `outbox` counts what the peer has received as acknowledged: the acknowledgement itself may be lost, and
+    what was received is not sent again.
     """
 
     send_from: int
     sender_lost_numbers: bool
+    outbox: OutboxState
 
 
 def on_hello(outbox: OutboxState, received_incarnation: int, received_number: int) -> Resumption:
     """Resume numbered traffic where the peer's Hello says that it stands."""
-    if received_incarnation > outbox.incarnation:
-        return Resumption(FIRST_NUMBER, sender_lost_numbers=True)
-    if received_incarnation < outbox.incarnation:
-        return Resumption(FIRST_NUMBER, sender_lost_numbers=False)
+    if received_incarnation != outbox.incarnation:
+        return Resumption(FIRST_NUMBER, received_incarnation > outbox.incarnation, outbox)
     if received_number > outbox.last_number:
-        return Resumption(outbox.last_number + 1, sender_lost_numbers=True)
-    return Resumption(received_number + 1, sender_lost_numbers=False)
+        return Resumption(outbox.last_number + 1, sender_lost_numbers=True, outbox=outbox)
+    acknowledged = on_acknowledge(outbox, received_incarnation, received_number)
+    return Resumption(received_number + 1, sender_lost_numbers=False, outbox=acknowledged)
 
 
 def check_session(current_session: int, offered_session: int) -> ReasonFacts | None:

@@ -69,6 +69,8 @@ def test_numbers_are_dense_and_acknowledgements_only_grow() -> None:
 def test_a_hello_tells_where_to_go_on_and_who_was_restored() -> None:
     outbox = OutboxState(3, 10, 4)
     assert on_hello(outbox, 3, 7).send_from == 8
+    assert on_hello(outbox, 3, 7).outbox == OutboxState(3, 10, 7)
+    assert on_hello(outbox, 3, 3).outbox == outbox
     assert not on_hello(outbox, 3, 10).sender_lost_numbers
     assert on_hello(outbox, 3, 11).sender_lost_numbers
     assert on_hello(outbox, 4, 0).sender_lost_numbers
