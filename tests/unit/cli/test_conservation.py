@@ -1,0 +1,175 @@
+"""The check of conservation: what it accepts at any moment, and every breach that it must find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tanqiao.client.conservation import (
+    Act,
+    BridgeSnapshot,
+    Movement,
+    RegionSnapshot,
+    UnitState,
+    check_conservation,
+)
+from tanqiao.kernel.units import UnitBlock
+
+SERIES = "310000:SHCER:P1:2026:1"
+SHANGHAI, SHENZHEN, YUNNAN = "region/310000", "region/440300", "region/530000"
+
+
+def block(start: int, end: int) -> UnitBlock:
+    return UnitBlock(SERIES, start, end)
+
+
+ISSUE = Movement(5, Act.ISSUE, SHANGHAI, "", b"i", (block(0, 100),), committed=True)
+MOVE = Movement(6, Act.TRANSFER, SHANGHAI, SHENZHEN, b"t1", (block(0, 40),), committed=True)
+ABORTED = Movement(7, Act.TRANSFER, SHANGHAI, SHENZHEN, b"t2", (block(40, 60),), committed=False)
+USE = Movement(8, Act.RETIRE, SHENZHEN, "", b"u1", (block(0, 10),), committed=True)
+CANCEL = Movement(9, Act.CANCEL, SHANGHAI, "", b"u2", (block(90, 100),), committed=True)
+BRIDGE = BridgeSnapshot(
+    10,
+    (ISSUE, MOVE, ABORTED, USE, CANCEL),
+    (
+        (block(0, 10), SHENZHEN, UnitState.USED),
+        (block(10, 40), SHENZHEN, UnitState.HELD),
+        (block(40, 90), SHANGHAI, UnitState.HELD),
+        (block(90, 100), SHANGHAI, UnitState.CANCELLED),
+    ),
+)
+SHANGHAI_NOW = RegionSnapshot(
+    SHANGHAI, 9, ((block(40, 90), UnitState.HELD), (block(90, 100), UnitState.CANCELLED))
+)
+SHENZHEN_NOW = RegionSnapshot(SHENZHEN, 8, ((block(0, 10), UnitState.USED), (block(10, 40), UnitState.HELD)))
+YUNNAN_NOW = RegionSnapshot(YUNNAN, 0, ())
+
+
+def test_a_quiet_federation_is_balanced_series_by_series() -> None:
+    result = check_conservation(BRIDGE, [SHANGHAI_NOW, SHENZHEN_NOW, YUNNAN_NOW])
+    assert result.findings == ()
+    assert result.holds
+    balance = result.series[SERIES]
+    assert (balance.issued_kg, balance.held_kg, balance.in_flight_kg) == (100, 80, 0)
+    assert (balance.used_kg, balance.cancelled_kg) == (10, 10)
+    assert balance.held_by_region_kg == {SHANGHAI: 50, SHENZHEN: 30}
+
+
+def test_units_whose_issue_the_region_has_not_applied_are_in_flight() -> None:
+    early = BridgeSnapshot(6, (ISSUE,), ((block(0, 100), SHANGHAI, UnitState.HELD),))
+    result = check_conservation(early, [RegionSnapshot(SHANGHAI, 4, ())])
+    assert result.holds
+    assert result.series[SERIES].in_flight_kg == 100
+
+
+def test_units_that_moved_and_are_not_credited_are_in_flight() -> None:
+    early = BridgeSnapshot(
+        7,
+        (ISSUE, MOVE),
+        ((block(0, 40), SHENZHEN, UnitState.HELD), (block(40, 100), SHANGHAI, UnitState.HELD)),
+    )
+    shanghai = RegionSnapshot(
+        SHANGHAI,
+        5,
+        (
+            (block(0, 60), UnitState.LOCKED),
+            (block(60, 90), UnitState.HELD),
+            (block(90, 100), UnitState.RETIRING),
+        ),
+    )
+    result = check_conservation(early, [shanghai, RegionSnapshot(SHENZHEN, 5, ())])
+    assert result.findings == ()
+    assert result.series[SERIES].in_flight_kg == 40 + 20 + 10
+    assert result.series[SERIES].held_kg == 30
+
+
+def test_a_use_that_is_decided_and_not_applied_is_replayed() -> None:
+    shenzhen = RegionSnapshot(
+        SHENZHEN, 6, ((block(0, 10), UnitState.RETIRING), (block(10, 40), UnitState.HELD))
+    )
+    result = check_conservation(BRIDGE, [SHANGHAI_NOW, shenzhen])
+    assert result.findings == ()
+    assert result.series[SERIES].used_kg == 10
+
+
+def _findings(*regions: RegionSnapshot, bridge: BridgeSnapshot = BRIDGE) -> str:
+    result = check_conservation(bridge, regions)
+    assert not result.holds
+    return "\n".join(result.findings)
+
+
+def test_a_lost_serial_is_found() -> None:
+    lost = replace(SHANGHAI_NOW, pieces=((block(41, 90), UnitState.HELD), SHANGHAI_NOW.pieces[1]))
+    found = _findings(lost, SHENZHEN_NOW)
+    assert f"{SHANGHAI} should have {block(40, 90)} HELD" in found
+    assert "I1" in found
+
+
+def test_a_serial_in_two_regions_is_found() -> None:
+    ghost = replace(YUNNAN_NOW, pieces=((block(50, 51), UnitState.HELD),))
+    assert f"{YUNNAN} should not have {block(50, 51)} HELD" in _findings(SHANGHAI_NOW, SHENZHEN_NOW, ghost)
+
+
+def test_a_serial_twice_in_one_region_is_found() -> None:
+    twice = replace(SHANGHAI_NOW, pieces=(*SHANGHAI_NOW.pieces, (block(45, 50), UnitState.HELD)))
+    assert f"I2: {SHANGHAI} has {block(45, 50)} twice" in _findings(twice, SHENZHEN_NOW)
+
+
+def test_a_used_unit_that_is_held_again_is_found() -> None:
+    revived = replace(SHENZHEN_NOW, pieces=((block(0, 40), UnitState.HELD),))
+    assert f"{SHENZHEN} should have {block(0, 10)} USED" in _findings(SHANGHAI_NOW, revived)
+
+
+def test_a_credit_before_the_decision_was_applied_is_found() -> None:
+    eager = RegionSnapshot(SHENZHEN, 5, SHENZHEN_NOW.pieces)
+    assert f"I3: {SHENZHEN} has {block(0, 40)} before index 6" in _findings(SHANGHAI_NOW, eager)
+
+
+def test_a_source_that_has_released_a_committed_transfer_is_found() -> None:
+    released = RegionSnapshot(SHANGHAI, 5, ((block(0, 100), UnitState.HELD),))
+    assert f"I3: {SHANGHAI}: {block(0, 40)} is not LOCKED" in _findings(released, SHENZHEN_NOW)
+
+
+def test_two_decisions_for_one_transfer_are_found() -> None:
+    again = replace(MOVE, log_index=9, blocks=(block(40, 41),))
+    assert "I4: 9: decided twice" in _findings(
+        SHANGHAI_NOW, SHENZHEN_NOW, bridge=replace(BRIDGE, movements=(*BRIDGE.movements, again))
+    )
+
+
+def test_a_block_that_is_issued_twice_is_found() -> None:
+    again = replace(ISSUE, log_index=9, identifier=b"j", blocks=(block(99, 120),))
+    assert "I2: 9: issued twice" in _findings(
+        SHANGHAI_NOW, SHENZHEN_NOW, bridge=replace(BRIDGE, movements=(*BRIDGE.movements, again))
+    )
+
+
+def test_a_move_of_units_that_are_elsewhere_is_found() -> None:
+    again = replace(MOVE, log_index=9, identifier=b"t9")
+    assert f"I2: 9: {block(0, 40)} was not held at {SHANGHAI}" in _findings(
+        SHANGHAI_NOW, SHENZHEN_NOW, bridge=replace(BRIDGE, movements=(*BRIDGE.movements, again))
+    )
+
+
+def test_a_table_of_locations_that_the_log_does_not_rebuild_is_found() -> None:
+    moved = (*BRIDGE.locations[:2], (block(40, 90), YUNNAN, UnitState.HELD), BRIDGE.locations[3])
+    found = _findings(SHANGHAI_NOW, SHENZHEN_NOW, bridge=replace(BRIDGE, locations=moved))
+    assert f"I6: the table has {block(40, 90)}" in found
+    assert f"I6: the log has {block(40, 90)}" in found
+
+
+def test_a_region_that_is_ahead_of_the_log_is_found() -> None:
+    assert "has applied index 12 of a log of 10" in _findings(replace(SHANGHAI_NOW, applied=12), SHENZHEN_NOW)
+
+
+def test_what_is_locked_without_a_decision_is_in_flight_and_not_held() -> None:
+    locked = replace(
+        SHANGHAI_NOW,
+        pieces=(
+            (block(40, 50), UnitState.LOCKED),
+            (block(50, 90), UnitState.HELD),
+            SHANGHAI_NOW.pieces[1],
+        ),
+    )
+    result = check_conservation(BRIDGE, [locked, SHENZHEN_NOW])
+    assert result.holds
+    assert result.series[SERIES].in_flight_kg == 10

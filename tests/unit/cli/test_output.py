@@ -1,0 +1,116 @@
+"""What a command prints and with which code it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+from importlib import import_module
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tanqiao.api.common.v1 import values_pb2
+from tanqiao.cli.main import COMMANDS, main
+from tanqiao.cli.output import Output, cited_articles, exit_code, refusal_fields
+from tanqiao.cli.verb import Verb
+from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.reasons import CATALOGUE
+
+
+def _all_commands() -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {}
+    for name, (module, attribute) in COMMANDS.items():
+        command = getattr(import_module(module), attribute)
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": one for inner, one in command.commands.items()}
+        else:
+            found[name] = command
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(_all_commands()))
+def test_every_command_teaches_and_takes_json_and_home(path: str) -> None:
+    command = _all_commands()[path]
+    assert command.help
+    result = CliRunner().invoke(main, [*path.split(), "--help"])
+    assert result.exit_code == 0, result.output
+    assert "--json" in result.output
+    if isinstance(command, Verb):
+        assert "--home" in result.output
+        assert "Exit codes" in result.output
+
+
+def test_an_unknown_command_ends_with_the_code_of_usage() -> None:
+    assert CliRunner().invoke(main, ["fly"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("symbol", "code"),
+    [
+        ("CLAIM_OVERLAP", 1),
+        ("NOT_HELD", 1),
+        ("ROLE_NOT_PERMITTED", 1),
+        ("NOT_FOUND", 1),
+        ("FIELD_MISSING", 2),
+        ("PORT_TAKEN", 2),
+        ("DIRECTORY_MISSING", 2),
+        ("KEY_FILE_PERMISSIONS", 2),
+        ("PEER_UNREACHABLE", 3),
+        ("BUSY", 3),
+        ("INTERNAL", 4),
+    ],
+)
+def test_a_refusal_ends_with_the_documented_code(symbol: str, code: int) -> None:
+    assert exit_code(DomainError(symbol)) == code
+
+
+def test_every_reason_of_the_catalogue_has_a_code() -> None:
+    assert {exit_code(DomainError(symbol)) for symbol in CATALOGUE} == {1, 2, 3, 4}
+
+
+def test_a_refusal_shows_reason_sentences_and_article_in_both_languages(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    refusal = DomainError("NO_TRADING_AT_THIS_NODE", article="Art. 4 para. 2")
+    refusal.metadata.update(article_zh="第四条第二款", article_en="Art. 4 para. 2")
+    Output(as_json=False).refused(refusal)
+    shown = capsys.readouterr().err
+    for part in (
+        "NO_TRADING_AT_THIS_NODE (4015)",
+        "不办理交易",
+        "第四条第二款",
+        "does not handle",
+        "Art. 4 para. 2",
+    ):
+        assert part in shown
+
+
+def test_an_article_that_travels_in_one_text_is_shown_apart() -> None:
+    assert cited_articles(DomainError("CLAIM_OVERLAP", article="第一条 / Art. 1")) == ("第一条", "Art. 1")
+    assert cited_articles(DomainError("CLAIM_OVERLAP")) == ("", "")
+
+
+def test_json_is_one_document_and_nothing_else() -> None:
+    stream = io.StringIO()
+    output = Output(as_json=True, file=stream)
+    output.say("for people")
+    output.message(values_pb2.UnitBlock(series_id="s", start_serial=0, end_serial=5))
+    assert json.loads(stream.getvalue()) == {"series_id": "s", "start_serial": "0", "end_serial": "5"}
+
+
+def test_a_refusal_in_json_carries_what_a_program_needs() -> None:
+    fields = refusal_fields(DomainError("PORT_TAKEN", address="127.0.0.1:7400"))
+    assert fields["reason"] == "PORT_TAKEN"
+    assert fields["retry"] == "after-fix"
+    assert "7400" in str(fields["sentence_zh"])
+
+
+def test_a_missing_home_is_one_message_with_what_to_do(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("empty")
+    result = CliRunner().invoke(main, ["status", "--home", str(home)])
+    assert result.exit_code == 2
+    assert "DIRECTORY_MISSING" in result.stderr
+    assert "tanqiao up" in result.stderr
+    as_json = CliRunner().invoke(main, ["status", "--home", str(home), "--json"])
+    assert json.loads(as_json.stdout)["error"]["reason"] == "DIRECTORY_MISSING"
