@@ -75,6 +75,7 @@ check-protos: setup
 
 check-drift: setup
 	$(BIN)/python scripts/generate_api.py --check
+	$(BIN)/python -m scripts.generate_docs --check
 
 format: setup ## Format the code and mend what the linter can mend by itself.
 	$(BIN)/ruff format .
@@ -82,6 +83,9 @@ format: setup ## Format the code and mend what the linter can mend by itself.
 
 generate: setup ## Write shared/tanqiao/api again from proto/.
 	$(BIN)/python scripts/generate_api.py
+
+docs: setup ## Write the pages of docs/ that are made from the code.
+	$(BIN)/python -m scripts.generate_docs
 
 release-protos: setup ## Write proto/released/v1.binpb, what later changes of the wire are compared with.
 	$(BIN)/python scripts/check_protos.py --release
@@ -94,4 +98,4 @@ clean: ## Remove .venv, caches and build results; a federation's data in .tanqia
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help run down test test-pure test-serial rules simulate bench setup check check-format check-lint check-types \
-	check-imports check-protos check-drift format generate release-protos lock clean
+	check-imports check-protos check-drift format generate docs release-protos lock clean

@@ -22,7 +22,17 @@ ENVIRONMENT: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a gateway is started with; see `tanqiao_bridge.settings` for what the names mean."""
+    """What a gateway is started with.
+
+    Args:
+        network_id: name of the network; a test clock needs one that begins with ``test-``.
+        registry: the outside registry whose list it keeps, ``ccer`` or ``gec``.
+        listen: ``host:port``.
+        database_url: of the role that reads and writes rows.
+        tls_directory: ``ca.pem``, ``node.pem``, ``node.key``.
+        owner_database_url: of the role that owns the tables and migrates; empty: the same.
+        test_clock_start: moment at which a test clock begins; None: the machine's clock.
+    """
 
     network_id: str
     registry: str
