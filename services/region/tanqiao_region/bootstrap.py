@@ -48,7 +48,7 @@ from tanqiao_region.application.queries import Queries
 from tanqiao_region.application.register_reads import RegisterReads
 from tanqiao_region.application.registers import Registers
 from tanqiao_region.application.reserve import Reserve
-from tanqiao_region.application.secrets import SECRET_BYTES, NodeSecrets
+from tanqiao_region.application.secrets import SECRET_BYTES, NodeSecrets, RandomPool
 from tanqiao_region.application.working_calendar import load_calendar
 from tanqiao_region.application.writer import ITEMS_PER_GROUP_MAX, Writer, weigh
 from tanqiao_region.domain.rules.pack import RulePack
@@ -207,7 +207,7 @@ def build(settings: Settings) -> Region:
         raise
 
 
-def build_context(  # noqa: PLR0913 - what a node is made of
+def build_context(
     settings: Settings,
     federation: Federation,
     signer: Signer,
@@ -234,7 +234,7 @@ def build_context(  # noqa: PLR0913 - what a node is made of
         region_code=settings.region_code,
         signer=signer,
         clock=clock,
-        random_bytes=random.token_bytes,
+        random_bytes=RandomPool(random.token_bytes).take,
         secrets=secrets,
         pack=pack,
         incarnation=begun.incarnation,
@@ -291,7 +291,7 @@ def build_office(
     )
 
 
-def _build(  # noqa: PLR0913 - what a node is made of
+def _build(
     settings: Settings,
     federation: Federation,
     signer: Signer,

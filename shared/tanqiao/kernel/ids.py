@@ -29,12 +29,15 @@ ADDRESS_LENGTH_MAX: Final = 64
 CROCKFORD_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Base 32 without I, L, O and U, which are mistaken for 1, 0 and V."""
 
+_TO_BASE_32: Final = str.maketrans(CROCKFORD_ALPHABET, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
+"""Crockford's digits → those that `int` reads to base 32."""
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _ID_HEX: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ADDRESS: Final = re.compile(
     r"TQ-([0-9]{6}(?:\.L[0-9]{2})?)-([0-9A-HJKMNP-TV-Z]{16}|[0-9A-HJKMNP-TV-Z]{26})-([0-9A-Z]{2})", re.ASCII
 )
 _CHECK_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_CHECKED_TEXT: Final = re.compile(r"[0-9A-Z]*", re.ASCII)
 _CHECK_RADIX: Final = 36
 _CHECK_MODULUS: Final = 1271
 _BITS_PER_BYTE: Final = 8
@@ -132,12 +135,9 @@ def check_characters(text: str) -> str:
 
     Appended to the text they make its value, read to base 36, congruent to 1 modulo 1271.
     """
-    remainder = 0
-    for character in text:
-        value = _CHECK_ALPHABET.find(character)
-        require(value >= 0, "check characters are made of digits and capital letters")
-        remainder = (remainder + value) * _CHECK_RADIX % _CHECK_MODULUS
-    remainder = remainder * _CHECK_RADIX % _CHECK_MODULUS
+    wellformed = _CHECKED_TEXT.fullmatch(text) is not None
+    require(wellformed, "check characters are made of digits and capital letters")
+    remainder = int(text or "0", _CHECK_RADIX) * _CHECK_RADIX**2 % _CHECK_MODULUS
     high, low = divmod((1 - remainder) % _CHECK_MODULUS, _CHECK_RADIX)
     return _CHECK_ALPHABET[high] + _CHECK_ALPHABET[low]
 
@@ -151,17 +151,17 @@ def _encode_base32(data: bytes) -> str:
     length = -(-bits // _BITS_PER_CHARACTER)
     number = int.from_bytes(data, "big") << (length * _BITS_PER_CHARACTER - bits)
     digits = (number >> (_BITS_PER_CHARACTER * position) & 31 for position in reversed(range(length)))
-    return "".join(CROCKFORD_ALPHABET[digit] for digit in digits)
+    return "".join([CROCKFORD_ALPHABET[digit] for digit in digits])
 
 
 def _decode_base32(body: str) -> bytes | None:
     """Give the bytes, or None if no bytes are written like that."""
-    number = 0
-    for character in body:
-        number = number << _BITS_PER_CHARACTER | CROCKFORD_ALPHABET.index(character)
+    number = int(body.translate(_TO_BASE_32), 32)
     bits = len(body) * _BITS_PER_CHARACTER
-    data = (number >> bits % _BITS_PER_BYTE).to_bytes(bits // _BITS_PER_BYTE, "big")
-    return data if _encode_base32(data) == body else None
+    padding = bits % _BITS_PER_BYTE
+    if number & ((1 << padding) - 1):
+        return None  # bits behind the last byte are zero in the one form that is written
+    return (number >> padding).to_bytes(bits // _BITS_PER_BYTE, "big")
 
 
 def _invalid_address(text: str) -> DomainError:

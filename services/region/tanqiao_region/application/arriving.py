@@ -36,7 +36,6 @@ from tanqiao_region.application import cases, journal
 from tanqiao_region.application.commands import ApplyPrepares, By, Frame, PrepareItem
 from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.group import Group, Needs
-from tanqiao_region.application.offering import UNSIGNED
 from tanqiao_region.application.rules import (
     actor_of,
     lots_of,
@@ -184,18 +183,32 @@ def _series_row(message: values_pb2.Series) -> SeriesRow:
 def _ask_rules(group: Group, item: PrepareItem, account: AccountRow, series: dict[str, SeriesRow]) -> Verdict:
     here = group.context.region_code
     source_region = parse_party(item.facts.key.source).code
-    return group.pack.evaluate(
+    blocks = item.facts.lock.blocks
+    question = (
+        ReceiveTransfer,
+        source_region,
+        account.account_id,
+        *((block.series_id, block.end - block.start) for block in blocks),
+    )
+    # As in `ledger.choose_lawfully`: the same question within a group has the same answer.
+    known = group.verdicts.get(question)
+    if known is not None:
+        return known
+    verdict = group.pack.evaluate(
         ReceiveTransfer(
             on=group.legal_date,
             node_region=here,
             object_region=here,
             actor=actor_of(ARRIVAL),
-            lots=lots_of(item.facts.lock.blocks, series),
+            lots=lots_of(blocks, series),
             receiver=subject_of(account, here),
             source_region=source_region,
             recognitions=group.context.recognitions.get((source_region, here), ()),
         )
     )
+    if verdict.allowed:  # a refusal names its own serials
+        group.verdicts[question] = verdict
+    return verdict
 
 
 # -- answers -------------------------------------------------------------------------------------------------
@@ -294,8 +307,6 @@ def _store(
         item.prepare.envelope_index,
         answer_type,
         payload,
-        UNSIGNED,
-        UNSIGNED,
         item.facts.legal_date,
         group.now,
     )

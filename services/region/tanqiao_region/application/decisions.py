@@ -266,8 +266,6 @@ def _dropped(group: Group, item: DecisionItem, record: DestinationRecord, signat
         prepare_item_index=None,
         answer_type="",
         answer_payload=b"",
-        answer_signature_id=None,
-        answer_item_index=None,
         legal_date="",
         created_at=group.now,
         decision_payload=item.opened.payload,

@@ -8,7 +8,7 @@ one at a time by a row lock, so that the index of the journal is known before it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Final, TypeVar
 
@@ -31,6 +31,7 @@ from tanqiao_region.application.holdings import Holdings
 from tanqiao_region.application.journal import JournalBuffer
 from tanqiao_region.domain.rules.facts import Recognition
 from tanqiao_region.domain.rules.pack import RulePack
+from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import accounts as account_store
 from tanqiao_region.storage import evidence as evidence_store
 from tanqiao_region.storage import holdings as holding_store
@@ -145,6 +146,7 @@ class Group:
         self.incoming: dict[TransferKey, IncomingRow] = {}
         self.series: dict[str, SeriesRow] = {}
         self.issuances: dict[bytes, IssuanceRow] = {}
+        self.verdicts: dict[tuple[object, ...], Verdict] = {}
         self.used_kg: dict[tuple[str, int], dict[str, int]] = {}
         self._answers: dict[tuple[str, str], tuple[bytes, bytes]] = {}
         self.new_accounts: list[AccountRow] = []
@@ -354,10 +356,7 @@ class Group:
                     [row.companion for row in part],
                 )
                 signature_id = store_batch(self.connection, signature, batch)
-                transfer_store.insert_outgoing(
-                    self.connection,
-                    [_signed(row, signature_id, index) for index, row in enumerate(part)],
-                )
+                transfer_store.insert_outgoing(self.connection, part, signature_id)
                 self.aftermath.offered.append(batch)
         transfer_store.insert_retirements(self.connection, self.new_retirements)
         ended = transfer_store.end_outgoing(self.connection, self.ended_outgoing)
@@ -375,12 +374,9 @@ class Group:
                         self.context.signer, payload_type, [row.answer_payload for row in part]
                     )
                     signature_id = store_batch(self.connection, signature, batch)
-                    write(
-                        self.connection,
-                        [_answered(row, signature_id, index) for index, row in enumerate(part)],
-                    )
+                    write(self.connection, part, signature_id)
                     self.aftermath.offered.append(batch)
-        transfer_store.insert_incoming(self.connection, self.dropped_incoming)
+        transfer_store.insert_incoming(self.connection, self.dropped_incoming, None)
         ended = transfer_store.end_incoming(self.connection, self.ended_incoming)
         require(ended == len(self.ended_incoming), "an incoming transfer vanished under the one writer")
 
@@ -402,20 +398,3 @@ def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     """Cut into what one signature may stand over."""
     for at in range(0, len(rows), BATCH_ITEMS_MAX):
         yield rows[at : at + BATCH_ITEMS_MAX]
-
-
-def _signed(row: NewOutgoing, signature_id: int, item_index: int) -> NewOutgoing:
-    return NewOutgoing(
-        row.record,
-        row.account_id,
-        row.quantity_kg,
-        row.payload,
-        row.companion,
-        signature_id,
-        item_index,
-        row.created_at,
-    )
-
-
-def _answered(row: NewIncoming, signature_id: int, item_index: int) -> NewIncoming:
-    return replace(row, answer_signature_id=signature_id, answer_item_index=item_index)

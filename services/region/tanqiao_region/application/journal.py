@@ -97,8 +97,7 @@ def _wire_blocks(blocks: Blocks) -> list[values_pb2.UnitBlock]:
 def entry_bytes(
     kind: int,
     *,
-    recorded_at: int,
-    legal_date: values_pb2.Date,
+    dated: bytes,
     subject_id: str,
     effects: Iterable[Effect],
     applied: Applied | None,
@@ -108,8 +107,6 @@ def entry_bytes(
     """Give the serialised entry without its index."""
     entry = journal_pb2.JournalEntry(
         kind=kind,  # type: ignore[arg-type]  # numbers of the enumeration
-        record_time=Timestamp(seconds=recorded_at),
-        legal_date=legal_date,
         subject_id=subject_id,
         effects=[
             journal_pb2.AccountEffect(
@@ -122,7 +119,7 @@ def entry_bytes(
         message_hash=message_hash,
         details=details,
     ).SerializeToString()
-    return entry if applied is None else entry + _rules_bytes(applied)
+    return dated + entry if applied is None else dated + entry + _rules_bytes(applied)
 
 
 def entry_message(row: JournalRow) -> journal_pb2.JournalEntry:
@@ -141,7 +138,7 @@ class JournalBuffer:
         legal_date: legal date of the group, ISO.
     """
 
-    __slots__ = ("_date", "_legal_date", "_recorded_at", "accounts", "last_index", "rows")
+    __slots__ = ("_dated", "_legal_date", "_recorded_at", "accounts", "last_index", "rows")
 
     def __init__(self, last_index: int, recorded_at: int, legal_date: str) -> None:
         self.last_index = last_index
@@ -149,7 +146,10 @@ class JournalBuffer:
         self.accounts: list[tuple[str, int]] = []
         self._recorded_at = recorded_at
         self._legal_date = legal_date
-        self._date = date_message(legal_date)
+        # The part that all entries of the group share; see `_rules_bytes`.
+        self._dated = journal_pb2.JournalEntry(
+            record_time=Timestamp(seconds=recorded_at), legal_date=date_message(legal_date)
+        ).SerializeToString()
 
     def append(
         self,
@@ -166,8 +166,7 @@ class JournalBuffer:
         index = self.last_index
         entry = entry_bytes(
             kind,
-            recorded_at=self._recorded_at,
-            legal_date=self._date,
+            dated=self._dated,
             subject_id=subject_id,
             effects=effects,
             applied=applied,

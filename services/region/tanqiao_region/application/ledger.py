@@ -66,7 +66,8 @@ def _apply(group: Group, order: LocalOrder) -> MovedLocally:
             trade=bool(order.settlement_reference),
         )
 
-    blocks, verdict = choose_lawfully(group, giver.account_id, order.selection, facts)
+    question = (TransferLocal, order.by, giver.account_id, taker.account_id, bool(order.settlement_reference))
+    blocks, verdict = choose_lawfully(group, giver.account_id, order.selection, facts, question)
     if order.validate_only:
         return MovedLocally(blocks, 0)
     failing = group.holdings.move(blocks, held_by(giver.account_id), held_by(taker.account_id))
@@ -113,23 +114,43 @@ def _require_suspense_rule(giver: AccountRow, taker: AccountRow, order: LocalOrd
 
 
 def choose_lawfully(
-    group: Group, account_id: str, selection: Selection, facts: Callable[[tuple[UnitLot, ...]], Facts]
+    group: Group,
+    account_id: str,
+    selection: Selection,
+    facts: Callable[[tuple[UnitLot, ...]], Facts],
+    question: tuple[object, ...] = (),
 ) -> tuple[tuple[UnitBlock, ...], Verdict]:
     """Choose units and ask the rules about them.
 
     Where the units cannot be chosen the rules are asked all the same: who may not do this at all is told so,
     and not what an account holds.
 
+    Args:
+        group: the transaction.
+        account_id: who holds them.
+        selection: which.
+        facts: gives the facts of the act for some lots.
+        question: all that the facts are made of besides the lots. Within a group the same question about
+            equal quantities of the same series has the same answer, for no rule looks at the numbers of
+            serials.
+
     Raises:
         DomainError: the rules' refusal, or what `choose` raises.
     """
     try:
         blocks = choose(group, account_id, selection)
+        asked = (*question, *((block.series_id, block.end - block.start) for block in blocks))
+        known = group.verdicts.get(asked) if question else None
+        if known is not None:
+            return blocks, known
         lots = lots_of(blocks, group.series)
     except DomainError:
         group.pack.require(facts(()))
         raise
-    return blocks, group.pack.require(facts(lots))
+    verdict = group.pack.require(facts(lots))
+    if question:
+        group.verdicts[asked] = verdict
+    return blocks, verdict
 
 
 def choose(group: Group, account_id: str, selection: Selection) -> tuple[UnitBlock, ...]:

@@ -37,8 +37,6 @@ from tanqiao_region.storage.holdings import LOCKED, RETIRING
 from tanqiao_region.storage.transfers import NewOutgoing
 
 LOCK_TYPE: Final = payload_type_of(messages_pb2.LockAssertion)
-UNSIGNED: Final = -1
-"""Stands where a signature's row id will stand once the batch is signed."""
 
 LockAnswer = Locked | DomainError
 
@@ -85,7 +83,8 @@ def _apply(group: Group, order: TransferOrder) -> Locked:
             recognitions=group.context.recognitions.get((group.context.region_code, destination), ()),
         )
 
-    blocks, verdict = choose_lawfully(group, holder.account_id, order.selection, facts)
+    question = (TransferOut, order.by, holder.account_id, destination)
+    blocks, verdict = choose_lawfully(group, holder.account_id, order.selection, facts, question)
     if len(blocks) > BLOCKS_PER_MESSAGE_MAX:
         raise DomainError("BATCH_TOO_LARGE", field="units", limit=BLOCKS_PER_MESSAGE_MAX, count=len(blocks))
     if order.validate_only:
@@ -184,8 +183,6 @@ def promise(
         total_quantity_kg(lock.blocks),
         payload,
         companion,
-        UNSIGNED,
-        UNSIGNED,
         group.now,
     )
     group.new_outgoing.setdefault(payload_type, []).append(row)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
 
 SECRET_BYTES: Final = 32
+POOL_BYTES: Final = 16_384
 _NONCE_BYTES: Final = 12
 _FINGERPRINT_BYTES: Final = 8
 
@@ -31,6 +33,30 @@ class SealedReference:
     index: bytes
     sealed: bytes
     wrapped_key: bytes
+
+
+class RandomPool:
+    """Random bytes drawn from the system in large pieces, given out in small ones, each once.
+
+    A draw of sixteen bytes gives up the interpreter's lock and waits for it again: with many threads that
+    costs more than everything else that a transfer does.
+    """
+
+    def __init__(self, draw: Callable[[int], bytes]) -> None:
+        self._draw = draw
+        self._lock = threading.Lock()
+        self._bytes = b""
+        self._used = 0
+
+    def take(self, count: int) -> bytes:
+        """Give bytes that were never given before."""
+        with self._lock:
+            if self._used + count > len(self._bytes):
+                self._bytes = self._draw(max(POOL_BYTES, count))
+                self._used = 0
+            taken = self._bytes[self._used : self._used + count]
+            self._used += count
+            return taken
 
 
 class NodeSecrets:

@@ -59,7 +59,12 @@ def _open_outgoing(
     columns = outgoing_transfer.c
     rows = connection.execute(
         sa.select(columns.created_at, columns.transfer_id, columns.payload, columns.companion)
-        .where(columns.state == int(state), columns.created_at < before, _behind(columns, after))
+        .where(
+            columns.state == int(state),
+            columns.ended_at.is_(None),
+            columns.created_at < before,
+            _behind(columns, after),
+        )
         .order_by(columns.created_at, columns.transfer_id)
         .limit(limit)
     )
@@ -72,7 +77,10 @@ def open_withdrawals(connection: sa.Connection, after: Page, limit: int) -> list
     rows = connection.execute(
         sa.select(columns.created_at, columns.transfer_id, columns.withdraw_payload)
         .where(
-            columns.state == int(SourceState.LOCKED), columns.withdraw_payload != b"", _behind(columns, after)
+            columns.state == int(SourceState.LOCKED),
+            columns.ended_at.is_(None),
+            columns.withdraw_payload != b"",
+            _behind(columns, after),
         )
         .order_by(columns.created_at, columns.transfer_id)
         .limit(limit)
@@ -112,7 +120,12 @@ def open_answers(
     columns = incoming_transfer.c
     rows = connection.execute(
         sa.select(columns.created_at, columns.transfer_id, columns.answer_payload)
-        .where(columns.state == int(state), columns.created_at < before, _behind(columns, after))
+        .where(
+            columns.state == int(state),
+            columns.ended_at.is_(None),
+            columns.created_at < before,
+            _behind(columns, after),
+        )
         .order_by(columns.created_at, columns.transfer_id)
         .limit(limit)
     )

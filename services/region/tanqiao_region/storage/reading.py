@@ -303,8 +303,12 @@ def series_totals(connection: sa.Connection) -> list[tuple[str, int, int]]:
 
 def count_open(connection: sa.Connection) -> int:
     """Count what is locked, retiring, promised or being issued."""
-    undecided = sa.select(sa.func.count()).select_from(outgoing_transfer).where(_OUT.state.in_((1, 4)))
-    promised = sa.select(sa.func.count()).select_from(incoming_transfer).where(_IN.state == 1)
+    undecided = sa.select(sa.func.count()).select_from(outgoing_transfer).where(_OUT.ended_at.is_(None))
+    promised = (
+        sa.select(sa.func.count())
+        .select_from(incoming_transfer)
+        .where(_IN.state == 1, _IN.ended_at.is_(None))
+    )
     issuing = sa.select(sa.func.count()).select_from(issuance).where(issuance.c.state == 1)
     return sum(int(connection.execute(one).scalar_one()) for one in (undecided, promised, issuing))
 

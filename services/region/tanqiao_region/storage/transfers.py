@@ -33,8 +33,6 @@ class NewOutgoing:
     quantity_kg: int
     payload: bytes
     companion: bytes
-    signature_id: int
-    item_index: int
     created_at: int
 
 
@@ -84,8 +82,6 @@ class NewIncoming:
     prepare_item_index: int | None
     answer_type: str
     answer_payload: bytes
-    answer_signature_id: int | None
-    answer_item_index: int | None
     legal_date: str
     created_at: int
     decision_payload: bytes = b""
@@ -166,8 +162,8 @@ def _outgoing(source: str, row: Sequence[Any]) -> OutgoingRow:
     return OutgoingRow(record, row[8], row[9], row[10])
 
 
-def insert_outgoing(connection: sa.Connection, rows: Sequence[NewOutgoing]) -> None:
-    """Keep new transfers and uses."""
+def insert_outgoing(connection: sa.Connection, rows: Sequence[NewOutgoing], signature_id: int) -> None:
+    """Keep new transfers and uses, whose promises are the items of one signed batch, in order."""
     insert_rows(
         connection,
         outgoing_transfer,
@@ -183,14 +179,14 @@ def insert_outgoing(connection: sa.Connection, rows: Sequence[NewOutgoing]) -> N
                 row.payload,
                 row.companion,
                 row.record.lock_hash,
-                row.signature_id,
-                row.item_index,
+                signature_id,
+                position,
                 b"",
                 b"",
                 b"",
                 row.created_at,
             )
-            for row in rows
+            for position, row in enumerate(rows)
         ],
         (
             "transfer_id",
@@ -325,12 +321,20 @@ _NEW_INCOMING: Final = (
 )
 
 
-def insert_incoming(connection: sa.Connection, rows: Sequence[NewIncoming]) -> None:
-    """Keep new incoming transfers with their answers."""
-    insert_rows(connection, incoming_transfer, [_new_incoming(row) for row in rows], _NEW_INCOMING)
+def insert_incoming(connection: sa.Connection, rows: Sequence[NewIncoming], signature_id: int | None) -> None:
+    """Keep new incoming transfers; their answers are the items of one signed batch, None: there are none."""
+    insert_rows(
+        connection,
+        incoming_transfer,
+        [
+            _new_incoming(row, signature_id, None if signature_id is None else position)
+            for position, row in enumerate(rows)
+        ],
+        _NEW_INCOMING,
+    )
 
 
-def _new_incoming(row: NewIncoming) -> tuple[Any, ...]:
+def _new_incoming(row: NewIncoming, signature_id: int | None, item_index: int | None) -> tuple[Any, ...]:
     record = row.record
     return (
         record.key.source,
@@ -349,8 +353,8 @@ def _new_incoming(row: NewIncoming) -> tuple[Any, ...]:
         row.answer_type,
         row.answer_payload,
         record.answer_hash,
-        row.answer_signature_id,
-        row.answer_item_index,
+        signature_id,
+        item_index,
         row.decision_payload,
         record.decision_hash,
         row.decision_signature_id,
@@ -377,7 +381,7 @@ _ANSWERED: Final = (
 )
 
 
-def answer_incoming(connection: sa.Connection, rows: Sequence[NewIncoming]) -> None:
+def answer_incoming(connection: sa.Connection, rows: Sequence[NewIncoming], signature_id: int | None) -> None:
     """Note the refusal of a Prepare that came after its ABORT (R9)."""
     update_by_key(
         connection,
@@ -397,11 +401,11 @@ def answer_incoming(connection: sa.Connection, rows: Sequence[NewIncoming]) -> N
                 row.answer_type,
                 row.answer_payload,
                 row.record.answer_hash,
-                row.answer_signature_id,
-                row.answer_item_index,
+                signature_id,
+                position,
                 row.legal_date,
             )
-            for row in rows
+            for position, row in enumerate(rows)
         ],
     )
 
@@ -440,13 +444,18 @@ def blocks_of_open(connection: sa.Connection) -> list[tuple[bytes, str, tuple[Un
     """Give (transfer id, state, blocks) of everything that is locked, retiring or promised."""
     out = connection.execute(
         sa.select(outgoing_transfer.c.transfer_id, outgoing_transfer.c.state, outgoing_transfer.c.blocks)
-        .where(outgoing_transfer.c.state.in_((int(SourceState.LOCKED), int(SourceState.RETIRING))))
+        .where(
+            outgoing_transfer.c.state.in_((int(SourceState.LOCKED), int(SourceState.RETIRING))),
+            outgoing_transfer.c.ended_at.is_(None),
+        )
         .order_by(outgoing_transfer.c.created_at, outgoing_transfer.c.transfer_id)
     )
     found = [(bytes(row[0]), SourceState(row[1]).name, unpack_blocks(row[2])) for row in out]
     incoming = connection.execute(
         sa.select(incoming_transfer.c.transfer_id, incoming_transfer.c.blocks)
-        .where(incoming_transfer.c.state == int(DestinationState.READY))
+        .where(
+            incoming_transfer.c.state == int(DestinationState.READY), incoming_transfer.c.ended_at.is_(None)
+        )
         .order_by(incoming_transfer.c.created_at, incoming_transfer.c.transfer_id)
     )
     return found + [(bytes(row[0]), DestinationState.READY.name, unpack_blocks(row[1])) for row in incoming]
