@@ -32,11 +32,20 @@ from tanqiao.claims.moments import Interval, second_of_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.identity import check_uscc
 from tanqiao.kernel.periods import Period
-from tanqiao.rpc.validation import optional_text, parse_wire_period, require_text
+from tanqiao.rpc.validation import (
+    TEXT_LENGTH_MAX,
+    optional_text,
+    parse_wire_period,
+    require_region,
+    require_text,
+)
 
 REFERENCES_MAX: Final = 16
 CLAIM_ID_LENGTH_MAX: Final = 96
 PROJECT_ID_LENGTH_MAX: Final = 96
+METHODOLOGY_ID_LENGTH_MAX: Final = 64
+CODE_LENGTH_MAX: Final = 32
+METER_LENGTH_MAX: Final = 64
 QUANTITY_MAX: Final = 2**62
 
 _OBJECTS: Final = {
@@ -76,7 +85,7 @@ class ReadClaim:
 
 
 def read_claim(
-    message: claims_pb2.Claim, *, action: Action, status: int | None = None, declared_at: int | None = None
+    message: claims_pb2.Claim, *, action: Action, status: int | None = None, declared_index: int | None = None
 ) -> ReadClaim:
     """Read a claim strictly; each refusal names the field.
 
@@ -84,7 +93,8 @@ def read_claim(
         message: as stated by a region.
         action: what the applicant is about to do.
         status: present status in the index; None: the one stated.
-        declared_at: bridge time of the declaration, epoch seconds.
+        declared_index: log index of the declaration, which says who came first whatever the clock did; None:
+            not declared.
 
     Raises:
         DomainError: FIELD_MISSING, FIELD_INVALID, BATCH_TOO_LARGE, RANGE_REVERSED, IDENTITY_CODE_INVALID, …
@@ -96,11 +106,10 @@ def read_claim(
         raise DomainError("FIELD_MISSING", field="claim.programme")
     if not message.attribute:
         raise DomainError("FIELD_MISSING", field="claim.attribute")
-    if message.activity_quantity < 0 or message.quantity_kg < 0:
-        raise DomainError("QUANTITY_NOT_POSITIVE", field="claim.quantity_kg", quantity_kg=message.quantity_kg)
+    _require_quantities(message)
+    _require_texts(message)
     if message.subject_uscc:
         check_uscc(message.subject_uscc)
-    optional_text(message.subject_name, "claim.subject_name")
     references = _references(message.asset.references)
     if not references:
         raise DomainError("FIELD_MISSING", field="claim.asset.references")
@@ -127,7 +136,9 @@ def read_claim(
         project=message.project_id or None,
         subject=Subject(message.subject_name, message.subject_uscc or None),
         part=_part(message.part),
-        declared_microsecond=None if declared_at is None else declared_at * _MICROSECONDS,
+        # The engine asks only which of two was declared earlier; among claims of the index that is the log's
+        # order (CLAIMS section 2).
+        declared_microsecond=declared_index,
         activity=_activity(message.activity_quantity, message.activity_unit),
         quantity_kg=message.quantity_kg or None,
         methodology=message.methodology_id or None,
@@ -146,7 +157,33 @@ def read_claim(
     )
 
 
-_MICROSECONDS: Final = 1_000_000
+def _require_quantities(message: claims_pb2.Claim) -> None:
+    for name, value in (
+        ("claim.quantity_kg", message.quantity_kg),
+        ("claim.activity_quantity", message.activity_quantity),
+        ("claim.asset.capacity_kw", message.asset.capacity_kw),
+    ):
+        if value < 0:
+            raise DomainError("QUANTITY_NOT_POSITIVE", field=name, quantity_kg=value)
+        if value > QUANTITY_MAX:
+            raise DomainError("QUANTITY_TOO_LARGE", field=name, quantity_kg=value, limit=QUANTITY_MAX)
+
+
+def _require_texts(message: claims_pb2.Claim) -> None:
+    """Bound every text: it is stored, signed again and shown to others."""
+    for name, value, length_max in (
+        ("claim.project_id", message.project_id, PROJECT_ID_LENGTH_MAX),
+        ("claim.programme_code", message.programme_code, CODE_LENGTH_MAX),
+        ("claim.subject_name", message.subject_name, TEXT_LENGTH_MAX),
+        ("claim.activity_unit", message.activity_unit, CODE_LENGTH_MAX),
+        ("claim.methodology_id", message.methodology_id, METHODOLOGY_ID_LENGTH_MAX),
+        ("claim.asset.kind", message.asset.kind, CODE_LENGTH_MAX),
+        ("claim.asset.name", message.asset.name, TEXT_LENGTH_MAX),
+        ("claim.asset.region_code", message.asset.region_code, CODE_LENGTH_MAX),
+    ):
+        optional_text(value, name, length_max=length_max)
+    if message.region:
+        require_region(message.region, "claim.region")
 
 
 def _is_key(reference: AssetRef) -> bool:
@@ -172,7 +209,7 @@ def _part(message: claims_pb2.AssetPart) -> Part | None:
                 )
             return Part(share_ppm=message.share_ppm)
         case "meter":
-            return Part(meter=require_text(message.meter, "claim.part.meter"))
+            return Part(meter=require_text(message.meter, "claim.part.meter", length_max=METER_LENGTH_MAX))
         case _:
             return None
 
@@ -249,6 +286,11 @@ def subject_keys(claims: Iterable[ReadClaim]) -> set[str]:
     }
 
 
-def with_status(read: ReadClaim, status: ClaimStatus) -> ReadClaim:
+def with_index(read: ReadClaim, declared_index: int) -> ReadClaim:
+    """Give the claim with the log index that its declaration gets."""
+    return replace(read, claim=replace(read.claim, declared_microsecond=declared_index))
+
+
+def with_status(read: ReadClaim, status: int) -> ReadClaim:
     """Give the claim with another status."""
-    return replace(read, claim=replace(read.claim, status=status))
+    return replace(read, claim=replace(read.claim, status=ClaimStatus(STATUSES[status])))

@@ -9,7 +9,7 @@ statement again gets the stored receipt; another content under the same id is re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
@@ -25,7 +25,7 @@ from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened
 from tanqiao.tlog.leaf import Leaf, make_leaf
-from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
+from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim, with_index, with_status
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
 from tanqiao_bridge.application.judging import Index, Judged, is_refused, judge_claim, verdict_message
@@ -55,7 +55,12 @@ NEXT_STATUSES: Final = {
     ),
 }
 """Life of a claim as its region may move it (CLAIMS section 3); ISSUED comes with an Issue only."""
-RELEASES: Final = (claims_pb2.CLAIM_STATUS_WITHDRAWN, claims_pb2.CLAIM_STATUS_REJECTED)
+RELEASES: Final = (
+    claims_pb2.CLAIM_STATUS_WITHDRAWN,
+    claims_pb2.CLAIM_STATUS_REJECTED,
+    claims_pb2.CLAIM_STATUS_CANCELLED,
+)
+"""Ends of a claim: they free its interval, and nothing is judged for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,42 +126,54 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
     """
     if not isinstance(command, DeclareClaims):  # pragma: no cover - the table of handlers gives nothing else
         raise DomainError("INTERNAL", correlation_id="declare")
-    reads = [item.read for item in command.items]
-    claim_rows.lock_rows(group.connection, [key for read in reads for key in read.locks])
     stored = claim_rows.receipts_by_statement(
         group.connection, [item.opened.message_hash for item in command.items]
     )
+    taken = claim_rows.load_claims(group.connection, [item.read.claim.claim_id for item in command.items])
+    refused = [_declaration_refusal(item, command.region, taken) for item in command.items]
+    reads = [
+        item.read
+        for item, refusal in zip(command.items, refused, strict=True)
+        if refusal is None and item.opened.message_hash not in stored
+    ]
+    claim_rows.lock_rows(group.connection, [key for read in reads for key in read.locks])
     index = Index.load(group.connection, reads)
+    log_size = log.log_size(group.connection)
     results: list[Receipted | DomainError | _Made] = []
     fresh: list[tuple[claim_rows.ClaimRow, ReadClaim]] = []
     made: list[_Made] = []
+    by_statement: dict[bytes, _Made] = {}
     for position, item in enumerate(command.items):
         known = stored.get(item.opened.message_hash)
         if known is not None:
             results.append(_stored(known))
             continue
-        refusal = _declaration_refusal(item, command.region, index)
+        if item.opened.message_hash in by_statement:
+            results.append(by_statement[item.opened.message_hash])
+            continue
+        refusal = refused[position] or _declaration_refusal(item, command.region, index.rows)
         if refusal is not None:
             results.append(refusal)
             continue
+        read = with_index(item.read, log_size + len(made))
         judged = judge_claim(
-            item.read, index, command.answers, position, decided_on=date.fromisoformat(group.legal_date)
+            read, index, command.answers, position, decided_on=date.fromisoformat(group.legal_date)
         )
         status = REJECTED if is_refused(judged.verdict) else DECLARED
-        row = _claim_row(item.read, command.region, status, group.now)
-        index.add(row, item.read)
-        index.rows[row.claim_id] = row
+        row = _claim_row(read, command.region, status, group.now)
+        index.add(row, with_status(read, status))
         receipt = _Made(
             row.claim_id,
             item.opened.message_hash,
             item.opened.key_id,
             status,
-            item.read.digest,
-            _verdict(group, item.read, judged),
-            keys=item.read.keys,
+            read.digest,
+            _verdict(group, read, judged),
+            keys=read.keys,
         )
-        fresh.append((row, item.read))
+        fresh.append((row, read))
         made.append(receipt)
+        by_statement[item.opened.message_hash] = receipt
         results.append(receipt)
     _write_receipts(group, command.region, made)
     indexes = {receipt.claim_id: receipt.log_index for receipt in made}
@@ -174,12 +191,15 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
     return [envelopes[result.claim_id] if isinstance(result, _Made) else result for result in results]
 
 
-def _declaration_refusal(item: Declared, region: str, index: Index) -> DomainError | None:
+def _declaration_refusal(
+    item: Declared, region: str, taken: Mapping[str, claim_rows.ClaimRow]
+) -> DomainError | None:
+    """Refuse another region's claim, and an id that is taken; nothing is locked for either."""
     if item.read.message.region != region:
         return DomainError(
             "REGION_SCOPE_MISMATCH", field="claim.region", region=item.read.message.region[:96]
         )
-    if item.read.claim.claim_id in index.rows:
+    if item.read.claim.claim_id in taken:
         return DomainError("REQUEST_ID_REUSED", field="claim.claim_id")
     return None
 
@@ -236,22 +256,18 @@ def move_claim(group: Group, command: object) -> Receipted:
         raise DomainError("CLAIM_UNKNOWN", claim_id=statement.claim_id[:96])
     if row.region != command.region:
         raise DomainError("REGION_SCOPE_MISMATCH", field="claim_id", region=row.region)
+    claim_rows.lock_rows(group.connection, _read_stored(row).locks)
+    row = claim_rows.load_claims(group.connection, [row.claim_id])[row.claim_id]
     if statement.status not in NEXT_STATUSES.get(row.status, ()):  # type: ignore[call-overload]
         raise DomainError(
             "CLAIM_STATE_WRONG",
             claim_id=row.claim_id,
             state=claims_pb2.ClaimStatus.Name(row.status),  # type: ignore[arg-type]
-            wanted=claims_pb2.ClaimStatus.Name(statement.status),
+            needed=_needed_for(statement.status),
         )
-    read = read_claim(
-        claims_pb2.Claim.FromString(row.content),
-        action=Action.REGISTER,
-        status=row.status,
-        declared_at=row.declared_at,
-    )
+    read = _read_stored(row)
     verdict = None
     if statement.status not in RELEASES:
-        claim_rows.lock_rows(group.connection, read.locks)
         index = Index.load(group.connection, [read])
         judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
         verdict = _verdict(group, read, judged)
@@ -269,6 +285,21 @@ def move_claim(group: Group, command: object) -> Receipted:
     _write_receipts(group, command.region, [made])
     claim_rows.set_status(group.connection, [(row.claim_id, statement.status)])
     return _insert_receipts(group, [made])[row.claim_id]
+
+
+def _read_stored(row: claim_rows.ClaimRow) -> ReadClaim:
+    return read_claim(
+        claims_pb2.Claim.FromString(row.content),
+        action=Action.REGISTER,
+        status=row.status,
+        declared_index=row.declared_index,
+    )
+
+
+def _needed_for(status: int) -> str:
+    """Name the states from which a claim may come to this one."""
+    froms = [state for state, nexts in NEXT_STATUSES.items() if status in nexts]
+    return ", ".join(claims_pb2.ClaimStatus.Name(state) for state in froms) or "-"
 
 
 def _as_error(verdict: claims_pb2.Verdict) -> DomainError:

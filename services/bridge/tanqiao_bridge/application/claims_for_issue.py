@@ -15,13 +15,14 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.bridge.v1 import claims_pb2, messages_pb2
 from tanqiao.claims.model import Action
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.refusals import reason
 from tanqiao.protocol.types import Reasons
 from tanqiao.rpc.protocol_facts import reason_of_error
-from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
+from tanqiao.rpc.validation import parse_wire_period
+from tanqiao_bridge.application.claim_facts import PROGRAMMES, ReadClaim, read_claim
 from tanqiao_bridge.application.issues import ClaimedIssue
 from tanqiao_bridge.application.judging import Index, is_refused, judge_claim, refusal_of
 from tanqiao_bridge.application.registry_answers import Answers
@@ -48,7 +49,7 @@ def judge_and_record(connection: sa.Connection, items: Sequence[ClaimedIssue]) -
             claims_pb2.Claim.FromString(row.content),
             action=Action.ISSUE,
             status=row.status,
-            declared_at=row.declared_at,
+            declared_index=row.declared_index,
         )
         for row in rows.values()
     }
@@ -79,6 +80,14 @@ def judge_and_record(connection: sa.Connection, items: Sequence[ClaimedIssue]) -
     return results
 
 
+def _is_of_programme(stated: str, claim: claims_pb2.Claim) -> bool:
+    """Whether a series is of the claim's programme: its symbol, with or without the region's prefix."""
+    if claim.programme == claims_pb2.PROGRAMME_REGIONAL:
+        return stated == claim.programme_code
+    name = PROGRAMMES[claim.programme]
+    return stated in (name, name.partition("_")[2])
+
+
 def _refusal(
     connection: sa.Connection,
     item: ClaimedIssue,
@@ -94,33 +103,39 @@ def _refusal(
         return DomainError(
             "CLAIM_STATE_WRONG",
             claim_id=row.claim_id,
-            state=claims_pb2.ClaimStatus.Name(row.status),  # type: ignore[arg-type]
-            wanted="CLAIM_STATUS_ISSUED",
+            state=claims_pb2.ClaimStatus.Name(ISSUED if taken else row.status),  # type: ignore[arg-type]
+            needed=", ".join(claims_pb2.ClaimStatus.Name(status) for status in sorted(ISSUABLE)),
         )
     if row.object != claims_pb2.CLAIM_OBJECT_INSTALMENT:
         return DomainError("FIELD_INVALID", field="claim_id", detail="the claim is not of an instalment")
-    stated = (
-        message.period.start_date.year,
-        message.period.start_date.month,
-        message.period.start_date.day,
-        message.period.end_date.year,
-        message.period.end_date.month,
-        message.period.end_date.day,
-    )
-    period = read.period
-    claimed = (
-        period.start.year,
-        period.start.month,
-        period.start.day,
-        period.end.year,
-        period.end.month,
-        period.end.day,
-    )
-    if stated != claimed:
-        return DomainError("FIELD_INVALID", field="period", detail="the claim is of another period")
-    if message.quantity_kg > read.message.quantity_kg:
-        return DomainError("FIELD_INVALID", field="quantity_kg", detail="more than the claim states")
+    differs = _difference(message, row, read)
+    if differs is not None:
+        return differs
     receipts = claim_rows.receipts_of(connection, row.claim_id)
     if message.claim_receipt_hash not in {receipt.receipt_hash for receipt in receipts}:
         return DomainError("FIELD_INVALID", field="claim_receipt_hash", detail="no receipt of this claim")
+    return None
+
+
+def _difference(message: messages_pb2.Issue, row: claim_rows.ClaimRow, read: ReadClaim) -> DomainError | None:
+    """Tell in what the Issue is not what its claim states: project, programme, period, quantity."""
+    if message.series.source_id != row.project_id:
+        return DomainError(
+            "FIELD_INVALID", field="series.source_id", detail="the claim is of another project"
+        )
+    if not _is_of_programme(message.series.programme, read.message):
+        return DomainError(
+            "FIELD_INVALID", field="series.programme", detail="the claim is of another programme"
+        )
+    stated = parse_wire_period(message.period, "period")
+    if stated != read.period:
+        return DomainError("PERIOD_OUTSIDE_CLAIM", field="period", period=str(stated), claim_id=row.claim_id)
+    if message.quantity_kg > read.message.quantity_kg:
+        return DomainError(
+            "INSTALMENT_EXCEEDS_CLAIM",
+            field="quantity_kg",
+            claim_id=row.claim_id,
+            left_kg=read.message.quantity_kg,
+            asked_kg=message.quantity_kg,
+        )
     return None

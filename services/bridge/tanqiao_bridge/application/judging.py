@@ -29,12 +29,13 @@ from tanqiao.claims.model import (
     VerdictKind,
 )
 from tanqiao.claims.moments import Interval
+from tanqiao.claims.precedence import Precedence, precedence
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.errors import to_refusal
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.rpc.validation import wire_period
-from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim, read_record
+from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.storage import claims as claim_rows
 
@@ -101,7 +102,7 @@ class Index:
                 claims_pb2.Claim.FromString(row.content),
                 action=Action.DECLARE,
                 status=row.status,
-                declared_at=row.declared_at,
+                declared_index=row.declared_index,
             )
             self.read[claim_id] = known
         return known
@@ -109,8 +110,9 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict with the claims that it names."""
+    """A verdict on an applicant, with the claims that it names."""
 
+    applicant: Claim
     verdict: Verdict
     named: Mapping[str, Claim]
     answers: Answers
@@ -125,11 +127,9 @@ def judge_claim(
     for other in index.others(read):
         existing.append(other.claim)
         assets[other.asset.asset_id] = other.asset
-    for number, (registry, record) in enumerate(answers.records_of(position)):
-        found = read_record(record, registry, number)
-        if found is not None:
-            existing.append(found[0])
-            assets[found[1].asset_id] = found[1]
+    for claim, asset in answers.records_of(position):
+        existing.append(claim)
+        assets[asset.asset_id] = asset
     silent = {Registry(name) for name in answers.silent}
     facts = ClaimFacts(
         read.claim,
@@ -138,7 +138,7 @@ def judge_claim(
         decided_on,
         registry_answers=RegistryAnswers(frozenset(Registry) - silent),
     )
-    return Judged(judge(facts), {claim.claim_id: claim for claim in existing}, answers)
+    return Judged(read.claim, judge(facts), {claim.claim_id: claim for claim in existing}, answers)
 
 
 def is_refused(verdict: Verdict) -> bool:
@@ -177,9 +177,29 @@ def refusal_of(judged: Judged) -> DomainError | None:
         )
     if sold:
         return DomainError("GREEN_POWER_PARTICIPATION", article=text, reference=_references(sold))
+    winner = _winner(judged.applicant, named)
+    if winner is not None:
+        return DomainError(
+            "CLAIM_OVERTAKEN", article=text, claim_id=judged.applicant.claim_id, winner=winner.claim_id
+        )
     return DomainError(
         "CLAIM_OVERLAP", article=text, claims=_references(named), overlap=_overlaps(verdict) or "–"
     )
+
+
+def _winner(applicant: Claim, named: Sequence[Claim]) -> Claim | None:
+    """Give the later declaration that took the applicant's place in the queue, if nothing else bars it."""
+    place = applicant.declared_microsecond
+    if place is None or not named:
+        return None
+    later = [
+        claim
+        for claim in named
+        if precedence(applicant, claim) is Precedence.INCUMBENT_FIRST
+        and claim.declared_microsecond is not None
+        and claim.declared_microsecond > place
+    ]
+    return later[0] if len(later) == len(named) else None
 
 
 def _references(claims: Iterable[Claim]) -> str:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from tanqiao.api.gateway.v1 import registry_pb2
+from tanqiao.claims.model import Asset, Claim
+
+ReadRecord = tuple[Claim, Asset]
+"""A record of an outside list, read as a claim of its programme on an asset of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class RegistryAnswer:
     registry: str
     answered: bool
     as_of: date | None = None
-    records: tuple[tuple[registry_pb2.RegistryRecord, ...], ...] = ()
+    records: tuple[tuple[ReadRecord, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,11 @@ class Answers:
 
     by_registry: Mapping[str, RegistryAnswer] = field(default_factory=dict)
 
-    def records_of(self, index: int) -> list[tuple[str, registry_pb2.RegistryRecord]]:
-        """Give the records that answer one question, with their registry."""
+    def records_of(self, index: int) -> list[ReadRecord]:
+        """Give the records that answer one question."""
         return [
-            (name, record)
-            for name, answer in self.by_registry.items()
+            record
+            for answer in self.by_registry.values()
             if answer.answered
             for record in answer.records[index]
         ]

@@ -17,10 +17,12 @@ import structlog
 
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.gateway.v1 import registry_pb2, registry_pb2_grpc
+from tanqiao.kernel.errors import DomainError, InvariantBroken
 from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.validation import parse_wire_date
 from tanqiao.signing.certificates import TlsFiles
-from tanqiao_bridge.application.registry_answers import Answers, RegistryAnswer
+from tanqiao_bridge.application.claim_facts import read_record
+from tanqiao_bridge.application.registry_answers import Answers, ReadRecord, RegistryAnswer
 
 LOOK_UP_SECONDS_MAX: Final = 5.0
 QUERIES_PER_CALL_MAX: Final = 1_000
@@ -53,7 +55,7 @@ class Gateways:
         return Answers({name: future.result() for name, future in futures.items()})
 
     def _ask(self, name: str, queries: Sequence[registry_pb2.AssetQuery]) -> RegistryAnswer:
-        records: list[tuple[registry_pb2.RegistryRecord, ...]] = []
+        records: list[tuple[ReadRecord, ...]] = []
         as_of: date | None = None
         for at in range(0, len(queries), QUERIES_PER_CALL_MAX):
             part = queries[at : at + QUERIES_PER_CALL_MAX]
@@ -66,8 +68,13 @@ class Gateways:
                 return RegistryAnswer(name, answered=False)
             if not answer.has_list or len(answer.answers) != len(part):
                 return RegistryAnswer(name, answered=False)
-            as_of = parse_wire_date(answer.as_of_date, "as_of_date")
-            records.extend(tuple(one.records) for one in answer.answers)
+            try:
+                as_of = parse_wire_date(answer.as_of_date, "as_of_date")
+                records.extend(_read(name, one) for one in answer.answers)
+            except (DomainError, InvariantBroken, LookupError, ValueError) as error:
+                # What cannot be read might be the very record that bars the claim.
+                _log.warning("registry not understood", registry=name, error=type(error).__name__)
+                return RegistryAnswer(name, answered=False)
         return RegistryAnswer(name, answered=True, as_of=as_of, records=tuple(records))
 
     def close(self) -> None:
@@ -75,3 +82,8 @@ class Gateways:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for channel in self._channels.values():
             channel.close()
+
+
+def _read(registry: str, answer: registry_pb2.AssetAnswer) -> tuple[ReadRecord, ...]:
+    read = (read_record(record, registry, number) for number, record in enumerate(answer.records))
+    return tuple(one for one in read if one is not None)

@@ -19,7 +19,7 @@ from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.errors import item_status
-from tanqiao.rpc.validation import page, require_count, require_text
+from tanqiao.rpc.validation import optional_text, page, require_count, require_enum, require_text
 from tanqiao.signing.batch import item_envelopes, sign_batch
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened, Verifier, allow
@@ -198,7 +198,6 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
                 claim,
                 action=action_of(claim),
                 status=claims_pb2.CLAIM_STATUS_DECLARED,
-                declared_at=int(self._context.clock.now().timestamp()),
             ),
         )
 
@@ -214,6 +213,8 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         opened = self._open(envelope, claims_pb2.ClaimStatement)
         statement: claims_pb2.ClaimStatement = opened.message
         require_text(statement.claim_id, "claim_id", length_max=CLAIM_ID_LENGTH_MAX)
+        require_enum(statement.status, "status")
+        optional_text(statement.reason, "reason")
         if (statement.status in RELEASES) is not releases:
             raise DomainError(
                 "FIELD_INVALID", field="status", detail=claims_pb2.ClaimStatus.Name(statement.status)
