@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -24,8 +24,7 @@ from tanqiao.kernel.invariants import require
 PENDING_ROWS_MAX: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxMessage:
+class OutboxMessage(NamedTuple):
     """A message to be numbered: for whom, of which kind (the receiver's word), and its signed bytes."""
 
     peer: str
@@ -33,8 +32,7 @@ class OutboxMessage:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PendingMessage:
+class PendingMessage(NamedTuple):
     """A message that its peer has not acknowledged."""
 
     number: int
@@ -161,7 +159,7 @@ class Outbox:
             .order_by(rows.number)
             .limit(limit)
         )
-        return [PendingMessage(row.number, row.kind, row.payload, row.created_at_us) for row in found]
+        return [PendingMessage(*row) for row in found]
 
     def acknowledge(self, connection: sa.Connection, peer: str, incarnation: int, up_to: int) -> int:
         """Note that the peer made everything up to a number durable; the mark, which never moves back.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from tanqiao.kernel.units import UnitBlock
 
@@ -79,9 +79,11 @@ SOURCE_UNDECIDED: Final = frozenset({SourceState.LOCKED, SourceState.RETIRING})
 DESTINATION_UNDECIDED: Final = frozenset({DestinationState.READY, DestinationState.REFUSED})
 
 
-@dataclass(frozen=True, slots=True)
-class TransferKey:
-    """Names a transfer: the source's party name and 16 random bytes made by it."""
+class TransferKey(NamedTuple):
+    """Names a transfer: the source's party name and 16 random bytes made by it.
+
+    A tuple: it is looked up a dozen times for each transfer, and a tuple's hash is the interpreter's own.
+    """
 
     source: str
     transfer_id: bytes

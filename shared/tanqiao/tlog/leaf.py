@@ -21,7 +21,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final
 
 from tanqiao.tlog.errors import TlogError
@@ -74,26 +73,28 @@ class Leaf:
     def __post_init__(self) -> None:
         if not _is_word(self.kind):
             raise TlogError("LEAF_KIND", ascii(self.kind[:40]))
-        names = [name for name, _ in self.fields]
-        if len(names) > MAX_FIELDS:
-            raise TlogError("LEAF_FIELD", f"{len(names)} fields")
-        for name in names:
+        if len(self.fields) > MAX_FIELDS:
+            raise TlogError("LEAF_FIELD", f"{len(self.fields)} fields")
+        # Counted, not encoded, and in one walk: an audit decodes every leaf of a log.
+        size_bytes = len(_MAGIC) + 1 + len(self.kind) + 1
+        before = ""
+        for name, value in self.fields:
             if not _is_word(name):
                 raise TlogError("LEAF_FIELD", ascii(name[:40]))
-        if any(first >= second for first, second in pairwise(names)):
-            raise TlogError("LEAF_FIELD", "the names do not ascend")
-        if any(len(value) > _MAX_VALUE_BYTES for _, value in self.fields):
-            raise TlogError("LEAF_TOO_LARGE", "a value")
-        # Counted, not encoded: an audit decodes every leaf of a log.
-        framed = sum(1 + len(name) + _VALUE_LENGTH_SIZE_BYTES + len(value) for name, value in self.fields)
-        if len(_MAGIC) + 1 + len(self.kind) + 1 + framed > MAX_LEAF_BYTES:
+            if name <= before:
+                raise TlogError("LEAF_FIELD", "the names do not ascend")
+            if len(value) > _MAX_VALUE_BYTES:
+                raise TlogError("LEAF_TOO_LARGE", "a value")
+            before = name
+            size_bytes += 1 + len(name) + _VALUE_LENGTH_SIZE_BYTES + len(value)
+        if size_bytes > MAX_LEAF_BYTES:
             raise TlogError("LEAF_TOO_LARGE", self.kind)
 
     def encode(self) -> bytes:
         """Write the framed bytes: the log entry."""
-        parts = [_MAGIC, _short(self.kind), bytes([len(self.fields)])]
+        parts = [_MAGIC, _short(self.kind), _BYTE[len(self.fields)]]
         for name, value in self.fields:
-            parts += (_short(name), len(value).to_bytes(_VALUE_LENGTH_SIZE_BYTES, "big"), value)
+            parts += (_short(name), _length(len(value)), value)
         return b"".join(parts)
 
     @property
@@ -180,7 +181,7 @@ def pack_items(items: Sequence[bytes]) -> bytes:
     """
     if len(items) > MAX_ITEMS or any(len(item) > _MAX_VALUE_BYTES for item in items):
         raise TlogError("LEAF_TOO_LARGE", f"a list of {len(items)} items")
-    return b"".join(len(item).to_bytes(_VALUE_LENGTH_SIZE_BYTES, "big") + item for item in items)
+    return b"".join([part for item in items for part in (_length(len(item)), item)])
 
 
 def unpack_items(data: bytes) -> tuple[bytes, ...]:
@@ -199,9 +200,17 @@ def _is_word(text: str) -> bool:
     return 0 < len(text) <= MAX_NAME_CHARACTERS and _WORD.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=_MAX_CACHED_WORDS)
 def _short(text: str) -> bytes:
     raw = text.encode("ascii")
     return bytes([len(raw)]) + raw
+
+
+def _length(size_bytes: int) -> bytes:
+    return size_bytes.to_bytes(_VALUE_LENGTH_SIZE_BYTES, "big")
+
+
+_BYTE: Final = tuple(bytes([number]) for number in range(MAX_FIELDS + 1))
 
 
 class _Reader:

@@ -132,7 +132,7 @@ class Group:
             MessageRow(
                 opened.message_hash,
                 opened.payload_type,
-                opened.header.sender,
+                opened.signed_by[0].owner,  # who is the header's sender: verified
                 key,
                 opened.payload,
                 signature_id,

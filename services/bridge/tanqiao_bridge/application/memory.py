@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from tanqiao.protocol.types import OpenTransfer, TransferKey
 from tanqiao_bridge.application.commands import Material
@@ -84,6 +84,9 @@ class OpenTransfers:
             heapq.heappush(self._deadlines, (until_ms, key.source, key.transfer_id))
 
 
+_UNCHANGED: Final = object()
+
+
 @dataclass(slots=True)
 class Overlay:
     """Changes of one group to the open transfers; None means decided. Merged after the commit."""
@@ -94,9 +97,8 @@ class Overlay:
 
     def get(self, key: TransferKey) -> OpenEntry | None:
         """Give the entry as this group sees it."""
-        if key in self.changes:
-            return self.changes[key]
-        return self.base.get(key)
+        entry = self.changes.get(key, _UNCHANGED)
+        return self.base.get(key) if entry is _UNCHANGED else cast("OpenEntry | None", entry)
 
     def put(self, key: TransferKey, entry: OpenEntry) -> None:
         """Note a new or changed entry."""

@@ -10,7 +10,6 @@ whole group, effects are gathered, and nothing is sent.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
@@ -44,6 +43,7 @@ from tanqiao.protocol.types import (
     Reasons,
     TransferKey,
     TransferView,
+    with_prepare,
 )
 from tanqiao.rpc.protocol_facts import date_message, refusal_messages, withdraw_facts
 from tanqiao.signing.batch import item_envelopes
@@ -286,7 +286,7 @@ def _note_open(
             group.overlay.put(key, OpenEntry(transfer, lock, b"", answered))
     elif entry.transfer is not transfer or answered is not None:
         kept = answered if transfer.answer_hash and entry.answer is None else entry.answer
-        group.overlay.put(key, replace(entry, transfer=transfer, answer=kept))
+        group.overlay.put(key, OpenEntry(transfer, entry.lock, entry.prepare_payload, kept))
 
 
 # -- Prepares, made for many at once --------------------------------------------------------------------
@@ -320,8 +320,8 @@ def make_prepares(group: Group) -> None:
                 if series_id in series
             ],
         ).SerializeToString()
-        noted = replace(transfer, prepare_hash=message_hash(PREPARE_TYPE, payload))
-        made[key] = replace(entry, transfer=noted, prepare_payload=payload)
+        noted = with_prepare(transfer, message_hash(PREPARE_TYPE, payload))
+        made[key] = OpenEntry(noted, entry.lock, payload, entry.answer)
         group.overlay.put(key, made[key])
     by_destination: dict[str, Outgoing] = {}
     for key, entry in entries:

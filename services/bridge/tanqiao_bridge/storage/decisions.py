@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -18,8 +18,7 @@ DESTINATION_SIDE = 2
 Key = tuple[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionRow:
+class DecisionRow(NamedTuple):
     """What is written once for a transfer."""
 
     key: TransferKey
@@ -38,8 +37,7 @@ class DecisionRow:
     blocks: tuple[UnitBlock, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
+class MessageRow(NamedTuple):
     """A signed message as received or made, with its signature's row and what travelled beside it."""
 
     message_hash: bytes

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows
 from tanqiao.kernel.invariants import require
-from tanqiao.tlog.leaf import Leaf
+from tanqiao.tlog.leaf import Leaf, leaf_hash
 from tanqiao_bridge.storage.tables import counter, log_leaf
 
 LOG_SIZE: Final = "log_size"
@@ -48,8 +48,8 @@ def write_leaves(
         connection,
         log_leaf,
         [
-            (first_index + position, leaf.kind, leaf.encode(), leaf.hash, recorded_at)
-            for position, leaf in enumerate(leaves)
+            (first_index + position, leaf.kind, data, leaf_hash(data), recorded_at)
+            for position, (leaf, data) in enumerate((leaf, leaf.encode()) for leaf in leaves)
         ],
     )
 
