@@ -12,6 +12,7 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3 pyth
 BIN := .venv/bin
 DATABASES ?= sqlite
 SEED ?= 1
+SCHEDULES ?= 300
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
@@ -46,8 +47,14 @@ test-serial: setup test-pure
 rules: setup ## Every case file of every rule pack.
 	$(BIN)/pytest tests/rules $(PYTEST_ARGS)
 
-simulate: setup ## The seeded protocol simulation: make simulate SEED=42
-	TANQIAO_SIMULATION_SEED=$(SEED) $(BIN)/pytest tests/simulation $(PYTEST_ARGS)
+model: setup ## Every reachable state of the transfer protocol, honest and with each party lying.
+	$(BIN)/python -m tanqiao.testing.model
+
+simulate: setup ## The seeded protocol simulation: make simulate SEED=42 SCHEDULES=3000
+	$(BIN)/python -m tanqiao.testing.simulation $(SEED) $(SCHEDULES)
+
+mutants: setup ## One-line faults of the protocol, and which check catches each.
+	$(BIN)/python -m tests.simulation.mutants
 
 bench: setup ## Measured rates beside their limits, as ratios.
 	$(BIN)/python -m tests.bench
@@ -97,5 +104,5 @@ clean: ## Remove .venv, caches and build results; a federation's data in .tanqia
 	rm -rf .venv .setup.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run down test test-pure test-serial rules simulate bench setup check check-format check-lint check-types \
+.PHONY: help run down test test-pure test-serial rules model simulate mutants bench setup check check-format check-lint check-types \
 	check-imports check-protos check-drift format generate docs release-protos lock clean

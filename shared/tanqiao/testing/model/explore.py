@@ -92,8 +92,11 @@ class Explorer:
         self._destination_waits = cache(lambda d: checks.region_waits(destinations[d]))
         self._bridge_waits = cache(lambda b: checks.bridge_waits(bridges[b]))
 
-    def run(self) -> Result:
-        """Visit every state; then walk back from the good ends over what is on offer."""
+    def run(self, *, stops_at_first: bool = False) -> Result:
+        """Visit every state; then walk back from the good ends over what is on offer.
+
+        With `stops_at_first` the first violation ends it, and the counts are of what was seen until then.
+        """
         start = (
             self.region_states[0].number(initial_region(self.scenario, SOURCE)),
             self.region_states[1].number(initial_region(self.scenario, DESTINATION)),
@@ -107,6 +110,8 @@ class Explorer:
         result = Result(self.scenario)
         # The list grows while it is walked: breadth first.
         for position, world in enumerate(worlds):
+            if stops_at_first and (result.violations or self.found.found):
+                break
             good.append(self._is_good(world))
             for sentence in self._breaches(world):
                 if not result.violations:
@@ -128,7 +133,7 @@ class Explorer:
             "D": len(self.region_states[1].states),
             "B": len(self.bridge_states.states),
         }
-        if not self.scenario.liar:
+        if not self.scenario.liar and len(good) == len(worlds):
             stuck = _cannot_reach(good, fresh_from, fresh_to)
             result.stuck = len(stuck)
             if stuck:

@@ -46,7 +46,6 @@ from tanqiao.protocol.types import (
 )
 from tanqiao.testing.model.world import (
     ABSENT,
-    ANSWERED,
     HELD,
     LEGAL_DATE,
     OTHERS,
@@ -313,10 +312,13 @@ def _from_destination(
         yield from answered(scenario, bridge, index, answer, fresh=fresh)
         # NEED_PREPARE was or will be sent: it promises nothing, and the answer to it may come at any time.
         prepare = next(
-            prepare_of(scenario, index, ANSWERED, variant)
-            for variant in ("", "'")
-            if prepare_hash(index, ANSWERED, lock_of(scenario, index, variant).message_hash)
-            == record.prepare_hash
+            prepare
+            for prepare in (
+                prepare_of(scenario, index, prepared, variant)
+                for prepared in PREPARE_NAMES
+                for variant in ("", "'")
+            )
+            if prepare.message_hash == record.prepare_hash
         )
         yield from returned(scenario, bridge, index, prepare, answer, fresh=fresh)
         yield from asked(scenario, bridge, index, prepare.lock, fresh=fresh)

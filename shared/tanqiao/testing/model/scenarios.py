@@ -14,10 +14,10 @@ _USE: Final = Plan(SOURCE, Kind.RETIRE, SINK, 0, 2)
 _USE_THERE: Final = Plan(DESTINATION, Kind.CANCEL, SINK, 0, 1)
 
 PLANS: Final[dict[str, tuple[Plan, ...]]] = {
-    "two transfers of one block": (_OUT, _PART_OUT),
-    "there and back": (_OUT, _BACK),
-    "transfer or use": (_OUT, _USE),
     "transfer, then use of a part": (_OUT, _USE_THERE),
+    "transfer or use": (_OUT, _USE),
+    "there and back": (_OUT, _BACK),
+    "two transfers of one block": (_OUT, _PART_OUT),
 }
 THREE_PLANS: Final[dict[str, tuple[Plan, ...]]] = {
     "twice out, once back": (_OUT, _BACK, _PART_OUT),

@@ -104,7 +104,7 @@ class Schedule:
         for origin in names:
             for target in names:
                 if origin != target and self.plan.random() >= 0.07:  # noqa: PLR2004 - some lack an agreement
-                    caps[origin, target] = self.plan.choice((0, 0, 0, 120))
+                    caps[origin, target] = self.plan.choice((0, 0, 60, 150))
         return caps
 
     def _endow(self) -> None:
