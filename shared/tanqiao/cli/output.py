@@ -99,10 +99,23 @@ def message_fields(message: Message) -> dict[str, Any]:
 
 
 class Output:
-    """One command's output: `--json` gives one JSON document on standard output and nothing else there."""
+    """One command's output: `--json` gives one JSON document on standard output and nothing else there.
 
-    def __init__(self, *, as_json: bool, file: Any = None) -> None:  # noqa: ANN401 - any text stream
-        self.as_json = as_json
+    Args:
+        as_json: whether a program reads it.
+        field: dotted path of the one value that is wanted of the document; implies JSON.
+        file: where it goes.
+    """
+
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        field: str | None = None,
+        file: Any = None,  # noqa: ANN401 - any text stream
+    ) -> None:
+        self.as_json = as_json or field is not None
+        self._field = field
         self.console = Console(file=file or sys.stdout, highlight=False, soft_wrap=True)
         self._errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -117,7 +130,10 @@ class Output:
             self._errors.print(Text(text, style="dim"))
 
     def value(self, value: object) -> None:
-        """Print a JSON document."""
+        """Print a JSON document, or the one value of it that is wanted."""
+        if self._field is not None and not (isinstance(value, dict) and "error" in value):
+            self.console.print(str(_at(value, self._field)), markup=False, soft_wrap=True)
+            return
         self.console.print(json.dumps(value, ensure_ascii=False, indent=2), markup=False, soft_wrap=True)
 
     def answer(self, fields: Mapping[str, object], *, json_value: object | None = None) -> None:
@@ -176,6 +192,18 @@ class Output:
         if self.as_json:
             self.value({"error": {"reason": "INTERNAL", "sentence_en": text}})
         self._errors.print(Text(f"✗ {text}", style="bold red"))
+
+
+def _at(value: object, path: str) -> object:
+    """Give the value at a dotted path; NOT_FOUND where there is none."""
+    for name in path.split("."):
+        if isinstance(value, Mapping) and name in value:
+            value = value[name]
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            raise DomainError("NOT_FOUND", what="field", id=path)
+    return value
 
 
 def _flat(fields: Mapping[str, object]) -> dict[str, object]:

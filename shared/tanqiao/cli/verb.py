@@ -28,6 +28,11 @@ class Verb(click.Command):
                 help="Directory of the federation. [default: ./.tanqiao]",
             ),
             click.Option(
+                ["--field"],
+                metavar="PATH",
+                help="Print one value of that document, for a shell variable: account_id, nodes.0.address.",
+            ),
+            click.Option(
                 ["--json", "as_json"], is_flag=True, help="Print one JSON document instead of tables."
             ),
         ]
@@ -37,7 +42,7 @@ class Verb(click.Command):
         """Run the callback in a session and turn what it raises into a line and an exit code."""
         from tanqiao.cli.session import Session, choose_home
 
-        output = Output(as_json=bool(ctx.params.pop("as_json", False)))
+        output = Output(as_json=bool(ctx.params.pop("as_json", False)), field=ctx.params.pop("field", None))
         home: Path | None = ctx.params.pop("home", None)
         try:
             with Session(choose_home(home), output, home_named=home is not None) as session:

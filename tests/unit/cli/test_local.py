@@ -138,7 +138,7 @@ def test_a_process_that_does_not_listen_is_ended_all_the_same() -> None:
         [
             sys.executable,
             "-c",
-            "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);print(1, flush=True);time.sleep(60)",
+            "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)",
         ],
         stdout=subprocess.PIPE,
     )

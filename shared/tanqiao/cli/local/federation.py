@@ -150,8 +150,8 @@ class LocalFederation:
                 self._wait_for(member, started, process, log_start)
                 report(f"{member.title} · {started.address}")
         except BaseException:
+            processes.stop_all((started.pid, started.mark) for _, started, _, _ in fresh)
             for _, started, process, _ in fresh:
-                processes.stop(started.pid, started.mark)
                 process.poll()
                 running.pop(started.name, None)
             self._write(running)
@@ -170,13 +170,10 @@ class LocalFederation:
             return []
         with self._only_one():
             running = self.started()
-            # Regions first: what a region has offered is decided or offered again.
-            for name in reversed([member.name for member in MEMBERS]):
-                started = running.get(name)
-                if started is None:
-                    continue
-                ended = processes.stop(started.pid, started.mark)
-                report(f"{name} {'' if ended else '(SIGKILL) '}✓")
+            # All at once: whatever is under way is offered again at the next start.
+            ended = processes.stop_all((one.pid, one.mark) for one in running.values())
+            for name, clean in zip(running, ended, strict=True):
+                report(f"{name} ✓" if clean else f"{name} ✓ (SIGKILL)")
             stopped = list(running)
             if self.home.postgres.is_dir():
                 from tanqiao.db import embedded_postgres

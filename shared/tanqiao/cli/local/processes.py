@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +67,14 @@ def stop(pid: int, mark: str, *, seconds_max: float = STOP_SECONDS_MAX) -> bool:
     _send(pid, mark, signal.SIGKILL)
     wait_until_gone(pid, mark, seconds_max=seconds_max)
     return False
+
+
+def stop_all(started: Iterable[tuple[int, str]], *, seconds_max: float = STOP_SECONDS_MAX) -> list[bool]:
+    """Ask all to end at once, then wait for each as `stop` does."""
+    processes = list(started)
+    for pid, mark in processes:
+        _send(pid, mark, signal.SIGTERM)
+    return [stop(pid, mark, seconds_max=seconds_max) for pid, mark in processes]
 
 
 def kill(pid: int, mark: str) -> bool:

@@ -79,6 +79,7 @@ def project() -> None:
 @project.command("submit", cls=Verb)
 @acting
 @click.option("--file", type=click.Path(path_type=Path, dir_okay=False), help="A Project in JSON.")
+@click.option("--id", "project_id", help="Its number: letters, digits, dot, dash; part of each serial.")
 @click.option("--title", help="Name of the project.")
 @click.option("--account", help="Account of the owner, which is credited.")
 @click.option("--methodology", "methodology_id", help="For instance SHCER01010012024I.")
@@ -114,6 +115,7 @@ def _project(values: dict[str, Any]) -> registers_pb2.Project:
     if values["file"] is not None:
         read_message(values["file"], one)
     for name, field in (
+        ("project_id", "project_id"),
         ("title", "title"),
         ("account", "owner_account_id"),
         ("methodology_id", "methodology_id"),

@@ -1,0 +1,145 @@
+"""Starting and stopping a federation, and everything that stands in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import CommandLine
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+NODES = ["ccer", "gec", "bridge", "shanghai", "shenzhen", "yunnan"]
+
+
+def _pids(status: dict[str, Any]) -> dict[str, int]:
+    return {node["name"]: node["pid"] for node in status["nodes"]}
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+
+
+def test_up_twice_is_one_federation_and_down_stops_it(tanqiao: CommandLine) -> None:
+    first = tanqiao.ok("up")
+    assert [node["name"] for node in first["nodes"]] == NODES
+    assert all(node["serving"] for node in first["nodes"])
+    second = tanqiao.ok("up")
+    assert _pids(second) == _pids(first)
+    regions = {one["region"]: one["connected"] for one in tanqiao.ok("regions")["regions"]}
+    assert set(regions) == {"region/310000", "region/440300", "region/530000"}
+    assert sorted(tanqiao.ok("down")["stopped"]) == sorted(NODES)
+    assert not any(_alive(pid) for pid in _pids(first).values())
+    answer = tanqiao("status")
+    assert answer.code == 3
+    assert tanqiao.ok("down") == {"stopped": []}
+    again = tanqiao.ok("up")
+    assert {node["address"] for node in again["nodes"]} == {node["address"] for node in first["nodes"]}
+
+
+def test_a_node_that_died_is_started_again_and_the_others_are_left_alone(running: CommandLine) -> None:
+    before = _pids(running.ok("status"))
+    os.kill(before["yunnan"], signal.SIGKILL)
+    while _alive(before["yunnan"]):
+        time.sleep(0.05)
+    assert running("status").code == 3
+    after = _pids(running.ok("up"))
+    assert after.pop("yunnan") != before.pop("yunnan")
+    assert after == before
+
+
+def test_a_taken_port_is_one_message_that_names_it(stopped: CommandLine) -> None:
+    port = json.loads((stopped.home / "home.json").read_text(encoding="utf-8"))["ports"]["bridge"]
+    with socket.create_server(("127.0.0.1", port)):
+        code, error = stopped.refused("up")
+    assert (code, error["reason"]) == (2, "PORT_TAKEN")
+    assert f"127.0.0.1:{port}" in error["sentence_en"]
+    assert stopped.ok("down") == {"stopped": []}
+
+
+def test_a_missing_directory_is_one_message_that_says_what_to_do(tanqiao: CommandLine) -> None:
+    answer = tanqiao("accounts", "list", "--region", "shanghai")
+    assert answer.code == 2
+    assert "DIRECTORY_MISSING" in answer.err
+    assert "tanqiao up" in answer.err
+    assert len(answer.err.splitlines()) <= 4
+
+
+def test_a_home_that_cannot_be_made_is_one_message(tanqiao: CommandLine) -> None:
+    (tanqiao.cwd / "file").write_text("", encoding="utf-8")
+    answer = tanqiao("up", "--home", str(tanqiao.cwd / "file" / "home"), "--json")
+    assert (answer.code, answer.json["error"]["reason"]) == (2, "SETTING_INVALID")
+
+
+def test_a_key_that_others_may_read_stops_the_start_with_its_name(stopped: CommandLine) -> None:
+    key = next((stopped.home / "shanghai" / "keys").glob("*.key"))
+    key.chmod(0o644)
+    try:
+        code, error = stopped.refused("up")
+    finally:
+        key.chmod(0o600)
+    assert code in {2, 3}
+    assert "KEY_FILE_PERMISSIONS" in json.dumps(error)
+    assert str(key.name) in json.dumps(error)
+    assert stopped.ok("down") == {"stopped": []}
+
+
+def test_a_stale_run_file_ends_nobody(stopped: CommandLine) -> None:
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
+    entry = {"name": "bridge", "pid": stranger.pid, "mark": "another boot/1", "address": "127.0.0.1:1"}
+    try:
+        (stopped.home / "run.json").write_text(json.dumps({"nodes": {"bridge": entry}}), encoding="utf-8")
+        assert stopped.ok("down") == {"stopped": []}
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_another_kind_of_database_needs_another_home(stopped: CommandLine) -> None:
+    code, error = stopped.refused("up", "--databases", "postgres")
+    assert (code, error["reason"]) == (2, "SETTING_INVALID")
+
+
+@pytest.mark.parametrize("moment", ["while-it-starts", "when-it-serves"])
+def test_ctrl_c_is_clean(tanqiao: CommandLine, moment: str) -> None:
+    process = subprocess.Popen(
+        tanqiao.command("up", "--foreground"),
+        cwd=tanqiao.cwd,
+        env=tanqiao.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    run_file = tanqiao.home / "run.json"
+    if moment == "while-it-starts":
+        while not run_file.exists():
+            time.sleep(0.01)
+    else:
+        while "Ctrl-C" not in process.stdout.readline():
+            pass
+    pids = [node["pid"] for node in json.loads(run_file.read_text(encoding="utf-8"))["nodes"].values()]
+    process.send_signal(signal.SIGINT)
+    said = process.stdout.read()
+    assert process.wait(timeout=60) == (130 if moment == "while-it-starts" else 0)
+    process.stdout.close()
+    assert "Traceback" not in said
+    assert pids
+    assert not any(_alive(pid) for pid in pids)
+
+
+def test_a_verb_without_its_node_says_that_it_cannot_be_reached(stopped: CommandLine) -> None:
+    code, error = stopped.refused("accounts", "list", "--region", "shanghai")
+    assert (code, error["reason"]) == (3, "PEER_UNREACHABLE")
