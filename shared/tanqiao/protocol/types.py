@@ -339,7 +339,16 @@ class IssueDecisionRecord:
 
 def with_answer(record: DestinationRecord, answer_hash: bytes) -> DestinationRecord:
     """Note the message hash of the Ready or Refuse that `StoreReady` or `StoreRefuse` asked for."""
-    return replace(record, answer_hash=answer_hash)
+    # Written out: `dataclasses.replace` costs five times as much, and this is the hot path.
+    return DestinationRecord(
+        record.key,
+        record.state,
+        record.lock_hash,
+        record.prepare_hash,
+        record.blocks,
+        answer_hash,
+        record.decision_hash,
+    )
 
 
 def with_prepare(transfer: OpenTransfer, prepare_hash: bytes) -> OpenTransfer:
