@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final, TypeVar
@@ -35,6 +35,7 @@ QUANTITY_KG_MAX: Final = SERIAL_MAX
 YEARS: Final = range(1949, 3000)
 
 _REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{REQUEST_ID_LENGTH_MAX}}}", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 T = TypeVar("T")
 
 
@@ -218,9 +219,38 @@ class Page:
     after: str
     query: bytes
 
+    @property
+    def after_number(self) -> int:
+        """Position of a list in order of a number; 0 for the first page; else PAGE_TOKEN_INVALID."""
+        if not self.after:
+            return 0
+        return _position(self.after)
+
     def token(self, last: str) -> str:
         """Give the token of the next page, which begins behind this position."""
         return base64.urlsafe_b64encode(self.query + last.encode()).decode().rstrip("=")
+
+    def read(self, parse: Callable[[str], T], first: T) -> T:
+        """Give the position as the service needs it: `first` for the first page.
+
+        A token is not signed: whoever forges one may ask for any position, but not for one that is none.
+
+        Raises:
+            DomainError: PAGE_TOKEN_INVALID where `parse` raises ValueError.
+        """
+        if not self.after:
+            return first
+        try:
+            return parse(self.after)
+        except ValueError as error:
+            raise DomainError("PAGE_TOKEN_INVALID", field="page_token") from error
+
+
+def _position(text: str) -> int:
+    """Read a number that a service wrote into a token; a forged one is refused, it may not reach a query."""
+    if _NUMBER.fullmatch(text) is None or int(text) > SERIAL_MAX:
+        raise DomainError("PAGE_TOKEN_INVALID", field="page_token")
+    return int(text)
 
 
 def page(page_size: int, page_token: str, *query: object) -> Page:
@@ -248,9 +278,17 @@ def page(page_size: int, page_token: str, *query: object) -> Page:
         after = raw[PAGE_CHECK_BYTES:].decode()
     except (binascii.Error, ValueError) as error:
         raise invalid from error
-    if raw[:PAGE_CHECK_BYTES] != digest or not after:
+    if raw[:PAGE_CHECK_BYTES] != digest or not after or "\0" in after:
         raise invalid
     return Page(size, after, digest)
+
+
+def parse_serial(text: str) -> int:
+    """Give a number of a page's position that a 64-bit column can hold; ValueError otherwise."""
+    number = int(text)
+    if not 0 <= number <= SERIAL_MAX:
+        raise ValueError(text)
+    return number
 
 
 def _within(refusal: DomainError, field: str) -> DomainError:

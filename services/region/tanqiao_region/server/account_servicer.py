@@ -11,7 +11,14 @@ from tanqiao.api.region.v1 import accounts_pb2, accounts_pb2_grpc
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.errors import item_status
-from tanqiao.rpc.validation import optional_text, page, require_count, require_enum, require_text
+from tanqiao.rpc.validation import (
+    optional_text,
+    page,
+    parse_serial,
+    require_count,
+    require_enum,
+    require_text,
+)
 from tanqiao_region.application.accounts import OpenOrder
 from tanqiao_region.application.orders import Orders
 from tanqiao_region.application.queries import AccountView, Queries
@@ -128,12 +135,11 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
     ) -> accounts_pb2.ListHoldingsResponse:
         """Give a page of holdings."""
         part = page(request.page_size, request.page_token, request.account_id, request.series_id)
-        series_id, _, start = part.after.rpartition("\n")
         found, index = self._queries.holdings(
             account_id=optional_text(request.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX),
             series_id=request.series_id,
             caller=current_caller().party,
-            after=(series_id, int(start)) if part.after else None,
+            after=part.read(_holding_position, None),
             limit=part.size + 1,
         )
         shown = found[: part.size]
@@ -156,6 +162,11 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
             next_page_token=more,
             as_of_index=index,
         )
+
+
+def _holding_position(text: str) -> tuple[str, int] | None:
+    series_id, _, start = text.rpartition("\n")
+    return series_id, parse_serial(start)
 
 
 def _account_id(text: str, field: str = "account_id") -> str:

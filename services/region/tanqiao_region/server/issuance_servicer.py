@@ -9,7 +9,7 @@ import grpc
 
 from tanqiao.api.region.v1 import registers_pb2, registers_pb2_grpc
 from tanqiao.kernel.errors import DomainError
-from tanqiao.rpc.validation import optional_text, page, require_request_id, require_text
+from tanqiao.rpc.validation import optional_text, page, parse_serial, require_request_id, require_text
 from tanqiao_region.application.activity import Activity
 from tanqiao_region.application.activity_import import ActivityImports
 from tanqiao_region.application.issuance import Issuances
@@ -79,8 +79,7 @@ class IssuanceServicer(registers_pb2_grpc.IssuanceServiceServicer):
         del context
         project_id = optional_text(request.project_id, "project_id", length_max=ID_LENGTH_MAX)
         asked = page(request.page_size, request.page_token, project_id)
-        created_at, _, issuance_id = asked.after.partition(":")
-        after = (int(created_at), issuance_id) if created_at else FIRST_PLACE
+        after = asked.read(_place, FIRST_PLACE)
         found, places, index = self._issuances.list(project_id, after, asked.size + 1)
         more = len(found) > asked.size
         last = places[asked.size - 1] if more else FIRST_PLACE
@@ -89,6 +88,11 @@ class IssuanceServicer(registers_pb2_grpc.IssuanceServiceServicer):
             next_page_token=asked.token(f"{last[0]}:{last[1]}") if more else "",
             as_of_index=index,
         )
+
+
+def _place(text: str) -> tuple[int, str]:
+    created_at, _, issuance_id = text.partition(":")
+    return parse_serial(created_at), issuance_id
 
 
 def _chunks(requests: Iterator[registers_pb2.ImportActivityRequest]) -> Iterator[bytes]:

@@ -237,7 +237,7 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
         part = page(
             request.page_size, request.page_token, request.direction, request.state, request.account_id
         )
-        views = self._pages(request, part.after, part.size + 1)
+        views = self._pages(request, part.read(_transfer_position, _FIRST), part.size + 1)
         shown = views[: part.size]
         response = ledger_pb2.ListTransfersResponse()
         for view in shown:
@@ -251,10 +251,9 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
         return response
 
     def _pages(
-        self, request: ledger_pb2.ListTransfersRequest, after: str, limit: int
+        self, request: ledger_pb2.ListTransfersRequest, after: tuple[str, str, bytes], limit: int
     ) -> list[OutgoingView | IncomingView]:
-        side, _, rest = after.partition("\n")
-        source, _, transfer_id = rest.rpartition("\n")
+        side, source, transfer_id = after
         found: list[OutgoingView | IncomingView] = []
         out_state = _state(OUT_STATES, request.state)
         in_state = _state(IN_STATES, request.state)
@@ -262,11 +261,11 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
             found += self._queries.outgoing_page(
                 state=out_state,
                 account_id=request.account_id,
-                after=bytes.fromhex(transfer_id),
+                after=transfer_id,
                 limit=limit,
             )
         if request.direction != ledger_pb2.TRANSFER_DIRECTION_OUT and in_state is not None:
-            behind = (source, bytes.fromhex(transfer_id)) if side == "in" else ("", b"")
+            behind = (source, transfer_id) if side == "in" else ("", b"")
             found += self._queries.incoming_page(
                 state=in_state, account_id=request.account_id, after=behind, limit=limit - len(found)
             )
@@ -293,6 +292,15 @@ def _state(states: Mapping[Any, int], wanted: int) -> int | None:
     if not wanted:
         return 0
     return next((int(stored) for stored, shown in states.items() if shown == wanted), None)
+
+
+_FIRST: Final = ("", "", b"")
+
+
+def _transfer_position(text: str) -> tuple[str, str, bytes]:
+    side, _, rest = text.partition("\n")
+    source, _, transfer_id = rest.rpartition("\n")
+    return side, source, bytes.fromhex(transfer_id)
 
 
 def _position(view: OutgoingView | IncomingView) -> str:
@@ -368,7 +376,7 @@ class RetirementServicer(ledger_pb2_grpc.RetirementServiceServicer):
         """Give a page of uses in the order of their ids."""
         part = page(request.page_size, request.page_token, request.account_id)
         found, index, owners = self._queries.retirements(
-            account_id=request.account_id, after=bytes.fromhex(part.after), limit=part.size + 1
+            account_id=request.account_id, after=part.read(bytes.fromhex, b""), limit=part.size + 1
         )
         shown = found[: part.size]
         more = part.token(shown[-1].use.transfer_id.hex()) if len(found) > part.size else ""
