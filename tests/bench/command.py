@@ -12,7 +12,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from tests.bench import bridge_transfers
+from tests.bench import bridge_transfers, region_transfers
 from tests.bench.bench import Bench
 from tests.bench.machine import machine_facts
 from tests.bench.results import Report, Result
@@ -36,7 +36,10 @@ class Item:
     databases: tuple[str, ...] = ("sqlite", "postgres")
 
 
-ITEMS: Final = (Item("bridge", bridge_transfers.measure),)
+ITEMS: Final = (
+    Item("regions", region_transfers.measure),
+    Item("bridge", bridge_transfers.measure),
+)
 
 
 @click.command()

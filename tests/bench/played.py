@@ -240,13 +240,13 @@ class PlayedRegion:
 # -- what must be there before units can move ------------------------------------------------------------------
 
 
-def recognise(federation: Federation) -> None:
-    """Put an agreement Shanghai → Shenzhen in force, signed by both roots."""
+def recognise(federation: Federation) -> int:
+    """Put an agreement Shanghai → Shenzhen in force, signed by both roots; its index in the log."""
     record = messages_pb2.RecognitionRecord(
         agreement_id="BENCH-1",
         from_region=SHANGHAI,
         to_region=SHENZHEN,
-        programmes=["SH_SHCER"],
+        programmes=["SH_SHCER", "SHCER"],
         unit_classes=["I"],
         purposes=["voluntary", "event_neutrality"],
         period=values_pb2.Period(start_date=date_message("2026-01-01"), end_date=date_message("2027-01-01")),
@@ -263,9 +263,8 @@ def recognise(federation: Federation) -> None:
     )
     envelope = sign_envelope(signers, payload_type_of(record), record.SerializeToString())
     stub = directory_pb2_grpc.RecognitionServiceStub(federation.channel(BRIDGE_MEMBER, SHANGHAI))
-    stub.SubmitRecognition(
-        directory_pb2.SubmitRecognitionRequest(request_id="bench-1", record=envelope), timeout=WAIT_SECONDS
-    )
+    request = directory_pb2.SubmitRecognitionRequest(request_id="bench-1", record=envelope)
+    return int(stub.SubmitRecognition(request, timeout=WAIT_SECONDS).log_index)
 
 
 def declare_instalment(federation: Federation) -> claims_pb2.DeclareClaimResponse:
