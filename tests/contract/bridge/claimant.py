@@ -1,8 +1,8 @@
 """A client process of the race for one asset: sends each line of its input as a DeclareClaim.
 
 Usage: ``python claimant.py ADDRESS CA CERTIFICATE KEY``. A line is a request in hexadecimal; the answer is
-the response in hexadecimal, or ``!`` and the status of the refusal. It stands on stock gRPC alone, as a client
-in another language would.
+the response in hexadecimal, or ``!`` and the status of the refusal. It stands on stock gRPC alone, as a
+client in another language would.
 """
 
 from __future__ import annotations

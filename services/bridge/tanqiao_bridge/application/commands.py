@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.streams import ClientRequest
+from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import IssueFacts, LockFacts, PrepareFacts, ReadyFacts, RefuseFacts
 from tanqiao.signing.verify import Opened
 
@@ -70,16 +72,25 @@ class OfferIssues:
 
 
 @dataclass(frozen=True, slots=True)
+class Unacceptable:
+    """A numbered item under a valid signature that cannot be accepted, and why (PROTOCOL section 3)."""
+
+    envelope: envelope_pb2.Envelope
+    message_hash: bytes
+    refusal: DomainError
+
+
+@dataclass(frozen=True, slots=True)
 class TakeNumbered:
     """A numbered batch of a region.
 
-    Receipts, and whatever else it numbers. Refused items are kept as evidence.
+    Receipts, and whatever else it numbers. Items that cannot be accepted are kept as evidence.
     """
 
     party: str
     incarnation: int
     first_number: int
-    items: tuple[Material | None, ...]
+    items: tuple[Material | Unacceptable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,7 @@ class SubmitKeyRecord:
     envelope: envelope_pb2.Envelope
     message_hash: bytes
     signer_key_ids: tuple[bytes, ...]
+    request: ClientRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +145,7 @@ class SubmitRecognition:
     envelope: envelope_pb2.Envelope
     message_hash: bytes
     signer_key_ids: tuple[bytes, ...]
+    request: ClientRequest
 
 
 @dataclass(slots=True)

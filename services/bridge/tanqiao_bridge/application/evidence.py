@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.common.v1.envelope_pb2 import Envelope
 from tanqiao.db.signatures import envelope_from, load_signatures
 from tanqiao.protocol.effects import EvidenceKind, FreezePair, FreezeSender, OpenCase, StoreEvidence
 from tanqiao.protocol.types import TransferKey
@@ -24,6 +25,8 @@ from tanqiao_bridge.storage.tables import evidence as evidence_table
 
 OPEN = "open"
 ON_EVIDENCE = "evidence"
+UNACCEPTABLE = "message not accepted"
+"""Kind of a numbered message under a valid signature that cannot be accepted (PROTOCOL section 3)."""
 
 
 def carry_out(
@@ -97,6 +100,29 @@ def _material_envelope(material: Material) -> bytes:
     if material.batch is not None:
         return item_envelope(material.batch, material.opened.envelope_index).SerializeToString()
     return material.envelope.SerializeToString() if material.envelope is not None else b""
+
+
+def keep_unacceptable(group: Group, party: str, envelope: Envelope, refused_hash: bytes) -> None:
+    """Keep a numbered message that cannot be accepted, and open a case for people to settle."""
+    group.connection.execute(
+        sa.insert(evidence_table).values(
+            kind=UNACCEPTABLE,
+            party=party,
+            first_envelope=envelope.SerializeToString(),
+            second_envelope=b"",
+            recorded_at=group.now,
+        )
+    )
+    group.connection.execute(
+        sa.insert(conflict_case).values(
+            kind=UNACCEPTABLE,
+            state=OPEN,
+            subject=f"{party}:{refused_hash.hex()}",
+            blocking=False,
+            details=json.dumps({"party": party}),
+            opened_at=group.now,
+        )
+    )
 
 
 def open_case(group: Group, kind: EvidenceKind, party: str, key: TransferKey) -> None:

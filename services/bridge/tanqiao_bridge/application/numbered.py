@@ -18,9 +18,16 @@ from tanqiao.protocol.effects import (
 from tanqiao.protocol.numbering import InboxState, on_numbered
 from tanqiao.protocol.types import FinalFacts, Reasons, SourceState, TransferKey, TransferView
 from tanqiao.rpc.protocol_facts import final_facts, reason_of_error, refusal_messages
+from tanqiao.signing.batch import item_envelope
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_bridge.application import evidence
-from tanqiao_bridge.application.commands import Answer, Material, TakeAcknowledgement, TakeNumbered
+from tanqiao_bridge.application.commands import (
+    Answer,
+    Material,
+    TakeAcknowledgement,
+    TakeNumbered,
+    Unacceptable,
+)
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.transfers import load_views
 from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE, insert_finals
@@ -46,7 +53,10 @@ def take_numbered(group: Group, command: TakeNumbered) -> Answer:
     fresh = command.items[arrival.known :]
     if not fresh:
         return answer
-    _take_finals(group, command.party, [item for item in fresh if item is not None])
+    for item in fresh:
+        if isinstance(item, Unacceptable):
+            _keep_unacceptable(group, command.party, item)
+    _take_finals(group, command.party, [item for item in fresh if isinstance(item, Material)])
     answer.received_number = inbox.advance(
         connection,
         command.party,
@@ -65,7 +75,11 @@ def _take_finals(group: Group, party: str, items: list[Material]) -> None:
         try:
             receipts.append((material, final_facts(material.opened)))
         except DomainError as refusal:
-            _nack(group, party, material, (reason_of_error(refusal),))
+            if material.batch is not None:
+                envelope = item_envelope(material.batch, material.opened.envelope_index)
+                _keep_unacceptable(
+                    group, party, Unacceptable(envelope, material.opened.message_hash, refusal)
+                )
     load_views(group, [facts.key for _, facts in receipts])
     insert_finals(
         group.connection,
@@ -93,7 +107,7 @@ def _take_final(group: Group, party: str, material: Material, facts: FinalFacts)
                 row = (facts.key, side, facts.message_hash, int(facts.state), journal_index)
                 group.keep_message(material, facts.key)
             case SendNack(reasons=reasons):
-                _nack(group, party, material, reasons)
+                _nack(group, party, material.opened.message_hash, reasons)
             case StoreEvidence() | FreezePair() | FreezeSender() | OpenCase():
                 evidence.carry_out(group, effect, party, facts.key, material)
             case _:
@@ -101,11 +115,17 @@ def _take_final(group: Group, party: str, material: Material, facts: FinalFacts)
     return row
 
 
-def _nack(group: Group, party: str, material: Material, reasons: Reasons) -> None:
+def _keep_unacceptable(group: Group, party: str, item: Unacceptable) -> None:
+    """Keep what a region signed and nobody can accept, open a case, and say so; the stream goes on."""
+    evidence.keep_unacceptable(group, party, item.envelope, item.message_hash)
+    _nack(group, party, item.message_hash, (reason_of_error(item.refusal),))
+
+
+def _nack(group: Group, party: str, refused_hash: bytes, reasons: Reasons) -> None:
     """Answer a numbered message that cannot be accepted; the stream goes on."""
     payload = messages_pb2.Nack(
-        header=group.context.header((party,), prev_hash=material.opened.message_hash),
-        message_hash=material.opened.message_hash,
+        header=group.context.header((party,), prev_hash=refused_hash),
+        message_hash=refused_hash,
         reasons=refusal_messages(reasons),
     ).SerializeToString()
     group.numbered.append(OutboxMessage(party, NACK_TYPE, payload))

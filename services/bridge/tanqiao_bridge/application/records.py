@@ -11,19 +11,20 @@ import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
-from tanqiao.db.streams import OutboxMessage
+from tanqiao.db.streams import ClientRequest, OutboxMessage
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
 from tanqiao.protocol import notary
 from tanqiao.protocol.effects import Decide
 from tanqiao.protocol.types import TransferView
 from tanqiao.rpc.protocol_facts import date_of
+from tanqiao.rpc.validation import optional_text, require_text
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.commands import Answer, SubmitKeyRecord, SubmitRecognition
 from tanqiao_bridge.application.context import Group, PendingDecision
 from tanqiao_bridge.storage import log, policy
-from tanqiao_bridge.storage.tables import agreement, agreement_use, key_record
+from tanqiao_bridge.storage.tables import agreement, agreement_use, key_record, request_ids
 
 RECORD_NOTICE_TYPE = payload_type_of(messages_pb2.RecordNotice)
 TEXTS_PER_LIST_MAX = 100
@@ -32,11 +33,14 @@ TEXTS_PER_LIST_MAX = 100
 def submit_key_record(group: Group, command: SubmitKeyRecord) -> Answer:
     """Add or end a key; a revocation acts at once on what is undecided and rests on the key."""
     answer = Answer()
+    if _answered_before(group, command.request, answer):
+        return answer
     known = group.connection.execute(
         sa.select(key_record.c.log_index).where(key_record.c.envelope == command.envelope.SerializeToString())
     ).first()
     if known is not None:
         answer.log_index = known.log_index
+        _note_answer(group, command.request, answer)
         return answer
     directory = (group.directory or group.context.directory).with_records([command.record])
     entry = next(
@@ -72,7 +76,30 @@ def submit_key_record(group: Group, command: SubmitKeyRecord) -> Answer:
         _abort_resting_on(group, entry.key_id)
     for region in sorted(policy.known_regions(group.connection)):
         _notify(group, region, command.envelope, answer.log_index)
+    _note_answer(group, command.request, answer)
     return answer
+
+
+def _answered_before(group: Group, request: ClientRequest, answer: Answer) -> bool:
+    """Whether the call was answered before: then the first answer; REQUEST_ID_REUSED for another body."""
+    stored = request_ids.answers(group.connection, [request])[0]
+    if isinstance(stored, DomainError):
+        raise stored
+    if stored is None:
+        return False
+    answer.log_index = int(stored)
+    return True
+
+
+def _note_answer(group: Group, request: ClientRequest, answer: Answer) -> None:
+    request_ids.store(
+        group.connection,
+        [(request, str(answer.log_index).encode())],
+        created_at_us=group.now * _MICROSECONDS,
+    )
+
+
+_MICROSECONDS = 1_000_000
 
 
 def _abort_resting_on(group: Group, key_id: bytes) -> None:
@@ -86,6 +113,8 @@ def _abort_resting_on(group: Group, key_id: bytes) -> None:
 def submit_recognition(group: Group, command: SubmitRecognition) -> Answer:
     """Put an agreement in force for its direction and period; an id is used once."""
     answer = Answer()
+    if _answered_before(group, command.request, answer):
+        return answer
     record = command.record
     known = group.connection.execute(
         sa.select(agreement.c.envelope, agreement.c.log_index).where(
@@ -98,6 +127,7 @@ def submit_recognition(group: Group, command: SubmitRecognition) -> Answer:
         if stored.payload != command.envelope.payload:
             raise DomainError("REQUEST_ID_REUSED", field="agreement_id")
         answer.log_index = known.log_index
+        _note_answer(group, command.request, answer)
         return answer
     period = check_recognition(record, policy.known_regions(group.connection))
     leaf = make_leaf(
@@ -130,6 +160,7 @@ def submit_recognition(group: Group, command: SubmitRecognition) -> Answer:
     group.connection.execute(sa.insert(agreement_use).values(agreement_id=record.agreement_id, used_kg=0))
     for region in (record.from_region, record.to_region):
         _notify(group, region, command.envelope, answer.log_index)
+    _note_answer(group, command.request, answer)
     return answer
 
 
@@ -139,8 +170,8 @@ def check_recognition(record: messages_pb2.RecognitionRecord, regions: frozenset
     Raises:
         DomainError: FIELD_MISSING, FIELD_INVALID, REGION_UNKNOWN, QUANTITY_NOT_POSITIVE, RANGE_REVERSED.
     """
-    if not record.agreement_id or len(record.agreement_id) > _AGREEMENT_ID_LENGTH_MAX:
-        raise DomainError("FIELD_INVALID", field="agreement_id", detail=record.agreement_id[:64])
+    require_text(record.agreement_id, "agreement_id", length_max=_AGREEMENT_ID_LENGTH_MAX)
+    optional_text(record.document, "document")
     for field, region in (("from_region", record.from_region), ("to_region", record.to_region)):
         if region not in regions:
             raise DomainError("REGION_UNKNOWN", field=field, region=region[:96])
@@ -148,9 +179,19 @@ def check_recognition(record: messages_pb2.RecognitionRecord, regions: frozenset
         raise DomainError("FIELD_INVALID", field="to_region", detail="both regions are the same")
     if not record.programmes or not record.unit_classes:
         raise DomainError("FIELD_MISSING", field="programmes")
-    for texts in (record.programmes, record.unit_classes, record.purposes):
+    for name, texts in (
+        ("programmes", record.programmes),
+        ("unit_classes", record.unit_classes),
+        ("purposes", record.purposes),
+    ):
         if len(texts) > TEXTS_PER_LIST_MAX:
-            raise DomainError("BATCH_TOO_LARGE", limit=TEXTS_PER_LIST_MAX, count=len(texts))
+            raise DomainError("BATCH_TOO_LARGE", field=name, limit=TEXTS_PER_LIST_MAX, count=len(texts))
+        for text in texts:
+            optional_text(text, name, length_max=_AGREEMENT_ID_LENGTH_MAX)
+    if not 0 <= record.discount_at_use_ppm <= _WHOLE_PPM:
+        raise DomainError(
+            "FIELD_INVALID", field="discount_at_use_ppm", detail=str(record.discount_at_use_ppm)
+        )
     if record.quantity_cap_kg < 0:
         raise DomainError(
             "QUANTITY_NOT_POSITIVE", field="quantity_cap_kg", quantity_kg=record.quantity_cap_kg
@@ -162,6 +203,7 @@ def check_recognition(record: messages_pb2.RecognitionRecord, regions: frozenset
 
 
 _AGREEMENT_ID_LENGTH_MAX = 64
+_WHOLE_PPM = 1_000_000
 
 
 def _notify(group: Group, region: str, envelope: envelope_pb2.Envelope, log_index: int) -> None:

@@ -19,7 +19,14 @@ from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.errors import item_status
-from tanqiao.rpc.validation import optional_text, page, require_count, require_enum, require_text
+from tanqiao.rpc.validation import (
+    optional_text,
+    page,
+    require_count,
+    require_enum,
+    require_party,
+    require_text,
+)
 from tanqiao.signing.batch import item_envelopes, sign_batch
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened, Verifier, allow
@@ -248,6 +255,8 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         key = ""
         if request.HasField("reference"):
             key = asset_key(asset_ref(request.reference.scheme, request.reference.value))
+        if request.region:
+            require_party(request.region, "region", ("region",))
         asked = page(request.page_size, request.page_token, request.region, request.programme, key)
         rows, size = self._queries.claims(
             region_party=request.region,

@@ -6,6 +6,7 @@ What is public here: what everybody may read, and the records of authorities.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,10 +15,13 @@ import grpc
 from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.db.group_commit import GroupCommit
+from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import SINK, Kind, Outcome, TransferKey
+from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.protocol_facts import block_message, block_messages, date_message
 from tanqiao.rpc.validation import (
+    optional_text,
     page,
     parse_block,
     require_bytes,
@@ -36,6 +40,7 @@ from tanqiao_bridge.server.opening import Opener
 
 ANSWER_SECONDS_MAX: Final = 30.0
 TRANSFER_ID_LENGTH: Final = 16
+SERIES_ID_LENGTH_MAX: Final = 160
 Writer = GroupCommit[Any, Any]
 
 
@@ -96,6 +101,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
                 request.record,
                 message_hash(request.record.payload_type, request.record.payload),
                 tuple(signature.key_id for signature in request.record.signatures),
+                _client_request(request),
             )
         ).result(ANSWER_SECONDS_MAX)
         row = self._queries.key(record.public_key)
@@ -118,6 +124,14 @@ def _key_entry(row: Any) -> directory_pb2.KeyEntry:  # noqa: ANN401 - a row of t
         revoked=bool(row.revoked),
         record=envelope,
     )
+
+
+def _client_request(
+    request: directory_pb2.SubmitKeyRecordRequest | directory_pb2.SubmitRecognitionRequest,
+) -> ClientRequest:
+    """Name the call by its caller and request id, and its body by the record's payload."""
+    body = message_hash(request.record.payload_type, request.record.payload)
+    return ClientRequest(current_caller().party, request.request_id, body)
 
 
 class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
@@ -168,6 +182,7 @@ class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
                 request.record,
                 opened.message_hash,
                 tuple(signature.key_id for signature in request.record.signatures),
+                _client_request(request),
             )
         ).result(ANSWER_SECONDS_MAX)
         return directory_pb2.SubmitRecognitionResponse(
@@ -179,6 +194,9 @@ class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
     ) -> directory_pb2.ListRecognitionsResponse:
         """Give the agreements, in the order in which they came into the log."""
         del context
+        for name, value in (("from_region", request.from_region), ("to_region", request.to_region)):
+            if value:
+                require_party(value, name, ("region",))
         rows = self._queries.agreements(request.from_region, request.to_region)
         response = directory_pb2.ListRecognitionsResponse()
         for row in rows:
@@ -303,9 +321,14 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
     ) -> directory_pb2.ListLocationsResponse:
         """Give location rows in order of series and serial, page by page."""
         del context
+        optional_text(request.series_id, "series_id", length_max=SERIES_ID_LENGTH_MAX)
+        if request.region:
+            require_party(request.region, "region", ("region",))
         asked = page(request.page_size, request.page_token, request.series_id, request.region)
-        series_id, _, start = asked.after.rpartition(" ")
-        after = (series_id, int(start)) if asked.after else ("", -1)
+        after = ("", -1)
+        if asked.after:
+            series_id, _, start = asked.after.rpartition(" ")
+            after = (series_id, replace(asked, after=start or "-").after_number)
         rows, size = self._queries.locations(
             series_id=request.series_id, region_party=request.region, after=after, limit=asked.size + 1
         )

@@ -17,6 +17,7 @@ import structlog
 
 from tanqiao.api.bridge.v1 import sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
 from tanqiao_bridge.application.context import BridgeContext, Group
 from tanqiao_bridge.application.queries import PendingMessage, Queries
@@ -38,6 +39,7 @@ class Session:
         self._changed = threading.Condition()
         self._frames: deque[sync_pb2.ConnectResponse] = deque()
         self._closed = False
+        self.reason: DomainError | None = None
         self._woken = True
         self.sent_number = received_number
         self.acknowledged_number = received_number
@@ -64,9 +66,11 @@ class Session:
             self._woken = True
             self._changed.notify()
 
-    def close(self) -> None:
-        """End the session."""
+    def close(self, reason: DomainError | None = None) -> None:
+        """End the session; the region is told the reason, if there is one."""
         with self._changed:
+            if not self._closed:
+                self.reason = reason
             self._closed = True
             self._changed.notify()
 
@@ -158,7 +162,7 @@ class Lines:
             self._active[party] = session
         if older is not None:
             _log.info("session fenced", party=party, session=older.number, by=number)
-            older.close()
+            older.close(DomainError("SESSION_FENCED", session=older.number))
 
     def _offered(
         self, payload_type: str, payloads: Sequence[bytes], companions: Sequence[bytes]

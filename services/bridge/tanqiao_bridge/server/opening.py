@@ -12,7 +12,7 @@ from typing import Final
 from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
-from tanqiao.protocol.types import IssueFacts, LockFacts, ReadyFacts, RefuseFacts
+from tanqiao.protocol.types import HASH_LENGTH, IssueFacts, LockFacts, ReadyFacts, RefuseFacts
 from tanqiao.rpc.errors import to_refusal
 from tanqiao.rpc.protocol_facts import (
     issue_facts,
@@ -22,6 +22,16 @@ from tanqiao.rpc.protocol_facts import (
     refuse_facts,
     withdraw_facts,
 )
+from tanqiao.rpc.validation import (
+    optional_bytes,
+    optional_text,
+    parse_wire_date,
+    parse_wire_period,
+    require_bytes,
+    require_party,
+    require_text,
+)
+from tanqiao.signing.batch import item_envelope
 from tanqiao.signing.commitments import open_lock
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
@@ -33,6 +43,7 @@ from tanqiao_bridge.application.commands import (
     OfferLocks,
     OfferWithdrawals,
     ReturnPrepare,
+    Unacceptable,
 )
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 
@@ -50,6 +61,13 @@ OFFERED: Final = {
 NUMBERED: Final = allow(messages_pb2.SourceFinal, messages_pb2.DestFinal, messages_pb2.Nack, senders=REGIONS)
 HELLO: Final = allow(sync_pb2.Hello, senders=REGIONS)
 OWN_PREPARE: Final = allow(messages_pb2.Prepare, senders=(BRIDGE,))
+PURPOSE_LENGTH_MAX: Final = 64
+CLAIM_ID_LENGTH_MAX: Final = 96
+PROGRAMME_LENGTH_MAX: Final = 32
+SOURCE_ID_LENGTH_MAX: Final = 64
+METHODOLOGY_ID_LENGTH_MAX: Final = 64
+UNIT_CLASS_LENGTH_MAX: Final = 8
+ACTIVITY_UNIT_LENGTH_MAX: Final = 32
 LOCK_TYPE: Final = payload_type_of(messages_pb2.LockAssertion)
 
 OfferCommand = OfferLocks | OfferAnswers | OfferWithdrawals | OfferIssues
@@ -89,8 +107,8 @@ class Opener:
         )
         return self._offers(batch, opened, peer)
 
-    def numbered(self, batch: envelope_pb2.EnvelopeBatch, peer: str) -> tuple[Material | None, ...]:
-        """Open a numbered batch; an item that does not verify stands as None: the stream goes on."""
+    def numbered(self, batch: envelope_pb2.EnvelopeBatch, peer: str) -> tuple[Material | Unacceptable, ...]:
+        """Open a numbered batch; an item that does not verify is handed on as such: the stream goes on."""
         opened = self._verifier.open_batch(
             batch,
             self._context.directory,
@@ -98,7 +116,14 @@ class Opener:
             peer=peer,
             at_index=self._context.log_size,
         )
-        return tuple(Material(item, batch, None) if isinstance(item, Opened) else None for item in opened)
+        return tuple(
+            Material(item, batch, None)
+            if isinstance(item, Opened)
+            else Unacceptable(
+                item_envelope(batch, index), message_hash(batch.payload_type, batch.payloads[index]), item
+            )
+            for index, item in enumerate(opened)
+        )
 
     def evidence(
         self, envelope: envelope_pb2.Envelope, openings: messages_pb2.Openings
@@ -171,6 +196,7 @@ class Opener:
                         withdraw_facts(item)  # its shape is checked here, its meaning in the writer
                         withdrawals.append(material)
                     case _:
+                        _require_issue_shape(item.message)
                         issues.append((material, issue_facts(item)))
             except DomainError as refusal:
                 offers.refused.append(self._refused(batch, index, item, refusal))
@@ -199,11 +225,41 @@ class Opener:
 
     def _facts_of_lock(self, opened: Opened, companion: bytes) -> LockFacts:
         facts = lock_facts(opened)
+        optional_text(opened.message.purpose, "purpose", length_max=PURPOSE_LENGTH_MAX)
         if opened.payload_type == LOCK_TYPE:
+            require_party(opened.message.destination, "destination", ("region",))
             open_lock(opened.message, companion)
+        else:
+            _require_use_shape(opened.message)
         return facts
 
     def _facts_of_answer(self, opened: Opened) -> ReadyFacts | RefuseFacts:
         if isinstance(opened.message, messages_pb2.Ready):
             return ready_facts(opened)
         return refuse_facts(opened)
+
+
+def _require_use_shape(use: messages_pb2.Use) -> None:
+    """Check what the core does not look at but the bridge stores and shows."""
+    optional_bytes(use.beneficiary_commitment, HASH_LENGTH, "beneficiary_commitment")
+    optional_bytes(use.document_digest, HASH_LENGTH, "document_digest")
+    if use.kind == messages_pb2.USE_KIND_RETIRE:
+        require_text(use.purpose, "purpose", length_max=PURPOSE_LENGTH_MAX)
+    parse_wire_date(use.retiring_date, "retiring_date")
+
+
+def _require_issue_shape(issue: messages_pb2.Issue) -> None:
+    """As above: the texts and dates of an Issue, before the claim checks read them."""
+    require_text(issue.claim_id, "claim_id", length_max=CLAIM_ID_LENGTH_MAX)
+    require_bytes(issue.claim_receipt_hash, HASH_LENGTH, "claim_receipt_hash")
+    parse_wire_period(issue.period, "period")
+    if issue.activity_quantity < 0:
+        raise DomainError(
+            "QUANTITY_NOT_POSITIVE", field="activity_quantity", quantity_kg=issue.activity_quantity
+        )
+    optional_text(issue.activity_unit, "activity_unit", length_max=ACTIVITY_UNIT_LENGTH_MAX)
+    stated = issue.series
+    require_text(stated.programme, "series.programme", length_max=PROGRAMME_LENGTH_MAX)
+    require_text(stated.source_id, "series.source_id", length_max=SOURCE_ID_LENGTH_MAX)
+    optional_text(stated.methodology_id, "series.methodology_id", length_max=METHODOLOGY_ID_LENGTH_MAX)
+    optional_text(stated.unit_class, "series.unit_class", length_max=UNIT_CLASS_LENGTH_MAX)

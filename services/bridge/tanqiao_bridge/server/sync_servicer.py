@@ -17,6 +17,7 @@ from tanqiao.api.bridge.v1 import sync_pb2, sync_pb2_grpc
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.numbering import FIRST_NUMBER
 from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.errors import to_refusal
 from tanqiao.signing.batch import item_envelope, sign_batch
@@ -78,6 +79,9 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                 yield from frames
                 if woken:
                     yield from self._lines.numbered(session)
+            if session.reason is not None:
+                yield from session.next_frames()[0]
+                raise session.reason
         finally:
             self._lines.forget(session)
             if reader is not None:
@@ -112,6 +116,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             pass  # the stream ended: the region dials again
         except DomainError as refusal:
             _log.warning("session ended", party=session.party, reason=refusal.symbol)
+            session.close(refusal)
         finally:
             session.close()
 
@@ -124,6 +129,10 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                 self._take_offered(frame.offered, session, room)
             case "numbered":
                 numbered = frame.numbered
+                if numbered.first_number < FIRST_NUMBER or numbered.incarnation < 0:
+                    raise DomainError(
+                        "FIELD_INVALID", field="numbered.first_number", detail=str(numbered.first_number)
+                    )
                 items = self._opener.numbered(numbered.batch, session.party)
                 command = TakeNumbered(session.party, numbered.incarnation, numbered.first_number, items)
                 self._submit(command, session, room, numbered.incarnation)
@@ -185,7 +194,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             else:
                 # A numbered batch that was not taken: the region sends again on its next session.
                 _log.warning("session ended", party=session.party, reason=str(error))
-                session.close()
+                session.close(error if isinstance(error, DomainError) else None)
 
         try:
             self._writer.submit(command).add_done_callback(done)

@@ -82,7 +82,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         """Give the imports, newest first."""
         del context
         asked = page(request.page_size, request.page_token)
-        rows = self._queries.imports(int(asked.after or 0), asked.size + 1)
+        rows = self._queries.imports(asked.after_number, asked.size + 1)
         shown = rows[: asked.size]
         token = asked.token(str(shown[-1].import_number)) if len(rows) > asked.size else ""
         return registry_pb2.ListImportsResponse(
@@ -118,7 +118,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         del context
         text = optional_text(request.text, "text")
         asked = page(request.page_size, request.page_token, text)
-        rows = self._queries.search(text, int(asked.after or 0), asked.size + 1)
+        rows = self._queries.search(text, asked.after_number, asked.size + 1)
         shown = rows[: asked.size]
         return registry_pb2.ListRecordsResponse(
             records=[record for _, record in shown],
