@@ -33,6 +33,7 @@ class CommandLine:
 
     home: Path
     cwd: Path
+    named_home: bool = True
 
     @property
     def environment(self) -> dict[str, str]:
@@ -41,7 +42,8 @@ class CommandLine:
             for name, value in os.environ.items()
             if not name.startswith(("TANQIAO_", "DATABASES"))
         }
-        return kept | {"TANQIAO_HOME": str(self.home), "TANQIAO_PORTS": "free", "COLUMNS": "200"}
+        named = {"TANQIAO_HOME": str(self.home)} if self.named_home else {}
+        return kept | named | {"TANQIAO_PORTS": "free", "COLUMNS": "200"}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "tanqiao.cli.main", *arguments]

@@ -48,7 +48,7 @@ def test_the_commands_of_the_readme_do_what_it_says(tanqiao: CommandLine) -> Non
         "NOTICE_PERIOD_RUNNING",
         "refused, as it must be",
         "310000:SHCER:README-1:2026:1[0,29000)",
-        "TransferService/CreateTransfer" if "7431 --list" in script else "DirectoryService",
+        "tanqiao.api.bridge.v1.DirectoryService/ListRegions",
         "lock-assertion",
         '"connected": true',
         '"ACCOUNT_KIND_ENTERPRISE"',

@@ -131,7 +131,7 @@ class Output:
 
     def value(self, value: object) -> None:
         """Print a JSON document, or the one value of it that is wanted."""
-        if self._field is not None and not (isinstance(value, dict) and "error" in value):
+        if self._field is not None:
             self.console.print(str(_at(value, self._field)), markup=False, soft_wrap=True)
             return
         self.console.print(json.dumps(value, ensure_ascii=False, indent=2), markup=False, soft_wrap=True)
@@ -177,7 +177,7 @@ class Output:
 
     def refused(self, refusal: DomainError) -> None:
         """Print a refusal: the reason, a sentence in both languages, the article that decides."""
-        if self.as_json:
+        if self.as_json and self._field is None:
             self.value({"error": refusal_fields(refusal)})
             return
         article_zh, article_en = cited_articles(refusal)
@@ -189,7 +189,7 @@ class Output:
 
     def fault(self, text: str) -> None:
         """Print what went wrong inside this program."""
-        if self.as_json:
+        if self.as_json and self._field is None:
             self.value({"error": {"reason": "INTERNAL", "sentence_en": text}})
         self._errors.print(Text(f"✗ {text}", style="bold red"))
 
