@@ -62,6 +62,55 @@ def audit_path(levels: Sequence[Sequence[bytes]], index: int) -> list[bytes]:
     return path
 
 
+class KnownNodes:
+    """Nodes of a tree whose root is proven: its further items cost a hash or two instead of a whole path.
+
+    Every path is still compared to its end, so that what is accepted here can be proven alone by anybody.
+
+    Args:
+        size: leaves of the tree.
+        root: its root; the caller has checked what stands over it.
+    """
+
+    __slots__ = ("_nodes", "_root", "_size")
+
+    def __init__(self, size: int, root: bytes) -> None:
+        self._size = size
+        self._root = root
+        self._nodes: dict[tuple[int, int], bytes] = {}
+
+    def holds(self, entry: bytes, index: int, path: Sequence[bytes]) -> bool:
+        """Whether the path leads from the entry to the root; what it shows is known from then on."""
+        if not 0 <= index < self._size:
+            return False
+        known, fresh = self._nodes, []
+        node, level, width, used, climbing = leaf_hash(entry), 0, self._size, 0, True
+        while width > 1:
+            sibling = index ^ 1
+            if climbing:
+                below = known.get((level, index))
+                if below is not None:
+                    if below != node:
+                        return False
+                    climbing = False  # whoever put this node here put those above it as well
+            if sibling < width:
+                if used == len(path):
+                    return False
+                beside = path[used]
+                used += 1
+                if climbing:
+                    fresh.append(((level, index), node))
+                    fresh.append(((level, sibling), beside))
+                    node = node_hash(beside, node) if index & 1 else node_hash(node, beside)
+                elif known.get((level, sibling)) != beside:
+                    return False
+            index, level, width = index >> 1, level + 1, (width + 1) >> 1
+        if used != len(path) or (climbing and node != self._root):
+            return False
+        known.update(fresh)
+        return True
+
+
 def root_from_path(entry: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
     """Give the root that the path leads to, or None if no tree of that size has such a path.
 

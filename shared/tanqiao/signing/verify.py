@@ -11,6 +11,7 @@ leaves.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError, require
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, signed_bytes
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
-from tanqiao.signing.merkle import root_from_path, tree_root
+from tanqiao.signing.merkle import KnownNodes, root_from_path, tree_root
 from tanqiao.signing.pae import message_hash, message_hashes, pae, require_payload_type
 from tanqiao.signing.parties import party_matches
 from tanqiao.signing.payload_types import payload_type_of
@@ -36,6 +37,8 @@ BATCH_BYTES_MAX: Final = 7 << 20
 SIGNATURES_MAX: Final = 8
 AUDIENCE_MAX: Final = 64
 BATCH_ROOTS_KEPT_MAX: Final = 4096
+BATCH_TREES_KEPT_MAX: Final = 16
+"""A tree of a full batch takes some 300 KiB."""
 PATH_LENGTH_MAX: Final = 64
 MESSAGE_ID_BYTES: Final = 16
 TRANSFER_ID_BYTES: Final = (0, 16)
@@ -150,6 +153,27 @@ class _VerifiedRoots:
         return True
 
 
+class _ProvenTrees:
+    """Trees of batches whose root was found good: their other items cost a hash or two; bounded."""
+
+    def __init__(self, kept_max: int) -> None:
+        self._kept_max = kept_max
+        self._known: OrderedDict[tuple[bytes, bytes, int], KnownNodes] = OrderedDict()
+        self._lock = Lock()
+
+    def find(self, entry: KeyEntry, signature: bytes, size: int) -> KnownNodes | None:
+        with self._lock:
+            return self._known.get((entry.key_id, signature, size))
+
+    def note(self, entry: KeyEntry, signature: bytes, size: int, root: bytes) -> KnownNodes:
+        tree = KnownNodes(size, root)
+        with self._lock:
+            self._known[entry.key_id, signature, size] = tree
+            while len(self._known) > self._kept_max:
+                self._known.popitem(last=False)
+        return tree
+
+
 @dataclass(frozen=True, slots=True)
 class Verifier:
     """Opens envelopes for one party of one network.
@@ -165,6 +189,9 @@ class Verifier:
     limits: Limits = field(default_factory=Limits)
     _roots: _VerifiedRoots = field(
         default_factory=lambda: _VerifiedRoots(BATCH_ROOTS_KEPT_MAX), init=False, repr=False, compare=False
+    )
+    _trees: _ProvenTrees = field(
+        default_factory=lambda: _ProvenTrees(BATCH_TREES_KEPT_MAX), init=False, repr=False, compare=False
     )
 
     def open_envelope(
@@ -191,7 +218,7 @@ class Verifier:
         """
         self._require_size(envelope)
         entries = _known_keys(directory, envelope.signatures)
-        self._require_signatures(envelope, entries)
+        hashed = self._require_signatures(envelope, entries)
         rule = _rule_of(allowed, envelope.payload_type, entries[0])
         if len(entries) > rule.signatures_max:
             raise DomainError("MESSAGE_MALFORMED", detail=f"more than {rule.signatures_max} signatures")
@@ -206,7 +233,7 @@ class Verifier:
             envelope.payload,
             message,
             header,
-            message_hash(envelope.payload_type, envelope.payload),
+            hashed,
             entries[0].key_id,
             envelope.batch_proof.index,
             any(entry.revoked for entry in entries),
@@ -287,27 +314,33 @@ class Verifier:
 
     # -- 3: signature ----------------------------------------------------------------------------------------
 
-    def _require_signatures(self, envelope: envelope_pb2.Envelope, entries: Sequence[KeyEntry]) -> None:
+    def _require_signatures(self, envelope: envelope_pb2.Envelope, entries: Sequence[KeyEntry]) -> bytes:
+        """Check every signature; gives the message hash."""
         if envelope.HasField("batch_proof"):
-            self._require_batch_proof(envelope, entries)
-            return
+            return self._require_batch_proof(envelope, entries)
         message = pae(envelope.payload_type, envelope.payload)
         for entry, signature in zip(entries, envelope.signatures, strict=True):
             if not entry.verify(signature.signature, message):
                 raise DomainError("SIGNATURE_INVALID")
+        return hashlib.sha256(message).digest()
 
-    def _require_batch_proof(self, envelope: envelope_pb2.Envelope, entries: Sequence[KeyEntry]) -> None:
+    def _require_batch_proof(self, envelope: envelope_pb2.Envelope, entries: Sequence[KeyEntry]) -> bytes:
         if len(entries) != 1:
             raise DomainError("MESSAGE_MALFORMED", detail="a batch carries exactly one signature")
         proof = envelope.batch_proof
         leaf = message_hash(envelope.payload_type, envelope.payload)
+        signature = envelope.signatures[0].signature
+        tree = self._trees.find(entries[0], signature, proof.size)
+        if tree is not None and tree.holds(leaf, proof.index, proof.path):
+            return leaf
         root = root_from_path(leaf, proof.index, proof.size, proof.path)
         if root is None:
             raise DomainError("BATCH_PROOF_INVALID", position=proof.index)
-        if not self._roots.holds(
-            entries[0], signed_bytes(proof.size, root), envelope.signatures[0].signature
-        ):
+        if not self._roots.holds(entries[0], signed_bytes(proof.size, root), signature):
             raise DomainError("SIGNATURE_INVALID")
+        if tree is None:
+            self._trees.note(entries[0], signature, proof.size, root).holds(leaf, proof.index, proof.path)
+        return leaf
 
     # -- 6 to 8: what the header says ------------------------------------------------------------------------
 

@@ -7,12 +7,11 @@ and what it asks to be stored.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import values_pb2
-from tanqiao.kernel.errors import DomainError
-from tanqiao.kernel.ids import parse_address
 from tanqiao.kernel.invariants import require
 from tanqiao.kernel.units import total_quantity_kg
 from tanqiao.protocol import destination
@@ -28,7 +27,6 @@ from tanqiao.protocol.effects import (
 )
 from tanqiao.protocol.types import DestinationRecord, Reasons, with_answer
 from tanqiao.rpc.protocol_facts import date_message, reason_of_error, refusal_messages
-from tanqiao.signing.commitments import open_lock
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.parties import parse_party
 from tanqiao.signing.payload_types import payload_type_of
@@ -51,6 +49,7 @@ from tanqiao_region.storage.transfers import IncomingRow, NewIncoming
 
 READY_TYPE: Final = payload_type_of(messages_pb2.Ready)
 REFUSE_TYPE: Final = payload_type_of(messages_pb2.Refuse)
+SERIES_KEPT_MAX: Final = 8_192
 ARRIVAL: Final = By(BRIDGE, "node")
 """A transfer comes in by the bridge's hand, under no role of the pack."""
 
@@ -61,14 +60,8 @@ def gather(command: ApplyPrepares, needs: Needs) -> None:
         needs.incoming.add(item.facts.key)
         needs.touched.extend(item.facts.lock.blocks)
         needs.series.update(block.series_id for block in item.facts.lock.blocks)
-        needs.addresses.add(_address_of(item))
-
-
-def _address_of(item: PrepareItem) -> str:
-    try:
-        return messages_pb2.Openings.FromString(item.companion).receiving_address
-    except ValueError:  # protobuf's DecodeError
-        return ""
+        if item.receiving_address:
+            needs.addresses.add(item.receiving_address)
 
 
 def apply(group: Group, command: ApplyPrepares) -> None:
@@ -136,16 +129,13 @@ def _checks(group: Group, item: PrepareItem) -> tuple[Reasons, AccountRow | None
 
 
 def _receiver(group: Group, item: PrepareItem) -> tuple[AccountRow | None, Reasons]:
-    try:
-        openings = open_lock(item.lock.message, item.companion)
-        parse_address(openings.receiving_address)
-    except DomainError as refusal:
-        return None, (reason_of_error(refusal),)
-    account = group.accounts.get(group.addresses.get(openings.receiving_address, ""))
+    if item.opening_refusal is not None:
+        return None, (reason_of_error(item.opening_refusal),)
+    account = group.accounts.get(group.addresses.get(item.receiving_address, ""))
     if account is None:
-        return None, (reason_facts("ADDRESS_UNKNOWN", address=openings.receiving_address),)
+        return None, (reason_facts("ADDRESS_UNKNOWN", address=item.receiving_address),)
     if not account.is_open:
-        return account, (reason_facts("ACCOUNT_CLOSED", account_id=openings.receiving_address),)
+        return account, (reason_facts("ACCOUNT_CLOSED", account_id=item.receiving_address),)
     if account.kind == KIND_SUSPENSE:
         return account, (reason_facts("ACCOUNT_KIND_NOT_ALLOWED", kind="SUSPENSE", action="ReceiveTransfer"),)
     return account, ()
@@ -153,7 +143,9 @@ def _receiver(group: Group, item: PrepareItem) -> tuple[AccountRow | None, Reaso
 
 def _series(group: Group, item: PrepareItem) -> tuple[dict[str, SeriesRow], Reasons]:
     """Give the series that the blocks name, from the node's own books or as the bridge states them."""
-    stated = {message.series_id: _series_row(message) for message in item.prepare.message.series}
+    stated = {
+        message.series_id: _series_row(message.SerializeToString()) for message in item.prepare.message.series
+    }
     series: dict[str, SeriesRow] = {}
     failing = []
     for series_id in {block.series_id for block in item.facts.lock.blocks}:
@@ -167,7 +159,10 @@ def _series(group: Group, item: PrepareItem) -> tuple[dict[str, SeriesRow], Reas
     return series, tuple(failing)
 
 
-def _series_row(message: values_pb2.Series) -> SeriesRow:
+@lru_cache(maxsize=SERIES_KEPT_MAX)
+def _series_row(data: bytes) -> SeriesRow:
+    """Read a series as a Prepare states it; the Prepares of a batch mostly state the same one."""
+    message = values_pb2.Series.FromString(data)
     return SeriesRow(
         message.series_id,
         message.region_code,
@@ -239,19 +234,19 @@ def _store_ready(
     for series_id in {block.series_id for block in record.blocks}:
         if series_id not in group.series:
             row = next(
-                _series_row(message)
+                _series_row(message.SerializeToString())
                 for message in item.prepare.message.series
                 if message.series_id == series_id
             )
             group.series[series_id] = row
             group.new_series.append(row)
-    _store(group, frame, item, record, READY_TYPE, payload, account.account_id, None)
+    answer_hash = _store(group, frame, item, record, READY_TYPE, payload, account.account_id, None)
     group.journal.append(
         journal.TRANSFER_READY,
         record.key.transfer_id.hex(),
         (journal.Effect(account.account_id),),
         applied=journal.Applied.of(verdict),
-        message_hash=message_hash(READY_TYPE, payload),
+        message_hash=answer_hash,
         details={"source": record.key.source},
     )
 
@@ -275,12 +270,12 @@ def _store_refuse(
         reasons=refusal_messages(reasons),
     ).SerializeToString()
     account_id = known.account_id if known is not None else ""
-    _store(group, frame, item, record, REFUSE_TYPE, payload, account_id, known)
+    answer_hash = _store(group, frame, item, record, REFUSE_TYPE, payload, account_id, known)
     group.journal.append(
         journal.TRANSFER_REFUSED,
         record.key.transfer_id.hex(),
         (),
-        message_hash=message_hash(REFUSE_TYPE, payload),
+        message_hash=answer_hash,
         details={"source": record.key.source, "reasons": ", ".join(one.symbol for one in reasons)},
     )
 
@@ -294,12 +289,13 @@ def _store(
     payload: bytes,
     account_id: str,
     known: IncomingRow | None,
-) -> None:
+) -> bytes:
+    """Note the answer for the flush; its message hash."""
     answered = with_answer(record, message_hash(answer_type, payload))
     row = NewIncoming(
         answered,
         account_id,
-        _address_of(item),
+        item.receiving_address,
         total_quantity_kg(record.blocks),
         item.prepare.payload,
         item.companion,
@@ -313,6 +309,7 @@ def _store(
     target = group.new_incoming if known is None else group.answered_incoming
     target.setdefault(answer_type, []).append(row)
     group.incoming[record.key] = IncomingRow(answered, account_id, row.quantity_kg, group.now)
+    return answered.answer_hash
 
 
 def legal_date_message(text: str) -> values_pb2.Date:

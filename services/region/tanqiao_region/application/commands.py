@@ -123,12 +123,17 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class PrepareItem:
-    """A Prepare that was opened with the LockAssertion in it, and what travelled beside it."""
+    """A Prepare that was opened with the LockAssertion in it, and what travelled beside it.
+
+    `opening_refusal` says why the openings do not fit the lock's commitments, if they do not.
+    """
 
     facts: PrepareFacts
     prepare: Opened
     lock: Opened
     companion: bytes
+    receiving_address: str
+    opening_refusal: DomainError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.protocol_facts import decision_facts, lock_facts, prepare_facts, receipt_facts
+from tanqiao.signing.commitments import open_lock
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened, allow
@@ -26,6 +27,7 @@ from tanqiao_region.application.commands import (
     Unacceptable,
 )
 from tanqiao_region.application.context import BRIDGE, RegionContext
+from tanqiao_region.application.offering import check_address
 
 FROM_BRIDGE: Final = (BRIDGE,)
 HELLO: Final = allow(sync_pb2.Hello, senders=FROM_BRIDGE)
@@ -98,7 +100,13 @@ class Opener:
             item.message.lock, context.directory, allowed=EMBEDDED_LOCK, peer=None, at_index=self._index
         )
         companion = batch.companions[item.envelope_index] if batch.companions else b""
-        return PrepareItem(prepare_facts(item, lock_facts(lock)), item, lock, companion)
+        facts = prepare_facts(item, lock_facts(lock))
+        try:
+            address = open_lock(lock.message, companion).receiving_address
+            check_address(address)
+        except DomainError as refusal:  # the destination's answer names it
+            return PrepareItem(facts, item, lock, companion, "", refusal)
+        return PrepareItem(facts, item, lock, companion, address)
 
     def _stored(self, items: list[Opened]) -> tuple[list[DecisionItem | Opened], list[DomainError]]:
         stored: list[DecisionItem | Opened] = []
