@@ -274,9 +274,12 @@ def _sqlite_overlap_triggers(name: str, table: str, columns: BlockColumns, messa
     start, end = _q(columns.start), _q(columns.end)
     same = " AND ".join(f"b.{_q(column)} = NEW.{_q(column)}" for column in columns.series)
     listed = ", ".join(_q(column) for column in (*columns.series, columns.start, columns.end))
+    # A row is itself by (series, start), which is unique: a table without row ids can be guarded too.
+    key = (*columns.series, columns.start)
+    itself = " AND ".join(f"b.{_q(column)} = OLD.{_q(column)}" for column in key)
     for suffix, event, others in (
         ("insert", "BEFORE INSERT", ""),
-        ("update", f"BEFORE UPDATE OF {listed}", " AND b.rowid <> OLD.rowid"),
+        ("update", f"BEFORE UPDATE OF {listed}", f" AND NOT ({itself})"),
     ):
         neighbour_end = (
             f"SELECT b.{end} FROM {_q(table)} AS b WHERE {same} AND b.{start} < NEW.{end}{others} "  # noqa: S608
