@@ -42,6 +42,7 @@ from tanqiao_region.application.claims_client import BridgeClaims, GrpcBridgeCla
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.issuance import Issuances
 from tanqiao_region.application.line import Line
+from tanqiao_region.application.methodologies import Methodologies
 from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.orders import Orders
 from tanqiao_region.application.queries import Queries
@@ -75,6 +76,7 @@ class Office:
     """Registers, activity, issuance and reserve: what stands on claims at the bridge."""
 
     steps: ClaimSteps
+    methodologies: Methodologies
     registers: Registers
     reads: RegisterReads
     activity: Activity
@@ -82,19 +84,20 @@ class Office:
     issuances: Issuances
     reserve: Reserve
 
-    def registrations(self) -> list[Registration]:
+    def registrations(self, region_code: str) -> list[Registration]:
         """Give the services."""
         return [
             Registration(
                 registers_pb2_grpc.add_RegisterServiceServicer_to_server,
-                RegisterServicer(self.registers, self.reads),
+                RegisterServicer(self.methodologies, self.registers, self.reads, region_code),
             ),
             Registration(
                 registers_pb2_grpc.add_IssuanceServiceServicer_to_server,
-                IssuanceServicer(self.activity, self.imports, self.issuances),
+                IssuanceServicer(self.activity, self.imports, self.issuances, region_code),
             ),
             Registration(
-                reserve_pb2_grpc.add_ReserveServiceServicer_to_server, ReserveServicer(self.reserve)
+                reserve_pb2_grpc.add_ReserveServiceServicer_to_server,
+                ReserveServicer(self.reserve, region_code),
             ),
         ]
 
@@ -282,6 +285,7 @@ def build_office(
 
     return Office(
         steps,
+        Methodologies(submit, lambda: calendar),
         Registers(submit, steps, claims, lambda: calendar),
         RegisterReads(database),
         Activity(submit),
@@ -342,7 +346,7 @@ def _build(
                 journal_pb2_grpc.add_JournalServiceServicer_to_server, JournalServicer(queries, notifier)
             ),
             Registration(journal_pb2_grpc.add_NodeServiceServicer_to_server, NodeServicer(queries, facts)),
-            *office.registrations(),
+            *office.registrations(settings.region_code),
         ],
         callers(settings.region_code),
         now=SystemClock().now(),

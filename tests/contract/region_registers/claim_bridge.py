@@ -1,7 +1,7 @@
-"""A bridge for tests of the registers: the line of the ledger's tests, and a claim service with real signatures.
+"""A bridge for tests of the registers: the line of the ledger's tests, and claims with real signatures.
 
-It judges nothing: a test says which verdict a claim gets. Statements are verified, and the same statement again gets
-the receipt that was given first, as with the real one.
+It judges nothing: a test says which verdict a claim gets. Statements are verified, and the same statement
+again gets the receipt that was given first, as with the real one.
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ def barred(
                 )
             ],
             registries=[
-                claims_pb2.RegistryAsOf(
-                    registry="ccer", answered=True, as_of_date=date_message("2026-03-01")
-                )
+                claims_pb2.RegistryAsOf(registry="ccer", answered=True, as_of_date=date_message("2026-03-01"))
             ],
             matrix_version="test",
         )
@@ -93,7 +91,7 @@ def barred(
 
 
 class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
-    """See the module's text. `judge` is what a test replaces; `break_after` loses an answer that was stored."""
+    """See the module's text. `judge` is what a test replaces; `lose_answers` loses what was stored."""
 
     def __init__(self, network: NetworkOfTest, legal_date: date) -> None:
         self.network = network
@@ -110,21 +108,21 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         self._index = itertools.count(1)
         self._lock = threading.Lock()
 
-    def CheckClaim(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def CheckClaim(self, request: Any, context: grpc.ServicerContext) -> Any:
         verdict = self.judge(request.claim)
         verdict.header.CopyFrom(self._header((current_caller().party,)))
         envelope = sign_envelope(self.signer, payload_type_of(verdict), verdict.SerializeToString())
         return claims_pb2.CheckClaimResponse(verdict=verdict, envelope=envelope)
 
-    def DeclareClaim(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def DeclareClaim(self, request: Any, context: grpc.ServicerContext) -> Any:
         envelope = self._answer(request.envelope, self._declare)
         return claims_pb2.DeclareClaimResponse(receipt=_receipt(envelope), envelope=envelope)
 
-    def RegisterClaim(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def RegisterClaim(self, request: Any, context: grpc.ServicerContext) -> Any:
         envelope = self._answer(request.envelope, self._move)
         return claims_pb2.RegisterClaimResponse(receipt=_receipt(envelope), envelope=envelope)
 
-    def ReleaseClaim(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def ReleaseClaim(self, request: Any, context: grpc.ServicerContext) -> Any:
         envelope = self._answer(request.envelope, self._move)
         return claims_pb2.ReleaseClaimResponse(receipt=_receipt(envelope), envelope=envelope)
 
@@ -143,9 +141,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
             known = self._receipts.get(opened.message_hash)
             if known is None:
                 receipt = decide(opened)
-                receipt.header.CopyFrom(
-                    self._header((opened.header.sender,), prev_hash=opened.message_hash)
-                )
+                receipt.header.CopyFrom(self._header((opened.header.sender,), prev_hash=opened.message_hash))
                 receipt.log_index = next(self._index)
                 known = sign_envelope(self.signer, payload_type_of(receipt), receipt.SerializeToString())
                 self._receipts[opened.message_hash] = known

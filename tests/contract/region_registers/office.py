@@ -130,7 +130,7 @@ class Office:
 
     def publish_methodology(self, by: By = BUREAU, **fields: Any) -> Any:
         request = methodology_request(**fields)
-        return self.office.registers.publish_methodology(ask(request, by), request).methodology
+        return self.office.methodologies.publish(ask(request, by), request).methodology
 
     def submit(self, by: By = APPLICANT, **fields: Any) -> Any:
         request = project_request(self.owner, **fields)
@@ -166,9 +166,7 @@ class Office:
 
     def quantify(self, period: str = "2026") -> Any:
         return self.office.issuances.quantify(
-            registers_pb2.QuantifyProjectRequest(
-                project_id=PROJECT, period=wire_period(Period.parse(period))
-            )
+            registers_pb2.QuantifyProjectRequest(project_id=PROJECT, period=wire_period(Period.parse(period)))
         )
 
     def issue_request(self, period: str = "2026", **fields: Any) -> Any:
@@ -218,7 +216,5 @@ class Office:
         }
         envelope = {"request_id": fields.pop("request_id", request_id())}
         values.update(fields)
-        request = reserve_pb2.EnterResourceRequest(
-            **envelope, resource=reserve_pb2.CarbonResource(**values)
-        )
+        request = reserve_pb2.EnterResourceRequest(**envelope, resource=reserve_pb2.CarbonResource(**values))
         return self.office.reserve.enter(ask(request, by))

@@ -18,11 +18,11 @@ def test_a_project_goes_from_its_methodology_to_units_in_the_owners_account(
     office = on_the_line
     project = office.published()
     assert project.state == registers_pb2.PROJECT_STATE_PUBLISHED
-    # 2026-03-02 is a Monday; five working days that do not count the first end on the next Monday (DOMAIN section 10).
+    # 2026-03-02 is a Monday; five working days that do not count it end on the next Monday (DOMAIN 10).
     assert (project.notice_last_day.month, project.notice_last_day.day) == (3, 9)
     claim_id = f"310000:project:{project.project_id}"
     assert bridge.claims.status[claim_id] == claims_pb2.CLAIM_STATUS_REGISTERED
-    # 0.42 kg per kWh (沪环气〔2022〕34号): 61,234,567 Wh + 40,000,000 Wh give 42,518,518 g, of which 42 t are issued.
+    # 0.42 kg per kWh (沪环气〔2022〕34号): 101,234,567 Wh give 42,518,518 g, of which 42 t are issued.
     office.meter(month("2026-01", 60_000_000, 1_234_567), month("2026-02", 40_000_000))
     issuance = office.issue()
     assert issuance.state == registers_pb2.ISSUANCE_STATE_ISSUED, issuance
@@ -42,7 +42,7 @@ def test_the_remainder_goes_into_the_next_period(on_the_line: Office) -> None:
     office = on_the_line
     office.published()
     office.meter(month("2026-01", 3_000_000), month("2026-02", 1_000_000))
-    # 3 MWh × 0.42 = 1,260 kg: one tonne is issued, 260 kg are carried; with 420 kg of February nothing more is whole.
+    # 3 MWh × 0.42 = 1,260 kg: a tonne is issued, 260 kg are carried; with 420 kg more no tonne is whole.
     first = office.issue("2026-01")
     assert (first.quantity_kg, first.carried_out_g) == (1000, 260_000)
     assert office.quantify("2026-02").carried_in_g == 260_000
@@ -52,9 +52,7 @@ def test_the_remainder_goes_into_the_next_period(on_the_line: Office) -> None:
     assert caught.value.symbol == "GRAIN_NOT_MET"
     office.turn_to(date(2026, 4, 1))
     office.meter(month("2026-03", 1_000_000))
-    second = office.issue(
-        "2026-02-01/2026-04-01", override_reason="试点 pilot", second_approver=BUREAU.party
-    )
+    second = office.issue("2026-02-01/2026-04-01", override_reason="试点 pilot", second_approver=BUREAU.party)
     assert (second.quantity_kg, second.carried_out_g) == (1000, 100_000)
     assert second.series.batch_number == 2
     assert second.state == registers_pb2.ISSUANCE_STATE_ISSUED

@@ -40,7 +40,11 @@ def refused(symbol: str, call: Callable[[], object], *, article: str = "") -> Do
     assert error.sentence("en")
     assert error.sentence("zh") != error.sentence("en")
     if article:
-        shown = {error.article or "", error.metadata.get("article_zh", ""), error.metadata.get("article_en", "")}
+        shown = {
+            error.article or "",
+            error.metadata.get("article_zh", ""),
+            error.metadata.get("article_en", ""),
+        }
         assert any(article in text for text in shown), error.metadata
     return error
 
@@ -145,9 +149,7 @@ def test_a_project_that_is_not_in_order_is_refused_before_the_bridge_is_asked(
             "第十四条",
         ),
         (
-            barred(
-                "GREEN_POWER_PARTICIPATION", other=claims_pb2.PROGRAMME_GEC, reference="GEC PV0100"
-            ),
+            barred("GREEN_POWER_PARTICIPATION", other=claims_pb2.PROGRAMME_GEC, reference="GEC PV0100"),
             "GREEN_POWER_PARTICIPATION",
             "第十四条",
         ),
@@ -212,9 +214,7 @@ def test_validating_a_project_writes_nothing_here_and_declares_nothing_there(
     bridge.claims.judge = barred(
         "DUPLICATE_PROGRAMME_APPLIED", programme="CCER", reference="CCER-01-001", date="2026-03-01"
     )
-    refused(
-        "DUPLICATE_PROGRAMME_APPLIED", lambda: shanghai.submit(validate_only=True), article="第十四条"
-    )
+    refused("DUPLICATE_PROGRAMME_APPLIED", lambda: shanghai.submit(validate_only=True), article="第十四条")
     assert bridge.claims.received == []
     assert nothing_written(shanghai.node, before)
     refused("NOT_FOUND", shanghai.project)
@@ -258,9 +258,9 @@ def test_publication_waits_for_the_day_after_the_notice(shanghai: Office) -> Non
     refused("ROLE_NOT_PERMITTED", lambda: shanghai.publish(by=EXCHANGE), article="第五条")
     published = shanghai.publish()
     assert published.publish_date.day == 10
-    assert [p.project_id for p in shanghai.office.reads.projects(registers_pb2.PROJECT_STATE_PUBLISHED, "", 9)] == [
-        PROJECT
-    ]
+    assert [
+        p.project_id for p in shanghai.office.reads.projects(registers_pb2.PROJECT_STATE_PUBLISHED, "", 9)
+    ] == [PROJECT]
     refused("STATE_NOT_ALLOWED", shanghai.withdraw)
 
 
@@ -273,7 +273,9 @@ def test_publication_waits_for_the_day_after_the_notice(shanghai: Office) -> Non
         (date(2026, 9, 24), date(2026, 10, 9)),
     ],
 )
-def test_the_last_day_of_a_notice_follows_the_make_up_workdays(shanghai: Office, opened: date, last: date) -> None:
+def test_the_last_day_of_a_notice_follows_the_make_up_workdays(
+    shanghai: Office, opened: date, last: date
+) -> None:
     shanghai.turn_to(opened)
     shanghai.publish_methodology()
     shanghai.submit()
@@ -429,8 +431,8 @@ def test_a_period_over_the_new_year_or_outside_of_the_crediting_period_is_refuse
 # -- Shenzhen ------------------------------------------------------------------------------------------------
 
 
-DRAWN = ['E-6', 'E-5', 'E-2']
-"""Lowest SHA-256 first of seed and id, worked apart from the code: ``printf seedE-2 | sha256sum`` and so on."""
+DRAWN = ["E-6", "E-5", "E-2"]
+"""Lowest SHA-256 of seed and id first, worked apart from the code: ``printf seedE-2 | sha256sum`` …"""
 
 
 def sz_panel() -> registers_pb2.ExpertPanel:
@@ -476,7 +478,7 @@ SZ_DOCUMENTS = [
 
 def publish_sz(office: Office, **fields: Any) -> Any:
     request = sz_methodology(**fields)
-    return office.office.registers.publish_methodology(ask(request, SZ_BUREAU), request).methodology
+    return office.office.methodologies.publish(ask(request, SZ_BUREAU), request).methodology
 
 
 def submit_sz(office: Office, **fields: Any) -> Any:
@@ -519,7 +521,9 @@ def test_a_shenzhen_project_is_published_without_a_notice_after_the_bureaus_revi
 ) -> None:
     publish_sz(shenzhen)
     missing = [one for one in SZ_DOCUMENTS if one.kind != "verification_report"]
-    refused("VERIFICATION_REPORT_MISSING", lambda: submit_sz(shenzhen, documents=missing), article="第二十一条")
+    refused(
+        "VERIFICATION_REPORT_MISSING", lambda: submit_sz(shenzhen, documents=missing), article="第二十一条"
+    )
     refused("ROLE_NOT_PERMITTED", lambda: shenzhen.submit(by=SZ_BUREAU, methodology_id="SZ-PV-01"))
     submitted = submit_sz(shenzhen).project
     assert bridge.claims.claims[submitted.claim_id].programme == claims_pb2.PROGRAMME_SZ_PHCER

@@ -21,8 +21,7 @@ from tanqiao_region.application.activity_checks import (
 from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
-from tanqiao_region.application.register_facts import participant_of
-from tanqiao_region.application.registers import (
+from tanqiao_region.application.register_checks import (
     ASSESSED,
     HELD,
     NOTICE,
@@ -34,6 +33,7 @@ from tanqiao_region.application.registers import (
     require_project,
     require_state,
 )
+from tanqiao_region.application.register_facts import participant_of
 from tanqiao_region.domain.rules import facts as acts
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import issuance as store

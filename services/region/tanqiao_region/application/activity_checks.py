@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from tanqiao.kernel.errors import Bilingual, DomainError
@@ -20,6 +22,7 @@ METER_LENGTH_MAX: Final = 64
 METER_DEFAULT: Final = "main"
 """Name of the meter of a plant that has one."""
 DAYS_MAX: Final = 366
+PERIODS_KEPT_MAX: Final = 4096
 HOURS_PER_DAY: Final = 24
 WATTS_PER_KILOWATT: Final = 1000
 
@@ -49,6 +52,31 @@ def checked_row(
     Raises:
         DomainError: FIELD_INVALID, PERIOD_OUTSIDE_CLAIM, DATE_NOT_ALLOWED, TEXT_TOO_LONG, with the field.
     """
+    start_date, end_date, limit_wh = _of_period(bounds, period, prefix)
+    for name, value in (("on_grid_wh", on_grid_wh), ("self_use_wh", self_use_wh)):
+        if not 0 <= value <= ENERGY_WH_MAX:
+            raise DomainError(
+                "FIELD_INVALID", field=f"{prefix}{name}", detail=f"{value}: 0 … {ENERGY_WH_MAX} Wh"
+            )
+    if bounds.capacity_kw and on_grid_wh + self_use_wh > limit_wh:
+        raise DomainError(
+            "FIELD_INVALID",
+            field=f"{prefix}on_grid_wh",
+            detail=Bilingual(
+                f"超过装机{bounds.capacity_kw}千瓦在该期间的最大发电量{limit_wh} Wh",
+                f"more than the {limit_wh} Wh that {bounds.capacity_kw} kW can generate in this time",
+            ),
+        )
+    name = optional_text(meter, f"{prefix}meter", length_max=METER_LENGTH_MAX) or METER_DEFAULT
+    return ActivityRow(name, start_date, end_date, on_grid_wh, self_use_wh)
+
+
+@lru_cache(maxsize=PERIODS_KEPT_MAX)
+def _of_period(bounds: Bounds, period: Period, prefix: str) -> tuple[str, str, int]:
+    """Check a period alone; its two dates as text, and the most that the plant can generate in it.
+
+    Many rows have one period, and many meters have one plant: each is looked at once.
+    """
     if period.days > DAYS_MAX:
         raise DomainError("FIELD_INVALID", field=f"{prefix}period", detail=f"more than {DAYS_MAX} days")
     if not bounds.crediting.covers(period):
@@ -62,23 +90,8 @@ def checked_row(
             date=period.end.isoformat(),
             detail=Bilingual("计量期尚未结束", "the metered period is not over"),
         )
-    for name, value in (("on_grid_wh", on_grid_wh), ("self_use_wh", self_use_wh)):
-        if not 0 <= value <= ENERGY_WH_MAX:
-            raise DomainError(
-                "FIELD_INVALID", field=f"{prefix}{name}", detail=f"{value}: 0 … {ENERGY_WH_MAX} Wh"
-            )
     limit_wh = bounds.capacity_kw * WATTS_PER_KILOWATT * HOURS_PER_DAY * period.days
-    if bounds.capacity_kw and on_grid_wh + self_use_wh > limit_wh:
-        raise DomainError(
-            "FIELD_INVALID",
-            field=f"{prefix}on_grid_wh",
-            detail=Bilingual(
-                f"超过装机{bounds.capacity_kw}千瓦在该期间的最大发电量{limit_wh} Wh",
-                f"more than the {limit_wh} Wh that {bounds.capacity_kw} kW can generate in this time",
-            ),
-        )
-    name = optional_text(meter, f"{prefix}meter", length_max=METER_LENGTH_MAX) or METER_DEFAULT
-    return ActivityRow(name, period.start.isoformat(), period.end.isoformat(), on_grid_wh, self_use_wh)
+    return period.start.isoformat(), period.end.isoformat(), limit_wh
 
 
 def within_one_another(rows: Sequence[ActivityRow]) -> None:
@@ -88,7 +101,7 @@ def within_one_another(rows: Sequence[ActivityRow]) -> None:
         DomainError: DUPLICATE_KEY for the same period twice, RANGE_OVERLAP for another.
     """
     ordered = sorted(rows)
-    for first, second in zip(ordered, ordered[1:], strict=False):
+    for first, second in pairwise(ordered):
         if first.meter == second.meter and second.start_date < first.end_date:
             raise clash(second, first, where="records")
 

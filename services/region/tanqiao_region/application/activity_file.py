@@ -1,9 +1,9 @@
-"""Reading a file of metered activity line by line, whatever its size: each row is true or is named with its reason.
+"""Reading a file of metered activity line by line, whatever its size; a bad row is named with its reason.
 
-CSV has a header with the columns ``period`` (``2026-01`` or ``2026-01-01/2026-02-01``) or ``start_date`` and
-``end_date``, then ``on_grid_wh``, and ``self_use_wh`` and ``meter`` where there are any; JSON lines are objects with the
-same names. Text is UTF-8 with or without a byte order mark; lines end with LF or CRLF. Energy is in whole watt-hours: a
-column in another unit is not known and refuses the file.
+CSV has a header with the columns ``period`` (``2026-01`` or ``2026-01-01/2026-02-01``) or ``start_date``
+and ``end_date``, then ``on_grid_wh``, and ``self_use_wh`` and ``meter`` where there are any; JSON lines are
+objects with the same names. Text is UTF-8 with or without a byte order mark; lines end with LF or CRLF.
+Energy is in whole watt-hours: a column in another unit is not known and refuses the file.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import lru_cache
 from typing import BinaryIO, Final, NamedTuple
 
 from tanqiao.kernel.errors import Bilingual, DomainError
 from tanqiao.kernel.periods import Period, parse_date
-from tanqiao_region.application.activity_checks import Bounds, checked_row
+from tanqiao_region.application.activity_checks import PERIODS_KEPT_MAX, Bounds, checked_row
 from tanqiao_region.storage.issuance import ActivityRow
 
 LINE_BYTES_MAX: Final = 64 * 1024
@@ -40,7 +41,8 @@ def read_csv(file: BinaryIO, bounds: Bounds, name: str) -> Iterator[ReadRow]:
     """Read rows of a CSV file.
 
     Raises:
-        DomainError: FILE_EMPTY, FILE_NOT_UTF8, COLUMN_MISSING, FIELD_INVALID for a header that cannot be used.
+        DomainError: FILE_EMPTY, FILE_NOT_UTF8, COLUMN_MISSING, FIELD_INVALID for a header that cannot be
+        used.
     """
     lines = _Lines(file, name)
     reader = csv.reader(lines, strict=True)
@@ -193,9 +195,13 @@ def _period(cells: Mapping[str, object]) -> Period:
     return Period(start, end)
 
 
+_parse: Final = lru_cache(maxsize=PERIODS_KEPT_MAX)(Period.parse)
+"""Months repeat from row to row; a refusal is not kept."""
+
+
 def _in_field(field: str, text: str) -> Period:
     try:
-        return Period.parse(text)
+        return _parse(text)
     except DomainError as refusal:
         refusal.field = field
         raise

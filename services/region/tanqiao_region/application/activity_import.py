@@ -1,7 +1,8 @@
 """Files of metered activity: streamed to disk, checked row by row in a spool, recorded all or not at all.
 
-The file is never in memory: its bytes go to a temporary file, its rows to a temporary database beside it, in which
-repeated and overlapping rows are found by sorting. Only then is the node's writer asked, once, for one transaction.
+The file is never in memory: its bytes go to a temporary file, its rows to a temporary database beside it,
+in which repeated and overlapping rows are found by sorting. Only then is the node's writer asked, once, for
+one transaction.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.group import Group
-from tanqiao_region.application.registers import once, require_id, require_project
+from tanqiao_region.application.register_checks import once, require_id, require_project
 from tanqiao_region.storage import issuance as store
 from tanqiao_region.storage import registers as register_store
 from tanqiao_region.storage.issuance import ActivityRow
@@ -72,7 +73,8 @@ class _Spool:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
-            "CREATE TABLE row (line INTEGER, meter TEXT, start TEXT, end TEXT, on_grid INTEGER, self_use INTEGER);"
+            "CREATE TABLE row"
+            " (line INTEGER, meter TEXT, start TEXT, end TEXT, on_grid INTEGER, self_use INTEGER);"
             "BEGIN"
         )
         self.count = 0
@@ -150,7 +152,8 @@ class ActivityImports:
         """Import one file.
 
         Raises:
-            DomainError: what concerns the whole file: FILE_EMPTY, FILE_NOT_UTF8, COLUMN_MISSING, FILE_TOO_LARGE, …
+            DomainError: what concerns the whole file: FILE_EMPTY, FILE_NOT_UTF8, COLUMN_MISSING,
+            FILE_TOO_LARGE, …
         """
         if start.format not in _FORMATS:
             raise DomainError(

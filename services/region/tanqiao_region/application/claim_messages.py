@@ -1,4 +1,4 @@
-"""Claims as this region states them: what a project, an instalment or a reserve entry claims of which asset."""
+"""Claims as this region states them: what projects, instalments and reserve entries claim of which asset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WATT_HOURS: Final = "Wh"
 
 
 def programme_of(programme: str) -> tuple[claims_pb2.Programme.ValueType, str]:
-    """Give the wire's programme of a pack's symbol; one that the wire does not know is regional, with its code."""
+    """Give the wire's programme of a pack's symbol; an unknown one is regional, with its code."""
     for name, number in claims_pb2.Programme.items():
         known = name.removeprefix("PROGRAMME_")
         if known == programme or known.partition("_")[2] == programme:

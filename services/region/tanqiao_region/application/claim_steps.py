@@ -1,10 +1,10 @@
-"""Commands that need the bridge's word: two transactions with the call between them, and a durable state in the middle.
+"""Commands that need the bridge's word: two transactions, a call between, a durable state in the middle.
 
-First transaction: the command is checked, its statement is signed and kept (`claim_step`). Then the bridge is called,
-outside of any transaction. Second transaction: the receipt takes effect, the answer is kept under the request
-id, the step ends. A crash in between leaves an open step: the same statement is sent again at the next start,
-or when the same request comes again, and the bridge answers it with the receipt that it gave first. A bridge
-that is known to be down is refused before anything is written.
+First transaction: the command is checked, its statement is signed and kept (`claim_step`). Then the bridge is
+called, outside of any transaction. Second transaction: the receipt takes effect, the answer is kept under the
+request id, the step ends. A crash in between leaves an open step: the same statement is sent again at the
+next start, or when the same request comes again, and the bridge answers it with the receipt that it gave
+first. A bridge that is known to be down is refused before anything is written.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What the first transaction decided: about what, the statement to be sent, and what is kept for the second."""
+    """What the first transaction decided: about what, the statement to be sent, what the second needs."""
 
     subject_id: str
     statement: envelope_pb2.Envelope
@@ -312,7 +312,7 @@ class ClaimSteps:
     # -- what a crash left
 
     def resume(self) -> int:
-        """Take up every open step, oldest first; how many were answered. A bridge that is down ends the round."""
+        """Take up every open step, oldest first; how many were answered. A bridge that is down ends it."""
         with self._database.reading() as connection:
             steps = store.open_steps(connection)
         ended = 0

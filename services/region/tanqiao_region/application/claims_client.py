@@ -36,7 +36,7 @@ RECEIPTS: Final = allow(claims_pb2.ClaimReceipt, senders=(BRIDGE,))
 UNCERTAIN_STATUSES: Final = frozenset(
     {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "ABORTED", "RESOURCE_EXHAUSTED", "UNKNOWN"}
 )
-"""Statuses after which nobody knows whether the bridge has stored the statement: the same bytes are sent again."""
+"""Statuses after which nobody knows whether the bridge has stored the statement."""
 
 
 class OutcomeUnknownError(Exception):

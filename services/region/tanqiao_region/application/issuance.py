@@ -1,19 +1,17 @@
-"""Issuance: metered energy becomes units, once the bridge has taken the claim and the location (PROTOCOL row 9).
+"""Issuance: metered energy becomes units, once the bridge has taken claim and location (PROTOCOL row 9).
 
-The instalment is computed and its activity set aside, its claim is declared at the bridge, then the Issue is offered on
-the line: state ISSUING. Units exist only on the bridge's receipt. A refusal at any point frees the activity, gives the
-claim back and leaves the remainder as it was; serials of a refused Issue are never used again.
+The instalment is computed and its activity set aside, its claim is declared at the bridge, then the Issue
+is offered on the line: state ISSUING. Units exist only on the bridge's receipt. A refusal at any point
+frees the activity, gives the claim back and leaves the remainder as it was; serials of a refused Issue are
+never used again.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from typing import Final
-
-import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import claims_pb2, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
@@ -22,11 +20,10 @@ from tanqiao.db.engine import Database
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import Bilingual, DomainError
 from tanqiao.kernel.ids import ID_BYTES
-from tanqiao.kernel.periods import Period, coalesce_periods
+from tanqiao.kernel.periods import Period
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.rpc.validation import optional_text, parse_wire_period, wire_date, wire_period
 from tanqiao_region.application import journal
-from tanqiao_region.application.activity import hull_of
 from tanqiao_region.application.claim_messages import WATT_HOURS, instalment_claim
 from tanqiao_region.application.claim_steps import (
     Ask,
@@ -42,6 +39,15 @@ from tanqiao_region.application.commands import By
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.issue_offers import IssueOrder, offer_issue
+from tanqiao_region.application.quantifying import SOURCE, Instalment, compute, grain_kg, quantified
+from tanqiao_region.application.register_checks import (
+    PUBLISHED,
+    act_facts,
+    clean_documents,
+    require_owner,
+    require_project,
+    require_state,
+)
 from tanqiao_region.application.register_facts import (
     CLEARED,
     assessment_of,
@@ -54,25 +60,13 @@ from tanqiao_region.application.register_facts import (
     participant_of,
     refusal_of_verdict,
     reports_of,
-    template_of,
 )
-from tanqiao_region.application.registers import (
-    PUBLISHED,
-    act_facts,
-    clean_documents,
-    require_owner,
-    require_project,
-    require_state,
-)
-from tanqiao_region.domain.quantification import Result, parameters_of, plug_in_of
-from tanqiao_region.domain.quantification.distributed_pv import DistributedPv, PvReading
 from tanqiao_region.domain.rules import facts as acts
-from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import issuance as store
 from tanqiao_region.storage import registers as register_store
 from tanqiao_region.storage.holdings import SeriesRow
-from tanqiao_region.storage.issuance import ActivityRow, Basis, ShownIssuance
+from tanqiao_region.storage.issuance import Basis, ShownIssuance
 from tanqiao_region.storage.issues import IssuanceRow
 from tanqiao_region.storage.journal import journal_head
 from tanqiao_region.storage.registers import ProjectRow, StepRow
@@ -80,122 +74,11 @@ from tanqiao_region.storage.registers import ProjectRow, StepRow
 RECEIPT_SECONDS: Final = 10.0
 """How long a call waits for the bridge's receipt before it answers ISSUING."""
 POLL_SECONDS: Final = 0.05
-LINES_SHOWN_MAX: Final = 24
-WATTS_PER_KILOWATT: Final = 1000
-SOURCE: Final = acts.IssuanceSource.PROJECT
 EVIDENCE: Final = frozenset({"data_batch_digest", "submitter_signature", "methodology_version", "factor"})
-"""Links that every issuance has: its rows name their batch and submitter, its series names methodology and version."""
+"""Links that every issuance has: rows name their batch and submitter, the series its methodology."""
 
 Wait = Callable[[str, float], None]
 """Waits until an issuance is decided, or for so many seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Instalment:
-    """What a period of a project yields: the rows, the period that they cover, the computation."""
-
-    rows: tuple[ActivityRow, ...]
-    period: Period
-    result: Result
-    factors: dict[str, str]
-    methodology: registers_pb2.Methodology
-
-
-def compute(
-    connection: sa.Connection, pack: RulePack, on: date, row: ProjectRow, asked: Period
-) -> Instalment:
-    """Compute the units of all free activity within a period.
-
-    Raises:
-        DomainError: METERING_MISSING where nothing is recorded or days are missing in between, FIELD_INVALID for a
-            period that cuts a metering period, PARAMETER_NOT_SET for an unknown formula or factor.
-    """
-    project = row.project
-    start, end = asked.start.isoformat(), asked.end.isoformat()
-    cut = store.activity_cut_by(connection, project.project_id, start, end)
-    if cut:
-        detail = f"{cut[0].meter} {cut[0].start_date}/{cut[0].end_date}"
-        raise DomainError(
-            "FIELD_INVALID",
-            field="period",
-            detail=Bilingual(f"切断了计量期{detail}", f"it cuts the metering period {detail}"),
-        )
-    rows = tuple(store.free_activity(connection, project.project_id, start, end))
-    if not rows:
-        raise DomainError("METERING_MISSING", field="period", missing=str(asked))
-    _require_no_gap(rows)
-    methodology = register_store.load_methodology(connection, project.methodology_id)
-    if methodology is None:
-        raise DomainError("METHODOLOGY_NOT_PUBLISHED", number=project.methodology_id)
-    template = template_of(pack, methodology)
-    # Rows are readings of generation; the plug-ins of travel, forests and the like have records of their own.
-    if template is None or template.plug_in != DistributedPv.name:
-        raise DomainError("PARAMETER_NOT_SET", parameter=f"quantification.{methodology.quantification}")
-    parameters = parameters_of(
-        template,
-        number=methodology.methodology_id,
-        grain_kg=grain_kg(pack, on),
-        site={"capacity_w": project.asset.capacity_kw * WATTS_PER_KILOWATT},
-        is_test_network=pack.parameters.is_test_network,
-    )
-    readings = [
-        PvReading(
-            one.meter,
-            date.fromisoformat(one.start_date),
-            date.fromisoformat(one.end_date),
-            one.on_grid_wh,
-            one.self_use_wh,
-        )
-        for one in rows
-    ]
-    result = plug_in_of(template.plug_in).quantify(readings, parameters, row.carried_g)
-    return Instalment(rows, hull_of(rows), result, dict(template.factors), methodology)
-
-
-def grain_kg(pack: RulePack, on: date) -> int:
-    """Give the least quantity that this region issues to a project."""
-    if not pack.units.can_issue(SOURCE):
-        raise DomainError("RULE_PACK_NOT_IN_FORCE", date=on.isoformat(), region=pack.region)
-    return pack.units.grain_kg(SOURCE, pack.parameters.on(on))
-
-
-def _require_no_gap(rows: tuple[ActivityRow, ...]) -> None:
-    covered = coalesce_periods(
-        Period(date.fromisoformat(row.start_date), date.fromisoformat(row.end_date)) for row in rows
-    )
-    if len(covered) > 1:
-        gaps = [f"{one.end}/{other.start}" for one, other in zip(covered, covered[1:], strict=False)]
-        raise DomainError("METERING_MISSING", field="period", missing=gaps)
-
-
-def quantified(instalment: Instalment) -> registers_pb2.QuantifyProjectResponse:
-    """Give the computation as a message."""
-    result = instalment.result
-    return registers_pb2.QuantifyProjectResponse(
-        activity_wh=result.activity,
-        reduction_g=result.grams + result.carried_in_grams,
-        carried_in_g=result.carried_in_grams,
-        issuable_kg=result.units_kg,
-        carried_out_g=result.carried_out_grams,
-        methodology_id=instalment.methodology.methodology_id,
-        working=_working(instalment),
-    )
-
-
-def _working(instalment: Instalment) -> list[str]:
-    """Give the computation line by line; of very many readings the first, and how many more there are."""
-    result = instalment.result
-    lines = [
-        f"{line.reference}: {line.activity} {result.activity_unit}" for line in result.lines[:LINES_SHOWN_MAX]
-    ]
-    if len(result.lines) > LINES_SHOWN_MAX:
-        lines.append(f"… + {len(result.lines) - LINES_SHOWN_MAX}")
-    factors = ", ".join(f"{name} = {value}" for name, value in sorted(instalment.factors.items()))
-    return [
-        *lines,
-        f"{result.plug_in}: {result.activity} {result.activity_unit} ({factors}) = {result.grams} g",
-        f"{result.grams} g + {result.carried_in_grams} g = {result.units_kg} kg + {result.carried_out_grams} g",
-    ]
 
 
 class Issuances:
@@ -276,7 +159,7 @@ class Issuances:
     def list(
         self, project_id: str, after: tuple[int, str], limit: int
     ) -> tuple[list[registers_pb2.Issuance], list[tuple[int, str]], int]:
-        """Give a page of issuances, the place of each, and the index of the journal at which they were read."""
+        """Give a page of issuances, the place of each, and the journal's index at which they were read."""
         with self._database.reading() as connection:
             rows = store.list_issuances(connection, project_id=project_id, after=after, limit=limit)
             index, _ = journal_head(connection)

@@ -1,4 +1,4 @@
-"""What everybody may read of the registers, from snapshots of their own: lists that the law makes public (RULES section 10)."""
+"""What everybody may read of the registers: lists that the law makes public (RULES section 10)."""
 
 from __future__ import annotations
 

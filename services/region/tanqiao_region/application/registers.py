@@ -1,4 +1,4 @@
-"""Registers of methodologies and projects (RULES section 6): what an office decides, and what the bridge has to agree to.
+"""The register of projects (RULES section 6): what an office decides, and what the bridge has to agree to.
 
 A project goes SUBMITTED → ASSESSED → NOTICE → PUBLISHED; where the rules of the region order no notice, it is
 published from ASSESSED. SUBMITTED, NOTICE, PUBLISHED and WITHDRAWN stand on a receipt of the bridge
@@ -8,11 +8,8 @@ step; the machine below only keeps order.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
-
-from google.protobuf.message import Message
+from typing import Any
 
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.region.v1 import registers_pb2
@@ -29,7 +26,6 @@ from tanqiao.rpc.validation import (
 from tanqiao_region.application import journal
 from tanqiao_region.application.claim_messages import project_claim
 from tanqiao_region.application.claim_steps import (
-    ACCEPTED,
     Ask,
     Begun,
     ClaimSteps,
@@ -42,133 +38,44 @@ from tanqiao_region.application.claim_steps import (
 from tanqiao_region.application.claims_client import BridgeClaims, Receipt, sign_statement
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
+from tanqiao_region.application.register_checks import (
+    ASSESSED,
+    ASSESSORS_MAX,
+    HELD,
+    NOTICE,
+    OPINION_LENGTH_MAX,
+    PUBLISHED,
+    REFERENCES_MAX,
+    REJECTED,
+    SUBMITTED,
+    WITHDRAWN,
+    act_facts,
+    clean_documents,
+    once,
+    project_facts,
+    require_id,
+    require_owner,
+    require_project,
+    require_state,
+    state_name,
+)
 from tanqiao_region.application.register_facts import (
     CLEARED,
-    KINDS,
     assessment_of,
     claim_answer,
-    consultation_of,
-    date_or_none,
-    document_kinds,
     is_barred,
-    methodology_version,
     needs_a_person,
     notice_of,
-    panel_of,
-    participant_of,
     refusal_of_verdict,
-    reports_of,
 )
-from tanqiao_region.application.rules import actor_of
 from tanqiao_region.domain.rules import facts as acts
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import registers as store
-from tanqiao_region.storage.accounts import AccountRow
-from tanqiao_region.storage.registers import MethodologyRow, ProjectRow, StepRow
-
-DOCUMENTS_MAX: Final = 64
-ASSESSORS_MAX: Final = 16
-CANDIDATES_MAX: Final = 1000
-REFERENCES_MAX: Final = 16
-OPINION_LENGTH_MAX: Final = 2000
-DIGEST_BYTES: Final = 32
-ID_TEXT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}", re.ASCII)
-"""What a project or methodology may be called: it becomes a part of a series, whose parts a colon divides."""
-
-SUBMITTED: Final = registers_pb2.PROJECT_STATE_SUBMITTED
-ASSESSED: Final = registers_pb2.PROJECT_STATE_ASSESSED
-NOTICE: Final = registers_pb2.PROJECT_STATE_NOTICE
-PUBLISHED: Final = registers_pb2.PROJECT_STATE_PUBLISHED
-WITHDRAWN: Final = registers_pb2.PROJECT_STATE_WITHDRAWN
-REJECTED: Final = registers_pb2.PROJECT_STATE_REJECTED
-HELD: Final = registers_pb2.PROJECT_STATE_HELD_FOR_REVIEW
-
-M = TypeVar("M", bound=Message)
-
-
-def state_name(state: int) -> str:
-    """Give a project's state in a sentence: ``NOTICE``."""
-    return registers_pb2.ProjectState.Name(state).removeprefix("PROJECT_STATE_")  # type: ignore[arg-type]
-
-
-def require_id(value: str, field: str) -> str:
-    """Give an id made of letters, digits, dot, dash and underscore, at most 48; FIELD_MISSING or FIELD_INVALID."""
-    if not value:
-        raise DomainError("FIELD_MISSING", field=field)
-    if ID_TEXT.fullmatch(value) is None:
-        raise DomainError("FIELD_INVALID", field=field, detail=value[:48])
-    return value
-
-
-def once(group: Group, ask: Ask, decide: Callable[[], Message]) -> bytes:
-    """Decide a command of one transaction and keep its response; the same request again gets that response."""
-    known = group.find_answer(ask.request)
-    if known is not None:
-        return decode_outcome(known)
-    group.require_clock()
-    response = decide().SerializeToString()
-    group.note_answer(ask.request, ACCEPTED + response)
-    return response
-
-
-def require_project(group: Group, project_id: str) -> ProjectRow:
-    """Give a project; NOT_FOUND if there is none."""
-    row = store.load_project(group.connection, require_id(project_id, "project_id"))
-    if row is None:
-        raise DomainError("NOT_FOUND", field="project_id", what="project", id=project_id)
-    return row
-
-
-def require_state(row: ProjectRow, *allowed: int) -> None:
-    """Refuse a step that is not open in the project's state."""
-    if row.project.state not in allowed:
-        raise DomainError(
-            "STATE_NOT_ALLOWED",
-            what="项目 project",
-            id=row.project.project_id,
-            state=state_name(row.project.state),
-            needed=[state_name(state) for state in allowed],
-        )
-
-
-def require_owner(group: Group, account_id: str, field: str) -> AccountRow:
-    """Give an open account."""
-    account = group.load_accounts([account_id]).get(account_id)
-    if account is None:
-        raise DomainError("ACCOUNT_UNKNOWN", field=field, account_id=account_id[:32])
-    if not account.is_open:
-        raise DomainError("ACCOUNT_CLOSED", field=field, account_id=account_id)
-    return account
-
-
-def project_facts(group: Group, row: ProjectRow, by: By) -> dict[str, Any]:
-    """Give what every act on a project looks at."""
-    project = row.project
-    account = require_owner(group, project.owner_account_id, "project.owner_account_id")
-    region = group.context.region_code
-    methodology = store.load_methodology(group.connection, project.methodology_id)
-    version = methodology_version(group.pack, methodology)
-    if version is None:
-        raise DomainError("METHODOLOGY_NOT_PUBLISHED", number=project.methodology_id)
-    return {
-        **act_facts(group, by),
-        "project_id": project.project_id,
-        "participant": participant_of(account, project, region, group.legal_date),
-        "methodology": version,
-        "documents": document_kinds(project.documents),
-        "reports": reports_of(project.documents),
-        "capacity_w": project.asset.capacity_kw * 1000 if project.asset.capacity_kw else None,
-    }
-
-
-def act_facts(group: Group, by: By) -> dict[str, Any]:
-    """Give what every act has: its day, its node, who acts."""
-    region = group.context.region_code
-    return {"on": group.legal_date, "node_region": region, "object_region": region, "actor": actor_of(by)}
+from tanqiao_region.storage.registers import ProjectRow, StepRow
 
 
 class Registers:
-    """Methodologies and projects.
+    """Projects.
 
     Args:
         submit: the node's writer.
@@ -192,92 +99,11 @@ class Registers:
                 StepKind.WITHDRAW_PROJECT: _Withdrawal(),
             }
         )
-        self._calendar = calendar
-
-    # -- methodologies
-
-    def publish_methodology(
-        self, ask: Ask, request: registers_pb2.PublishMethodologyRequest
-    ) -> registers_pb2.PublishMethodologyResponse:
-        """Publish a methodology; kind and class are fixed with it."""
-        kept = self._submit(
-            lambda group: once(group, ask, lambda: self._publish_methodology(group, ask, request))
-        )
-        return registers_pb2.PublishMethodologyResponse.FromString(kept)
-
-    def _publish_methodology(
-        self, group: Group, ask: Ask, request: registers_pb2.PublishMethodologyRequest
-    ) -> registers_pb2.PublishMethodologyResponse:
-        message = _clean_methodology(request.methodology)
-        require_count(request.documents or [None], "documents", limit=DOCUMENTS_MAX)
-        require_count(request.panel.candidates or [None], "panel.candidates", limit=CANDIDATES_MAX)
-        pack = group.pack
-        version = methodology_version(pack, message)
-        if version is None or not pack.units.owns_methodology(version, pack.region):
-            pattern = pack.units.methodology_pattern
-            if pattern:
-                raise DomainError(
-                    "FIELD_INVALID", field="methodology.methodology_id", detail=f"wanted: {pattern}"
-                )
-        first, last = (
-            date_or_none(request.consultation.first_day),
-            date_or_none(request.consultation.last_day),
-        )
-        days = self._calendar().count(first, last) if first and last and first < last else 0
-        verdict = pack.require(
-            acts.PublishMethodology(
-                **act_facts(group, ask.by),
-                methodology=version,  # type: ignore[arg-type]  # given for every message
-                parts=frozenset(request.parts),
-                documents=document_kinds(request.documents),
-                panel=panel_of(request.panel) if request.HasField("panel") else None,
-                assessment=assessment_of(request.assessment if request.HasField("assessment") else None),
-                consultation=consultation_of(request.consultation, days),
-            )
-        )
-        if message.unit_class and message.unit_class not in pack.units.classes:
-            raise DomainError(
-                "FIELD_INVALID",
-                field="methodology.unit_class",
-                detail=", ".join(sorted(pack.units.classes)) or "–",
-            )
-        if store.load_methodology(group.connection, message.methodology_id) is not None:
-            raise DomainError(
-                "ALREADY_EXISTS",
-                field="methodology.methodology_id",
-                what="methodology",
-                id=message.methodology_id,
-            )
-        message.publish_date.CopyFrom(wire_date(group.legal_date))
-        store.insert_methodology(
-            group.connection,
-            MethodologyRow(
-                message,
-                request.SerializeToString(deterministic=True),
-                ask.by.party,
-                pack.identity.pack_id,
-                pack.identity.version,
-            ),
-        )
-        group.journal.append(
-            journal.METHODOLOGY_PUBLISHED,
-            message.methodology_id,
-            applied=journal.Applied.of(verdict),
-            details={
-                "by": ask.by.party,
-                "kind": KINDS[message.kind].value,
-                "unit_class": message.unit_class,
-                "title": message.title,
-            },
-        )
-        return registers_pb2.PublishMethodologyResponse(methodology=message)
-
-    # -- projects
 
     def submit_project(
         self, ask: Ask, request: registers_pb2.SubmitProjectRequest
     ) -> registers_pb2.SubmitProjectResponse:
-        """Submit a project: the claim is declared at the bridge, and its verdict decides whether it goes on."""
+        """Submit a project: its claim is declared at the bridge, whose verdict decides whether it goes on."""
         if request.validate_only:
             return self._validate_project(ask, request)
         return registers_pb2.SubmitProjectResponse.FromString(self._steps.run(StepKind.SUBMIT_PROJECT, ask))
@@ -326,38 +152,6 @@ class Registers:
         if kept is None:  # its claim is live: the bridge must let it go
             kept = self._steps.run(StepKind.WITHDRAW_PROJECT, ask)
         return registers_pb2.WithdrawProjectResponse.FromString(kept)
-
-
-def _clean_methodology(given: registers_pb2.Methodology) -> registers_pb2.Methodology:
-    """Give what a caller may say of a methodology; the day of publication is the node's."""
-    return registers_pb2.Methodology(
-        methodology_id=require_id(given.methodology_id, "methodology.methodology_id"),
-        kind=require_enum(given.kind, "methodology.kind"),  # type: ignore[arg-type]
-        unit_class=optional_text(given.unit_class, "methodology.unit_class", length_max=8),
-        title=require_text(given.title, "methodology.title"),
-        quantification=require_text(given.quantification, "methodology.quantification", length_max=64),
-        document=optional_text(given.document, "methodology.document"),
-        invented=given.invented,
-    )
-
-
-def clean_documents(
-    given: Any,  # noqa: ANN401 - a repeated field
-    field: str,
-) -> list[registers_pb2.ProjectDocument]:
-    """Check the documents of a file: kind and name, a digest of 32 bytes if one is given."""
-    if len(given) > DOCUMENTS_MAX:
-        raise DomainError("BATCH_TOO_LARGE", field=field, limit=DOCUMENTS_MAX, count=len(given))
-    for position, document in enumerate(given):
-        at = f"{field}[{position}]"
-        require_text(document.kind, f"{at}.kind", length_max=64)
-        optional_text(document.name, f"{at}.name")
-        optional_text(document.body, f"{at}.body")
-        if document.digest and len(document.digest) != DIGEST_BYTES:
-            raise DomainError(
-                "FIELD_INVALID", field=f"{at}.digest", detail=f"{DIGEST_BYTES} bytes are wanted"
-            )
-    return list(given)
 
 
 def _clean_project(given: registers_pb2.Project) -> registers_pb2.Project:

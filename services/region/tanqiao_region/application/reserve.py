@@ -1,7 +1,8 @@
 """The reserve of carbon resources: entries are recorded and published, never issued or traded (YN-3, YN-4c).
 
 An entry is declared at the bridge so that others see it; the check bars nobody. A second entry on one asset
-waits for a person: it is refused here while the first stands, and held by the bridge where another region has it.
+waits for a person: it is refused here while the first stands, and held by the bridge where another region
+has it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tanqiao_region.application.claim_steps import Ask, Begun, ClaimSteps, Outco
 from tanqiao_region.application.claims_client import Receipt, sign_statement
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
+from tanqiao_region.application.register_checks import REFERENCES_MAX, act_facts, require_id, require_owner
 from tanqiao_region.application.register_facts import (
     claim_answer,
     date_or_none,
@@ -28,7 +30,6 @@ from tanqiao_region.application.register_facts import (
     needs_a_person,
     refusal_of_verdict,
 )
-from tanqiao_region.application.registers import REFERENCES_MAX, act_facts, require_id, require_owner
 from tanqiao_region.application.rules import subject_of
 from tanqiao_region.domain.rules import facts as acts
 from tanqiao_region.domain.rules.pack import RulePack

@@ -54,19 +54,23 @@ def load_calendar(directory: Path | None = None) -> Calendar:
 
 def _notice(path: Path) -> tuple[int, CalendarYear]:
     try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            raise ValueError(f"larger than {FILE_BYTES_MAX} bytes")
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        if not (path.stem.isascii() and path.stem.isdigit()) or set(table) != _KEYS:
-            raise ValueError(f"<year>.toml with {', '.join(sorted(_KEYS))} is wanted")
-        if not isinstance(table["source"], str) or not table["source"].strip():
-            raise ValueError("the notice that it comes from is not named")
-        year = int(path.stem)
-        return year, CalendarYear(
-            _days(table["holidays"], year), _days(table["makeup_workdays"], year), table["source"]
-        )
+        return _read(path)
     except (OSError, ValueError, DomainError) as error:
         raise DomainError("SETTING_INVALID", setting="calendar", detail=f"{path.name}: {error}") from error
+
+
+def _read(path: Path) -> tuple[int, CalendarYear]:
+    if path.stat().st_size > FILE_BYTES_MAX:
+        raise ValueError(f"larger than {FILE_BYTES_MAX} bytes")
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    if not (path.stem.isascii() and path.stem.isdigit()) or set(table) != _KEYS:
+        raise ValueError(f"<year>.toml with {', '.join(sorted(_KEYS))} is wanted")
+    if not isinstance(table["source"], str) or not table["source"].strip():
+        raise ValueError("the notice that it comes from is not named")
+    year = int(path.stem)
+    return year, CalendarYear(
+        _days(table["holidays"], year), _days(table["makeup_workdays"], year), table["source"]
+    )
 
 
 def _days(value: object, year: int) -> frozenset[date]:

@@ -13,7 +13,7 @@ from tanqiao.rpc.validation import optional_text, page, parse_serial, require_re
 from tanqiao_region.application.activity import Activity
 from tanqiao_region.application.activity_import import ActivityImports
 from tanqiao_region.application.issuance import Issuances
-from tanqiao_region.server.register_servicer import ask_of
+from tanqiao_region.server.register_servicer import ask_of, is_public
 from tanqiao_region.server.wire import by_caller
 
 FIRST_PLACE: Final = (-1, "")
@@ -23,7 +23,10 @@ ID_LENGTH_MAX: Final = 64
 class IssuanceServicer(registers_pb2_grpc.IssuanceServiceServicer):
     """Activity data, quantification, issuance."""
 
-    def __init__(self, activity: Activity, imports: ActivityImports, issuances: Issuances) -> None:
+    def __init__(
+        self, activity: Activity, imports: ActivityImports, issuances: Issuances, region_code: str
+    ) -> None:
+        self._region_code = region_code
         self._activity = activity
         self._imports = imports
         self._issuances = issuances
@@ -70,7 +73,14 @@ class IssuanceServicer(registers_pb2_grpc.IssuanceServiceServicer):
         """Give an issuance as it is now."""
         del context
         issuance_id = require_text(request.issuance_id, "issuance_id", length_max=ID_LENGTH_MAX)
-        return registers_pb2.GetIssuanceResponse(issuance=self._issuances.get(issuance_id))
+        issuance = self._public(self._issuances.get(issuance_id))
+        return registers_pb2.GetIssuanceResponse(issuance=issuance)
+
+    def _public(self, issuance: registers_pb2.Issuance) -> registers_pb2.Issuance:
+        """Leave out the account where anybody asks."""
+        if is_public(self._region_code):
+            issuance.ClearField("account_id")
+        return issuance
 
     def ListIssuances(
         self, request: registers_pb2.ListIssuancesRequest, context: grpc.ServicerContext
@@ -84,7 +94,7 @@ class IssuanceServicer(registers_pb2_grpc.IssuanceServiceServicer):
         more = len(found) > asked.size
         last = places[asked.size - 1] if more else FIRST_PLACE
         return registers_pb2.ListIssuancesResponse(
-            issuances=found[: asked.size],
+            issuances=[self._public(one) for one in found[: asked.size]],
             next_page_token=asked.token(f"{last[0]}:{last[1]}") if more else "",
             as_of_index=index,
         )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import grpc
 from google.protobuf.message import Message
 
 from tanqiao.api.region.v1 import registers_pb2, registers_pb2_grpc
 from tanqiao.kernel.errors import DomainError
-from tanqiao.rpc.validation import page
+from tanqiao.rpc.caller import current_caller
+from tanqiao.rpc.validation import page, require_text
 from tanqiao_region.application.claim_steps import Ask
+from tanqiao_region.application.methodologies import Methodologies
 from tanqiao_region.application.register_reads import RegisterReads
 from tanqiao_region.application.registers import Registers
 from tanqiao_region.server.wire import by_caller, client_request
+
+ID_LENGTH_MAX: Final = 64
 
 
 def ask_of(request: Message, request_id: str) -> Ask:
@@ -21,10 +27,28 @@ def ask_of(request: Message, request_id: str) -> Ask:
     )
 
 
+def is_public(region_code: str) -> bool:
+    """Whether the caller is anybody: not an office or participant of this region."""
+    caller = current_caller()
+    return not (caller.kind == "operator" and caller.region_code == region_code)
+
+
+def public_project(project: registers_pb2.Project, region_code: str) -> registers_pb2.Project:
+    """Leave out what is not for everybody: account numbers, and the papers of the file (SH-22b, SZ-29)."""
+    if is_public(region_code):
+        project.ClearField("owner_account_id")
+        project.ClearField("documents")
+    return project
+
+
 class RegisterServicer(registers_pb2_grpc.RegisterServiceServicer):
     """Methodologies and projects."""
 
-    def __init__(self, registers: Registers, reads: RegisterReads) -> None:
+    def __init__(
+        self, methodologies: Methodologies, registers: Registers, reads: RegisterReads, region_code: str
+    ) -> None:
+        self._region_code = region_code
+        self._methodologies = methodologies
         self._registers = registers
         self._reads = reads
 
@@ -34,7 +58,7 @@ class RegisterServicer(registers_pb2_grpc.RegisterServiceServicer):
         """Publish a methodology."""
         del context
         _require_field(request, "methodology")
-        return self._registers.publish_methodology(ask_of(request, request.request_id), request)
+        return self._methodologies.publish(ask_of(request, request.request_id), request)
 
     def ListMethodologies(
         self, request: registers_pb2.ListMethodologiesRequest, context: grpc.ServicerContext
@@ -90,7 +114,9 @@ class RegisterServicer(registers_pb2_grpc.RegisterServiceServicer):
     ) -> registers_pb2.GetProjectResponse:
         """Give a project as it stands."""
         del context
-        return registers_pb2.GetProjectResponse(project=self._reads.project(request.project_id))
+        project_id = require_text(request.project_id, "project_id", length_max=ID_LENGTH_MAX)
+        project = public_project(self._reads.project(project_id), self._region_code)
+        return registers_pb2.GetProjectResponse(project=project)
 
     def ListProjects(
         self, request: registers_pb2.ListProjectsRequest, context: grpc.ServicerContext
@@ -102,7 +128,8 @@ class RegisterServicer(registers_pb2_grpc.RegisterServiceServicer):
         shown = found[: asked.size]
         more = len(found) > asked.size
         return registers_pb2.ListProjectsResponse(
-            projects=shown, next_page_token=asked.token(shown[-1].project_id) if more else ""
+            projects=[public_project(one, self._region_code) for one in shown],
+            next_page_token=asked.token(shown[-1].project_id) if more else "",
         )
 
 

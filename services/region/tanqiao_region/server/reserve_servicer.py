@@ -8,14 +8,15 @@ from tanqiao.api.region.v1 import reserve_pb2, reserve_pb2_grpc
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import page
 from tanqiao_region.application.reserve import Reserve
-from tanqiao_region.server.register_servicer import ask_of
+from tanqiao_region.server.register_servicer import ask_of, is_public
 
 
 class ReserveServicer(reserve_pb2_grpc.ReserveServiceServicer):
     """Entries of the reserve."""
 
-    def __init__(self, reserve: Reserve) -> None:
+    def __init__(self, reserve: Reserve, region_code: str) -> None:
         self._reserve = reserve
+        self._region_code = region_code
 
     def EnterResource(
         self, request: reserve_pb2.EnterResourceRequest, context: grpc.ServicerContext
@@ -36,6 +37,9 @@ class ReserveServicer(reserve_pb2_grpc.ReserveServiceServicer):
         after = (mark == "1", entry_id) if mark else None
         found = self._reserve.list(after, asked.size + 1)
         shown = found[: asked.size]
+        if is_public(self._region_code):
+            for one in shown:
+                one.ClearField("owner_account_id")
         more = len(found) > asked.size
         token = asked.token(f"{int(shown[-1].low_income_area)}:{shown[-1].entry_id}") if more else ""
         return reserve_pb2.ListResourcesResponse(resources=shown, next_page_token=token)
