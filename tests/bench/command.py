@@ -12,7 +12,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from tests.bench import bridge_transfers, region_transfers
+from tests.bench import bridge_transfers, claims, library, nodes, region_transfers
 from tests.bench.bench import Bench
 from tests.bench.machine import machine_facts
 from tests.bench.results import Report, Result
@@ -39,14 +39,27 @@ class Item:
 ITEMS: Final = (
     Item("regions", region_transfers.measure),
     Item("bridge", bridge_transfers.measure),
+    Item("claims", claims.measure),
+    Item("nodes", nodes.measure),
+    Item("library", library.measure, ("",)),
 )
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="A few seconds for each item: shows the shape, proves no rate.")
-@click.option("--only", multiple=True, type=click.Choice([item.name for item in ITEMS]), help="Items; may be given again.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice([item.name for item in ITEMS]),
+    help="Items; may be given again.",
+)
 @click.option("--database", type=click.Choice(list(DATABASES)), default="both", show_default=True)
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Also write the numbers here.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the numbers here.",
+)
 def main(*, quick: bool, only: tuple[str, ...], database: str, json_file: Path | None) -> None:
     """Measure rates beside their limits, as ratios: real processes on loopback with TLS."""
     console = Console()
@@ -64,7 +77,9 @@ def main(*, quick: bool, only: tuple[str, ...], database: str, json_file: Path |
             bench.close()
     report.show(console)
     if json_file is not None:
-        json_file.write_text(json.dumps(report.as_dict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        json_file.write_text(
+            json.dumps(report.as_dict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
     if report.failures:
         raise SystemExit(1)
 

@@ -1,8 +1,8 @@
 """The limit: bare programs that do the same signatures and the same forced writes, and nothing else.
 
-A *group* is what travels under one signature and is committed with one forced write. A limit is as fast as the
-machine allows a program that keeps every promise in the same number of messages; what a result lacks to it is
-spent on parsing, on looking up, on rules, on the database and on the language.
+A *group* is what travels under one signature and is committed with one forced write. A limit is as fast as
+the machine allows a program that keeps every promise in the same number of messages; what a result lacks to
+it is spent on parsing, on looking up, on rules, on the database and on the language.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Work:
 CROSS_REGION: Final = Work(signatures=8, checks=8, forced_writes=7)
 """A transfer from its request to both receipts.
 
-Signatures: lock, Prepare, Ready, Decision as kept, Decision to each region, a receipt of each. Checks: lock at
-the bridge, Prepare and the lock in it at the destination, Ready, two Decisions, two receipts. Forced writes:
-lock, Ready, Decision, its effect at each region, two receipts at the bridge.
+Signatures: lock, Prepare, Ready, Decision as kept, Decision to each region, a receipt of each. Checks: lock
+at the bridge, Prepare and the lock in it at the destination, Ready, two Decisions, two receipts. Forced
+writes: lock, Ready, Decision, its effect at each region, two receipts at the bridge.
 """
 BRIDGE_ONLY: Final = Work(signatures=8, checks=4, forced_writes=3)
 """As above with played regions: they write nothing and check nothing."""

@@ -1,4 +1,4 @@
-"""Official lists for the gateways of the bench: invented plants, so that a look-up finds something to look at."""
+"""Lists for the gateways of the bench: invented plants, so that a look-up has something to look at."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def filing_code(number: int) -> str:
 def import_lists(federation: Federation, rows: int) -> None:
     """Import a list of so many invented plants into each gateway."""
     gec = [
-        f"GEC-{number},{filing_code(LISTED_FROM + number)},虚构电站{number}号,虚构公司,,2026-01-01,2026-02-01,"
-        "240,ISSUED,true,,1"
+        f"GEC-{number},{filing_code(LISTED_FROM + number)},虚构电站{number}号,虚构公司,,2026-01-01,"
+        "2026-02-01,240,ISSUED,true,,1"
         for number in range(rows)
     ]
     header = (

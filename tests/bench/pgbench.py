@@ -51,7 +51,11 @@ def transactions_per_second(
         measured = []
         for _ in range(rounds):
             output = run(
-                "--protocol=prepared", f"--client={clients}", f"--jobs={THREADS}", f"--time={seconds}", "--no-vacuum"
+                "--protocol=prepared",
+                f"--client={clients}",
+                f"--jobs={THREADS}",
+                f"--time={seconds}",
+                "--no-vacuum",
             )
             found = _TPS.search(output)
             if found is None:

@@ -1,10 +1,10 @@
 """Regions played against a bridge that is a process of its own: real signatures, real TLS, no database.
 
-What a played region measures is the bridge alone. It answers each Prepare with Ready and each Decision with its
-receipt, and does no more work than that, for it shares the machine with the bridge.
+What a played region measures is the bridge alone. It answers each Prepare with Ready and each Decision with
+its receipt, and does no more work than that, for it shares the machine with the bridge.
 """
 
-# ruff: noqa: ANN401 - messages of any generated class pass through
+
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any, Final
 
 import grpc
 
-from tanqiao.api.bridge.v1 import claims_pb2, claims_pb2_grpc, directory_pb2, directory_pb2_grpc, messages_pb2
-from tanqiao.api.bridge.v1 import sync_pb2, sync_pb2_grpc
+from tanqiao.api.bridge.v1 import (
+    claims_pb2,
+    claims_pb2_grpc,
+    directory_pb2,
+    directory_pb2_grpc,
+    messages_pb2,
+    sync_pb2,
+    sync_pb2_grpc,
+)
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.cli.local.members import BRIDGE_MEMBER
 from tanqiao.rpc.protocol_facts import date_message
@@ -237,7 +244,7 @@ class PlayedRegion:
         return messages_pb2.DestFinal(header=header, decision_hash=decision_hash, state=state)
 
 
-# -- what must be there before units can move ------------------------------------------------------------------
+# -- what must be there before units can move ----------------------------------------------------------
 
 
 def recognise(federation: Federation) -> int:
@@ -307,7 +314,9 @@ def claim_of(
 def statement(federation: Federation, claim: claims_pb2.Claim) -> envelope_pb2.Envelope:
     """Sign the declaration of a claim."""
     signer = federation.signer(SHANGHAI)
-    return sign_envelope(signer, payload_type_of(claims_pb2.DeclareStatement), _declaration(federation, claim))
+    return sign_envelope(
+        signer, payload_type_of(claims_pb2.DeclareStatement), _declaration(federation, claim)
+    )
 
 
 def statements(federation: Federation, claims: Sequence[claims_pb2.Claim]) -> envelope_pb2.EnvelopeBatch:

@@ -5,8 +5,12 @@ The same machinery as `tanqiao up`, with the difference that only the members th
 
 from __future__ import annotations
 
+import json
+import random
+import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -14,8 +18,16 @@ from typing import Final
 import grpc
 
 from tanqiao.cli.local.federation import LocalFederation
-from tanqiao.cli.local.home import Home
-from tanqiao.cli.local.members import BRIDGE_MEMBER, GATEWAYS, MEMBERS, SHANGHAI, SHENZHEN, Member, network_plan
+from tanqiao.cli.local.home import HOST, Choice, Home, write_private
+from tanqiao.cli.local.members import (
+    BRIDGE_MEMBER,
+    GATEWAYS,
+    MEMBERS,
+    SHANGHAI,
+    SHENZHEN,
+    Member,
+    network_plan,
+)
 from tanqiao.cli.local.settings import write_settings
 from tanqiao.db import embedded_postgres
 from tanqiao.rpc.channel import open_channel
@@ -25,6 +37,9 @@ from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.provision import Network, provision_network
 
 BRIDGE_AND_GATEWAYS: Final = (*GATEWAYS, BRIDGE_MEMBER)
+PORTS: Final = range(20_000, 32_000)
+"""Below those that the system gives to outgoing connections: a node that is killed finds its own again."""
+PORT_SECONDS_MAX: Final = 20.0
 TWO_REGIONS: Final = (*BRIDGE_AND_GATEWAYS, SHANGHAI, SHENZHEN)
 
 
@@ -52,7 +67,8 @@ class Federation:
         if self._network is None:
             folder = self.home.path
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            choice = self._local._choose(self.database, "free")
+            choice = Choice(self.database, _free_ports([member.name for member in MEMBERS]))
+            write_private(self.home.choice_file, json.dumps(asdict(choice)))
             self._network = provision_network(folder, network_plan(), now=datetime.now(UTC))
             write_settings(self.home, choice)
         return self._network
@@ -74,8 +90,13 @@ class Federation:
         return self._local.started()[member.name].pid
 
     def kill(self, member: Member) -> None:
-        """End a member at once."""
+        """End a member at once, and wait until its port is free: its last threads hold it a little longer."""
         self._local.kill(member)
+        deadline = time.monotonic() + PORT_SECONDS_MAX
+        while not _is_free(self.home.require_made().ports[member.name]):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the port of {member.name} stays in use")
+            time.sleep(0.01)
 
     def channel(self, member: Member, party: str) -> grpc.Channel:
         """Give the channel of a party to a member; it stays open until the federation stops."""
@@ -106,4 +127,21 @@ class Federation:
             embedded_postgres.remove(self.home.postgres)
 
 
-__all__ = ["BRIDGE_AND_GATEWAYS", "MEMBERS", "TWO_REGIONS", "Federation"]
+def _free_ports(names: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == len(names):
+            break
+        if _is_free(port):
+            found[names[len(found)]] = port
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True

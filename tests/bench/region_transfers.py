@@ -47,7 +47,7 @@ def measure(bench: Bench, database: str) -> list[Result]:
     return results + _local(bench, database, federation, ready)
 
 
-# -- across regions ----------------------------------------------------------------------------------------------
+# -- across regions ----------------------------------------------------------------------------------------
 
 
 def _singles(bench: Bench, database: str, ready: Ready) -> Result:
@@ -132,7 +132,7 @@ def _cross(ready: Ready, count: int, work: Callable[[], None]) -> float:
     return count / (time.perf_counter() - start)
 
 
-# -- inside a region ---------------------------------------------------------------------------------------------
+# -- inside a region ---------------------------------------------------------------------------------------
 
 
 def _local(bench: Bench, database: str, federation: Federation, ready: Ready) -> list[Result]:
@@ -144,7 +144,9 @@ def _local(bench: Bench, database: str, federation: Federation, ready: Ready) ->
 
     def batch(_number: int) -> None:
         requests = [_local_request(ready) for _ in range(LOCAL_BATCH)]
-        answer = ready.shanghai.ledger.BatchTransferUnits(ledger_pb2.BatchTransferUnitsRequest(requests=requests))
+        answer = ready.shanghai.ledger.BatchTransferUnits(
+            ledger_pb2.BatchTransferUnitsRequest(requests=requests)
+        )
         failed = [status for status in answer.statuses if status.code]
         if failed:
             raise RuntimeError(f"{len(failed)} transfers were refused: {failed[0]}")
@@ -187,7 +189,7 @@ def _local_request(ready: Ready) -> ledger_pb2.TransferUnitsRequest:
     )
 
 
-# -- callers -----------------------------------------------------------------------------------------------------
+# -- callers -----------------------------------------------------------------------------------------------
 
 
 def _rate(count: int, work: Callable[[], None]) -> float:

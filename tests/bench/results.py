@@ -24,7 +24,7 @@ class Result:
         database: ``sqlite``, ``postgres``, or empty where none takes part.
         unit: unit of the values, such as ``transfers/s``.
         values: one for each round.
-        limit: what the bare program reached in the same run, one for each of its rounds; empty: none is meant.
+        limit: what the bare program reached in the same run, one for each round; empty: none is meant.
         limit_title: what the bare program did.
         note: what a reader must know beside the numbers.
     """

@@ -1,7 +1,7 @@
 """Units of the bench, brought into existence through the public API: accounts, a project, its generation.
 
-Everything is invented. The steps are those of the rule pack: methodology, claim check, assessment, public notice
-(the test clock is moved), publication, metered activity, issuance.
+Everything is invented. The steps are those of the rule pack: methodology, claim check, assessment, public
+notice (the test clock is moved), publication, metered activity, issuance.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from tanqiao.api.common.v1 import clock_pb2
+from tanqiao.api.common.v1 import clock_pb2, values_pb2
 from tanqiao.api.region.v1 import accounts_pb2, journal_pb2, registers_pb2
 from tanqiao.cli.demo.cast import METHODOLOGY_SHANGHAI, PERIOD_END, PERIOD_START, Cast, invented_uscc
 from tanqiao.cli.demo.registers import BODY, _shanghai_methodology, project_of
@@ -83,10 +83,12 @@ def prepare(federation: Federation) -> Ready:
         client = operators.of(role)
         _wait(
             "the agreement at the regions",
-            lambda client=client: client.node.GetNodeStatus(  # type: ignore[misc]
-                journal_pb2.GetNodeStatusRequest()
-            ).applied_log_index
-            >= log_index,
+            lambda client=client: (
+                client.node.GetNodeStatus(  # type: ignore[misc]
+                    journal_pb2.GetNodeStatusRequest()
+                ).applied_log_index
+                >= log_index
+            ),
         )
     return Ready(
         operators.of("sh.project_applicant"),
@@ -132,7 +134,7 @@ def _open_account(client: RegionClient, name: str, number: int) -> str:
     return str(client.accounts.OpenAccount(request).account.account_id)
 
 
-def _issue(operators: _Operators, cast: Cast, seller: str) -> Any:
+def _issue(operators: _Operators, cast: Cast, seller: str) -> values_pb2.UnitBlock:
     today = _register(operators, cast, seller)
     applicant, centre = operators.of("sh.project_applicant"), operators.of("sh.centre")
     applicant.issuance.SubmitActivity(
