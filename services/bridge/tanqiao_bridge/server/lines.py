@@ -171,11 +171,6 @@ class Lines:
             batch = sign_batch(self._context.signer, payload_type, payloads[start:end], companions[start:end])
             yield sync_pb2.ConnectResponse(offered=batch)
 
-    def stored(self, answers: Sequence[tuple[str, bytes]]) -> Iterator[sync_pb2.ConnectResponse]:
-        """Give stored answers of replays as frames, signed again in batches (R4)."""
-        for payload_type, group in groupby(answers, key=lambda item: item[0]):
-            yield from self._offered(payload_type, [payload for _, payload in group], ())
-
     def numbered(self, session: Session) -> Iterator[sync_pb2.ConnectResponse]:
         """Give the outbox's next messages as numbered frames, within the window."""
         while not session.closed:

@@ -225,8 +225,10 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             )
         for refused in answer.refused:
             session.put(sync_pb2.ConnectResponse(offer_refused=refused))
-        for frame in self._lines.stored(answer.stored):
-            session.put(frame)
+        # A stored answer (R4) is a numbered message that is on its way, or that the region has acknowledged:
+        # decisions are taken in the order of their numbers and never beside it.
+        if answer.stored:
+            session.wake()
 
     # -- one call --------------------------------------------------------------------------------------
 
