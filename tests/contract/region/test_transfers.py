@@ -11,6 +11,7 @@ from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import Kind
 from tanqiao_region.application.commands import Selection
+from tanqiao_region.storage.evidence import list_evidence
 from tests.contract.region.fake_bridge import DECISION, LOCK, READY, REFUSE, WITHDRAW, FakeBridge
 from tests.contract.region.harness import (
     CENTRE,
@@ -220,7 +221,7 @@ def test_decisions_that_come_again_change_nothing(pair: Pair, bridge: FakeBridge
     assert bridge.nacks == []
 
 
-def test_an_unnumbered_decision_takes_effect_too(pair: Pair, bridge: FakeBridge) -> None:
+def test_a_decision_takes_effect_by_its_number_alone(pair: Pair, bridge: FakeBridge) -> None:
     shanghai, _ = pair
     bridge.on_lock = bridge.hold
     holder, _, address = ready_to_send(pair)
@@ -232,7 +233,24 @@ def test_an_unnumbered_decision_takes_effect_too(pair: Pair, bridge: FakeBridge)
         key, (SHANGHAI, SHENZHEN), commit=False, lock_hash=lock.hash, ready_hash=bytes(32), reasons=[]
     )
     bridge.offer(SHANGHAI, DECISION, [payload])
+    assert shanghai.orders.wait_ended([answer], 0.3) == {}
+    bridge.number(SHANGHAI, [(DECISION, payload)])
     assert ended(shanghai, answer) == "RELEASED"
+
+
+def test_units_that_are_here_already_are_not_credited_twice(pair: Pair, bridge: FakeBridge) -> None:
+    shanghai, shenzhen = pair
+    bridge.on_answer = bridge.hold
+    holder, buyer, address = ready_to_send(pair)
+    shanghai.transfer(holder, address, Selection(quantity_kg=10))
+    bridge.wait_until(lambda: bool(bridge.seen_of(READY)))
+    shenzhen.give(buyer, block(5, 7))
+    bridge.commit(bridge.seen_of(READY))
+    bridge.wait_until(lambda: bool(bridge.nacks))
+    assert bridge.nacks[0].message.reasons[0].reason == "LOCATION_CONFLICT"
+    assert shenzhen.queries.status().transfers_open == 1
+    with shenzhen.region.database.reading() as connection:
+        assert [row.kind for row in list_evidence(connection)] == ["credit conflict"]
 
 
 def test_a_void_decision_is_kept_as_evidence_and_answered_with_a_nack(
@@ -253,8 +271,6 @@ def test_a_void_decision_is_kept_as_evidence_and_answered_with_a_nack(
 
 
 def test_a_second_decision_is_kept_beside_the_first(pair: Pair, bridge: FakeBridge) -> None:
-    from tanqiao_region.storage.evidence import list_evidence
-
     shanghai, _ = pair
     holder, _, address = ready_to_send(pair)
     answer = shanghai.transfer(holder, address, Selection(quantity_kg=10))
