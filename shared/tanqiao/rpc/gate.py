@@ -7,6 +7,7 @@ arrive here as bytes: what cannot be read is refused with its reason instead of 
 from __future__ import annotations
 
 import secrets
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ REQUEST_BYTES_MAX: Final = 8 << 20
 RESPONSE_BYTES_MAX: Final = 8 << 20
 CORRELATION_ID_BYTES: Final = 8
 FRAMES_LOGGED_MAX: Final = 12
+CUT_SECONDS: Final = 0.05
+"""How long the end of a stream of requests is held against a cancellation that may be on its heels."""
 
 _LOG: Final = structlog.get_logger("tanqiao.rpc")
 Behaviour = Callable[..., Any]
@@ -128,9 +131,11 @@ class Gate:
     def _many_in(
         self, method: str, behaviour: Behaviour, message_class: type[Message], *, streams: bool
     ) -> Behaviour:
-        def requests(stream: Iterable[bytes]) -> Iterator[Message]:
+        def requests(stream: Iterable[bytes], context: grpc.ServicerContext) -> Iterator[Message]:
             for data in stream:
                 yield read_request(message_class, data)
+            if not streams:
+                require_not_cut(context)
 
         def call_one(stream: Iterable[bytes], context: grpc.ServicerContext) -> bytes:
             caller = None
@@ -138,7 +143,7 @@ class Gate:
                 caller = self._admit(method, context)
                 token = enter_call(caller)
                 try:
-                    return write_response(behaviour(requests(stream), context))
+                    return write_response(behaviour(requests(stream, context), context))
                 finally:
                     leave_call(token)
             except Exception as error:  # noqa: BLE001 - as above
@@ -150,7 +155,7 @@ class Gate:
                 caller = self._admit(method, context)
                 token = enter_call(caller)
                 try:
-                    for response in behaviour(requests(stream), context):
+                    for response in behaviour(requests(stream, context), context):
                         yield write_response(response)
                 finally:
                     leave_call(token)
@@ -167,6 +172,19 @@ class Gate:
 def _present(behaviour: Behaviour | None) -> Behaviour:
     require(behaviour is not None, "a handler has the behaviour of its kind")
     return behaviour  # type: ignore[return-value] # required above
+
+
+def require_not_cut(context: grpc.ServicerContext) -> None:
+    """Demand that a stream was ended by its sender: gRPC shows a cancelled one as ended, and half a file as a file.
+
+    The stream's end and the cancellation behind it come as two events, the second a moment later.
+
+    Raises:
+        DomainError: CALL_CANCELLED.
+    """
+    cut = threading.Event()
+    if not context.add_callback(cut.set) or cut.wait(CUT_SECONDS):
+        raise DomainError("CALL_CANCELLED")
 
 
 def read_request(message_class: type[Message], data: bytes) -> Message:
