@@ -1,7 +1,5 @@
 """A bridge in this process and regions played against it over loopback TLS: real signatures, real storage."""
 
-# ruff: noqa: ANN401 - messages of any generated class pass through
-
 from __future__ import annotations
 
 import hashlib
@@ -29,7 +27,7 @@ from tanqiao.api.bridge.v1 import (
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.protocol_facts import date_message
-from tanqiao.signing.batch import batch_hashes, item_envelope, sign_batch
+from tanqiao.signing.batch import batch_hashes, item_envelopes, sign_batch
 from tanqiao.signing.commitments import commitment
 from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.envelope import build_header, sign_envelope
@@ -41,6 +39,7 @@ from tanqiao_bridge.settings import Settings
 
 START: Final = "2026-03-02T09:00:00+08:00"
 WAIT_SECONDS: Final = 10.0
+PREPARE_TYPE: Final = payload_type_of(messages_pb2.Prepare)
 SERIES: Final = "310000:SH_SHCER:P-0001:2026:1"
 ADDRESS: Final = "TQ-440300-TEST"
 
@@ -338,6 +337,7 @@ class PlayedRegion:
 
     def _take_batch(self, batch: envelope_pb2.EnvelopeBatch) -> None:
         hashes = batch_hashes(batch)
+        envelopes = item_envelopes(batch) if batch.payload_type == PREPARE_TYPE else []
         readies, refuses = [], []
         for index, payload in enumerate(batch.payloads):
             message = PAYLOAD_TYPES[batch.payload_type].FromString(payload)
@@ -348,7 +348,7 @@ class PlayedRegion:
                 self.receipts[message.issue_id] = message
             elif isinstance(message, messages_pb2.Prepare):
                 companion = batch.companions[index] if batch.companions else b""
-                self.prepares[message.header.transfer_id] = (item_envelope(batch, index), companion)
+                self.prepares[message.header.transfer_id] = (envelopes[index], companion)
                 answer = self.answers(message)
                 made = self.answer(message, hashes[index], answer) if answer else None
                 if isinstance(made, messages_pb2.Ready):
