@@ -18,7 +18,6 @@ from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened, allow
 from tanqiao_region.application.commands import (
     ApplyPrepares,
-    ApplyStored,
     DecisionItem,
     Frame,
     NumberedItem,
@@ -31,9 +30,12 @@ from tanqiao_region.application.offering import check_address
 
 FROM_BRIDGE: Final = (BRIDGE,)
 HELLO: Final = allow(sync_pb2.Hello, senders=FROM_BRIDGE)
-OFFERED: Final = allow(
-    messages_pb2.Prepare, messages_pb2.Decision, messages_pb2.IssueReceipt, senders=FROM_BRIDGE
+OFFERED: Final = allow(messages_pb2.Prepare, senders=FROM_BRIDGE)
+REPEATED: Final = frozenset(
+    {payload_type_of(messages_pb2.Decision), payload_type_of(messages_pb2.IssueReceipt)}
 )
+"""Stored answers of replays. What they say comes by its number as well and takes effect in that order alone:
+units that come back must not arrive before the COMMIT that let them go (`protocol.effects.SendStored`)."""
 NUMBERED: Final = allow(
     messages_pb2.Decision,
     messages_pb2.IssueReceipt,
@@ -45,9 +47,6 @@ NUMBERED: Final = allow(
     senders=FROM_BRIDGE,
 )
 EMBEDDED_LOCK: Final = allow(messages_pb2.LockAssertion, senders=("region/*",), audience=BRIDGE)
-PREPARE_TYPE: Final = payload_type_of(messages_pb2.Prepare)
-
-Offered = ApplyPrepares | ApplyStored
 
 
 class Opener:
@@ -70,29 +69,27 @@ class Opener:
         hello: sync_pb2.Hello = opened.message
         return hello
 
-    def offered(self, batch: envelope_pb2.EnvelopeBatch) -> tuple[Offered, list[DomainError]]:
-        """Open a frame of offers: Prepares, or stored answers of replays; and what was refused of it.
+    def offered(self, batch: envelope_pb2.EnvelopeBatch) -> tuple[ApplyPrepares | None, list[DomainError]]:
+        """Open a frame of Prepares: the command, None for answers that come by number, and what was refused.
 
         Raises:
             DomainError: what concerns the whole frame; it promises nothing and will be made again.
         """
+        if batch.payload_type in REPEATED:
+            return None, []
         context = self._context
         items = context.verifier.open_batch(
             batch, context.directory, allowed=OFFERED, peer=BRIDGE, at_index=self._index
         )
-        frame = Frame(batch)
         refused = [item for item in items if isinstance(item, DomainError)]
-        opened = [item for item in items if isinstance(item, Opened)]
-        if batch.payload_type != PREPARE_TYPE:
-            stored, failing = self._stored(opened)
-            return ApplyStored(frame, tuple(stored)), refused + failing
         prepares = []
-        for item in opened:
-            try:
-                prepares.append(self._prepare(batch, item))
-            except DomainError as refusal:
-                refused.append(refusal)
-        return ApplyPrepares(frame, tuple(prepares)), refused
+        for item in items:
+            if isinstance(item, Opened):
+                try:
+                    prepares.append(self._prepare(batch, item))
+                except DomainError as refusal:
+                    refused.append(refusal)
+        return ApplyPrepares(Frame(batch), tuple(prepares)), refused
 
     def _prepare(self, batch: envelope_pb2.EnvelopeBatch, item: Opened) -> PrepareItem:
         context = self._context
@@ -107,16 +104,6 @@ class Opener:
         except DomainError as refusal:  # the destination's answer names it
             return PrepareItem(facts, item, lock, companion, "", refusal)
         return PrepareItem(facts, item, lock, companion, address)
-
-    def _stored(self, items: list[Opened]) -> tuple[list[DecisionItem | Opened], list[DomainError]]:
-        stored: list[DecisionItem | Opened] = []
-        refused: list[DomainError] = []
-        for item in items:
-            try:
-                stored.append(self._facts(item))
-            except DomainError as refusal:
-                refused.append(refusal)
-        return stored, refused
 
     @staticmethod
     def _facts(item: Opened) -> DecisionItem | Opened:

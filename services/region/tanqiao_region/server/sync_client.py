@@ -223,6 +223,8 @@ class SyncClient:
         self._call = responses
         sender: threading.Thread | None = None
         try:
+            if self._stopping.is_set():  # `stop` may have looked for a call before there was one
+                return
             first = next(iter(responses), None)
             if first is None or first.WhichOneof("frame") != "hello":
                 raise DomainError("FIELD_MISSING", field="hello")
