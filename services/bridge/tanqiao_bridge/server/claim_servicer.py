@@ -180,6 +180,8 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         )
 
     def _open(self, envelope: envelope_pb2.Envelope, wanted: type) -> Opened:
+        if not envelope.ByteSize():
+            raise DomainError("FIELD_MISSING", field="envelope")
         opened = self._verifier.open_envelope(
             envelope,
             self._context.directory,

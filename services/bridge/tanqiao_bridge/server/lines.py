@@ -62,7 +62,9 @@ class Session:
     def acknowledge(self, up_to_number: int) -> None:
         """Note how far the region has taken the numbered traffic; the window moves on."""
         with self._changed:
-            self.acknowledged_number = max(self.acknowledged_number, up_to_number)
+            # What was never sent cannot be acknowledged: the window must not grow by it.
+            taken = min(up_to_number, self.sent_number)
+            self.acknowledged_number = max(self.acknowledged_number, taken)
             self._woken = True
             self._changed.notify()
 

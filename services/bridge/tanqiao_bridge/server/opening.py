@@ -116,6 +116,9 @@ class Opener:
             peer=peer,
             at_index=self._context.log_size,
         )
+        signer = self._context.directory.get(batch.signatures[0].key_id)
+        if signer is None or signer.owner != peer:  # a stranger's words are not the region's to number
+            raise DomainError("PEER_NOT_SENDER", sender="" if signer is None else signer.owner, peer=peer)
         return tuple(
             Material(item, batch, None)
             if isinstance(item, Opened)

@@ -138,7 +138,8 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                 self._submit(command, session, room, numbered.incarnation)
             case "acknowledge":
                 acknowledge = frame.acknowledge
-                session.acknowledge(acknowledge.up_to_number)
+                if acknowledge.incarnation == self._context.epoch:
+                    session.acknowledge(acknowledge.up_to_number)
                 command_ = TakeAcknowledgement(
                     session.party, acknowledge.incarnation, acknowledge.up_to_number
                 )

@@ -14,6 +14,7 @@ from tanqiao.claims.keys import asset_key, asset_ref
 from tanqiao.db.engine import Database
 from tanqiao.kernel.clock import Clock
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.identity import check_uscc
 from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.errors import to_refusal
 from tanqiao.rpc.protocol_facts import date_message
@@ -156,6 +157,8 @@ def _spool(chunks: Iterator[registry_pb2.ImportListRequest], spool: IO[bytes], f
 
 
 def _keys(query: registry_pb2.AssetQuery) -> list[str]:
+    if query.subject_uscc:
+        check_uscc(query.subject_uscc)
     require_count([*query.references, None], "references", limit=REFERENCES_PER_QUERY_MAX)
     return [asset_key(asset_ref(reference.scheme, reference.value)) for reference in query.references]
 

@@ -1,0 +1,212 @@
+"""Bad requests at a gateway: every method has a refusing case with its reason, and nothing is written."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+import pytest
+import sqlalchemy as sa
+from google.protobuf.message import Message
+
+from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.common.v1 import clock_pb2, values_pb2
+from tanqiao.api.gateway.v1 import registry_pb2
+from tanqiao.kernel.errors import DomainError
+from tanqiao.rpc.channel import open_channel
+from tanqiao.rpc.errors import from_rpc_error
+from tanqiao.testing.network import BRIDGE, SHANGHAI, SHANGHAI_CENTRE
+from tanqiao_gateway.server.callers import CALLERS
+from tanqiao_gateway.storage.tables import metadata
+from tests.contract.gateway.conftest import WAIT_SECONDS, RunningGateway
+from tests.contract.gateway.test_imports import row, table
+
+CLOCK = "/tanqiao.api.common.v1.ClockService/"
+REGISTRY = "/tanqiao.api.gateway.v1.RegistryService/"
+UNKNOWN_FIELD = b"\xf8\x3f\x01"
+START = registry_pb2.ImportListRequest.Start
+PART = registry_pb2.ImportListRequest
+Parts = tuple[Message | bytes, ...]
+
+
+def digest(running: RunningGateway) -> str:
+    """Digest every row of every table."""
+    total = hashlib.sha256()
+    with running.gateway.database.reading() as connection:
+        for each in metadata.sorted_tables:
+            rows = sorted(repr(tuple(found)) for found in connection.execute(sa.select(each)))
+            total.update(repr((each.name, rows)).encode())
+    return total.hexdigest()
+
+
+def call(running: RunningGateway, method: str, parts: Parts, party: str) -> None:
+    """Send messages or bytes to a method; the refusal as the server raised it."""
+    data = [part if isinstance(part, bytes) else part.SerializeToString() for part in parts]
+    with open_channel(running.gateway.server.address, running.network.network.tls(party)) as channel:
+        try:
+            if method == f"{REGISTRY}ImportList":
+                stream: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(method)
+                stream(iter(data), timeout=WAIT_SECONDS)
+            else:
+                unary: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+                unary(data[0], timeout=WAIT_SECONDS)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None
+
+
+def start(**changes: object) -> Message:
+    values = {
+        "request_id": "import-2",
+        "format": registry_pb2.LIST_FORMAT_CSV,
+        "source": "test",
+        "as_of_date": values_pb2.Date(year=2026, month=3, day=1),
+        "file_name": "list.csv",
+    }
+    return PART(start=START(**{**values, **changes}))  # type: ignore[arg-type] # fields of many types
+
+
+def rows() -> Message:
+    return PART(chunk=table(row(7)))
+
+
+def asked(*references: tuple[str, str], subject: str = "") -> Message:
+    query = registry_pb2.AssetQuery(
+        references=[claims_pb2.AssetReference(scheme=scheme, value=value) for scheme, value in references],
+        subject_uscc=subject,
+    )
+    return registry_pb2.LookUpAssetsRequest(queries=[query])
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to be refused."""
+
+    method: str
+    name: str
+    symbol: str
+    parts: Parts
+    party: str = SHANGHAI_CENTRE
+
+    def __str__(self) -> str:
+        return f"{self.method.rpartition('/')[2]}: {self.name}".replace(" ", "_")
+
+
+IMPORT = f"{REGISTRY}ImportList"
+LOOK_UP = f"{REGISTRY}LookUpAssets"
+CASES = (
+    Case(f"{CLOCK}GetClock", "an unknown field", "UNKNOWN_FIELD", (UNKNOWN_FIELD,)),
+    Case(f"{CLOCK}AdvanceTestClock", "no moment", "FIELD_MISSING", (clock_pb2.AdvanceTestClockRequest(),)),
+    Case(f"{CLOCK}AdvanceTestClock", "by a region", "CALLER_NOT_PERMITTED", (b"",), SHANGHAI),
+    Case(IMPORT, "nothing", "FIELD_MISSING", ()),
+    Case(IMPORT, "no start", "FIELD_MISSING", (rows(),)),
+    Case(IMPORT, "two starts", "FIELD_INVALID", (start(), start())),
+    Case(IMPORT, "no file", "FILE_EMPTY", (start(),)),
+    Case(IMPORT, "no request id", "REQUEST_ID_INVALID", (start(request_id=""), rows())),
+    Case(IMPORT, "a bad request id", "REQUEST_ID_INVALID", (start(request_id="a b"), rows())),
+    Case(IMPORT, "no format", "FIELD_MISSING", (start(format=0), rows())),
+    Case(IMPORT, "an unknown format", "ENUM_UNKNOWN", (start(format=9), rows())),
+    Case(IMPORT, "no source", "FIELD_MISSING", (start(source=" "), rows())),
+    Case(IMPORT, "a long source", "TEXT_TOO_LONG", (start(source="x" * 257), rows())),
+    Case(IMPORT, "no date", "FIELD_MISSING", (start(as_of_date=values_pb2.Date()), rows())),
+    Case(
+        IMPORT,
+        "no such day",
+        "FIELD_INVALID",
+        (start(as_of_date=values_pb2.Date(year=2026, month=2, day=30)), rows()),
+    ),
+    Case(IMPORT, "no name", "FIELD_MISSING", (start(file_name=""), rows())),
+    Case(IMPORT, "an unknown mapping", "FIELD_INVALID", (start(mapping="../secrets"), rows())),
+    Case(IMPORT, "a large chunk", "MESSAGE_TOO_LARGE", (start(), PART(chunk=bytes((256 << 10) + 1)))),
+    Case(IMPORT, "junk behind the start", "MESSAGE_MALFORMED", (start(), b"\xff" * 9)),
+    Case(IMPORT, "by a region", "CALLER_NOT_PERMITTED", (start(), rows()), SHANGHAI),
+    Case(
+        f"{REGISTRY}ListImports",
+        "a negative page",
+        "FIELD_INVALID",
+        (registry_pb2.ListImportsRequest(page_size=-1),),
+    ),
+    Case(
+        f"{REGISTRY}ListImports",
+        "a token that is none",
+        "PAGE_TOKEN_INVALID",
+        (registry_pb2.ListImportsRequest(page_token="AAAA"),),
+    ),
+    Case(LOOK_UP, "nothing", "BATCH_EMPTY", (registry_pb2.LookUpAssetsRequest(),), BRIDGE),
+    Case(
+        LOOK_UP,
+        "5001 queries",
+        "BATCH_TOO_LARGE",
+        (registry_pb2.LookUpAssetsRequest(queries=[registry_pb2.AssetQuery()] * 5_001),),
+        BRIDGE,
+    ),
+    Case(LOOK_UP, "33 references", "BATCH_TOO_LARGE", (asked(*[("vcs", "1")] * 33),), BRIDGE),
+    Case(LOOK_UP, "a scheme that is none", "FIELD_INVALID", (asked(("!", "1")),), BRIDGE),
+    Case(LOOK_UP, "an empty reference", "FIELD_INVALID", (asked(("vcs", "")),), BRIDGE),
+    Case(
+        LOOK_UP,
+        "a credit code with a zero byte",
+        "IDENTITY_CODE_INVALID",
+        (asked(subject="9144030070846113\x00T"),),
+        BRIDGE,
+    ),
+    Case(LOOK_UP, "by a region", "CALLER_NOT_PERMITTED", (asked(("vcs", "1")),), SHANGHAI),
+    Case(
+        f"{REGISTRY}ListRecords",
+        "a zero byte",
+        "FIELD_INVALID",
+        (registry_pb2.ListRecordsRequest(text="a\x00b"),),
+    ),
+    Case(
+        f"{REGISTRY}ListRecords",
+        "a token of another query",
+        "PAGE_TOKEN_INVALID",
+        (registry_pb2.ListRecordsRequest(page_token="AAAAAAAAAAAx"),),
+    ),
+    Case(f"{REGISTRY}GetRegistryStatus", "an unknown field", "UNKNOWN_FIELD", (UNKNOWN_FIELD,)),
+)
+
+
+@pytest.fixture
+def filled(running: RunningGateway) -> RunningGateway:
+    """A gateway with a list."""
+    assert running.send(table(row(1), row(2))).committed
+    return running
+
+
+def test_every_bad_request_is_refused_with_its_reason_and_writes_nothing(filled: RunningGateway) -> None:
+    before = digest(filled)
+    found: list[tuple[str, str]] = []
+    for case in CASES:
+        try:
+            call(filled, case.method, case.parts, case.party)
+        except DomainError as refusal:
+            told = refusal.sentence("zh") and refusal.sentence("en")
+            found.append((str(case), refusal.symbol if told else "without a sentence"))
+        else:
+            found.append((str(case), "accepted"))
+        assert digest(filled) == before, str(case)
+    assert found == [(str(case), case.symbol) for case in CASES]
+
+
+def test_a_token_with_a_forged_position_is_refused(filled: RunningGateway) -> None:
+    stub = filled.stub()
+    lists: list[tuple[str, Callable[[str], Message]]] = [
+        ("ListRecords", lambda token: registry_pb2.ListRecordsRequest(page_size=1, page_token=token)),
+    ]
+    good = stub.ListRecords(
+        registry_pb2.ListRecordsRequest(page_size=1), timeout=WAIT_SECONDS
+    ).next_page_token
+    raw = base64.urlsafe_b64decode(good + "=" * (-len(good) % 4))
+    for position in (b"x", b"-1", b"9" * 30, b"1.5"):
+        token = base64.urlsafe_b64encode(raw[:8] + position).decode().rstrip("=")
+        for method, build in lists:
+            with pytest.raises(DomainError) as caught:
+                call(filled, f"{REGISTRY}{method}", (build(token),), SHANGHAI_CENTRE)
+            assert caught.value.symbol == "PAGE_TOKEN_INVALID"
+
+
+def test_every_method_of_a_gateway_has_a_refusing_case() -> None:
+    assert {case.method for case in CASES} == set(CALLERS)
