@@ -32,7 +32,9 @@ def _migrated(url: str) -> None:
 
 
 @pytest.fixture
-def make_database(database_kind: str, database_maker: DatabaseMaker) -> Iterator[Callable[[], DatabaseUnderTest]]:
+def make_database(
+    database_kind: str, database_maker: DatabaseMaker
+) -> Iterator[Callable[[], DatabaseUnderTest]]:
     """Makes migrated databases of the kind under test."""
     made: list[DatabaseUnderTest] = []
 

@@ -1,7 +1,7 @@
-"""A bridge for tests of a region node: real certificates and signatures, loopback TLS, and no judgement of its own.
+"""A bridge for tests of a region node: real certificates and signatures, and no judgement of its own.
 
-It commits what it is asked to commit, in memory, and can be told to hold back, to abort, to repeat or to lie. What it
-sends and receives is kept for the test to look at.
+It commits what it is asked to commit, in memory, and can be told to hold back, to abort, to repeat or to lie.
+What it sends and receives is kept for the test to look at.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class FakeBridge(sync_pb2_grpc.SyncServiceServicer):
         with self.changed:
             return self.peers.setdefault(party, Peer())
 
-    def Connect(self, request_iterator: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
+    def Connect(self, request_iterator: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
         party = current_caller().party
         hello = sync_pb2.Hello.FromString(next(request_iterator).hello.payload)
         peer = self.peer(party)
@@ -167,6 +167,9 @@ class FakeBridge(sync_pb2_grpc.SyncServiceServicer):
         reader.start()
         while (frame := frames.get()) is not None:
             yield frame
+
+    def SubmitMessages(self, request: Any, context: grpc.ServicerContext) -> Any:
+        raise AssertionError("a node uses its stream")
 
     def cut(self, party: str) -> None:
         """End the session of a region."""
@@ -234,9 +237,7 @@ class FakeBridge(sync_pb2_grpc.SyncServiceServicer):
             seen = Seen(party, frame.batch.payload_type, payload, b"")
             (self.nacks if "nack" in frame.batch.payload_type else self.finals).append(seen)
             peer.received_number, peer.received_incarnation = number, frame.incarnation
-        acknowledge = sync_pb2.Acknowledge(
-            incarnation=frame.incarnation, up_to_number=peer.received_number
-        )
+        acknowledge = sync_pb2.Acknowledge(incarnation=frame.incarnation, up_to_number=peer.received_number)
         if peer.frames is not None:
             peer.frames.put(sync_pb2.ConnectResponse(acknowledge=acknowledge))
 
@@ -394,7 +395,7 @@ class FakeBridge(sync_pb2_grpc.SyncServiceServicer):
                 self.number(party, [(DECISION, payload)])
             return payload
 
-    def decision(  # noqa: PLR0913 - the fields of a decision
+    def decision(
         self,
         key: tuple[str, bytes],
         audience: tuple[str, ...],

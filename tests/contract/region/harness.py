@@ -1,13 +1,11 @@
-"""A node of a region for tests: built like in production, on a database of the test, with a clock that the test turns."""
+"""A node of a region for tests: built like in production, on a database of the test, on a test clock."""
 
 from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from tanqiao.api.bridge.v1 import messages_pb2
@@ -15,19 +13,20 @@ from tanqiao.api.common.v1 import values_pb2
 from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
+from tanqiao.protocol.locations import LocationRow
+from tanqiao.protocol.types import Kind
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.signing.provision import build_recognition_record
 from tanqiao.testing.network import NetworkOfTest
-from tanqiao_region.application import issue_offers, journal
+from tanqiao_region.application import journal
 from tanqiao_region.application.accounts import OpenOrder
 from tanqiao_region.application.commands import By, LocalOrder, Selection, TransferOrder, UseOrder
 from tanqiao_region.application.group import Group
+from tanqiao_region.application.records import take_record
 from tanqiao_region.bootstrap import Region, build
 from tanqiao_region.settings import Settings
 from tanqiao_region.storage.accounts import KIND_ENTERPRISE, AccountRow
-from tanqiao_region.storage.holdings import SeriesRow, insert_series, load_touched, write_difference
-from tanqiao.protocol.locations import LocationRow
-from tanqiao.protocol.types import Kind
+from tanqiao_region.storage.holdings import SeriesRow, insert_series, load_series, write_difference
 
 SHANGHAI, SHENZHEN, YUNNAN = "region/310000", "region/440300", "region/530000"
 PACKS = {SHANGHAI: "sh_draft", SHENZHEN: "sz_draft", YUNNAN: "yn_draft"}
@@ -101,7 +100,9 @@ class Node:
     def run(self, work: Any) -> Any:
         return self.orders.run(work)
 
-    def open_account(self, name: str = "虚构公司 invented", kind: int = KIND_ENTERPRISE, **fields: Any) -> AccountRow:
+    def open_account(
+        self, name: str = "虚构公司 invented", kind: int = KIND_ENTERPRISE, **fields: Any
+    ) -> AccountRow:
         """Open an account by an office that may."""
         by = fields.pop("by", OPENERS[self.party])
         order = OpenOrder(
@@ -121,14 +122,8 @@ class Node:
         """Put units into an account as if they had been issued: with their entry in the journal."""
 
         def work(group: Group) -> None:
-            known = {row.series_id for row in load_touched(group.connection, blocks)}
-            if not group.connection.exec_driver_sql(
-                "SELECT 1 FROM series WHERE series_id = "
-                + ("?" if group.connection.dialect.name == "sqlite" else "%s"),
-                (series.series_id,),
-            ).first():
+            if not load_series(group.connection, [series.series_id]):
                 insert_series(group.connection, [series])
-            del known
             write_difference(
                 group.connection,
                 [],
@@ -145,8 +140,6 @@ class Node:
         envelope = agreement(network, **fields)
 
         def work(group: Group) -> None:
-            from tanqiao_region.application.records import take_record
-
             take_record(
                 group, messages_pb2.RecordNotice(record=envelope, log_index=max(0, group.applied_log_index))
             )

@@ -45,7 +45,9 @@ def test_what_is_not_held_is_refused_with_its_reason_and_ranges(node: Node) -> N
     answer = node.move(giver.account_id, taker.account_id, Selection(blocks=(block(90, 110),)))
     assert symbol(answer) == "NOT_HELD"
     assert answer.blocks == (block(100, 110),)
-    assert symbol(node.move(taker.account_id, giver.account_id, Selection(blocks=(block(0, 1),)))) == "NOT_HELD"
+    assert (
+        symbol(node.move(taker.account_id, giver.account_id, Selection(blocks=(block(0, 1),)))) == "NOT_HELD"
+    )
     assert node.held(giver.account_id) == [(0, 100, 1)]
 
 
@@ -98,7 +100,10 @@ def test_a_refused_request_may_succeed_later_under_the_same_id(node: Node) -> No
     giver, taker = node.open_account("a"), node.open_account("b")
     first = request(EXCHANGE, body=1)
     selection = Selection(quantity_kg=5)
-    assert symbol(node.move(giver.account_id, taker.account_id, selection, request=first)) == "UNITS_INSUFFICIENT"
+    assert (
+        symbol(node.move(giver.account_id, taker.account_id, selection, request=first))
+        == "UNITS_INSUFFICIENT"
+    )
     node.give(giver.account_id, block(0, 100))
     assert node.move(giver.account_id, taker.account_id, selection, request=first).blocks == (block(0, 5),)
 

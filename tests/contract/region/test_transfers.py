@@ -7,10 +7,13 @@ import threading
 
 import pytest
 
-from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.ids import make_address
+from tanqiao.kernel.regions import RegionCode
 from tanqiao.protocol.types import Kind
 from tanqiao_region.application.commands import Selection
+from tanqiao_region.application.issue_offers import series_message
 from tanqiao_region.storage.evidence import list_evidence
 from tests.contract.region.fake_bridge import DECISION, LOCK, READY, REFUSE, WITHDRAW, FakeBridge
 from tests.contract.region.harness import (
@@ -23,7 +26,6 @@ from tests.contract.region.harness import (
     block,
     request,
 )
-from tanqiao_region.application.issue_offers import series_message
 
 Pair = tuple[Node, Node]
 
@@ -50,7 +52,7 @@ def ended(node: Node, answer: object) -> str:
     """Wait for the end of a transfer; its state at the source."""
     states = node.orders.wait_ended([answer], 10.0)
     assert states, "the transfer has not ended"
-    return next(iter(states.values())).name
+    return str(next(iter(states.values())).name)
 
 
 def test_units_cross_the_border_and_both_sides_send_receipts(pair: Pair, bridge: FakeBridge) -> None:
@@ -118,20 +120,14 @@ CLOSER_SZ = type(CENTRE)("operator/440300/sz.platform_operator", "sz.platform_op
 def test_without_an_agreement_the_source_refuses_and_locks_nothing(pair: Pair) -> None:
     shanghai, _ = pair
     holder, _, _ = ready_to_send(pair)
-    yunnan_address = "TQ-530000-0000000000000000-00"
-    from tanqiao.kernel.ids import make_address
-    from tanqiao.kernel.regions import RegionCode
-
     yunnan_address = make_address(RegionCode("530000"), secrets.token_bytes(10))
-    answer = shanghai.transfer(
-        holder, yunnan_address, Selection(quantity_kg=10), destination="region/530000"
-    )
+    answer = shanghai.transfer(holder, yunnan_address, Selection(quantity_kg=10), destination="region/530000")
     assert symbol(answer) == "RECOGNITION_NOT_IN_FORCE"
     assert shanghai.held(holder) == [(0, 1000, 1)]
 
 
 def test_addresses_are_checked_before_anything_is_locked(pair: Pair) -> None:
-    shanghai, shenzhen = pair
+    shanghai, _ = pair
     holder, _, address = ready_to_send(pair)
     mistyped = address[:-1] + ("0" if address[-1] != "0" else "1")
     assert symbol(shanghai.transfer(holder, mistyped, Selection(quantity_kg=1))) == "ADDRESS_INVALID"
@@ -142,9 +138,6 @@ def test_addresses_are_checked_before_anything_is_locked(pair: Pair) -> None:
 
 
 def test_an_unknown_address_is_refused_at_the_destination(pair: Pair, bridge: FakeBridge) -> None:
-    from tanqiao.kernel.ids import make_address
-    from tanqiao.kernel.regions import RegionCode
-
     shanghai, _ = pair
     holder, _, _ = ready_to_send(pair)
     unknown = make_address(RegionCode("440300"), secrets.token_bytes(10))
@@ -166,11 +159,12 @@ def test_a_ready_account_that_closed_is_credited_in_suspense(pair: Pair, bridge:
     rows, _ = shenzhen.queries.holdings(account_id="", series_id="", caller="", after=None, limit=10)
     suspense = rows[0].place[0]
     assert suspense != buyer
-    again = shenzhen.open_account("same owner")
     stranger = shenzhen.open_account("stranger", uscc="91310000MA1FL00157")
     refused = shenzhen.move(suspense, stranger.account_id, Selection(quantity_kg=10), by=CLOSER_SZ)
     assert symbol(refused) == "SUSPENSE_OWNER_MISMATCH"
-    del again
+    again = shenzhen.open_account("same owner")
+    moved = shenzhen.move(suspense, again.account_id, Selection(quantity_kg=10), by=CLOSER_SZ)
+    assert moved.blocks == (block(0, 10),)
 
 
 def test_a_withdrawal_is_offered_behind_its_lock(pair: Pair, bridge: FakeBridge) -> None:
@@ -253,9 +247,7 @@ def test_units_that_are_here_already_are_not_credited_twice(pair: Pair, bridge: 
         assert [row.kind for row in list_evidence(connection)] == ["credit conflict"]
 
 
-def test_a_void_decision_is_kept_as_evidence_and_answered_with_a_nack(
-    pair: Pair, bridge: FakeBridge
-) -> None:
+def test_a_void_decision_is_kept_as_evidence_and_answered_with_a_nack(pair: Pair, bridge: FakeBridge) -> None:
     shanghai, _ = pair
     bridge.on_lock = bridge.hold
     holder, _, address = ready_to_send(pair)
@@ -336,8 +328,6 @@ def test_a_repeated_prepare_gets_the_stored_answer(pair: Pair, bridge: FakeBridg
 
 
 def test_a_prepare_that_the_bridge_lost_is_returned_with_its_answer(pair: Pair, bridge: FakeBridge) -> None:
-    from tanqiao.api.bridge.v1 import sync_pb2
-
     shanghai, _ = pair
     bridge.on_answer = bridge.hold
     holder, _, address = ready_to_send(pair)
@@ -355,8 +345,6 @@ def test_a_prepare_that_the_bridge_lost_is_returned_with_its_answer(pair: Pair, 
 
 
 def test_a_busy_bridge_is_offered_the_same_again(pair: Pair, bridge: FakeBridge) -> None:
-    from tanqiao.api.bridge.v1 import sync_pb2
-
     shanghai, _ = pair
     bridge.on_lock = bridge.hold
     holder, _, address = ready_to_send(pair)

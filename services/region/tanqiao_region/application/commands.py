@@ -153,14 +153,6 @@ class DecisionItem:
 
 
 @dataclass(frozen=True, slots=True)
-class ApplyStored:
-    """Stored answers of replays that came un-numbered: applied like numbered ones, and no number moves."""
-
-    frame: Frame
-    items: tuple[DecisionItem | Opened, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Unacceptable:
     """A numbered message that does not verify or cannot be read: kept, and answered with a Nack."""
 
@@ -222,5 +214,5 @@ class Received:
     up_to_number: int
 
 
-HotCommand = LocalTransfers | CreateTransfers | CreateUses | ApplyPrepares | ApplyStored | TakeNumbered
+HotCommand = LocalTransfers | CreateTransfers | CreateUses | ApplyPrepares | TakeNumbered
 Command = HotCommand | Work[object]

@@ -43,7 +43,6 @@ from tanqiao_region.application.commands import DecisionItem, Frame
 from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.group import Ended, Group, Needs
 from tanqiao_region.application.holdings import held_by
-from tanqiao_region.application.rules import reason_facts
 from tanqiao_region.storage.accounts import AccountRow
 from tanqiao_region.storage.holdings import CANCELLED, LOCKED, RETIRING, USED, Place
 from tanqiao_region.storage.transfers import (
@@ -55,7 +54,6 @@ from tanqiao_region.storage.transfers import (
 
 SOURCE_FINAL_TYPE: Final = payload_type_of(messages_pb2.SourceFinal)
 DEST_FINAL_TYPE: Final = payload_type_of(messages_pb2.DestFinal)
-CONFLICT: Final = "credit conflicts with holdings"
 USED_STATES: Final = {SourceState.USED: USED, SourceState.CANCELLED: CANCELLED}
 SOURCE_EVENTS: Final = {
     SourceState.MOVED: journal.UNITS_MOVED,
@@ -182,10 +180,9 @@ def _journal_source(group: Group, facts: DecisionFacts, row: OutgoingRow, record
 def _at_destination(group: Group, frame: Frame, item: DecisionItem) -> None:
     facts = item.facts
     row = group.incoming.get(facts.key)
-    if row is not None and _cannot_credit(group, facts, row):
-        _keep_conflict(group, frame, item, row)
-        return
-    after = destination.on_decision(row.record if row is not None else None, facts)
+    after = destination.on_decision(
+        row.record if row is not None else None, facts, already_here=_already_here(group, facts, row)
+    )
     record = after.record
     for effect in after.effects:
         match effect:
@@ -201,18 +198,11 @@ def _at_destination(group: Group, frame: Frame, item: DecisionItem) -> None:
                 _common(group, frame, item, effect)
 
 
-def _cannot_credit(group: Group, facts: DecisionFacts, row: IncomingRow) -> bool:
-    """Whether a COMMIT would put serials here that are here already: only if the bridge or S lies."""
-    if facts.outcome is not Outcome.COMMIT or row.record.state is not DestinationState.READY:
-        return False
-    return bool(group.holdings.occupied(row.record.blocks))
-
-
-def _keep_conflict(group: Group, frame: Frame, item: DecisionItem, row: IncomingRow) -> None:
-    here = group.holdings.occupied(row.record.blocks)
-    cases.keep(group, CONFLICT, BRIDGE, cases.item_bytes(frame, item.opened.envelope_index))
-    reasons = (reason_facts("LOCATION_CONFLICT", ranges=list(here)),)
-    cases.nack(group, item.facts.message_hash, reasons, item.facts.key)
+def _already_here(group: Group, facts: DecisionFacts, row: IncomingRow | None) -> tuple[UnitBlock, ...]:
+    """Name the parts of a COMMIT's blocks that are in the books: only if the bridge or the source lies."""
+    if row is None or facts.outcome is not Outcome.COMMIT or row.record.state is not DestinationState.READY:
+        return ()
+    return group.holdings.occupied(row.record.blocks)
 
 
 def _promised(row: IncomingRow | None) -> IncomingRow:

@@ -117,7 +117,7 @@ class Line:
             return None
         for one in refused:
             _log.warning("offer_refused", payload_type=batch.payload_type[:96], reason=one.symbol)
-        return self._writer.submit(command) if command.items else None
+        return self._writer.submit(command) if command is not None and command.items else None
 
     def take_acknowledgement(self, incarnation: int, up_to_number: int) -> Future[Any]:
         """Note how far the bridge has made this node's numbered traffic durable."""

@@ -66,12 +66,6 @@ def apply(group: Group, command: TakeNumbered) -> Received | DomainError:
     return Received(arrival.inbox.incarnation, arrival.inbox.received_number)
 
 
-def apply_stored(group: Group, frame: Frame, items: Sequence[NumberedItem]) -> None:
-    """Apply stored answers of replays; what was seen before changes nothing."""
-    for item in items:
-        _take(group, frame, item)
-
-
 def _arrival(group: Group, command: TakeNumbered) -> Arrival:
     stream: InboxState | None = group.bridge_stream
     if stream is None:

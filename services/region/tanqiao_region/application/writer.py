@@ -16,7 +16,6 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao_region.application import arriving, ledger, numbered, offering, uses
 from tanqiao_region.application.commands import (
     ApplyPrepares,
-    ApplyStored,
     Command,
     CreateTransfers,
     CreateUses,
@@ -80,7 +79,7 @@ def weigh(command: Command) -> int:
     match command:
         case LocalTransfers(orders=orders) | CreateTransfers(orders=orders) | CreateUses(orders=orders):
             return len(orders)
-        case ApplyPrepares(items=items) | ApplyStored(items=items) | TakeNumbered(items=items):
+        case ApplyPrepares(items=items) | TakeNumbered(items=items):
             return len(items)
         case _:
             return 1
@@ -112,7 +111,7 @@ def _hot(group: Group, commands: list[Any]) -> Iterator[Any]:
                 uses.gather(group, command, needs)
             case ApplyPrepares():
                 arriving.gather(command, needs)
-            case ApplyStored(items=items) | TakeNumbered(items=items):
+            case TakeNumbered(items=items):
                 numbered.gather(group, items, needs)
     group.load(needs)
     answers = [_apply(group, command) for command in commands]
@@ -130,9 +129,6 @@ def _apply(group: Group, command: Any) -> Any:  # noqa: ANN401 - one of the hot 
             return uses.apply(group, command)
         case ApplyPrepares():
             arriving.apply(group, command)
-            return None
-        case ApplyStored(frame=frame, items=items):
-            numbered.apply_stored(group, frame, items)
             return None
         case _:
             return numbered.apply(group, command)
