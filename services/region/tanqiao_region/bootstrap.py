@@ -37,7 +37,7 @@ from tanqiao.signing.verify import Verifier
 from tanqiao_region.application import start
 from tanqiao_region.application.activity import Activity
 from tanqiao_region.application.activity_import import ActivityImports
-from tanqiao_region.application.claim_steps import ClaimSteps, submit_to
+from tanqiao_region.application.claim_steps import IMPORT_SECONDS_MAX, ClaimSteps, submit_to
 from tanqiao_region.application.claims_client import BridgeClaims, GrpcBridgeClaims
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.issuance import Issuances
@@ -289,7 +289,7 @@ def build_office(
         Registers(submit, steps, claims, lambda: calendar),
         RegisterReads(database),
         Activity(submit),
-        ActivityImports(context, database, submit),
+        ActivityImports(context, database, submit_to(queue, IMPORT_SECONDS_MAX)),
         Issuances(context, database, submit, steps, claims, wait=wait),
         Reserve(database, steps),
     )

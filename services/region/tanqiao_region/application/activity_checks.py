@@ -135,11 +135,26 @@ def recorded_or_clash(row: ActivityRow, recorded: Sequence[ActivityRow]) -> Acti
     return None
 
 
-def digest_of(rows: Iterable[ActivityRow]) -> bytes:
-    """Give SHA-256 over the rows in the order of meter and time: what a batch is named by in the evidence."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(
+class Digest:
+    """SHA-256 over rows in the order of meter and time: what a batch is named by in the evidence."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, row: ActivityRow) -> None:
+        """Take the next row in."""
+        self._hash.update(
             f"{row.meter}\t{row.start_date}\t{row.end_date}\t{row.on_grid_wh}\t{row.self_use_wh}\n".encode()
         )
-    return digest.digest()
+
+    def value(self) -> bytes:
+        """Give the digest of the rows so far."""
+        return self._hash.digest()
+
+
+def digest_of(rows: Iterable[ActivityRow]) -> bytes:
+    """Give the digest of rows that are in order."""
+    digest = Digest()
+    for row in rows:
+        digest.add(row)
+    return digest.value()

@@ -12,6 +12,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.errors import to_refusal
 from tanqiao_region.application.activity import ask_rules, bounds_of, record_batch
-from tanqiao_region.application.activity_checks import clash, recorded_or_clash
+from tanqiao_region.application.activity_checks import Digest, clash, recorded_or_clash
 from tanqiao_region.application.activity_file import ReadRow, read_csv, read_json_lines
 from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.commands import By
@@ -254,17 +255,43 @@ def _beside(
     return {meter: sorted(rows, key=lambda one: one.start_date) for meter, rows in found.items()}
 
 
-def _against_the_past(connection: sa.Connection, project_id: str, spool: _Spool, report: _Report) -> int:
-    """Name every row that contradicts what is recorded; how many are recorded already as they are."""
-    unchanged = 0
+@dataclass(slots=True)
+class _Comparison:
+    """The rows of a file beside what is recorded.
+
+    Args:
+        fresh: how many are new.
+        unchanged: how many are recorded as they are.
+        digest: SHA-256 over the new ones, in the order of meter and time.
+    """
+
+    fresh: int = 0
+    unchanged: int = 0
+    digest: bytes = b""
+
+
+def _against_the_past(
+    connection: sa.Connection, project_id: str, spool: _Spool, report: _Report
+) -> _Comparison:
+    """Name every row that contradicts what is recorded, and count the others."""
+    found = _Comparison()
+    digest = Digest()
+    has_past = store.has_activity(connection, project_id)
     for piece in spool.slices():
-        beside = _beside(connection, project_id, piece)
+        beside = _beside(connection, project_id, piece) if has_past else {}
         for line, row in piece:
             try:
-                unchanged += recorded_or_clash(row, beside.get(row.meter, [])) is not None
+                known = recorded_or_clash(row, beside.get(row.meter, ()))
             except DomainError as refusal:
                 report.add(line, "start_date", refusal)
-    return unchanged
+                continue
+            if known is None:
+                found.fresh += 1
+                digest.add(row)
+            else:
+                found.unchanged += 1
+    found.digest = digest.value()
+    return found
 
 
 def _record(
@@ -278,40 +305,17 @@ def _record(
     project = require_project(group, project_id)
     verdict = ask_rules(group, by, project, spool.hull())
     report = _Report()
-    unchanged = _against_the_past(group.connection, project_id, spool, report)
-    if report.rejected or unchanged == spool.count:
+    found = _against_the_past(group.connection, project_id, spool, report)
+    if report.rejected or found.fresh == 0:
         return _completed(response, report, committed=not report.rejected)
-    fresh_count, digest = _digest_of_fresh(group.connection, project_id, spool)
-    batch_id = record_batch(group, by, project, verdict, digest=digest, row_count=fresh_count)
+    batch_id = record_batch(group, by, project, verdict, digest=found.digest, row_count=found.fresh)
     for piece in spool.slices():
-        store.insert_activity(
-            group.connection,
-            project_id,
-            _fresh(group.connection, project_id, piece),
-            batch_id=batch_id,
-            recorded_at=group.now,
-        )
+        rows = [row for _, row in piece]
+        if found.unchanged:
+            beside = _beside(group.connection, project_id, piece)
+            rows = [row for row in rows if recorded_or_clash(row, beside.get(row.meter, ())) is None]
+        store.insert_activity(group.connection, project_id, rows, batch_id=batch_id, recorded_at=group.now)
     return _completed(response, report, committed=True)
-
-
-def _fresh(
-    connection: sa.Connection, project_id: str, piece: list[tuple[int, ActivityRow]]
-) -> list[ActivityRow]:
-    beside = _beside(connection, project_id, piece)
-    return [row for _, row in piece if recorded_or_clash(row, beside.get(row.meter, [])) is None]
-
-
-def _digest_of_fresh(connection: sa.Connection, project_id: str, spool: _Spool) -> tuple[int, bytes]:
-    """Give how many rows are new, and SHA-256 over them in the order of meter and time."""
-    count = 0
-    digest = hashlib.sha256()
-    for piece in spool.slices():
-        for row in _fresh(connection, project_id, piece):
-            count += 1
-            digest.update(
-                f"{row.meter}\t{row.start_date}\t{row.end_date}\t{row.on_grid_wh}\t{row.self_use_wh}\n".encode()
-            )
-    return count, digest.digest()
 
 
 def _completed(

@@ -40,6 +40,8 @@ from tanqiao_region.storage.tables import request_ids
 
 WRITE_SECONDS_MAX: Final = 30.0
 """Longest wait for the node's writer."""
+IMPORT_SECONDS_MAX: Final = 600.0
+"""Longest wait for the one transaction of a large file."""
 RESUME_SECONDS: Final = 15.0
 """Pause between two rounds over the open steps."""
 ACCEPTED: Final = b"\x00"
@@ -69,12 +71,12 @@ class Submit(Protocol):
         ...  # pragma: no cover - a protocol has no body
 
 
-def submit_to(writer: Any) -> Submit:  # noqa: ANN401 - a group commit of any command
-    """Give the port of a `GroupCommit`; BUSY if no answer came in `WRITE_SECONDS_MAX`."""
+def submit_to(writer: Any, seconds: float = WRITE_SECONDS_MAX) -> Submit:  # noqa: ANN401 - of any command
+    """Give the port of a `GroupCommit`; BUSY if no answer came in so many seconds."""
 
     def submit(work: Callable[[Group], T], /) -> T:
         try:
-            answer: T = writer.execute(Work(work), WRITE_SECONDS_MAX)
+            answer: T = writer.execute(Work(work), seconds)
         except TimeoutError as error:
             raise DomainError("BUSY", detail="the writer did not answer in time") from error
         return answer

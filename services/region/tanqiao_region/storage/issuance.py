@@ -93,6 +93,14 @@ def insert_batch(
     )
 
 
+def has_activity(connection: sa.Connection, project_id: str) -> bool:
+    """Whether anything is recorded of a project."""
+    row = connection.execute(
+        sa.select(activity.c.meter).where(activity.c.project_id == project_id).limit(1)
+    ).first()
+    return row is not None
+
+
 def activity_beside(
     connection: sa.Connection, project_id: str, rows: Iterable[ActivityRow]
 ) -> dict[str, list[ActivityRow]]:
