@@ -24,6 +24,7 @@ HASH_BYTES: Final = 32
 SINGLE: Final = 0
 """Size of a row whose signature was received with one envelope; its proof, if any, stands in the row."""
 LEVELS_KEPT_MAX: Final = 64
+TABLES_MAX: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,16 @@ def store_envelope(connection: sa.Connection, table: sa.Table, envelope: envelop
 def _insert(
     connection: sa.Connection, table: sa.Table, payload_type: str, size: int, hashes: bytes, signatures: bytes
 ) -> int:
-    result = connection.execute(
-        sa.insert(table).values(payload_type=payload_type, size=size, hashes=hashes, signatures=signatures)
-    )
+    values = {"payload_type": payload_type, "size": size, "hashes": hashes, "signatures": signatures}
+    result = connection.execute(_insert_into(table), values)
     key = result.inserted_primary_key
     require(key is not None, "the database gave no id to a signature")
     return int(key[0])  # type: ignore[index]  # require() does not narrow
+
+
+@lru_cache(maxsize=TABLES_MAX)
+def _insert_into(table: sa.Table) -> sa.Insert:
+    return sa.insert(table)
 
 
 def load_signatures(

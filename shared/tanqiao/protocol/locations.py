@@ -93,6 +93,10 @@ class LocationBook(Generic[PlaceT]):
 
     def elsewhere(self, blocks: Sequence[UnitBlock], place: PlaceT) -> tuple[UnitBlock, ...]:
         """Name the parts of the blocks that are not at the place, or that occur twice; empty if none."""
+        if len(blocks) == 1:  # nearly always, and nearly always where it should be
+            series = self._series.get(blocks[0].series_id)
+            if series is not None and _span(series, blocks[0].start, blocks[0].end, place) is not None:
+                return ()
         found: list[UnitBlock] = []
         for block in blocks:
             found.extend(self._parts(block, lambda at: at != place))

@@ -5,6 +5,7 @@ Logging without secrets, one ready line, a clean stop, one-line refusals.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -23,6 +24,8 @@ EXIT_FINDINGS: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
 EXIT_FAULT: Final = 4
+COLLECTOR_THRESHOLDS: Final = (50_000, 20, 50)
+"""New objects before a collection, and collections of a generation before one of the next."""
 
 _UNREACHABLE: Final = frozenset({"DATABASE_UNAVAILABLE", "PEER_UNREACHABLE", "BUSY", "DEADLINE_EXCEEDED"})
 
@@ -51,11 +54,22 @@ def announce_ready(kind: str, address: str) -> None:
 
 def serve_until_stopped() -> None:
     """Block until SIGTERM or SIGINT."""
+    _spare_the_collector()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     while not stop.wait(1.0):
         pass
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector leave alone what was loaded at the start, and run less often.
+
+    A batch makes tens of thousands of objects without a cycle; looking through them took a tenth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ after the commit; a rolled-back group leaves nothing behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.envelope import Signer, build_header
 from tanqiao_bridge.application.commands import Answer, Material, Outgoing
 from tanqiao_bridge.application.memory import OpenTransfers, Overlay
+from tanqiao_bridge.storage import policy
 from tanqiao_bridge.storage.decisions import DecisionRow, MessageRow
 from tanqiao_bridge.storage.tables import signature
 
@@ -106,8 +107,35 @@ class Group:
     wake: set[str] = field(default_factory=set)
     sessions: dict[str, int] = field(default_factory=dict)
     log_size: int = 0
+    undecided: set[TransferKey] = field(default_factory=set)
+    """Keys that were looked up and have no decision in the tables."""
     _signatures: dict[int, int] = field(default_factory=dict)
+    _regions: frozenset[str] | None = None
+    _agreements: dict[tuple[str, str], list[policy.AgreementRow]] = field(default_factory=dict)
     _kept: list[object] = field(default_factory=list)
+
+    def known_regions(self) -> frozenset[str]:
+        """Give the parties that are regions; read once for the group."""
+        if self._regions is None:
+            self._regions = policy.known_regions(self.connection)
+        return self._regions
+
+    def agreements_of(
+        self, pairs: Iterable[tuple[str, str]]
+    ) -> dict[tuple[str, str], list[policy.AgreementRow]]:
+        """Give the agreements of these directions, oldest first; each is read once for the group."""
+        wanted = set(pairs)
+        missing = wanted - self._agreements.keys()
+        if missing:
+            self._agreements.update((pair, []) for pair in missing)
+            for row in policy.load_agreements(self.connection, missing):
+                self._agreements[row.from_region, row.to_region].append(row)
+        return {pair: self._agreements[pair] for pair in wanted}
+
+    def forget_policy(self) -> None:
+        """Read regions and agreements again: a command of this group has changed them."""
+        self._regions = None
+        self._agreements.clear()
 
     def signature_of(self, material: Material) -> tuple[int, int]:
         """Keep the signature that a message came under, once for its batch; (signature id, item index)."""

@@ -109,14 +109,11 @@ def _load(group: Group, transfers: Sequence[OpenTransfer]) -> _Loaded:
     )
     series_ids = {block.series_id for block in blocks}
     pairs = {(t.key.source, t.destination) for t in transfers if t.kind is Kind.TRANSFER}
-    agreements: dict[tuple[str, str], list[policy.AgreementRow]] = {}
-    for row in policy.load_agreements(connection, pairs):
-        agreements.setdefault((row.from_region, row.to_region), []).append(row)
     return _Loaded(
         book,
         {(row.block.series_id, row.block.start): row for row in rows},
         policy.load_series(connection, series_ids),
-        agreements,
+        group.agreements_of(pairs),
         policy.load_frozen(connection),
         policy.load_blocked_series(connection, series_ids),
     )

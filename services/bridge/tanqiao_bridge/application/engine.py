@@ -7,7 +7,7 @@ decided in that order; then messages, outbox rows and Prepares are made. What le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -15,11 +15,13 @@ import sqlalchemy as sa
 from tanqiao.db.streams import OutboxMessage
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.types import TransferKey
 from tanqiao_bridge.application import issues, numbered, records, sessions, transfers
 from tanqiao_bridge.application.commands import (
     Answer,
     AskOutcome,
     Command,
+    Material,
     OfferAnswers,
     OfferIssues,
     OfferLocks,
@@ -82,6 +84,8 @@ class BridgeEngine:
             legal_date(moment).isoformat(),
             Overlay(context.transfers),
         )
+        # One look-up for all that arrive together: single messages come in groups too.
+        transfers.load_views(group, _keys_of(commands))
         answers: list[object] = []
         for command in commands:
             try:
@@ -131,11 +135,25 @@ class BridgeEngine:
             case AskOutcome():
                 return transfers.ask_outcome(group, command)
             case SubmitKeyRecord():
+                group.forget_policy()
                 return records.submit_key_record(group, command)
             case SubmitRecognition():
+                group.forget_policy()
                 return records.submit_recognition(group, command)
             case _:
                 return self._others[type(command)](group, command)
+
+
+def _keys_of(commands: Sequence[object]) -> Iterator[TransferKey]:
+    """Name the transfers that locks, answers and receipts of a group are about."""
+    for command in commands:
+        if isinstance(command, (OfferLocks, OfferAnswers)):
+            for _, facts in command.items:
+                yield facts.key
+        elif isinstance(command, TakeNumbered):
+            for material in command.items:
+                if isinstance(material, Material):
+                    yield TransferKey(material.opened.header.source, material.opened.header.transfer_id)
 
 
 def _answer_stored(group: Group) -> None:

@@ -73,8 +73,14 @@ RECHECK_MS = 1_000
 
 def load_views(group: Group, keys: Iterable[TransferKey]) -> None:
     """Load the decisions of the keys that this group has not seen yet."""
-    missing = [key for key in keys if key not in group.decisions and group.overlay.get(key) is None]
-    group.decisions.update(load_decisions(group.connection, missing))
+    missing = [
+        key
+        for key in keys
+        if key not in group.undecided and key not in group.decisions and group.overlay.get(key) is None
+    ]
+    if missing:
+        group.decisions.update(load_decisions(group.connection, missing))
+        group.undecided.update(missing)
 
 
 def view_of(group: Group, key: TransferKey) -> TransferView:
@@ -118,11 +124,11 @@ def offer_locks(group: Group, command: OfferLocks) -> Answer:
 def _early_reasons(group: Group, items: Sequence[LockFacts]) -> list[Reasons]:
     """Checks of section 5 that fail for every destination's answer: unknown party, or no agreement at all."""
     pairs = {(facts.key.source, facts.destination) for facts in items if facts.kind is Kind.TRANSFER}
-    known = policy.known_regions(group.connection)
+    known = group.known_regions()
     with_agreement = {
-        (row.from_region, row.to_region)
-        for row in policy.load_agreements(group.connection, pairs)
-        if row.start_date <= group.legal_date < row.end_date
+        pair
+        for pair, rows in group.agreements_of(pairs).items()
+        if any(row.start_date <= group.legal_date < row.end_date for row in rows)
     }
     early: list[Reasons] = []
     for facts in items:
