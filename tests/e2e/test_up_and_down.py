@@ -114,27 +114,30 @@ def test_another_kind_of_database_needs_another_home(stopped: CommandLine) -> No
 
 @pytest.mark.parametrize("moment", ["while-it-starts", "when-it-serves"])
 def test_ctrl_c_is_clean(tanqiao: CommandLine, moment: str) -> None:
-    process = subprocess.Popen(
+    run_file = tanqiao.home / "run.json"
+    with subprocess.Popen(
         tanqiao.command("up", "--foreground"),
         cwd=tanqiao.cwd,
         env=tanqiao.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert process.stdout is not None
-    run_file = tanqiao.home / "run.json"
-    if moment == "while-it-starts":
-        while not run_file.exists():
-            time.sleep(0.01)
-    else:
-        while "Ctrl-C" not in process.stdout.readline():
-            pass
-    pids = [node["pid"] for node in json.loads(run_file.read_text(encoding="utf-8"))["nodes"].values()]
-    process.send_signal(signal.SIGINT)
-    said = process.stdout.read()
-    assert process.wait(timeout=60) == (130 if moment == "while-it-starts" else 0)
-    process.stdout.close()
+    ) as process:
+        assert process.stdout is not None
+        if moment == "while-it-starts":
+            while not run_file.exists():
+                assert process.poll() is None
+                time.sleep(0.01)
+        else:
+            said_so_far = ""
+            while "Ctrl-C" not in said_so_far:
+                line = process.stdout.readline()
+                assert line, said_so_far
+                said_so_far += line
+        pids = [node["pid"] for node in json.loads(run_file.read_text(encoding="utf-8"))["nodes"].values()]
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+        assert process.wait(timeout=120) == (130 if moment == "while-it-starts" else 0)
     assert "Traceback" not in said
     assert pids
     assert not any(_alive(pid) for pid in pids)
