@@ -180,6 +180,13 @@ class Served:
         return digest_of(self.node.region.database)
 
 
+def counts_of(database: Any) -> tuple[int, ...]:
+    """Count the rows of every table, in one question."""
+    counts = [sa.select(sa.func.count()).select_from(table).scalar_subquery() for table in metadata.sorted_tables]
+    with database.reading() as connection:
+        return tuple(connection.execute(sa.select(*counts)).one())
+
+
 def digest_of(database: Any) -> str:
     """Digest every row of every table of a database."""
     digest = hashlib.sha256()
