@@ -151,6 +151,22 @@ def test_a_process_that_does_not_listen_is_ended_all_the_same() -> None:
     process.stdout.close()
 
 
+def test_ctrl_c_waits_until_a_started_process_is_recorded() -> None:
+    recorded = []
+
+    def start() -> None:
+        with processes.uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            recorded.append("process")
+        recorded.append("the next one")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert recorded == ["process"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_stale_run_file_names_nobody(tmp_path: Path) -> None:
     home = Home(tmp_path)
     entry = {"name": "bridge", "pid": os.getpid(), "mark": "another boot/1", "address": "127.0.0.1:1"}

@@ -140,12 +140,13 @@ class LocalFederation:
         fresh: list[tuple[Member, Started, subprocess.Popen[bytes], int]] = []
         try:
             for member in missing:
-                process, log_start = self._spawn(member)
-                mark = processes.start_mark(process.pid)
-                started = Started(member.name, process.pid, mark or "", f"{HOST}:{choice.ports[member.name]}")
-                running[member.name] = started
-                self._write(running)
-                fresh.append((member, started, process, log_start))
+                with processes.uninterrupted():
+                    process, log_start = self._spawn(member)
+                    mark = processes.start_mark(process.pid) or ""
+                    started = Started(member.name, process.pid, mark, f"{HOST}:{choice.ports[member.name]}")
+                    running[member.name] = started
+                    fresh.append((member, started, process, log_start))
+                    self._write(running)
             for member, started, process, log_start in fresh:
                 self._wait_for(member, started, process, log_start)
                 report(f"{member.title} · {started.address}")

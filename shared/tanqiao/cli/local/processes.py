@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,25 @@ _STAT: Final = "/proc/{pid}/stat"
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _STATE_FIELD: Final = 0
 _START_FIELD: Final = 19
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done: between a start and its record nothing may come.
+
+    Signals are not blocked but noted, since what is blocked would stay so in a process that is started here.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noted:
+        raise KeyboardInterrupt
 
 
 def start_mark(pid: int) -> str | None:

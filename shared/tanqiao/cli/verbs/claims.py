@@ -8,6 +8,7 @@ import click
 
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.cli.claims_judge import judge_command
+from tanqiao.cli.claims_screen import screen_command
 from tanqiao.cli.output import EXIT_REFUSED, message_fields
 from tanqiao.cli.parse import parse_period, parse_references, period_text
 from tanqiao.cli.session import Session
@@ -123,3 +124,4 @@ def list_claims(session: Session, region: str, references: tuple[str, ...]) -> N
 
 
 claims.add_command(judge_command)
+claims.add_command(screen_command)
