@@ -6,6 +6,7 @@ Once in this process with orderly stops, once with processes and SIGKILL; on bot
 from __future__ import annotations
 
 import random
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ ORDERS = 120
 CALLERS = 8
 DEATHS = 5
 PAUSE_SECONDS = (0.1, 0.9)
+STOP_SECONDS_MAX = 20
 NODES = (BRIDGE_MEMBER, SHANGHAI, SHENZHEN)
 
 
@@ -87,11 +89,24 @@ def test_nodes_stopped_and_started_at_random_points_lose_no_transfer(
         three.require_clean()
 
 
+class ReapingFederation(LocalFederation):
+    """A federation whose processes are children of the test: their ends are waited for."""
+
+    def __init__(self, home: Home) -> None:
+        super().__init__(home)
+        self.children: list[subprocess.Popen[bytes]] = []
+
+    def _spawn(self, member: Member) -> tuple[subprocess.Popen[bytes], int]:
+        process, log_start = super()._spawn(member)
+        self.children.append(process)
+        return process, log_start
+
+
 @contextmanager
 def processes(folder: Path, databases: str) -> Iterator[tuple[LocalFederation, Market]]:
     """Start bridge, Shanghai and Shenzhen as processes on free ports; stop them at the end."""
     home = Home(folder)
-    federation = LocalFederation(home)
+    federation = ReapingFederation(home)
     folder.mkdir(mode=0o700, exist_ok=True)
     choice = federation._choose(databases, "free")
     network = provision_network(folder, network_plan(), now=datetime.now(UTC))
@@ -110,6 +125,8 @@ def processes(folder: Path, databases: str) -> Iterator[tuple[LocalFederation, M
     finally:
         market.close()
         federation.down(report=print)
+        for child in federation.children:
+            child.wait(STOP_SECONDS_MAX)
         if home.postgres.is_dir():
             embedded_postgres.remove(home.postgres)
 
