@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON_OLDEST = "3.11"
 LOCKS: dict[str, tuple[str, ...]] = {
     "requirements.lock": (),
-    "requirements-dev.lock": ("--group", "dev"),
+    "requirements-dev.lock": ("--group", "dev", "--extra", "matching"),
 }
 
 
