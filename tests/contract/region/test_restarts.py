@@ -12,7 +12,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.application import issue_offers, journal
 from tanqiao_region.application.commands import Selection, Work
-from tanqiao_region.application.group import Group
+from tanqiao_region.application.group import Ended, Group
 from tanqiao_region.application.issue_offers import IssueOrder, series_message
 from tanqiao_region.storage.issues import load_issuances
 from tanqiao_region.storage.tables import methodology, project
@@ -161,6 +161,29 @@ def test_what_a_refused_work_wrote_is_undone_and_its_neighbours_stand(node: Node
     rows, size = node.queries.journal(from_index=1, limit=100, account_ids=[], kinds=[])
     assert [row.journal_index for row in rows] == list(range(1, size + 1))
     assert all(row.kind != journal.ACCOUNT_CLOSED for row in rows)
+
+
+def test_what_a_refused_work_would_have_sent_and_told_is_forgotten(pair: Pair, bridge: FakeBridge) -> None:
+    shanghai, shenzhen = pair
+    bridge.on_lock = bridge.hold
+    account = shanghai.open_account("a").account_id
+    order = order_of(account, shanghai)
+
+    def bad(group: Group) -> None:
+        put_project(group, order.project_id, order.account_id)
+        issue_offers.offer_issue(group, order)
+        group.aftermath.ended.append(Ended(order.issue_id, 1))
+        raise DomainError("STATE_NOT_ALLOWED", what="test", id="1", state="x", needed="y")
+
+    with pytest.raises(DomainError):
+        shanghai.run(bad)
+    shanghai.give(account, block(0, 100))
+    shanghai.transfer(
+        account, shenzhen.address(shenzhen.open_account("b").account_id), Selection(quantity_kg=1)
+    )
+    bridge.wait_until(lambda: bool(bridge.seen_of(LOCK)))  # it is offered behind what went before it
+    assert not bridge.seen_of(ISSUE)
+    assert shanghai.region.notifier.wait_ended(order.issue_id, 0.0) is None
 
 
 def test_a_group_that_breaks_writes_nothing_and_the_rest_of_it_is_carried_out(node: Node) -> None:

@@ -12,7 +12,8 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.ids import make_address
 from tanqiao.kernel.regions import RegionCode
 from tanqiao.protocol.types import Kind
-from tanqiao_region.application.commands import Selection
+from tanqiao_region.application.commands import Selection, Work
+from tanqiao_region.application.group import Group
 from tanqiao_region.application.issue_offers import series_message
 from tanqiao_region.storage.evidence import list_evidence
 from tests.contract.region.fake_bridge import DECISION, LOCK, READY, REFUSE, WITHDRAW, FakeBridge
@@ -313,6 +314,40 @@ def test_an_abort_of_an_unknown_transfer_is_kept_and_a_later_prepare_refused(
     bridge.wait_until(lambda: bool(bridge.seen_of(REFUSE)))
     assert [one.reason for one in bridge.seen_of(REFUSE)[0].message.reasons] == ["TRANSFER_DROPPED"]
     assert shenzhen.queries.status().transfers_open == 0
+
+
+def test_a_refusal_in_the_group_of_the_abort_is_stored_and_given_again(
+    pair: Pair, bridge: FakeBridge
+) -> None:
+    shanghai, shenzhen = pair
+    bridge.on_lock = bridge.on_answer = bridge.hold
+    holder, _, address = ready_to_send(pair)
+    answer = shanghai.transfer(holder, address, Selection(quantity_kg=10))
+    bridge.wait_until(lambda: bool(bridge.seen_of(LOCK)))
+    lock = bridge.seen_of(LOCK)[0]
+    key = (SHANGHAI, answer.transfer_id)
+    bridge.locks[key] = lock
+    busy, go_on = threading.Event(), threading.Event()
+
+    def wait(_group: Group) -> None:
+        busy.set()
+        assert go_on.wait(10.0)
+
+    waiting = shenzhen.region.writer.submit(Work(wait))
+    try:
+        assert busy.wait(10.0)
+        bridge.abort(key)
+        del bridge.decided[key]
+        bridge.prepare([lock])
+        bridge.wait_until(lambda: shenzhen.region.writer.waiting == 2)
+    finally:
+        go_on.set()
+    waiting.result(10.0)
+    bridge.wait_until(lambda: len(bridge.seen_of(REFUSE)) == 1)
+    bridge.prepare([lock])
+    bridge.wait_until(lambda: len(bridge.seen_of(REFUSE)) == 2)
+    first, second = bridge.seen_of(REFUSE)
+    assert first.payload == second.payload
 
 
 def test_a_repeated_prepare_gets_the_stored_answer(pair: Pair, bridge: FakeBridge) -> None:

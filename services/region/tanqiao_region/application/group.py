@@ -8,7 +8,7 @@ one at a time by a row lock, so that the index of the journal is known before it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from typing import Final, TypeVar
 
@@ -105,6 +105,22 @@ class Aftermath:
     recognitions: Mapping[tuple[str, str], tuple[Recognition, ...]] | None = None
     applied_log_index: int = node.NOTHING_APPLIED
     withdrawals: list[bytes] = field(default_factory=list)
+
+    def mark(self) -> tuple[Aftermath, tuple[int, ...]]:
+        """Note how it stands, for `back_to`."""
+        return replace(self), tuple(len(getattr(self, name)) for name in GROWING)
+
+    def back_to(self, mark: tuple[Aftermath, tuple[int, ...]]) -> None:
+        """Forget what came since the mark: what was undone is neither sent nor told (PROTOCOL R1)."""
+        known, lengths = mark
+        for one in fields(self):
+            setattr(self, one.name, getattr(known, one.name))
+        for name, length in zip(GROWING, lengths, strict=True):
+            del getattr(self, name)[length:]
+
+
+GROWING: Final = ("offered", "stored", "ended", "withdrawals")
+"""The lists of an `Aftermath`; nothing is ever taken out of them within a group."""
 
 
 class Group:
@@ -338,11 +354,12 @@ class Group:
         self.journal.accounts.clear()
         self._clear()
 
-    def discard(self, journal_index: int) -> None:
+    def discard(self, journal_index: int, aftermath: tuple[Aftermath, tuple[int, ...]]) -> None:
         """Forget what a refused `Work` noted; what it wrote is undone by its savepoint."""
         self.journal.rows.clear()
         self.journal.accounts.clear()
         self.journal.last_index = journal_index
+        self.aftermath.back_to(aftermath)
         self.applied_log_index = self._applied_before
         self._clear()
 
@@ -364,6 +381,8 @@ class Group:
         transfer_store.set_decision_dates(self.connection, self.decision_dates)
 
     def _write_incoming(self) -> None:
+        # Before the answers: a Prepare may come in the group of the ABORT that dropped its transfer unheard.
+        transfer_store.insert_incoming(self.connection, self.dropped_incoming, None)
         for rows_by_type, write in (
             (self.new_incoming, transfer_store.insert_incoming),
             (self.answered_incoming, transfer_store.answer_incoming),
@@ -376,7 +395,6 @@ class Group:
                     signature_id = store_batch(self.connection, signature, batch)
                     write(self.connection, part, signature_id)
                     self.aftermath.offered.append(batch)
-        transfer_store.insert_incoming(self.connection, self.dropped_incoming, None)
         ended = transfer_store.end_incoming(self.connection, self.ended_incoming)
         require(ended == len(self.ended_incoming), "an incoming transfer vanished under the one writer")
 

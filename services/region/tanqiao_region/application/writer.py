@@ -86,14 +86,14 @@ def weigh(command: Command) -> int:
 
 
 def _work(group: Group, command: Any) -> Any:  # noqa: ANN401 - a work answers as it likes
-    index = group.journal.last_index
+    index, aftermath = group.journal.last_index, group.aftermath.mark()
     savepoint = group.connection.begin_nested()
     try:
         answer = command.run(group)
         group.flush()
     except DomainError as refusal:
         savepoint.rollback()
-        group.discard(index)
+        group.discard(index, aftermath)
         return refusal
     savepoint.commit()
     return answer
