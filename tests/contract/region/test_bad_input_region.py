@@ -402,6 +402,12 @@ def _uses() -> Iterator[Case]:
     yield Case(retire, "a purpose that nobody knows", "PURPOSE_NOT_PROVIDED", put(purpose="fun"))
     yield Case(retire, "an over-long text", "TEXT_TOO_LONG", put(purpose_text="字" * 401))
     yield Case(retire, "an over-long beneficiary", "TEXT_TOO_LONG", put(beneficiary__name="名" * 201))
+    yield Case(  # the sample of GB 11643; the code of a beneficiary is shown to everybody
+        retire,
+        "a resident's number as a credit code",
+        "IDENTITY_CODE_INVALID",
+        put(beneficiary__uscc="11010519491231002X"),
+    )
     yield Case(retire, "a digest of 31 bytes", "FIELD_INVALID", put(document_digest=b"x" * 31))
     yield Case(retire, "a year that is none", "FIELD_INVALID", put(compliance_year=26))
     yield Case(retire, "a negative year", "FIELD_INVALID", put(compliance_year=-2026))

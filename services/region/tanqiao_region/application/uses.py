@@ -11,6 +11,7 @@ from typing import Final
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.identity import check_uscc
 from tanqiao.kernel.ids import ID_BYTES
 from tanqiao.kernel.units import UnitBlock, total_quantity_kg
 from tanqiao.protocol.types import SINK, Kind, LockFacts, TransferKey
@@ -72,6 +73,8 @@ def _apply(group: Group, order: UseOrder) -> Retiring:
         raise DomainError(
             "ACCOUNT_KIND_NOT_ALLOWED", field="account_id", kind="SUSPENSE", action=order.kind.name
         )
+    if order.beneficiary_uscc:
+        check_uscc(order.beneficiary_uscc)  # it is published: a resident's number must not stand in its place
 
     def facts(lots: tuple[UnitLot, ...]) -> Facts:
         return _facts(group, order, holder, lots)
