@@ -3,8 +3,6 @@
 Everything in the lists is invented (虚构).
 """
 
-# ruff: noqa: ANN401 - changes to messages of any field pass through
-
 from __future__ import annotations
 
 import subprocess

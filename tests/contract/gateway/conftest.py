@@ -1,7 +1,5 @@
 """Fixtures of the gateway's contract suite: a real gateway on loopback TLS, on each of the two databases."""
 
-# ruff: noqa: ANN401 - calls and settings of any kind pass through
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
