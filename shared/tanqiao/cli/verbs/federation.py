@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from typing import Final
+
 import click
 
 from tanqiao.cli.output import EXIT_UNREACHABLE
 from tanqiao.cli.session import Session
 from tanqiao.cli.verb import Verb
 
-LINES_DEFAULT = 40
+LINES_DEFAULT: Final = 40
+WAKE_SECONDS: Final = 0.5
 
 
 @click.command(cls=Verb)
@@ -39,10 +44,13 @@ def up(session: Session, databases: str | None, ports: str, foreground: bool) ->
     federation = start_federation(session, databases=databases, ports=ports)
     show_states(session)
     if foreground:
-        from tanqiao.rpc.process import serve_until_stopped
-
+        # Handled before it is announced: a signal that comes at once is not lost.
+        stopping = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: stopping.set())
         session.output.step("Ctrl-C 停止 / stops everything")
-        serve_until_stopped()
+        while not stopping.wait(WAKE_SECONDS):
+            pass
         federation.down(report=session.output.step)
 
 
