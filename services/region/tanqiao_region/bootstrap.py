@@ -38,7 +38,7 @@ from tanqiao_region.application import start
 from tanqiao_region.application.activity import Activity
 from tanqiao_region.application.activity_import import ActivityImports
 from tanqiao_region.application.claim_steps import IMPORT_SECONDS_MAX, ClaimSteps, submit_to
-from tanqiao_region.application.claims_client import BridgeClaims, GrpcBridgeClaims
+from tanqiao_region.application.claims_client import BridgeClaims
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.issuance import Issuances
 from tanqiao_region.application.line import Line
@@ -56,6 +56,7 @@ from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack
 from tanqiao_region.server.account_servicer import AccountServicer
 from tanqiao_region.server.callers import callers
+from tanqiao_region.server.claims_line import GrpcBridgeClaims
 from tanqiao_region.server.issuance_servicer import IssuanceServicer
 from tanqiao_region.server.journal_servicers import JournalServicer, NodeFacts, NodeServicer
 from tanqiao_region.server.ledger_servicers import LedgerServicer, RetirementServicer, TransferServicer

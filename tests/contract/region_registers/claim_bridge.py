@@ -55,9 +55,9 @@ def barred(
     symbol: str,
     *,
     level: str = "project",
-    other: int = claims_pb2.PROGRAMME_CCER,
+    other: Any = claims_pb2.PROGRAMME_CCER,
     article: str = "第十四条 / Art. 14",
-    kind: int = claims_pb2.VERDICT_KIND_BLOCK,
+    kind: Any = claims_pb2.VERDICT_KIND_BLOCK,
     region: str = "",
     **metadata: str,
 ) -> Judge:
@@ -117,6 +117,18 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
     def DeclareClaim(self, request: Any, context: grpc.ServicerContext) -> Any:
         envelope = self._answer(request.envelope, self._declare)
         return claims_pb2.DeclareClaimResponse(receipt=_receipt(envelope), envelope=envelope)
+
+    def BatchCheckClaims(self, request: Any, context: grpc.ServicerContext) -> Any:
+        raise DomainError("METHOD_UNKNOWN", method="BatchCheckClaims")
+
+    def BatchDeclareClaims(self, request: Any, context: grpc.ServicerContext) -> Any:
+        raise DomainError("METHOD_UNKNOWN", method="BatchDeclareClaims")
+
+    def GetClaim(self, request: Any, context: grpc.ServicerContext) -> Any:
+        raise DomainError("METHOD_UNKNOWN", method="GetClaim")
+
+    def ListClaims(self, request: Any, context: grpc.ServicerContext) -> Any:
+        raise DomainError("METHOD_UNKNOWN", method="ListClaims")
 
     def RegisterClaim(self, request: Any, context: grpc.ServicerContext) -> Any:
         envelope = self._answer(request.envelope, self._move)

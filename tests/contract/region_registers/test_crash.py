@@ -99,7 +99,7 @@ def test_a_receipt_that_the_bridge_did_not_sign_does_not_count(shanghai: Office,
 def test_a_bridge_that_is_down_is_refused_with_wait_and_nothing_is_written(
     shanghai: Office, bridge: ClaimBridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tanqiao_region.application.claims_client.CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("tanqiao_region.server.claims_line.CONNECT_SECONDS", 0.3)
     shanghai.publish_methodology()
     bridge.stop()
     before = journal_size(shanghai.node)
@@ -115,7 +115,7 @@ def test_while_the_bridge_is_down_intake_and_reads_go_on(
     shanghai: Office, bridge: ClaimBridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shanghai.published()
-    monkeypatch.setattr("tanqiao_region.application.claims_client.CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("tanqiao_region.server.claims_line.CONNECT_SECONDS", 0.3)
     bridge.stop()
     assert shanghai.meter(month("2026-01", 10_000_000)).accepted_count == 1
     assert shanghai.quantify().issuable_kg == 4000
