@@ -15,7 +15,7 @@ from tanqiao_region.application.secrets import NodeSecrets
 from tanqiao_region.storage import accounts as kinds
 from tanqiao_region.storage.tables import metadata
 from tests.contract.region.conftest import MakeNode, stop
-from tests.contract.region.harness import CENTRE, EXCHANGE, USCC, Node, request
+from tests.contract.region.harness import CENTRE, EXCHANGE, USCC, Node, block, request
 
 REFERENCE = "user-0817"
 
@@ -150,6 +150,21 @@ def test_an_operator_and_its_user_can_come_in_one_batch(node: Node) -> None:
     ]
     answers = node.orders.open_accounts(orders)
     assert [isinstance(one, DomainError) for one in answers] == [False, False, False, True]
+
+
+def test_a_list_of_all_holdings_leaves_out_persons_of_others(node: Node) -> None:
+    operator = node.open_account("operator", kinds.KIND_DATA_OPERATOR)
+    person = open_person(node, operator.account_id)
+    assert isinstance(person, kinds.AccountRow)
+    node.give(person.account_id, block(0, 10))
+    node.give(operator.account_id, block(10, 20))
+
+    def seen(caller: str) -> list[int]:
+        rows, _ = node.queries.holdings(account_id="", series_id="", caller=caller, after=None, limit=10)
+        return [row.start for row in rows]
+
+    assert seen(CENTRE.party) == [0, 10]
+    assert seen(EXCHANGE.party) == [10]
 
 
 def test_an_address_has_check_characters_and_the_regions_code(node: Node) -> None:

@@ -131,7 +131,12 @@ class Queries:
                 if account is None or not _may_see(account, caller):
                     raise DomainError("ACCOUNT_UNKNOWN", field="account_id", account_id=account_id[:32])
             found = holdings.list_holdings(
-                connection, account_id=account_id, series_id=series_id, after=after, limit=limit
+                connection,
+                account_id=account_id,
+                series_id=series_id,
+                after=after,
+                limit=limit,
+                persons_of=None if account_id else caller,
             )
             index, _ = journal.journal_head(connection)
         return found, index

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from tanqiao.db.bulk import PARAMETERS_PER_STATEMENT_MAX, delete_by_key, insert_rows, rows_by_key, slices
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.locations import LocationRow
-from tanqiao_region.storage.tables import holding, series
+from tanqiao_region.storage.accounts import KIND_PERSON
+from tanqiao_region.storage.tables import account, holding, series
 
 HELD: Final = 1
 LOCKED: Final = 2
@@ -98,6 +99,26 @@ def load_beginning(connection: sa.Connection, blocks: Iterable[UnitBlock]) -> li
     return [_row(values) for values in rows]
 
 
+def _held(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[str, int, int]]:
+    """Make the look-up once: making it costs more than running it."""
+    return (
+        sa.select(holding.c.series_id, holding.c.start_serial, holding.c.end_serial)
+        .where(holding.c.account_id == sa.bindparam("account"), holding.c.state == HELD, *conditions)
+        .order_by(holding.c.series_id, holding.c.start_serial)
+        .limit(HELD_ROWS_PER_PAGE)
+    )
+
+
+_HELD_OF_SERIES: Final = _held(
+    holding.c.series_id == sa.bindparam("after_series"),
+    holding.c.start_serial > sa.bindparam("after_serial"),
+)
+_HELD: Final = _held(
+    sa.tuple_(holding.c.series_id, holding.c.start_serial)
+    > sa.tuple_(sa.bindparam("after_series"), sa.bindparam("after_serial"))
+)
+
+
 def load_held(
     connection: sa.Connection, account_id: str, series_id: str, quantity_kg: int
 ) -> list[HoldingRow]:
@@ -109,24 +130,14 @@ def load_held(
         series_id: only this series; empty: any, in the order of series ids.
         quantity_kg: what they must hold together.
     """
-    columns = holding.c
     found: list[HoldingRow] = []
     held_kg = 0
-    after: tuple[str, int] | None = None
+    after_series, after_serial = series_id, -1
     while held_kg < quantity_kg:
-        statement = (
-            sa.select(columns.series_id, columns.start_serial, columns.end_serial)
-            .where(columns.account_id == account_id, columns.state == HELD)
-            .order_by(columns.series_id, columns.start_serial)
-            .limit(HELD_ROWS_PER_PAGE)
-        )
-        if series_id:
-            statement = statement.where(columns.series_id == series_id)
-        if after is not None:
-            statement = statement.where(
-                sa.tuple_(columns.series_id, columns.start_serial) > sa.tuple_(*after)
-            )
-        page = connection.execute(statement).all()
+        page = connection.execute(
+            _HELD_OF_SERIES if series_id else _HELD,
+            {"account": account_id, "after_series": after_series, "after_serial": after_serial},
+        ).all()
         for row in page:
             if held_kg >= quantity_kg:
                 return found
@@ -134,7 +145,7 @@ def load_held(
             held_kg += row[2] - row[1]
         if len(page) < HELD_ROWS_PER_PAGE:
             return found
-        after = (page[-1][0], page[-1][1])
+        after_series, after_serial = page[-1][0], page[-1][1]
     return found
 
 
@@ -178,8 +189,18 @@ def list_holdings(
     series_id: str,
     after: tuple[str, int] | None,
     limit: int,
+    persons_of: str | None = None,
 ) -> list[HoldingRow]:
-    """Give a page of units held, locked or retiring, in the order of series and serial."""
+    """Give a page of units held, locked or retiring, in the order of series and serial.
+
+    Args:
+        connection: inside a transaction.
+        account_id: only of this account; empty: of all.
+        series_id: only of this series; empty: of all.
+        after: series and first serial behind which the page begins.
+        limit: most rows.
+        persons_of: who may see persons' holdings: of those accounts that this party opened, or all for None.
+    """
     columns = holding.c
     statement = (
         sa.select(*(columns[name] for name in _COLUMNS))
@@ -193,6 +214,13 @@ def list_holdings(
         statement = statement.where(columns.series_id == series_id)
     if after is not None:
         statement = statement.where(sa.tuple_(columns.series_id, columns.start_serial) > sa.tuple_(*after))
+    if persons_of is not None:
+        hidden = sa.exists().where(
+            account.c.account_id == columns.account_id,
+            account.c.kind == KIND_PERSON,
+            account.c.opened_by != persons_of,
+        )
+        statement = statement.where(~hidden)
     return [_row(tuple(row)) for row in connection.execute(statement)]
 
 
