@@ -27,18 +27,15 @@ class Bench:
     Args:
         folder: temporary; everything is written below it.
         quick: whether only the shape of the output matters.
+        rounds: how often each number is measured.
         report: told each step in words.
     """
 
     folder: Path
     quick: bool
+    rounds: int
     report: Callable[[str], None]
     _federations: dict[str, Federation] = field(default_factory=dict)
-
-    @property
-    def rounds(self) -> int:
-        """How often each number is measured."""
-        return ROUNDS_QUICK if self.quick else ROUNDS
 
     def scaled(self, full: int, quick: int) -> int:
         """Give the size of an item."""

@@ -15,9 +15,9 @@ from tests.bench.processes import BRIDGE_AND_GATEWAYS, Federation
 from tests.bench.results import Result
 
 BATCH: Final = 1000
-BATCHES_PER_ROUND: Final = 20
+BATCHES_PER_ROUND: Final = 10
 CALLERS: Final = 32
-SINGLES_PER_ROUND: Final = 3_200
+SINGLES_PER_ROUND: Final = 960
 QUANTITY_KG: Final = 1
 LISTED_PLANTS: Final = 100
 WINDOW: Final = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ import click
 from rich.console import Console
 
 from tests.bench import bridge_transfers, claims, library, nodes, region_transfers
-from tests.bench.bench import Bench
+from tests.bench.bench import ROUNDS, ROUNDS_QUICK, Bench
 from tests.bench.machine import machine_facts
 from tests.bench.results import Report, Result
 
 DATABASES: Final = {"sqlite": ("sqlite",), "postgres": ("postgres",), "both": ("sqlite", "postgres")}
 WIDTH_MIN: Final = 120
+ROUNDS_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,9 @@ ITEMS: Final = (
 
 
 @click.command()
+@click.option(
+    "--rounds", type=click.IntRange(1, ROUNDS_MAX), help=f"How often each number is measured; {ROUNDS}."
+)
 @click.option("--quick", is_flag=True, help="A few seconds for each item: shows the shape, proves no rate.")
 @click.option(
     "--only",
@@ -60,19 +65,25 @@ ITEMS: Final = (
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write the numbers here.",
 )
-def main(*, quick: bool, only: tuple[str, ...], database: str, json_file: Path | None) -> None:
+def main(
+    *, quick: bool, rounds: int | None, only: tuple[str, ...], database: str, json_file: Path | None
+) -> None:
     """Measure rates beside their limits, as ratios: real processes on loopback with TLS."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(WIDTH_MIN, console.width))
     progress = Console(stderr=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the nodes and shows what there is
     with tempfile.TemporaryDirectory(prefix="tanqiao-bench-") as folder:
         report = Report(machine_facts(Path(folder)))
-        bench = Bench(Path(folder), quick, lambda line: progress.print(line, highlight=False))
+        count = rounds or (ROUNDS_QUICK if quick else ROUNDS)
+        bench = Bench(Path(folder), quick, count, lambda line: progress.print(line, highlight=False))
         try:
             for item in ITEMS:
                 if not only or item.name in only:
                     _measure(bench, report, item, DATABASES[database])
+        except KeyboardInterrupt:
+            report.failures.append("interrupted: what was measured until then is shown")
         finally:
             bench.close()
     report.show(console)

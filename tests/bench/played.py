@@ -4,8 +4,6 @@ What a played region measures is the bridge alone. It answers each Prepare with 
 its receipt, and does no more work than that, for it shares the machine with the bridge.
 """
 
-
-
 from __future__ import annotations
 
 import hashlib

@@ -26,12 +26,12 @@ from tests.bench.units import POLL_SECONDS, WAIT_SECONDS, Ready, prepare
 CALLERS: Final = 32
 BATCH_CALLERS: Final = 2
 WAIT_MS: Final = 30_000
-SINGLES: Final = 640
+SINGLES: Final = 320
 LOCAL_SINGLES: Final = 1_600
-BATCHES: Final = {100: 20, 1000: 8}
+BATCHES: Final = {100: 10, 1000: 4}
 """Size of a batch → batches for each round."""
 LOCAL_BATCH: Final = 1000
-LOCAL_BATCHES: Final = 8
+LOCAL_BATCHES: Final = 4
 PROCESSES: Final = {"bridge": BRIDGE_MEMBER, "source": SHANGHAI, "destination": SHENZHEN}
 
 _numbers = itertools.count()
