@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import threading
+from typing import Any
 
 import pytest
 
 from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
+from tanqiao.api.region.v1 import ledger_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.ids import make_address
 from tanqiao.kernel.regions import RegionCode
@@ -15,6 +17,7 @@ from tanqiao.protocol.types import Kind
 from tanqiao_region.application.commands import Selection, Work
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.issue_offers import series_message
+from tanqiao_region.server.ledger_servicers import WATCHERS_MAX, TransferServicer
 from tanqiao_region.storage.evidence import list_evidence
 from tests.contract.region.fake_bridge import DECISION, LOCK, READY, REFUSE, WITHDRAW, FakeBridge
 from tests.contract.region.harness import (
@@ -348,6 +351,36 @@ def test_a_refusal_in_the_group_of_the_abort_is_stored_and_given_again(
     bridge.wait_until(lambda: len(bridge.seen_of(REFUSE)) == 2)
     first, second = bridge.seen_of(REFUSE)
     assert first.payload == second.payload
+
+
+class OnTheLine:
+    """A call whose caller stays."""
+
+    def is_active(self) -> bool:
+        return True
+
+
+def test_watchers_of_transfers_are_bounded_so_that_others_are_served(pair: Pair, bridge: FakeBridge) -> None:
+    shanghai, _ = pair
+    bridge.on_lock = bridge.hold
+    holder, _, address = ready_to_send(pair)
+    answer = shanghai.transfer(holder, address, Selection(quantity_kg=10))
+    servicer = TransferServicer(shanghai.orders, shanghai.queries, shanghai.region.notifier, SHANGHAI)
+    wanted = ledger_pb2.WatchTransferRequest(transfer_id=answer.transfer_id.hex())
+
+    def watch() -> Any:
+        changes = servicer.WatchTransfer(wanted, OnTheLine())  # type: ignore[arg-type]
+        assert next(changes).transfer.state == ledger_pb2.TRANSFER_STATE_LOCKED
+        return changes
+
+    watchers = [watch() for _ in range(WATCHERS_MAX)]
+    with pytest.raises(DomainError) as refusal:
+        watch()
+    assert refusal.value.symbol == "QUOTA_EXCEEDED"
+    watchers.pop().close()
+    watch().close()
+    for one in watchers:
+        one.close()
 
 
 def test_a_repeated_prepare_gets_the_stored_answer(pair: Pair, bridge: FakeBridge) -> None:

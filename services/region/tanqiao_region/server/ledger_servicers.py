@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -55,6 +56,8 @@ USCC_LENGTH_MAX: Final = 18
 DIGEST_BYTES: Final = 32
 YEARS: Final = range(2000, 3000)
 WATCH_STEP_SECONDS: Final = 5.0
+WATCHERS_MAX: Final = 24
+"""Each watcher holds one of the server's threads for as long as it likes; the others must be served too."""
 
 RequestT = TypeVar("RequestT", bound=Message)
 Order = TypeVar("Order")
@@ -140,6 +143,7 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
         self._queries = queries
         self._notifier = notifier
         self._party = party
+        self._room = threading.BoundedSemaphore(WATCHERS_MAX)
 
     def CreateTransfer(
         self, request: ledger_pb2.CreateTransferRequest, context: grpc.ServicerContext
@@ -276,6 +280,16 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
     ) -> Iterator[ledger_pb2.WatchTransferResponse]:
         """Give the present state, then every change until the transfer has ended."""
         transfer_id = parse_id_hex(request.transfer_id, field="transfer_id")
+        if not self._room.acquire(blocking=False):
+            raise DomainError("QUOTA_EXCEEDED", limit=f"{WATCHERS_MAX} watchers", retry_time="later")
+        try:
+            yield from self._changes(transfer_id, context)
+        finally:
+            self._room.release()
+
+    def _changes(
+        self, transfer_id: bytes, context: grpc.ServicerContext
+    ) -> Iterator[ledger_pb2.WatchTransferResponse]:
         last = None
         while context.is_active() and not self._notifier.closed:
             shown = self._show(transfer_id)
