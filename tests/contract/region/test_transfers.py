@@ -19,7 +19,7 @@ from tanqiao_region.application.group import Group
 from tanqiao_region.application.issue_offers import series_message
 from tanqiao_region.server.ledger_servicers import WATCHERS_MAX, TransferServicer
 from tanqiao_region.storage.evidence import list_evidence
-from tests.contract.region.fake_bridge import DECISION, LOCK, READY, REFUSE, WITHDRAW, FakeBridge
+from tests.contract.region.fake_bridge import DECISION, LOCK, READY, REFUSE, USE, WITHDRAW, FakeBridge
 from tests.contract.region.harness import (
     CENTRE,
     HOLDER,
@@ -295,6 +295,33 @@ def test_a_message_that_does_not_verify_is_kept_and_the_stream_goes_on(
     bridge.number(SHANGHAI, [(DECISION, b"not a decision at all")])
     bridge.wait_until(lambda: bool(bridge.nacks))
     assert bridge.nacks[0].message.reasons[0].reason == "MESSAGE_MALFORMED"
+    answer = shanghai.transfer(holder, address, Selection(quantity_kg=10))
+    assert ended(shanghai, answer) == "MOVED"
+
+
+def test_a_decision_with_a_day_that_is_none_is_kept_and_the_stream_goes_on(
+    pair: Pair, bridge: FakeBridge
+) -> None:
+    shanghai, _ = pair
+    bridge.on_use = bridge.hold
+    holder, _, address = ready_to_send(pair)
+    use = shanghai.retire(holder, Selection(quantity_kg=10))
+    bridge.wait_until(lambda: bool(bridge.seen_of(USE)))
+    key = (SHANGHAI, use.transfer_id)
+    message = messages_pb2.Decision.FromString(
+        bridge.decision(
+            key,
+            (SHANGHAI,),
+            commit=True,
+            lock_hash=bridge.seen_of(USE)[0].hash,
+            ready_hash=bytes(32),
+            reasons=[],
+        )
+    )
+    message.legal_date.month = 13
+    bridge.number(SHANGHAI, [(DECISION, message.SerializeToString())])
+    bridge.wait_until(lambda: bool(bridge.nacks))
+    assert bridge.nacks[0].message.reasons[0].reason == "FIELD_INVALID"
     answer = shanghai.transfer(holder, address, Selection(quantity_kg=10))
     assert ended(shanghai, answer) == "MOVED"
 

@@ -11,7 +11,7 @@ from typing import Final
 from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
-from tanqiao.rpc.protocol_facts import decision_facts, lock_facts, prepare_facts, receipt_facts
+from tanqiao.rpc.protocol_facts import date_of, decision_facts, lock_facts, prepare_facts, receipt_facts
 from tanqiao.signing.commitments import open_lock
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
@@ -109,6 +109,8 @@ class Opener:
     def _facts(item: Opened) -> DecisionItem | Opened:
         """Read a decision's facts; of the other messages the shape is checked where it is cheap."""
         if isinstance(item.message, messages_pb2.Decision):
+            # Read where a Use has ended: a day that is none must be known before the group, not break it.
+            date_of(item.message.legal_date, "legal_date")
             return DecisionItem(decision_facts(item), item)
         if isinstance(item.message, messages_pb2.IssueReceipt):
             receipt_facts(item)
