@@ -3,8 +3,8 @@
     python scripts/train_screening.py DATA_DIRECTORY [--write]
 
 DATA_DIRECTORY holds plants_cn.csv, cdm_projects.csv, pairs_known.csv and lookalikes_known.csv. Halves are
-made by the SHA-256 of the ids. The regression learns from pairs that were compared and touch a labelled row of the
-training half, and from its look-alikes. With `--write` the parameters of the package are replaced.
+made by the SHA-256 of the ids. The regression learns from pairs that were compared and touch a labelled row
+of the training half, and from its look-alikes. With `--write` the parameters of the package are replaced.
 """
 
 from __future__ import annotations

@@ -39,13 +39,15 @@ def _readings(value: float, low: float, high: float) -> list[float]:
             found.append(value // 10_000 + minutes / SIXTY + seconds / SIXTY**2)
     found += [value / scale for scale in (1e4, 1e5, 1e6)]
     # A lost first digit: 14.38 for 114.38.
-    found += [value + lost for lost in (100.0, 20.0, 30.0) if value < low and (lost < low)]
+    found += [value + lost for lost in (100.0, 20.0, 30.0) if value < low and lost < high]
     return [one for one in found if low <= one <= high]
 
 
 def nominations(latitude: float | None, longitude: float | None) -> tuple[Position, ...]:
     """Give the positions to compare, at most `NOMINATIONS_MAX`; none where nothing can be read."""
     if latitude is None or longitude is None or not (math.isfinite(latitude) and math.isfinite(longitude)):
+        return ()
+    if latitude == longitude == 0:  # what a list writes for "not known"
         return ()
     if _in_box(latitude, longitude):
         return ((latitude, longitude),)
