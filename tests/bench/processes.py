@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -118,13 +119,14 @@ class Federation:
         return embedded_postgres.start(self.home.postgres)
 
     def stop(self) -> None:
-        """Stop every process and the database server."""
+        """Stop every process and the database server, and remove what they wrote: no item finds another's."""
         for channel in self._channels.values():
             channel.close()
         self._channels.clear()
         self._local.down(report=lambda _line: None)
         if self.home.postgres.is_dir():
             embedded_postgres.remove(self.home.postgres)
+        shutil.rmtree(self.home.path, ignore_errors=True)
 
 
 def _free_ports(names: Sequence[str]) -> dict[str, int]:
