@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
 
 PENDING_ROWS_MAX: Final = 10_000
+STATEMENTS_KEPT_MAX: Final = 64
 
 
 class OutboxMessage(NamedTuple):
@@ -135,11 +137,7 @@ class Outbox:
 
     def _reserve(self, connection: sa.Connection, incarnation: int, counts: dict[str, int]) -> dict[str, int]:
         """Move the last number of each stream on; its row is locked to the end of the transaction."""
-        insert = _insert_for(connection, self.streams)
-        statement = insert.on_conflict_do_update(
-            index_elements=["peer", "incarnation"],
-            set_={"last_number": self.streams.c.last_number + insert.excluded.last_number},
-        ).returning(self.streams.c.peer, self.streams.c.last_number)
+        statement = _moving_on(connection.dialect.name, self.streams)
         # In the order of peers, so that two transactions lock the rows in the same order.
         values = [
             {"peer": peer, "incarnation": incarnation, "last_number": counts[peer], "acknowledged_number": 0}
@@ -255,13 +253,8 @@ class Inbox:
 
     def received(self, connection: sa.Connection, sender: str, incarnation: int) -> int:
         """Give the number up to which the sender's stream was received without a gap; 0 at its beginning."""
-        streams = self.streams.c
-        found = connection.execute(
-            sa.select(streams.received_number).where(
-                streams.sender == sender, streams.incarnation == incarnation
-            )
-        ).scalar()
-        return int(found or 0)
+        values = {"of_sender": sender, "of_incarnation": incarnation}
+        return int(connection.execute(_mark_of(self.streams), values).scalar() or 0)
 
     def advance(self, connection: sa.Connection, sender: str, incarnation: int, first: int, last: int) -> int:
         """Note that the numbers first..last of the sender's stream took effect; the new mark.
@@ -276,14 +269,9 @@ class Inbox:
             raise DomainError("SEQUENCE_GAP", expected=mark + 1, received=first, peer=sender)
         if last <= mark:
             return mark
-        insert = _insert_for(connection, self.streams)
-        statement = insert.on_conflict_do_update(
-            index_elements=["sender", "incarnation"],
-            set_={"received_number": insert.excluded.received_number},
-            where=self.streams.c.received_number == mark,
-        )
-        values = {"sender": sender, "incarnation": incarnation, "received_number": last}
-        if connection.execute(statement.returning(self.streams.c.received_number), values).first() is None:
+        statement = _advancing(connection.dialect.name, self.streams)
+        values = {"sender": sender, "incarnation": incarnation, "received_number": last, "mark": mark}
+        if connection.execute(statement, values).first() is None:
             raise _conflict("another session moved the mark of the same stream")
         return last
 
@@ -405,8 +393,38 @@ def _answer(request: ClientRequest, body_hash: bytes, response: bytes) -> bytes 
     return response
 
 
-def _insert_for(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+# Statements of every group are made once: making one costs more than running it.
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT_MAX)
+def _moving_on(dialect: str, streams: sa.Table) -> sa.Insert:
+    insert = _insert_for(dialect, streams)
+    return insert.on_conflict_do_update(
+        index_elements=["peer", "incarnation"],
+        set_={"last_number": streams.c.last_number + insert.excluded.last_number},
+    ).returning(streams.c.peer, streams.c.last_number)
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT_MAX)
+def _mark_of(streams: sa.Table) -> sa.Select[Any]:
+    return sa.select(streams.c.received_number).where(
+        streams.c.sender == sa.bindparam("of_sender"),
+        streams.c.incarnation == sa.bindparam("of_incarnation"),
+    )
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT_MAX)
+def _advancing(dialect: str, streams: sa.Table) -> sa.Insert:
+    insert = _insert_for(dialect, streams)
+    return insert.on_conflict_do_update(
+        index_elements=["sender", "incarnation"],
+        set_={"received_number": insert.excluded.received_number},
+        where=streams.c.received_number == sa.bindparam("mark"),
+    ).returning(streams.c.received_number)
+
+
+def _insert_for(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def _insert_first(connection: sa.Connection, table: sa.Table, rows: Sequence[Sequence[Any]]) -> None:

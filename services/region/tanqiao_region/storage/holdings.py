@@ -48,6 +48,11 @@ _TOUCHED: Final = (
     "WHERE h.start_serial <= k.end_serial"
 )
 
+_TOUCHED_BY_ARRAYS: Final = (  # noqa: S608 - names of our own table
+    "WITH k (series_id, start_serial, end_serial) AS "
+    "(SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[])) "
+) + _TOUCHED.format(join="JOIN")
+
 
 def _row(values: Sequence[Any]) -> HoldingRow:
     return LocationRow(values[0], values[1], values[2], (values[3], values[4], bytes(values[5])))
@@ -65,17 +70,13 @@ def load_touched(connection: sa.Connection, blocks: Iterable[UnitBlock]) -> list
 def _touched(connection: sa.Connection, spans: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
     if connection.dialect.name == "sqlite":
         values = ", ".join(["(?, ?, ?)"] * len(spans))
-        statement = (
-            f"WITH k (series_id, start_serial, end_serial) AS (VALUES {values}) "  # noqa: S608 - places
+        statement = (  # of names of our own table, and places for values
+            f"WITH k (series_id, start_serial, end_serial) AS (VALUES {values}) "
             f"{_TOUCHED.format(join='CROSS JOIN')}"
         )
         parameters: tuple[Any, ...] = tuple(value for span in spans for value in span)
     else:
-        statement = (
-            "WITH k (series_id, start_serial, end_serial) AS "
-            "(SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[])) "
-            f"{_TOUCHED.format(join='JOIN')}"
-        )
+        statement = _TOUCHED_BY_ARRAYS
         parameters = tuple(list(column) for column in zip(*spans, strict=True))
     return connection.exec_driver_sql(statement, parameters).fetchall()
 
@@ -99,7 +100,7 @@ def load_beginning(connection: sa.Connection, blocks: Iterable[UnitBlock]) -> li
     return [_row(values) for values in rows]
 
 
-def _held(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[str, int, int]]:
+def _held(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Make the look-up once: making it costs more than running it."""
     return (
         sa.select(holding.c.series_id, holding.c.start_serial, holding.c.end_serial)

@@ -25,13 +25,16 @@ class JournalRow(NamedTuple):
     entry: bytes
 
 
+_HEAD: Final = (
+    sa.select(journal.c.journal_index, journal.c.recorded_at)
+    .order_by(journal.c.journal_index.desc())
+    .limit(1)
+)
+
+
 def journal_head(connection: sa.Connection) -> tuple[int, int]:
     """Give the last index and the time recorded with it; zeros for an empty journal."""
-    row = connection.execute(
-        sa.select(journal.c.journal_index, journal.c.recorded_at)
-        .order_by(journal.c.journal_index.desc())
-        .limit(1)
-    ).first()
+    row = connection.execute(_HEAD).first()
     return (0, 0) if row is None else (row[0], row[1])
 
 

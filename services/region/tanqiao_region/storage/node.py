@@ -39,6 +39,9 @@ def store_value(connection: sa.Connection, name: str, value: object) -> None:
         insert_rows(connection, node_state, [(name, str(value))])
 
 
+_LOCK_WRITER: Final = sa.select(node_state.c.value).where(node_state.c.name == WRITER).with_for_update()
+
+
 def lock_writer(connection: sa.Connection) -> dict[str, str]:
     """Begin the work of a writing transaction; gives the facts that it needs.
 
@@ -46,19 +49,21 @@ def lock_writer(connection: sa.Connection) -> dict[str, str]:
     transaction, so that the journal's index stays dense and nobody waits half-way for another.
     """
     if connection.dialect.name != "sqlite":
-        connection.execute(sa.select(node_state.c.value).where(node_state.c.name == WRITER).with_for_update())
+        connection.execute(_LOCK_WRITER)
     return load_values(connection, (APPLIED_LOG_INDEX, INCARNATION))
+
+
+_BRIDGE_STREAM: Final = (
+    sa.select(inbox.streams.c.incarnation, inbox.streams.c.received_number)
+    .where(inbox.streams.c.sender == BRIDGE)
+    .order_by(inbox.streams.c.incarnation.desc())
+    .limit(1)
+)
 
 
 def bridge_stream(connection: sa.Connection) -> InboxState:
     """Give the bridge's newest incarnation and the number received of it."""
-    streams = inbox.streams.c
-    row = connection.execute(
-        sa.select(streams.incarnation, streams.received_number)
-        .where(streams.sender == BRIDGE)
-        .order_by(streams.incarnation.desc())
-        .limit(1)
-    ).first()
+    row = connection.execute(_BRIDGE_STREAM).first()
     return InboxState() if row is None else InboxState(row.incarnation, row.received_number)
 
 
