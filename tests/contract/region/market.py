@@ -36,7 +36,13 @@ from tanqiao.rpc.errors import from_rpc_error
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.signing.provision import Network, build_recognition_record
 from tests.contract.region.harness import SHANGHAI, SHENZHEN, USCC
-from tests.contract.region_registers.office import METHODOLOGY, PROJECT, methodology_request, month, project_request
+from tests.contract.region_registers.office import (
+    METHODOLOGY,
+    PROJECT,
+    methodology_request,
+    month,
+    project_request,
+)
 
 WAIT_SECONDS: Final = 20.0
 ENDED_OUT: Final = frozenset({ledger_pb2.TRANSFER_STATE_MOVED, ledger_pb2.TRANSFER_STATE_RELEASED})
@@ -103,7 +109,9 @@ class Market:
 
     def furnish(self) -> None:
         """Put an agreement in force, open accounts, and bring units into existence by the whole procedure."""
-        self.wait(lambda: self.node().GetNodeStatus(_STATUS, timeout=5).bridge_connected, "Shanghai is on the line")
+        self.wait(
+            lambda: self.node().GetNodeStatus(_STATUS, timeout=5).bridge_connected, "Shanghai is on the line"
+        )
         self.wait(
             lambda: self.node(SHENZHEN).GetNodeStatus(_STATUS, timeout=5).bridge_connected,
             "Shenzhen is on the line",
@@ -183,19 +191,23 @@ class Market:
             registers_pb2.SubmitActivityRequest(request_id=request_id(), project_id=PROJECT, records=records),
             timeout=WAIT_SECONDS,
         )
-        issued = self.issuance("sh.centre").IssueUnits(
-            registers_pb2.IssueUnitsRequest(
-                request_id=request_id(),
-                project_id=PROJECT,
-                period=values_pb2.Period(
-                    start_date=date_message("2025-01-01"), end_date=date_message("2026-01-01")
+        issued = (
+            self.issuance("sh.centre")
+            .IssueUnits(
+                registers_pb2.IssueUnitsRequest(
+                    request_id=request_id(),
+                    project_id=PROJECT,
+                    period=values_pb2.Period(
+                        start_date=date_message("2025-01-01"), end_date=date_message("2026-01-01")
+                    ),
+                    audit=registers_pb2.IssuanceAudit(
+                        passed=True, audit_date=date_message("2026-03-01"), body="虚构"
+                    ),
                 ),
-                audit=registers_pb2.IssuanceAudit(
-                    passed=True, audit_date=date_message("2026-03-01"), body="虚构"
-                ),
-            ),
-            timeout=WAIT_SECONDS,
-        ).issuance
+                timeout=WAIT_SECONDS,
+            )
+            .issuance
+        )
         assert issued.state == registers_pb2.ISSUANCE_STATE_ISSUED, issued
         assert issued.quantity_kg == ISSUED_KG
         self.series_id = issued.series.series_id
@@ -276,7 +288,9 @@ class Market:
         def still() -> bool:
             try:
                 with Federation(
-                    dict(self._addresses()), self.network.tls("reader/national"), policy=CallPolicy(attempts_max=3)
+                    dict(self._addresses()),
+                    self.network.tls("reader/national"),
+                    policy=CallPolicy(attempts_max=3),
                 ) as federation:
                     last[:] = [check_federation(federation, ["310000", "440300"])]
             except DomainError as refusal:

@@ -1,6 +1,6 @@
 """A region node that serves, with everything that a request can be about; every role of its rule pack may call it."""
 
-# ruff: noqa: ANN401 - requests and answers of any generated class pass through
+
 
 from __future__ import annotations
 
@@ -182,7 +182,9 @@ class Served:
 
 def counts_of(database: Any) -> tuple[int, ...]:
     """Count the rows of every table, in one question."""
-    counts = [sa.select(sa.func.count()).select_from(table).scalar_subquery() for table in metadata.sorted_tables]
+    counts = [
+        sa.select(sa.func.count()).select_from(table).scalar_subquery() for table in metadata.sorted_tables
+    ]
     with database.reading() as connection:
         return tuple(connection.execute(sa.select(*counts)).one())
 

@@ -5,7 +5,7 @@ node as it was. The cases are data; `test_every_method_has_a_refusing_case` dema
 callers.
 """
 
-# ruff: noqa: ANN401 - requests of any generated class pass through
+
 
 from __future__ import annotations
 
@@ -203,7 +203,11 @@ UNITS_CASES: Final = (
         {"units": units(0, (500_000, 500_010), series_id="310000:SHCER:PV-2:2026:1")},
     ),
     ("a range without a series", "FIELD_MISSING", {"units": lambda _: _without_series()}),
-    ("a series that nobody has", "UNITS_INSUFFICIENT", {"units": units(5, series_id="310000:SHCER:X:2026:1")}),
+    (
+        "a series that nobody has",
+        "UNITS_INSUFFICIENT",
+        {"units": units(5, series_id="310000:SHCER:X:2026:1")},
+    ),
     ("an over-long series", "TEXT_TOO_LONG", {"units": units(5, series_id="x" * 161)}),
     ("too many ranges", "BATCH_TOO_LARGE", {"units": lambda _: _many_ranges(1001)}),
 )
@@ -263,7 +267,9 @@ def _accounts() -> Iterator[Case]:
         opening,
         "a person through an account that is no operator",
         "INDIVIDUAL_NEEDS_OPERATOR",
-        put(kind=5, display_name="", uscc="", operator_reference="u-1", operator_account_id=lambda w: w.giver),
+        put(
+            kind=5, display_name="", uscc="", operator_reference="u-1", operator_account_id=lambda w: w.giver
+        ),
     )
     person: dict[str, Any] = {
         "kind": 5,
@@ -280,14 +286,27 @@ def _accounts() -> Iterator[Case]:
     )
     yield Case(opening, "a person with a name", "FIELD_INVALID", put(**{**person, "display_name": "张三"}))
     yield Case(
-        opening, "a role that does not open accounts", "ROLE_NOT_PERMITTED", same, role="sh.holder", article=True
+        opening,
+        "a role that does not open accounts",
+        "ROLE_NOT_PERMITTED",
+        same,
+        role="sh.holder",
+        article=True,
     )
     batch = f"{ACCOUNT}BatchOpenAccounts"
     yield Case(batch, "no items", "BATCH_EMPTY", none)
     yield Case(batch, "too many items", "BATCH_TOO_LARGE", many(1001))
     yield Case(batch, "an item without a kind", "FIELD_MISSING", put(requests__kind=0), at_item=True)
-    yield Case(batch, "an item without an id", "REQUEST_ID_INVALID", put(requests__request_id=""), at_item=True)
-    yield Case(batch, "a wrong check digit", "IDENTITY_CODE_INVALID", put(requests__uscc="91310000MA1FL0007D"), at_item=True)
+    yield Case(
+        batch, "an item without an id", "REQUEST_ID_INVALID", put(requests__request_id=""), at_item=True
+    )
+    yield Case(
+        batch,
+        "a wrong check digit",
+        "IDENTITY_CODE_INVALID",
+        put(requests__uscc="91310000MA1FL0007D"),
+        at_item=True,
+    )
     for name in ("GetAccount", "GetBalance", "CloseAccount", "CreateReceivingAddress"):
         yield Case(ACCOUNT + name, "no account", "FIELD_MISSING", put(account_id=""))
         yield Case(ACCOUNT + name, "an unknown account", "ACCOUNT_UNKNOWN", put(account_id="A" + "2" * 16))
@@ -298,7 +317,9 @@ def _accounts() -> Iterator[Case]:
     yield Case(ACCOUNT + "CloseAccount", "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.holder")
     yield Case(ACCOUNT + "ListAccounts", "a negative page", "FIELD_INVALID", put(page_size=-1))
     yield Case(ACCOUNT + "ListHoldings", "an over-long account", "TEXT_TOO_LONG", put(account_id="A" * 33))
-    yield Case(ACCOUNT + "ListHoldings", "an unknown account", "ACCOUNT_UNKNOWN", put(account_id="A" + "2" * 16))
+    yield Case(
+        ACCOUNT + "ListHoldings", "an unknown account", "ACCOUNT_UNKNOWN", put(account_id="A" + "2" * 16)
+    )
 
 
 def _ledger() -> Iterator[Case]:
@@ -331,15 +352,21 @@ def _ledger() -> Iterator[Case]:
         batch, "a reversed range", "RANGE_REVERSED", put(requests__units=units(0, (10, 5))), at_item=True
     )
     yield Case(batch, "nothing to give", "UNITS_INSUFFICIENT", put(requests__units=units(BIG)), at_item=True)
-    yield Case(batch, "an item without an id", "REQUEST_ID_INVALID", put(requests__request_id=""), at_item=True)
+    yield Case(
+        batch, "an item without an id", "REQUEST_ID_INVALID", put(requests__request_id=""), at_item=True
+    )
     create = TRANSFER + "CreateTransfer"
     yield Case(create, "no destination", "FIELD_MISSING", put(destination_region_code=""))
     yield Case(create, "a code that is no region", "REGION_UNKNOWN", put(destination_region_code="999999"))
     yield Case(create, "the own region", "DESTINATION_IS_SOURCE", put(destination_region_code="310000"))
     yield Case(create, "no address", "FIELD_MISSING", put(receiving_address=""))
-    yield Case(create, "a wrong check character", "ADDRESS_INVALID", put(receiving_address=_bad_check(ELSEWHERE)))
+    yield Case(
+        create, "a wrong check character", "ADDRESS_INVALID", put(receiving_address=_bad_check(ELSEWHERE))
+    )
     yield Case(create, "two letters exchanged", "ADDRESS_INVALID", put(receiving_address=_swapped(ELSEWHERE)))
-    yield Case(create, "an address of lower case", "ADDRESS_INVALID", put(receiving_address=ELSEWHERE.lower()))
+    yield Case(
+        create, "an address of lower case", "ADDRESS_INVALID", put(receiving_address=ELSEWHERE.lower())
+    )
     yield Case(create, "a letter too few", "ADDRESS_INVALID", put(receiving_address=ELSEWHERE[:-1]))
     yield Case(create, "an over-long address", "TEXT_TOO_LONG", put(receiving_address="T" * 65))
     yield Case(
@@ -360,7 +387,11 @@ def _ledger() -> Iterator[Case]:
         at_item=True,
     )
     yield Case(
-        batch, "overlapping ranges", "RANGE_OVERLAP", put(requests__units=units(0, (1, 9), (5, 12))), at_item=True
+        batch,
+        "overlapping ranges",
+        "RANGE_OVERLAP",
+        put(requests__units=units(0, (1, 9), (5, 12))),
+        at_item=True,
     )
     for name in ("WithdrawTransfer", "GetTransfer", "WatchTransfer"):
         yield Case(TRANSFER + name, "no id", "FIELD_INVALID", put(transfer_id=""))
@@ -413,9 +444,7 @@ def _uses() -> Iterator[Case]:
     yield Case(retire, "a negative year", "FIELD_INVALID", put(compliance_year=-2026))
     yield Case(cancel, "an over-long reason", "TEXT_TOO_LONG", put(reason="字" * 401))
     yield Case(RETIREMENT + "GetRetirement", "no id", "FIELD_INVALID", put(retirement_id=""))
-    yield Case(
-        RETIREMENT + "GetRetirement", "an unknown id", "NOT_FOUND", put(retirement_id=ID_UNKNOWN)
-    )
+    yield Case(RETIREMENT + "GetRetirement", "an unknown id", "NOT_FOUND", put(retirement_id=ID_UNKNOWN))
     yield Case(RETIREMENT + "ListRetirements", "a negative page", "FIELD_INVALID", put(page_size=-1))
 
 
@@ -486,7 +515,13 @@ def _registers() -> Iterator[Case]:
     yield Case(submit, "no attribute", "FIELD_MISSING", put(project__attribute=0))
     yield Case(submit, "no asset", "FIELD_MISSING", put(project__asset=None))
     yield Case(submit, "a negative capacity", "FIELD_INVALID", put(project__asset__capacity_kw=-1))
-    yield Case(submit, "a plant above the limit", "ASSESSMENT_NOT_PASSED", put(project__asset__capacity_kw=1_000_000), article=True)
+    yield Case(
+        submit,
+        "a plant above the limit",
+        "ASSESSMENT_NOT_PASSED",
+        put(project__asset__capacity_kw=1_000_000),
+        article=True,
+    )
     yield Case(
         submit,
         "a digest of 5 bytes",
@@ -600,7 +635,9 @@ def _imports() -> Iterator[Case]:
     yield Case(method, "a header alone", "FILE_EMPTY", send(b"period,on_grid_wh\n"))
     yield Case(method, "a column in another unit", "FIELD_INVALID", send(b"period,on_grid_kwh\n2025-03,1\n"))
     yield Case(method, "a column that is missing", "COLUMN_MISSING", send(b"period,meter\n2025-03,M\n"))
-    yield Case(method, "GBK", "FILE_NOT_UTF8", send("period,on_grid_wh,meter\n2025-03,1,电表\n".encode("gbk")))
+    yield Case(
+        method, "GBK", "FILE_NOT_UTF8", send("period,on_grid_wh,meter\n2025-03,1,电表\n".encode("gbk"))
+    )
     yield Case(
         method,
         "a chunk above the bound",
@@ -629,7 +666,9 @@ def _reserve_and_clock() -> Iterator[Case]:
     yield Case(advance, "a moment in the past", "CLOCK_SET_BACK", same)
     yield Case(advance, "before every year", "FIELD_INVALID", put(to_time=Timestamp(seconds=-(2**62))))
     yield Case(advance, "beyond every year", "FIELD_INVALID", put(to_time=Timestamp(seconds=BIG)))
-    yield Case(advance, "nanoseconds that are none", "FIELD_INVALID", put(to_time=Timestamp(seconds=1, nanos=-5)))
+    yield Case(
+        advance, "nanoseconds that are none", "FIELD_INVALID", put(to_time=Timestamp(seconds=1, nanos=-5))
+    )
 
 
 CASES: Final = tuple(_table())
@@ -697,7 +736,9 @@ def test_an_unknown_field_is_refused_and_changes_nothing(method: str, world: Wor
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("data", [b"\xff\xff\xff", b"\x0a\x7f", b"\x0b" * 200], ids=["noise", "cut", "groups"])
+@pytest.mark.parametrize(
+    "data", [b"\xff\xff\xff", b"\x0a\x7f", b"\x0b" * 200], ids=["noise", "cut", "groups"]
+)
 def test_what_is_no_message_is_refused_and_changes_nothing(method: str, data: bytes, world: World) -> None:
     before = world.digest()
     refusal = send_bytes(world, method, [data])
@@ -720,7 +761,13 @@ def test_a_party_that_the_table_does_not_name_is_refused_and_changes_nothing(
     permitted = callers("310000")[method]
     outsiders = [
         party
-        for party in ("operator/440300/sz.bureau", "region/440300", "gateway/gec", "reader/national", "bridge")
+        for party in (
+            "operator/440300/sz.bureau",
+            "region/440300",
+            "gateway/gec",
+            "reader/national",
+            "bridge",
+        )
         if not ("*" in permitted or any(party.startswith(one.rstrip("*")) for one in permitted))
     ]
     if "ReserveService" in method or not outsiders:
@@ -769,7 +816,17 @@ def tokens_of(request: Any) -> list[str]:
         if one.name not in {"page_size", "page_token"}
     ]
     query = hashlib.sha256(repr(tuple(selecting)).encode()).digest()[:8]
-    for position in (b"x", b"\n", b"in\n\nzz", b"out\n\nabc", b"a\n-", b":", b"x:y", b"9" * 40 + b":y", b"\x00"):
+    for position in (
+        b"x",
+        b"\n",
+        b"in\n\nzz",
+        b"out\n\nabc",
+        b"a\n-",
+        b":",
+        b"x:y",
+        b"9" * 40 + b":y",
+        b"\x00",
+    ):
         forged.append(base64.urlsafe_b64encode(query + position).decode().rstrip("="))
     other = base64.urlsafe_b64encode(b"12345678" + b"position").decode().rstrip("=")
     return ["!", "====", "标", "A" * 600, other, *forged]
@@ -793,7 +850,15 @@ def test_a_page_token_that_was_not_given_out_is_refused_and_never_a_fault_of_our
 
 # -- every field of every method, hostile values ------------------------------------------------------------
 
-HOSTILE_TEXT: Final = ("\x00", "a\x00b", "'; DROP TABLE account; --", "\u202e\U0001f600", "x" * 100_000, "\n", "%s%n{0}")
+HOSTILE_TEXT: Final = (
+    "\x00",
+    "a\x00b",
+    "'; DROP TABLE account; --",
+    "\u202e\U0001f600",
+    "x" * 100_000,
+    "\n",
+    "%s%n{0}",
+)
 HOSTILE_NUMBERS: Final = (-(2**31), -1, 0, 2**31 - 1)
 HOSTILE_LONG: Final = (-(2**63), -1, 0, 2**63 - 1)
 HOSTILE_BYTES: Final = (b"\x00", b"\xff" * 33, b"")
@@ -953,9 +1018,7 @@ def test_an_id_used_for_one_method_is_not_free_for_another(world: World) -> None
     opened = GOOD[ACCOUNT + "OpenAccount"][1](world)
     assert not isinstance(world.shanghai.call(ACCOUNT + "OpenAccount", opened, "sh.centre"), Refused)
     before = world.digest()
-    address = accounts_pb2.CreateReceivingAddressRequest(
-        request_id=opened.request_id, account_id=world.taker
-    )
+    address = accounts_pb2.CreateReceivingAddressRequest(request_id=opened.request_id, account_id=world.taker)
     refusal = world.shanghai.call(ACCOUNT + "CreateReceivingAddress", address, "sh.centre")
     assert refusal.require_whole().symbol == "REQUEST_ID_REUSED"
     assert world.digest() == before

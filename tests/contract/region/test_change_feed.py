@@ -1,6 +1,6 @@
 """The change feed: cut at every message and taken up again, nothing is lost and all is in order, on both databases."""
 
-# ruff: noqa: ANN401 - calls of generated stubs
+
 
 from __future__ import annotations
 
@@ -251,7 +251,9 @@ def test_a_data_platform_opens_in_bulk_uploads_in_bulk_and_mirrors_its_accounts(
             balance = served.call(f"{REGION}AccountService/GetBalance", asked, "sh.centre")
             assert balance.held_kg == quantity_kg, account_id
         Office(node, giver).published()
-        rows = "".join(f"2025-{month:02d},{1000 + month},M-{meter}\n" for meter in range(50) for month in range(1, 13))
+        rows = "".join(
+            f"2025-{month:02d},{1000 + month},M-{meter}\n" for meter in range(50) for month in range(1, 13)
+        )
         uploaded = served.call(
             f"{REGION}IssuanceService/ImportActivity",
             import_parts(b"period,on_grid_wh,meter\n" + rows.encode(), project_id=PROJECT),

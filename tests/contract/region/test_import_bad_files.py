@@ -1,6 +1,6 @@
 """Files of activity that are bad in every way: told line by line, or refused as a whole, and never half-written."""
 
-# ruff: noqa: ANN401 - parts of a stream of any form
+
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.contract.region.harness import SHANGHAI, build_node
 from tests.contract.region.served import REGION, Refused, Served, full_network
 from tests.contract.region.world import fresh_id, import_parts
 from tests.contract.region_registers.claim_bridge import ClaimBridge
-from tests.contract.region_registers.office import PROJECT, Office
+from tests.contract.region_registers.office import Office
 
 METHOD = f"{REGION}IssuanceService/ImportActivity"
 ROLE = "sh.project_applicant"
@@ -80,7 +80,10 @@ REFUSED_WHOLE = {
     "blank lines alone": (HEADER.encode() + b"\n\n\r\n", "FILE_EMPTY"),
     "GBK": ((HEADER + "2025-01,1,1,电表\n").encode("gbk"), "FILE_NOT_UTF8"),
     "UTF-16": ((HEADER + "2025-01,1,1,M\n").encode("utf-16"), "FILE_NOT_UTF8"),
-    "a broken character far down": (rows(*(f"2025-01,1,1,M{n}" for n in range(5000))) + b"\xff\n", "FILE_NOT_UTF8"),
+    "a broken character far down": (
+        rows(*(f"2025-01,1,1,M{n}" for n in range(5000))) + b"\xff\n",
+        "FILE_NOT_UTF8",
+    ),
     "another unit": (b"period,on_grid_kwh\n2025-01,1\n", "FIELD_INVALID"),
     "a column twice": (b"period,period,on_grid_wh\n2025-01,2025-01,1\n", "FIELD_INVALID"),
     "a column missing": (b"period,meter\n2025-01,M\n", "COLUMN_MISSING"),
@@ -166,7 +169,9 @@ def test_the_past_again_changes_nothing_and_another_past_is_named(served: Served
     assert first.committed
     before = served.digest()
     # The same rows under a new id, CRLF and a byte order mark included: known, so that no batch is made of them.
-    again = send(served, b"\xef\xbb\xbf" + rows("2025-05,5,0,PAST", "2025-04,4,0,PAST").replace(b"\n", b"\r\n"))
+    again = send(
+        served, b"\xef\xbb\xbf" + rows("2025-05,5,0,PAST", "2025-04,4,0,PAST").replace(b"\n", b"\r\n")
+    )
     assert not isinstance(again, Refused), again
     assert (again.accepted_count, again.committed) == (2, True)
     changed = send(served, rows("2025-04,4,0,PAST", "2025-05,6,0,PAST", "2025-06,6,0,PAST"))

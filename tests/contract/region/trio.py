@@ -1,6 +1,5 @@
 """A bridge and two regions in this process, real throughout, each of which a test can stop and start again."""
 
-# ruff: noqa: ANN401
 
 from __future__ import annotations
 

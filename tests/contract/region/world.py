@@ -3,7 +3,7 @@
 Requests that would be accepted stand in `GOOD`, one for every method of the node: a case changes one thing of one.
 """
 
-# ruff: noqa: ANN401 - requests of any generated class pass through
+
 
 from __future__ import annotations
 

@@ -44,6 +44,7 @@ from tanqiao_region.application.register_checks import (
     PUBLISHED,
     act_facts,
     clean_documents,
+    require_id,
     require_owner,
     require_project,
     require_state,
@@ -251,7 +252,7 @@ class _Issue:
         self, group: Group, by: By, request: registers_pb2.IssueUnitsRequest, asked: Period
     ) -> None:
         """A reserve entry holds no units: the region's own article says so (YN-3)."""
-        entry = register_store.load_resource(group.connection, request.project_id)
+        entry = register_store.load_resource(group.connection, require_id(request.project_id, "project_id"))
         if entry is None:
             return
         account = require_owner(group, entry.owner_account_id, "project_id")

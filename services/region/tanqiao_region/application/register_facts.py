@@ -11,6 +11,7 @@ from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import registers_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.errors import from_refusal
+from tanqiao.rpc.validation import parse_wire_date
 from tanqiao_region.application.rules import subject_of
 from tanqiao_region.domain.panel_draw import Candidate, drawn_again, pool_digest, record_digest
 from tanqiao_region.domain.rules.facts import (
@@ -68,9 +69,11 @@ CLEARED: Final = ClaimAnswer(outcome=ClaimOutcome.ALLOW)
 """The answer under which everything but the claim is checked, before the bridge is asked."""
 
 
-def date_or_none(message: values_pb2.Date) -> date | None:
-    """Give a date of a stored message, or None where it is not set."""
-    return date(message.year, message.month, message.day) if message.year else None
+def date_or_none(message: values_pb2.Date, field: str = "date") -> date | None:
+    """Give a date, or None where it is not set; FIELD_INVALID for a day that there is not."""
+    if (message.year, message.month, message.day) == (0, 0, 0):
+        return None
+    return parse_wire_date(message, field)
 
 
 def template_of(pack: RulePack, methodology: registers_pb2.Methodology) -> MethodologyTemplate | None:

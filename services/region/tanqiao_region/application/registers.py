@@ -143,7 +143,7 @@ class Registers:
             known = group.find_answer(ask.request)
             if known is not None:
                 return decode_outcome(known)
-            row = store.load_project(group.connection, request.project_id)
+            row = store.load_project(group.connection, require_id(request.project_id, "project_id"))
             if row is None or row.project.state != HELD:
                 return None
             return once(group, ask, lambda: _withdraw_held(group, ask, request, row))

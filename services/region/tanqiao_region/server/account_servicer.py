@@ -22,7 +22,7 @@ from tanqiao.rpc.validation import (
 from tanqiao_region.application.accounts import OpenOrder
 from tanqiao_region.application.orders import Orders
 from tanqiao_region.application.queries import AccountView, Queries
-from tanqiao_region.server.wire import account_message, by_caller, client_request
+from tanqiao_region.server.wire import SERIES_ID_LENGTH_MAX, account_message, by_caller, client_request
 
 ACCOUNT_ID_LENGTH_MAX: Final = 32
 NAME_LENGTH_MAX: Final = 200
@@ -89,7 +89,9 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         part = page(request.page_size, request.page_token, request.kind, request.operator_account_id)
         found = self._queries.accounts(
             kind=request.kind,
-            operator_account_id=request.operator_account_id,
+            operator_account_id=optional_text(
+                request.operator_account_id, "operator_account_id", length_max=ACCOUNT_ID_LENGTH_MAX
+            ),
             caller=current_caller().party,
             after=part.after,
             limit=part.size + 1,
@@ -137,7 +139,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         part = page(request.page_size, request.page_token, request.account_id, request.series_id)
         found, index = self._queries.holdings(
             account_id=optional_text(request.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX),
-            series_id=request.series_id,
+            series_id=optional_text(request.series_id, "series_id", length_max=SERIES_ID_LENGTH_MAX),
             caller=current_caller().party,
             after=part.read(_holding_position, None),
             limit=part.size + 1,

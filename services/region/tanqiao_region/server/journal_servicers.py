@@ -13,7 +13,7 @@ import grpc
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import journal_pb2, journal_pb2_grpc
 from tanqiao.kernel.errors import DomainError
-from tanqiao.rpc.validation import require_count
+from tanqiao.rpc.validation import require_count, require_text
 from tanqiao_region.application.journal import entry_message
 from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.queries import Queries
@@ -24,6 +24,7 @@ ENTRIES_PER_PUSH_MAX: Final = 500
 ENTRIES_PER_PAGE_DEFAULT: Final = 100
 ENTRIES_PER_PAGE_MAX: Final = 1_000
 ACCOUNTS_PER_FILTER_MAX: Final = 1_000
+ACCOUNT_ID_LENGTH_MAX: Final = 32
 WATCHERS_MAX: Final = 32
 IDLE_SECONDS: Final = 5.0
 """A watcher that has nothing to hear is told how far the feed is complete, at least this often."""
@@ -101,6 +102,8 @@ def _first(from_index: int) -> int:
 def _check_filter(chosen: journal_pb2.JournalFilter) -> None:
     if chosen.account_ids:
         require_count(chosen.account_ids, "filter.account_ids", limit=ACCOUNTS_PER_FILTER_MAX)
+        for account_id in chosen.account_ids:
+            require_text(account_id, "filter.account_ids", length_max=ACCOUNT_ID_LENGTH_MAX)
     if journal_pb2.JOURNAL_EVENT_KIND_UNSPECIFIED in chosen.kinds:
         raise DomainError("FIELD_MISSING", field="filter.kinds")
 

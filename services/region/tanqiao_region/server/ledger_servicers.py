@@ -238,6 +238,7 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
         self, request: ledger_pb2.ListTransfersRequest, context: grpc.ServicerContext
     ) -> ledger_pb2.ListTransfersResponse:
         """Give a page of transfers: those that leave first, then those that come in, in the order of ids."""
+        optional_text(request.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX)
         part = page(
             request.page_size, request.page_token, request.direction, request.state, request.account_id
         )
@@ -388,6 +389,7 @@ class RetirementServicer(ledger_pb2_grpc.RetirementServiceServicer):
         self, request: ledger_pb2.ListRetirementsRequest, context: grpc.ServicerContext
     ) -> ledger_pb2.ListRetirementsResponse:
         """Give a page of uses in the order of their ids."""
+        optional_text(request.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX)
         part = page(request.page_size, request.page_token, request.account_id)
         found, index, owners = self._queries.retirements(
             account_id=request.account_id, after=part.read(bytes.fromhex, b""), limit=part.size + 1
