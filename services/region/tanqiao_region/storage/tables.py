@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from tanqiao.db.node_state import node_state_table
@@ -96,8 +97,8 @@ person_data = Table(
 )
 """What an operator calls its user, encrypted under a key of that person; mutable, deletable.
 
-`wrapped_key` is that key under the node's own secret: with the row it is gone. `reference_index` is a keyed hash,
-so that an operator opens one account for one of its users.
+`wrapped_key` is that key under the node's own secret: with the row it is gone. `reference_index` is a keyed
+hash, so that an operator opens one account for one of its users.
 """
 
 receiving_address = Table(
@@ -125,7 +126,7 @@ methodology = Table(
     Column("rule_pack_id", String(32), nullable=False),
     Column("rule_pack_version", String(32), nullable=False),
 )
-"""Published methodologies; kind and class are fixed for ever. `content` is the serialised request: what it was decided on."""
+"""Published methodologies, kind and class fixed for ever; `content` is the request that was decided on."""
 
 project = Table(
     "project",
@@ -149,7 +150,7 @@ project = Table(
     Index(None, "state"),
     Index(None, "owner_account_id"),
 )
-"""Projects; `content` is the serialised Project as it stands, `carried_g` the grams carried to the next period."""
+"""Projects; `content` is the serialised Project as it stands, `carried_g` grams for the next period."""
 
 claim_step = Table(
     "claim_step",
@@ -172,7 +173,7 @@ claim_step = Table(
     Index(None, "caller", "request_id"),
     Index(None, "subject_id"),
 )
-"""Commands between their two transactions: 1 open (the signed statement is on its way to the bridge), 2 done, 3 refused.
+"""Commands between their two transactions: 1 open (on its way to the bridge), 2 done, 3 refused.
 
 `command` is what was asked, `envelope` the statement as signed, `receipt` the bridge's signed answer (CLAIMS
 section 3).
@@ -189,7 +190,7 @@ activity_batch = Table(
     Column("recorded_at", BigInteger, nullable=False),
     Index(None, "project_id"),
 )
-"""Who handed in which activity data: SHA-256 over the accepted rows. The id is the index of the journal's entry."""
+"""Who handed in which activity data: SHA-256 over the accepted rows; the id is the journal's index."""
 
 activity = Table(
     "activity",
@@ -255,7 +256,7 @@ issuance_basis = Table(
     Column("requested_by", String(96), nullable=False),
     Column("working", LargeBinary, nullable=False),
 )
-"""What an issuance rests on: the serialised request with audit and approvals, the claim's receipt, the computation."""
+"""What an issuance rests on: the request with audit and approvals, the claim's receipt, the computation."""
 
 series = Table(
     "series",
@@ -283,6 +284,7 @@ holding = Table(
     CheckConstraint("start_serial >= 0 AND start_serial < end_serial", name="range_ordered"),
     CheckConstraint("state IN (1, 2, 3, 4, 5)", name="state_known"),
     Index(None, "account_id", "state", "series_id", "start_serial"),
+    sqlite_with_rowid=False,
 )
 """Units here: 1 held, 2 locked, 3 retiring, 4 used, 5 cancelled. `transfer_id` is empty where held."""
 
@@ -311,7 +313,14 @@ outgoing_transfer = Table(
     CheckConstraint("kind IN (1, 2, 3)", name="kind_known"),
     CheckConstraint("state IN (1, 2, 3, 4, 5, 6)", name="state_known"),
     CheckConstraint("quantity_kg > 0", name="quantity_positive"),
-    Index(None, "state"),
+    Index(
+        "ix_outgoing_transfer_open",
+        "state",
+        "created_at",
+        "transfer_id",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
     Index(None, "account_id"),
 )
 """Transfers and uses that left or leave; kind and state as in `tanqiao.protocol`, `blocks` packed text."""
@@ -342,8 +351,8 @@ retirement = Table(
 incoming_transfer = Table(
     "incoming_transfer",
     metadata,
-    Column("source", String(96), primary_key=True),
     Column("transfer_id", LargeBinary, primary_key=True),
+    Column("source", String(96), primary_key=True),
     Column("state", Integer, nullable=False),
     Column("account_id", String(32), nullable=False),
     Column("receiving_address", String(64), nullable=False),
@@ -368,9 +377,15 @@ incoming_transfer = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger, nullable=True),
     CheckConstraint("state IN (1, 2, 3, 4)", name="state_known"),
-    Index(None, "state"),
+    Index(
+        "ix_incoming_transfer_open",
+        "state",
+        "created_at",
+        "transfer_id",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
     Index(None, "account_id"),
-    Index(None, "transfer_id"),
 )
 """Transfers that come in: 1 READY, 2 REFUSED, 3 CREDITED, 4 DROPPED."""
 
@@ -380,13 +395,18 @@ signature = signature_table(metadata)
 journal = Table(
     "journal",
     metadata,
-    Column("journal_index", BigInteger, primary_key=True, autoincrement=False),
+    Column(
+        "journal_index",
+        # An INTEGER key is the row's own number on SQLite: one tree instead of two.
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     Column("kind", Integer, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     Column("legal_date", String(10), nullable=False),
     Column("subject_id", String(96), nullable=False),
     Column("entry", LargeBinary, nullable=False),
-    Index(None, "subject_id"),
 )
 """Dense from 1; `entry` is the serialised JournalEntry without its index."""
 
@@ -395,6 +415,7 @@ journal_account = Table(
     metadata,
     Column("account_id", String(32), primary_key=True),
     Column("journal_index", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
 )
 """Which accounts an entry touches: the feed's filter."""
 
