@@ -35,7 +35,6 @@ QUANTITY_KG_MAX: Final = SERIAL_MAX
 YEARS: Final = range(1949, 3000)
 
 _REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{REQUEST_ID_LENGTH_MAX}}}", re.ASCII)
-_NUMBER: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 T = TypeVar("T")
 
 
@@ -219,13 +218,6 @@ class Page:
     after: str
     query: bytes
 
-    @property
-    def after_number(self) -> int:
-        """Position of a list in order of a number; 0 for the first page; else PAGE_TOKEN_INVALID."""
-        if not self.after:
-            return 0
-        return _position(self.after)
-
     def token(self, last: str) -> str:
         """Give the token of the next page, which begins behind this position."""
         return base64.urlsafe_b64encode(self.query + last.encode()).decode().rstrip("=")
@@ -244,13 +236,6 @@ class Page:
             return parse(self.after)
         except ValueError as error:
             raise DomainError("PAGE_TOKEN_INVALID", field="page_token") from error
-
-
-def _position(text: str) -> int:
-    """Read a number that a service wrote into a token; a forged one is refused, it may not reach a query."""
-    if _NUMBER.fullmatch(text) is None or int(text) > SERIAL_MAX:
-        raise DomainError("PAGE_TOKEN_INVALID", field="page_token")
-    return int(text)
 
 
 def page(page_size: int, page_token: str, *query: object) -> Page:

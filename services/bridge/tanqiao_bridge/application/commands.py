@@ -16,6 +16,9 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import IssueFacts, LockFacts, PrepareFacts, ReadyFacts, RefuseFacts
 from tanqiao.signing.verify import Opened
 
+CallerRequest = ClientRequest
+"""Who calls, under which request id, with which body: how servicers name a mutating call."""
+
 
 @dataclass(frozen=True, slots=True)
 class Material:
@@ -134,7 +137,7 @@ class SubmitKeyRecord:
     envelope: envelope_pb2.Envelope
     message_hash: bytes
     signer_key_ids: tuple[bytes, ...]
-    request: ClientRequest
+    request: CallerRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ class SubmitRecognition:
     envelope: envelope_pb2.Envelope
     message_hash: bytes
     signer_key_ids: tuple[bytes, ...]
-    request: ClientRequest
+    request: CallerRequest
 
 
 @dataclass(slots=True)

@@ -6,7 +6,6 @@ What is public here: what everybody may read, and the records of authorities.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,7 +14,6 @@ import grpc
 from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.db.group_commit import GroupCommit
-from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import SINK, Kind, Outcome, TransferKey
 from tanqiao.rpc.caller import current_caller
@@ -24,6 +22,7 @@ from tanqiao.rpc.validation import (
     optional_text,
     page,
     parse_block,
+    parse_serial,
     require_bytes,
     require_party,
     require_request_id,
@@ -33,7 +32,13 @@ from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.federation import open_key_record
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.verify import Verifier, allow, require_signers
-from tanqiao_bridge.application.commands import Answer, AskOutcome, SubmitKeyRecord, SubmitRecognition
+from tanqiao_bridge.application.commands import (
+    Answer,
+    AskOutcome,
+    CallerRequest,
+    SubmitKeyRecord,
+    SubmitRecognition,
+)
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.queries import LocationRow, Queries, TraceRow, series_message
 from tanqiao_bridge.server.opening import Opener
@@ -128,10 +133,10 @@ def _key_entry(row: Any) -> directory_pb2.KeyEntry:  # noqa: ANN401 - a row of t
 
 def _client_request(
     request: directory_pb2.SubmitKeyRecordRequest | directory_pb2.SubmitRecognitionRequest,
-) -> ClientRequest:
+) -> CallerRequest:
     """Name the call by its caller and request id, and its body by the record's payload."""
     body = message_hash(request.record.payload_type, request.record.payload)
-    return ClientRequest(current_caller().party, request.request_id, body)
+    return CallerRequest(current_caller().party, request.request_id, body)
 
 
 class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
@@ -325,10 +330,7 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
         if request.region:
             require_party(request.region, "region", ("region",))
         asked = page(request.page_size, request.page_token, request.series_id, request.region)
-        after = ("", -1)
-        if asked.after:
-            series_id, _, start = asked.after.rpartition(" ")
-            after = (series_id, replace(asked, after=start or "-").after_number)
+        after = asked.read(_read_place, ("", -1))
         rows, size = self._queries.locations(
             series_id=request.series_id, region_party=request.region, after=after, limit=asked.size + 1
         )
@@ -355,6 +357,12 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
             locations=[_location_entry(row) for row in traced.locations],
             as_of_index=traced.log_size,
         )
+
+
+def _read_place(text: str) -> tuple[str, int]:
+    """Read where a page of locations begins; ValueError for what `ListLocations` never wrote."""
+    series_id, _, start = text.rpartition(" ")
+    return series_id, parse_serial(start)
 
 
 def _location_entry(row: LocationRow) -> directory_pb2.LocationEntry:

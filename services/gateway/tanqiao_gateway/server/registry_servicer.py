@@ -21,6 +21,7 @@ from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.rpc.validation import (
     optional_text,
     page,
+    parse_serial,
     parse_wire_date,
     require_count,
     require_request_id,
@@ -83,7 +84,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         """Give the imports, newest first."""
         del context
         asked = page(request.page_size, request.page_token)
-        rows = self._queries.imports(asked.after_number, asked.size + 1)
+        rows = self._queries.imports(asked.read(parse_serial, 0), asked.size + 1)
         shown = rows[: asked.size]
         token = asked.token(str(shown[-1].import_number)) if len(rows) > asked.size else ""
         return registry_pb2.ListImportsResponse(
@@ -119,7 +120,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         del context
         text = optional_text(request.text, "text")
         asked = page(request.page_size, request.page_token, text)
-        rows = self._queries.search(text, asked.after_number, asked.size + 1)
+        rows = self._queries.search(text, asked.read(parse_serial, 0), asked.size + 1)
         shown = rows[: asked.size]
         return registry_pb2.ListRecordsResponse(
             records=[record for _, record in shown],
