@@ -199,6 +199,7 @@ class SyncClient:
 
     def _run(self) -> None:
         backoff = BACKOFF_SECONDS_MIN
+        told = ""
         while not self._stopping.is_set():
             begun = time.monotonic()
             try:
@@ -208,11 +209,13 @@ class SyncClient:
                 _log.warning("line_refused", bridge=self._address, reason=refusal.symbol)
             except grpc.RpcError as error:
                 ended = from_rpc_error(error, peer="bridge", address=self._address)
-                _log.info("line_ended", bridge=self._address, reason=ended.symbol)
+                if ended.symbol != told:  # a bridge that is down for an hour is one line, not a thousand
+                    _log.info("line_ended", bridge=self._address, reason=ended.symbol)
+                told = ended.symbol
             except Exception:  # noqa: BLE001 - whatever it was, the node dials again
                 _log.exception("line_failed", bridge=self._address)
             if time.monotonic() - begun > BACKOFF_SECONDS_MAX:
-                backoff = BACKOFF_SECONDS_MIN
+                backoff, told = BACKOFF_SECONDS_MIN, ""
             self._stopping.wait(backoff)
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
 
