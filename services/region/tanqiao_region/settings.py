@@ -73,7 +73,9 @@ def load_settings(path: Path) -> Settings:
         federation_file=file.path("federation_file", default="federation.json"),
         rule_pack=file.text("rule_pack"),
         test_clock_start=file.moment("test_clock_start"),
-        calendar_directory=file.path("calendar_directory") if file.text("calendar_directory", default="") else None,
+        calendar_directory=file.path("calendar_directory")
+        if file.text("calendar_directory", default="")
+        else None,
     )
     file.require_all_known()
     return settings

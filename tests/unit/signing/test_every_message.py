@@ -32,7 +32,7 @@ ALLOWED = allow(*PAYLOAD_TYPES.values(), senders=("region/*",))
 TEXT = "值-1"
 
 
-def value_of(descriptor: FieldDescriptor) -> Any:  # noqa: ANN401 - the field says what it is
+def value_of(descriptor: FieldDescriptor) -> Any:
     if descriptor.enum_type is not None:
         return descriptor.enum_type.values[-1].number
     kinds: dict[int, Any] = {

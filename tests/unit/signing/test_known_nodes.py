@@ -41,10 +41,7 @@ def test_what_is_refused_alone_is_refused_beside_known_items(size: int) -> None:
             (leaves[index], size, path),
             (leaves[index], -1, path),
             *((leaves[index], index, path[:cut]) for cut in range(len(path))),
-            *(
-                (leaves[index], index, [*path[:at], b"z" * 32, *path[at + 1 :]])
-                for at in range(len(path))
-            ),
+            *((leaves[index], index, [*path[:at], b"z" * 32, *path[at + 1 :]]) for at in range(len(path))),
             *((leaves[index], other, path) for other in range(size) if other != index),
         ]
         for entry, at, shown in wrong:
