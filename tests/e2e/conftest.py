@@ -23,7 +23,7 @@ class Answer:
     err: str
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - a JSON document
+    def json(self) -> Any:
         return json.loads(self.out)
 
 
@@ -60,7 +60,7 @@ class CommandLine:
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
-    def ok(self, *arguments: str) -> Any:  # noqa: ANN401 - a JSON document
+    def ok(self, *arguments: str) -> Any:
         """Run with --json; the answer, which must be a success."""
         answer = self(*arguments, "--json")
         assert answer.code == 0, f"{arguments}\n{answer.out}\n{answer.err}"

@@ -1,4 +1,7 @@
-"""A region's process in bad surroundings: one line that says what to do, an exit code, and clean books afterwards."""
+"""A region's process in bad surroundings.
+
+One line that says what to do, an exit code, and clean books afterwards.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
-"""Nodes that die at random points of a stream of transfers: all transfers end, nothing is lost, fsck is clean.
+"""Nodes that die at random points of a stream of transfers.
 
-Once in this process with orderly stops, once with processes and SIGKILL; on both databases. The seed is printed.
+All transfers end, nothing is lost, fsck is clean.
+
+Once in this process with orderly stops, once with processes and SIGKILL; on both databases. The seed is
+printed.
 """
 
 from __future__ import annotations
@@ -40,7 +43,10 @@ NODES = (BRIDGE_MEMBER, SHANGHAI, SHENZHEN)
 
 
 def stream_of_transfers(market: Market, restart: Callable[[int], None], seed: int) -> None:
-    """Send orders from many callers while nodes are restarted; then everything must have ended and be there."""
+    """Send orders from many callers while nodes are restarted.
+
+    Then everything must have ended and be there.
+    """
     print(f"seed {seed}")
     chance = random.Random(seed)
     stopping = threading.Event()
@@ -111,7 +117,8 @@ def processes(folder: Path, databases: str) -> Iterator[tuple[LocalFederation, M
     choice = federation._choose(databases, "free")
     network = provision_network(folder, network_plan(), now=datetime.now(UTC))
     write_settings(home, choice)
-    # No outside registry is connected here: one that is and does not answer would hold every project for review.
+    # No outside registry is connected here: one that is and does not answer would hold every project for
+    # review.
     config = home.config(BRIDGE_MEMBER)
     config.write_text(
         config.read_text(encoding="utf-8").partition("\n[gateways]")[0] + "\n", encoding="utf-8"

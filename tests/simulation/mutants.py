@@ -2,7 +2,6 @@
 
 ``python -m tests.simulation.mutants`` prints the table. None of this can be switched on in shipped code.
 """
-# ruff: noqa: ANN401 - a patch takes whatever the function that it stands in for takes
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Settings:
         federation_file: trust anchors and first key records.
         rule_pack: name of a pack that is shipped (``sh_draft``), or the path of a pack's directory.
         owner_database_url: of the role that owns the tables and migrates; empty: the same.
-        calendar_directory: ``<year>.toml`` with the working-day notices of years that the library does not know.
+        calendar_directory: ``<year>.toml`` with working-day notices of years that the library does not know.
         test_clock_start: moment at which a test clock begins; None: the machine's clock.
     """
 

@@ -175,7 +175,9 @@ def _present(behaviour: Behaviour | None) -> Behaviour:
 
 
 def require_not_cut(context: grpc.ServicerContext) -> None:
-    """Demand that a stream was ended by its sender: gRPC shows a cancelled one as ended, and half a file as a file.
+    """Demand that a stream was ended by its sender.
+
+    gRPC shows a cancelled one as ended, and half a file as a file.
 
     The stream's end and the cancellation behind it come as two events, the second a moment later.
 
