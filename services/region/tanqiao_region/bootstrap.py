@@ -312,7 +312,8 @@ def _build(
     sync = SyncClient(line, lambda: open_channel(settings.bridge_address, tls), settings.bridge_address)
     writer.tell(sync.tell)
     writer.tell(notifier.tell)
-    orders, queries = Orders(queue, notifier), Queries(context, database)
+    queries = Queries(context, database)
+    orders = Orders(queue, notifier, queries)
     claims = GrpcBridgeClaims(context, open_channel(settings.bridge_address, tls), settings.bridge_address)
     office = build_office(context, database, queue, notifier, claims, settings.calendar_directory)
     facts = NodeFacts(

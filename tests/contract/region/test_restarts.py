@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.types import SourceState
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.application import issue_offers, journal
 from tanqiao_region.application.commands import Selection, Work
@@ -18,7 +19,16 @@ from tanqiao_region.storage.issues import load_issuances
 from tanqiao_region.storage.tables import methodology, project
 from tests.contract.region.conftest import MakeNode, stop
 from tests.contract.region.fake_bridge import ISSUE, LOCK, READY, FakeBridge
-from tests.contract.region.harness import SERIES, SHANGHAI, SHENZHEN, Node, agreement, block
+from tests.contract.region.harness import (
+    HOLDER,
+    SERIES,
+    SHANGHAI,
+    SHENZHEN,
+    Node,
+    agreement,
+    block,
+    request,
+)
 
 Pair = tuple[Node, Node]
 
@@ -201,6 +211,30 @@ def test_a_group_that_breaks_writes_nothing_and_the_rest_of_it_is_carried_out(no
     with pytest.raises(RuntimeError):
         futures[1].result(10)
     assert futures[2].result(10) == before + 2
+
+
+def test_a_request_that_is_repeated_after_a_restart_is_answered_without_waiting(
+    pair: Pair, bridge: FakeBridge, make_node: MakeNode
+) -> None:
+    shanghai, shenzhen = pair
+    holder, buyer = shanghai.open_account("holder"), shenzhen.open_account("buyer")
+    shanghai.give(holder.account_id, block(0, 100))
+    address = shenzhen.address(buyer.account_id)
+    same = request(HOLDER)
+    first = shanghai.transfer(holder.account_id, address, Selection(quantity_kg=10), request=same)
+    bridge.wait_until(lambda: len(bridge.finals) == 2)
+    used = request(HOLDER)
+    use = shanghai.retire(holder.account_id, Selection(quantity_kg=10), request=used)
+    bridge.wait_until(lambda: len(bridge.finals) == 3)
+    shanghai = restart(shanghai, make_node, bridge)
+    begun = time.monotonic()
+    again = shanghai.transfer(holder.account_id, address, Selection(quantity_kg=10), request=same)
+    assert again.transfer_id == first.transfer_id
+    assert shanghai.orders.wait_ended([again], 20) == {first.transfer_id: SourceState.MOVED}
+    again = shanghai.retire(holder.account_id, Selection(quantity_kg=10), request=used)
+    assert shanghai.orders.wait_ended([again], 20) == {use.transfer_id: SourceState.USED}
+    assert time.monotonic() - begun < 10
+    assert balance(shanghai, holder.account_id) == (80, 0)
 
 
 # -- issuance ------------------------------------------------------------------------------------------------

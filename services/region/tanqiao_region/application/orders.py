@@ -26,6 +26,7 @@ from tanqiao_region.application.group import Group
 from tanqiao_region.application.ledger import LocalAnswer
 from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.offering import LockAnswer
+from tanqiao_region.application.queries import Queries
 from tanqiao_region.application.uses import UseAnswer
 from tanqiao_region.application.views import AccountRow, ClientRequest
 
@@ -55,11 +56,13 @@ class Orders:
     Args:
         writer: the node's one writer.
         notifier: tells when transfers and uses have ended.
+        queries: tells which had ended before.
     """
 
-    def __init__(self, writer: Submit, notifier: Notifier) -> None:
+    def __init__(self, writer: Submit, notifier: Notifier, queries: Queries) -> None:
         self._writer = writer
         self._notifier = notifier
+        self._queries = queries
 
     def run(self, work: Callable[[Group], Answer]) -> Answer:
         """Run any other command in the writer and give its answer, once it is durable."""
@@ -94,12 +97,13 @@ class Orders:
         self, answers: Sequence[LockAnswer | UseAnswer], seconds: float
     ) -> dict[bytes, SourceState]:
         """Wait until what was begun has ended; the states of those that have."""
-        begun = [
-            answer.transfer_id
-            for answer in answers
-            if isinstance(answer, Locked | Retiring) and answer.transfer_id
-        ]
-        states = self._notifier.wait_all_ended(begun, seconds)
+        given = [one for one in answers if isinstance(one, Locked | Retiring) and one.transfer_id]
+        # A request that is repeated names a transfer of before, which may have ended long ago.
+        repeated = [one.transfer_id for one in given if not one.blocks]
+        found = self._queries.outgoing(repeated).values() if repeated else ()
+        states = {view.transfer_id: view.state for view in found if view.ended_at is not None}
+        begun = [one.transfer_id for one in given if one.transfer_id not in states]
+        states |= self._notifier.wait_all_ended(begun, seconds)
         return {transfer_id: SourceState(state) for transfer_id, state in states.items()}
 
     def withdraw(self, request: ClientRequest, by: By, transfer_id: bytes) -> None:
