@@ -128,7 +128,11 @@ class Market:
 
     def _open(self, server: str, role: str) -> str:
         request = accounts_pb2.OpenAccountRequest(
-            request_id=request_id(), kind=3, display_name="虚构 invented", uscc=USCC, invented=True
+            request_id=request_id(),
+            kind=accounts_pb2.ACCOUNT_KIND_ENTERPRISE,
+            display_name="虚构 invented",
+            uscc=USCC,
+            invented=True,
         )
         return str(self.accounts(server, role).OpenAccount(request, timeout=WAIT_SECONDS).account.account_id)
 

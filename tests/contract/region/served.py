@@ -1,7 +1,5 @@
 """A region node that serves, with everything that a request can be about; every role of its rule pack may call it."""
 
-
-
 from __future__ import annotations
 
 import hashlib
@@ -158,7 +156,7 @@ class Served:
         }
         stub: Any = stubs[facts.streams_in, facts.streams_out](
             method,
-            request_serializer=lambda one: one if isinstance(one, bytes) else one.SerializeToString(),
+            request_serializer=_serialised,
             response_deserializer=facts.response_class.FromString,
         )
         if facts.streams_in:
@@ -171,7 +169,7 @@ class Served:
                 return first
             return answer
         except grpc.RpcError as error:
-            status = rpc_status.from_call(error)
+            status = rpc_status.from_call(error)  # type: ignore[arg-type] # it is one
             assert status is not None, error
             return Refused(status)
 
@@ -187,6 +185,10 @@ def counts_of(database: Any) -> tuple[int, ...]:
     ]
     with database.reading() as connection:
         return tuple(connection.execute(sa.select(*counts)).one())
+
+
+def _serialised(one: Any) -> bytes:
+    return one if isinstance(one, bytes) else bytes(one.SerializeToString())
 
 
 def digest_of(database: Any) -> str:

@@ -3,8 +3,6 @@
 Requests that would be accepted stand in `GOOD`, one for every method of the node: a case changes one thing of one.
 """
 
-
-
 from __future__ import annotations
 
 import itertools
@@ -100,7 +98,11 @@ def units(quantity_kg: int = 0, *blocks: tuple[int, int], series_id: str = "") -
 
 def _open(_world: World) -> Any:
     return accounts_pb2.OpenAccountRequest(
-        request_id=fresh_id(), kind=3, display_name="虚构新户 invented", uscc=USCC, invented=True
+        request_id=fresh_id(),
+        kind=accounts_pb2.ACCOUNT_KIND_ENTERPRISE,
+        display_name="虚构新户 invented",
+        uscc=USCC,
+        invented=True,
     )
 
 
@@ -243,7 +245,9 @@ GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
         ),
         f"{REGION}AccountService/ListAccounts": (
             "sh.centre",
-            lambda _: accounts_pb2.ListAccountsRequest(kind=3, page_size=1),
+            lambda _: accounts_pb2.ListAccountsRequest(
+                kind=accounts_pb2.ACCOUNT_KIND_ENTERPRISE, page_size=1
+            ),
         ),
         f"{REGION}AccountService/CloseAccount": (
             "sh.centre",
