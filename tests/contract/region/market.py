@@ -1,7 +1,9 @@
-"""Buyers and sellers of two regions over the public API: what it takes until units can cross, and what is checked after.
+"""Buyers and sellers of two regions over the public API.
 
-It knows addresses and certificates and nothing else, so that it works against nodes in this process and against
-processes. Everything invented is called so.
+What it takes until units can cross, and what is checked after.
+
+It knows addresses and certificates and nothing else, so that it works against nodes in this process and
+against processes. Everything invented is called so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A client process that tries one block again and again: transfer inside, lock for another region, retire.
 
-``python -m tests.contract.region.race_client FILE``: reads what to try as JSON, waits for a line on standard input, and
-prints how many attempts ended with which reason.
+``python -m tests.contract.region.race_client FILE``: reads what to try as JSON, waits for a line on
+standard input, and prints how many attempts ended with which reason.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A region node that serves, with everything that a request can be about; every role of its rule pack may call it."""
+"""A region node that serves.
+
+With everything that a request can be about; every role of its rule pack may call it.
+"""
 
 from __future__ import annotations
 
@@ -167,11 +170,12 @@ class Served:
                 first = next(iter(answer))
                 answer.cancel()
                 return first
-            return answer
         except grpc.RpcError as error:
             status = rpc_status.from_call(error)  # type: ignore[arg-type] # it is one
-            assert status is not None, error
+            if status is None:
+                raise
             return Refused(status)
+        return answer
 
     def digest(self) -> str:
         """Digest every row of every table."""

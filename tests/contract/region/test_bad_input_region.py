@@ -1,11 +1,9 @@
 """Bad input at a region node, over the wire: every method, every kind of fault, on both databases.
 
-Each refusal has a reason of the catalogue and a sentence in Chinese and English, and leaves every table of the
-node as it was. The cases are data; `test_every_method_has_a_refusing_case` demands one for each method of the table of
-callers.
+Each refusal has a reason of the catalogue and a sentence in Chinese and English, and leaves every table of
+the node as it was. The cases are data; `test_every_method_has_a_refusing_case` demands one for each method
+of the table of callers.
 """
-
-
 
 from __future__ import annotations
 
@@ -13,7 +11,6 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
@@ -22,16 +19,28 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tanqiao.api.common.v1 import clock_pb2, values_pb2
-from tanqiao.api.region.v1 import accounts_pb2, ledger_pb2, registers_pb2
+from tanqiao.api.region.v1 import accounts_pb2, ledger_pb2
 from tanqiao.rpc.gate import REQUEST_BYTES_MAX
 from tanqiao.testing.databases import DATABASE_KINDS, DatabaseMaker
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.server.callers import callers
+from tests.contract.region import bad_register_requests, bad_requests
+from tests.contract.region.bad_requests import (
+    ACCOUNT,
+    ISSUANCE,
+    JOURNAL,
+    LEDGER,
+    REGISTER,
+    RESERVE,
+    RETIREMENT,
+    TRANSFER,
+    Case,
+    put,
+)
 from tests.contract.region.conftest import _migrated
 from tests.contract.region.harness import SERIES, SHANGHAI, YUNNAN, build_node
 from tests.contract.region.served import (
     CLOCK,
-    REGION,
     Refused,
     Served,
     counts_of,
@@ -39,21 +48,13 @@ from tests.contract.region.served import (
     method_facts,
 )
 from tests.contract.region.world import (
-    ELSEWHERE,
     GOOD,
-    HELD_KG,
-    ID_UNKNOWN,
     JANUARY,
-    METHODOLOGY,
-    PROJECT,
     World,
     furnish,
-    import_parts,
-    period,
     units,
 )
 from tests.contract.region_registers.claim_bridge import ClaimBridge
-from tests.contract.region_registers.office import month
 
 METHODS: Final = sorted(callers("310000"))
 BIG: Final = 2**63 - 1
@@ -92,583 +93,21 @@ def world(
             node.recognise(network)
             node.region.start()
         bridge.wait_until(lambda: all(bridge.peer(party).frames is not None for party in (SHANGHAI, YUNNAN)))
-        world = World(*served)
+        shanghai, yunnan = served
+        world = World(shanghai, yunnan)
         furnish(world)
         yield world
 
 
-@dataclass(frozen=True)
-class Case:
-    """One way to be refused.
-
-    Args:
-        method: full name.
-        name: what is wrong, in words.
-        symbol: reason expected.
-        spoil: changes the good request, or gives another one.
-        role: who calls, if not the one whose business it is.
-        article: whether an article decides.
-        at_item: the refusal is the item's, inside a batch that is answered.
-    """
-
-    method: str
-    name: str
-    symbol: str
-    spoil: Callable[[World, Any], Any]
-    role: str = ""
-    article: bool = False
-    at_item: bool = False
-
-    def __str__(self) -> str:
-        """Give the test's id."""
-        return f"{self.method.rpartition('.')[2]}: {self.name}".replace(" ", "_")
-
-
-def put(**fields: Any) -> Callable[[World, Any], Any]:
-    """Set fields of the request; a callable is asked with the world."""
-
-    def spoil(world: World, request: Any) -> Any:
-        for path, value in fields.items():
-            target = request
-            *parents, last = path.split("__")
-            for name in parents:
-                target = getattr(target, name)
-                if not isinstance(target, Message):
-                    target = target[0]
-            given = value(world) if callable(value) else value
-            if given is None:
-                target.ClearField(last)
-            elif isinstance(given, Message):
-                getattr(target, last).CopyFrom(given)
-            elif isinstance(given, list):
-                target.ClearField(last)
-                getattr(target, last).extend(given)
-            else:
-                setattr(target, last, given)
-        return request
-
-    return spoil
-
-
-def many(count: int) -> Callable[[World, Any], Any]:
-    """Repeat the first item of a batch."""
-
-    def spoil(_world: World, request: Any) -> Any:
-        first = request.requests[0]
-        request.ClearField("requests")
-        request.requests.extend([first] * count)
-        return request
-
-    return spoil
-
-
-def none(_world: World, request: Any) -> Any:
-    """Send a batch without items."""
-    request.ClearField("requests")
-    return request
-
-
-def same(_world: World, request: Any) -> Any:
-    """Send the good request."""
-    return request
-
-
-ACCOUNT = f"{REGION}AccountService/"
-LEDGER = f"{REGION}LedgerService/"
-TRANSFER = f"{REGION}TransferService/"
-RETIREMENT = f"{REGION}RetirementService/"
-JOURNAL = f"{REGION}JournalService/"
-REGISTER = f"{REGION}RegisterService/"
-ISSUANCE = f"{REGION}IssuanceService/"
-RESERVE = f"{REGION}ReserveService/"
-
-UNITS_CASES: Final = (
-    ("no units", "QUANTITY_NOT_POSITIVE", {"units": None}),
-    ("zero kilograms", "QUANTITY_NOT_POSITIVE", {"units": units(0)}),
-    ("negative kilograms", "QUANTITY_NOT_POSITIVE", {"units": units(-5)}),
-    ("the least integer", "QUANTITY_NOT_POSITIVE", {"units": units(-(2**63))}),
-    ("more than there is", "UNITS_INSUFFICIENT", {"units": units(HELD_KG + 1)}),
-    ("the greatest integer", "UNITS_INSUFFICIENT", {"units": units(BIG)}),
-    ("a reversed range", "RANGE_REVERSED", {"units": units(0, (10, 5))}),
-    ("an empty range", "RANGE_REVERSED", {"units": units(0, (10, 10))}),
-    ("overlapping ranges", "RANGE_OVERLAP", {"units": units(0, (500_000, 500_010), (500_009, 500_020))}),
-    ("the same range twice", "RANGE_OVERLAP", {"units": units(0, (500_000, 500_010), (500_000, 500_010))}),
-    ("negative serials", "FIELD_INVALID", {"units": units(0, (-5, 5))}),
-    ("locked units", "UNIT_LOCKED", {"units": units(0, (0, 10))}),
-    ("units that are not held", "NOT_HELD", {"units": units(0, (HELD_KG, HELD_KG + 10))}),
-    ("ranges and another quantity", "FIELD_INVALID", {"units": units(7, (500_000, 500_010))}),
-    (
-        "another series than that of the ranges",
-        "SERIES_MISMATCH",
-        {"units": units(0, (500_000, 500_010), series_id="310000:SHCER:PV-2:2026:1")},
-    ),
-    ("a range without a series", "FIELD_MISSING", {"units": lambda _: _without_series()}),
-    (
-        "a series that nobody has",
-        "UNITS_INSUFFICIENT",
-        {"units": units(5, series_id="310000:SHCER:X:2026:1")},
-    ),
-    ("an over-long series", "TEXT_TOO_LONG", {"units": units(5, series_id="x" * 161)}),
-    ("too many ranges", "BATCH_TOO_LARGE", {"units": lambda _: _many_ranges(1001)}),
-)
-
-
-def _without_series() -> Any:
-    made = units(0, (5, 10))
-    made.blocks[0].series_id = ""
-    return made
-
-
-def _many_ranges(count: int) -> Any:
-    return units(0, *((500_000 + 2 * at, 500_001 + 2 * at) for at in range(count)))
-
-
-def _bad_check(address: str) -> str:
-    return address[:-1] + ("0" if address[-1] != "0" else "1")
-
-
-def _swapped(address: str) -> str:
-    """Exchange two neighbours that differ: the slip that check characters are for."""
-    at = next(at for at in range(10, len(address) - 4) if address[at] != address[at + 1])
-    return address[:at] + address[at + 1] + address[at] + address[at + 2 :]
-
-
 def _table() -> Iterator[Case]:
-    yield from _accounts()
-    yield from _ledger()
-    yield from _uses()
-    yield from _reads()
-    yield from _registers()
-    yield from _issuances()
-    yield from _imports()
-    yield from _reserve_and_clock()
-
-
-def _accounts() -> Iterator[Case]:
-    opening = f"{ACCOUNT}OpenAccount"
-    yield Case(opening, "no kind", "FIELD_MISSING", put(kind=0))
-    yield Case(opening, "suspense by hand", "ACCOUNT_KIND_NOT_ALLOWED", put(kind=9))
-    yield Case(opening, "no name", "FIELD_MISSING", put(display_name=" \t"))
-    yield Case(opening, "an over-long name", "TEXT_TOO_LONG", put(display_name="名" * 201))
-    yield Case(opening, "control characters in the name", "FIELD_INVALID", put(display_name="a\x00b"))
-    yield Case(opening, "no credit code", "FIELD_MISSING", put(uscc=""))
-    yield Case(opening, "a wrong check digit", "IDENTITY_CODE_INVALID", put(uscc="91310000MA1FL0007D"))
-    yield Case(opening, "an over-long credit code", "TEXT_TOO_LONG", put(uscc="9" * 19))
-    yield Case(opening, "an operator for an organisation", "FIELD_INVALID", put(operator_account_id="A1"))
-    yield Case(opening, "a buyer without a seat", "FIELD_MISSING", put(kind=7, uscc="", seat=""))
-    yield Case(opening, "an over-long seat", "TEXT_TOO_LONG", put(seat="x" * 17))
-    yield Case(
-        opening,
-        "a person without an operator",
-        "INDIVIDUAL_NEEDS_OPERATOR",
-        put(kind=5, display_name="", uscc="", operator_reference="u-1"),
-    )
-    yield Case(
-        opening,
-        "a person through an account that is no operator",
-        "INDIVIDUAL_NEEDS_OPERATOR",
-        put(
-            kind=5, display_name="", uscc="", operator_reference="u-1", operator_account_id=lambda w: w.giver
-        ),
-    )
-    person: dict[str, Any] = {
-        "kind": 5,
-        "display_name": "",
-        "uscc": "",
-        "operator_account_id": lambda w: w.person_operator,
-    }
-    yield Case(opening, "a person without a reference", "FIELD_MISSING", put(**person))
-    yield Case(
-        opening,
-        "an identity number as reference",
-        "FIELD_INVALID",
-        put(**person, operator_reference="11010519491231002X"),
-    )
-    yield Case(opening, "a person with a name", "FIELD_INVALID", put(**{**person, "display_name": "张三"}))
-    yield Case(
-        opening,
-        "a role that does not open accounts",
-        "ROLE_NOT_PERMITTED",
-        same,
-        role="sh.holder",
-        article=True,
-    )
-    batch = f"{ACCOUNT}BatchOpenAccounts"
-    yield Case(batch, "no items", "BATCH_EMPTY", none)
-    yield Case(batch, "too many items", "BATCH_TOO_LARGE", many(1001))
-    yield Case(batch, "an item without a kind", "FIELD_MISSING", put(requests__kind=0), at_item=True)
-    yield Case(
-        batch, "an item without an id", "REQUEST_ID_INVALID", put(requests__request_id=""), at_item=True
-    )
-    yield Case(
-        batch,
-        "a wrong check digit",
-        "IDENTITY_CODE_INVALID",
-        put(requests__uscc="91310000MA1FL0007D"),
-        at_item=True,
-    )
-    for name in ("GetAccount", "GetBalance", "CloseAccount", "CreateReceivingAddress"):
-        yield Case(ACCOUNT + name, "no account", "FIELD_MISSING", put(account_id=""))
-        yield Case(ACCOUNT + name, "an unknown account", "ACCOUNT_UNKNOWN", put(account_id="A" + "2" * 16))
-        yield Case(ACCOUNT + name, "an over-long account", "TEXT_TOO_LONG", put(account_id="A" * 33))
-    for name in ("CloseAccount", "CreateReceivingAddress"):
-        yield Case(ACCOUNT + name, "a closed account", "ACCOUNT_CLOSED", put(account_id=lambda w: w.closed))
-    yield Case(ACCOUNT + "CloseAccount", "locked units", "ACCOUNT_HAS_LOCKED_UNITS", same)
-    yield Case(ACCOUNT + "CloseAccount", "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.holder")
-    yield Case(ACCOUNT + "ListAccounts", "a negative page", "FIELD_INVALID", put(page_size=-1))
-    yield Case(ACCOUNT + "ListHoldings", "an over-long account", "TEXT_TOO_LONG", put(account_id="A" * 33))
-    yield Case(
-        ACCOUNT + "ListHoldings", "an unknown account", "ACCOUNT_UNKNOWN", put(account_id="A" + "2" * 16)
-    )
-
-
-def _ledger() -> Iterator[Case]:
-    for method in (LEDGER + "TransferUnits", TRANSFER + "CreateTransfer"):
-        for name, symbol, fields in UNITS_CASES:
-            yield Case(method, name, symbol, put(**fields))
-        yield Case(method, "no giver", "FIELD_MISSING", put(from_account_id=""))
-        yield Case(method, "an unknown giver", "ACCOUNT_UNKNOWN", put(from_account_id="A" + "2" * 16))
-        yield Case(method, "an over-long giver", "TEXT_TOO_LONG", put(from_account_id="A" * 33))
-        yield Case(method, "a closed giver", "ACCOUNT_CLOSED", put(from_account_id=lambda w: w.closed))
-        yield Case(
-            method,
-            "a role without the right",
-            "ROLE_NOT_PERMITTED",
-            same,
-            role="sh.district_bureau",
-            article=True,
-        )
-    move = LEDGER + "TransferUnits"
-    yield Case(move, "no taker", "FIELD_MISSING", put(to_account_id=""))
-    yield Case(move, "an unknown taker", "ACCOUNT_UNKNOWN", put(to_account_id="A" + "2" * 16))
-    yield Case(move, "a closed taker", "ACCOUNT_CLOSED", put(to_account_id=lambda w: w.closed))
-    yield Case(move, "to itself", "FIELD_INVALID", put(to_account_id=lambda w: w.giver))
-    yield Case(move, "an over-long reference", "TEXT_TOO_LONG", put(settlement_reference="x" * 201))
-    yield Case(move, "a trade by a holder", "ROLE_NOT_PERMITTED", same, role="sh.holder", article=True)
-    batch = LEDGER + "BatchTransferUnits"
-    yield Case(batch, "no items", "BATCH_EMPTY", none)
-    yield Case(batch, "too many items", "BATCH_TOO_LARGE", many(5001))
-    yield Case(
-        batch, "a reversed range", "RANGE_REVERSED", put(requests__units=units(0, (10, 5))), at_item=True
-    )
-    yield Case(batch, "nothing to give", "UNITS_INSUFFICIENT", put(requests__units=units(BIG)), at_item=True)
-    yield Case(
-        batch, "an item without an id", "REQUEST_ID_INVALID", put(requests__request_id=""), at_item=True
-    )
-    create = TRANSFER + "CreateTransfer"
-    yield Case(create, "no destination", "FIELD_MISSING", put(destination_region_code=""))
-    yield Case(create, "a code that is no region", "REGION_UNKNOWN", put(destination_region_code="999999"))
-    yield Case(create, "the own region", "DESTINATION_IS_SOURCE", put(destination_region_code="310000"))
-    yield Case(create, "no address", "FIELD_MISSING", put(receiving_address=""))
-    yield Case(
-        create, "a wrong check character", "ADDRESS_INVALID", put(receiving_address=_bad_check(ELSEWHERE))
-    )
-    yield Case(create, "two letters exchanged", "ADDRESS_INVALID", put(receiving_address=_swapped(ELSEWHERE)))
-    yield Case(
-        create, "an address of lower case", "ADDRESS_INVALID", put(receiving_address=ELSEWHERE.lower())
-    )
-    yield Case(create, "a letter too few", "ADDRESS_INVALID", put(receiving_address=ELSEWHERE[:-1]))
-    yield Case(create, "an over-long address", "TEXT_TOO_LONG", put(receiving_address="T" * 65))
-    yield Case(
-        create, "an address of another region", "ADDRESS_INVALID", put(destination_region_code="530000")
-    )
-    yield Case(create, "an over-long purpose", "TEXT_TOO_LONG", put(purpose="p" * 49))
-    yield Case(create, "a negative wait", "FIELD_INVALID", put(wait_ms=-1))
-    yield Case(create, "a wait without end", "FIELD_INVALID", put(wait_ms=30_001))
-    batch = TRANSFER + "BatchCreateTransfers"
-    yield Case(batch, "no items", "BATCH_EMPTY", none)
-    yield Case(batch, "too many items", "BATCH_TOO_LARGE", many(5001))
-    yield Case(batch, "a negative wait", "FIELD_INVALID", put(wait_ms=-1))
-    yield Case(
-        batch,
-        "a wrong check character",
-        "ADDRESS_INVALID",
-        put(requests__receiving_address=_bad_check(ELSEWHERE)),
-        at_item=True,
-    )
-    yield Case(
-        batch,
-        "overlapping ranges",
-        "RANGE_OVERLAP",
-        put(requests__units=units(0, (1, 9), (5, 12))),
-        at_item=True,
-    )
-    for name in ("WithdrawTransfer", "GetTransfer", "WatchTransfer"):
-        yield Case(TRANSFER + name, "no id", "FIELD_INVALID", put(transfer_id=""))
-        yield Case(TRANSFER + name, "half an id", "FIELD_INVALID", put(transfer_id="ab" * 8))
-        yield Case(TRANSFER + name, "an id of capitals", "FIELD_INVALID", put(transfer_id="AB" * 16))
-        yield Case(TRANSFER + name, "an unknown id", "TRANSFER_UNKNOWN", put(transfer_id=ID_UNKNOWN))
-    yield Case(
-        TRANSFER + "WithdrawTransfer", "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.district_bureau"
-    )
-    yield Case(
-        TRANSFER + "WithdrawTransfer",
-        "a use",
-        "WITHDRAW_NOT_POSSIBLE",
-        put(transfer_id=lambda w: w.retirement_id),
-    )
-    yield Case(TRANSFER + "ListTransfers", "a negative page", "FIELD_INVALID", put(page_size=-1))
-
-
-def _uses() -> Iterator[Case]:
-    retire, cancel = RETIREMENT + "RetireUnits", RETIREMENT + "CancelUnits"
-    for method in (retire, cancel):
-        for name, symbol, fields in UNITS_CASES:
-            yield Case(method, name, symbol, put(**fields))
-        yield Case(method, "no account", "FIELD_MISSING", put(account_id=""))
-        yield Case(method, "an unknown account", "ACCOUNT_UNKNOWN", put(account_id="A" + "2" * 16))
-        yield Case(method, "a closed account", "ACCOUNT_CLOSED", put(account_id=lambda w: w.closed))
-        yield Case(method, "a wait without end", "FIELD_INVALID", put(wait_ms=30_001))
-        yield Case(method, "an over-long document", "TEXT_TOO_LONG", put(document_reference="x" * 401))
-        yield Case(
-            method,
-            "a role without the right",
-            "ROLE_NOT_PERMITTED",
-            same,
-            role="sh.district_bureau",
-            article=True,
-        )
-    yield Case(retire, "no purpose", "FIELD_MISSING", put(purpose=""))
-    yield Case(retire, "an over-long purpose", "TEXT_TOO_LONG", put(purpose="p" * 49))
-    yield Case(retire, "a purpose that nobody knows", "PURPOSE_NOT_PROVIDED", put(purpose="fun"))
-    yield Case(retire, "an over-long text", "TEXT_TOO_LONG", put(purpose_text="字" * 401))
-    yield Case(retire, "an over-long beneficiary", "TEXT_TOO_LONG", put(beneficiary__name="名" * 201))
-    yield Case(  # the sample of GB 11643; the code of a beneficiary is shown to everybody
-        retire,
-        "a resident's number as a credit code",
-        "IDENTITY_CODE_INVALID",
-        put(beneficiary__uscc="11010519491231002X"),
-    )
-    yield Case(retire, "a digest of 31 bytes", "FIELD_INVALID", put(document_digest=b"x" * 31))
-    yield Case(retire, "a year that is none", "FIELD_INVALID", put(compliance_year=26))
-    yield Case(retire, "a negative year", "FIELD_INVALID", put(compliance_year=-2026))
-    yield Case(cancel, "an over-long reason", "TEXT_TOO_LONG", put(reason="字" * 401))
-    yield Case(RETIREMENT + "GetRetirement", "no id", "FIELD_INVALID", put(retirement_id=""))
-    yield Case(RETIREMENT + "GetRetirement", "an unknown id", "NOT_FOUND", put(retirement_id=ID_UNKNOWN))
-    yield Case(RETIREMENT + "ListRetirements", "a negative page", "FIELD_INVALID", put(page_size=-1))
-
-
-def _reads() -> Iterator[Case]:
-    for name in ("WatchJournal", "ListJournal"):
-        yield Case(JOURNAL + name, "a negative index", "FIELD_INVALID", put(from_index=-1))
-        yield Case(JOURNAL + name, "a kind that is none", "FIELD_MISSING", put(filter__kinds=[0]))
-        yield Case(
-            JOURNAL + name,
-            "too many accounts",
-            "BATCH_TOO_LARGE",
-            put(filter__account_ids=[f"A{at}" for at in range(1001)]),
-        )
-    yield Case(JOURNAL + "ListJournal", "a negative page", "FIELD_INVALID", put(page_size=-1))
-    for name in ("ListMethodologies", "ListProjects"):
-        yield Case(REGISTER + name, "a negative page", "FIELD_INVALID", put(page_size=-1))
-    yield Case(REGISTER + "GetProject", "no id", "FIELD_MISSING", put(project_id=""))
-    yield Case(REGISTER + "GetProject", "an unknown id", "NOT_FOUND", put(project_id="PV-NOBODY"))
-    yield Case(REGISTER + "GetProject", "an over-long id", "TEXT_TOO_LONG", put(project_id="P" * 65))
-
-
-def _registers() -> Iterator[Case]:
-    publish = REGISTER + "PublishMethodology"
-    yield Case(publish, "no methodology", "FIELD_MISSING", put(methodology=None))
-    yield Case(publish, "no id", "FIELD_MISSING", put(methodology__methodology_id=""))
-    yield Case(publish, "an id of other letters", "FIELD_INVALID", put(methodology__methodology_id="a:b"))
-    yield Case(publish, "an id of no pattern", "FIELD_INVALID", put(methodology__methodology_id="X1"))
-    yield Case(publish, "no kind", "FIELD_MISSING", put(methodology__kind=0))
-    yield Case(publish, "no title", "FIELD_MISSING", put(methodology__title=""))
-    yield Case(publish, "an over-long title", "TEXT_TOO_LONG", put(methodology__title="题" * 257))
-    yield Case(publish, "published before", "ALREADY_EXISTS", put(methodology__methodology_id=METHODOLOGY))
-    yield Case(
-        publish, "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.project_applicant", article=True
-    )
-    yield Case(
-        publish,
-        "too many documents",
-        "BATCH_TOO_LARGE",
-        put(documents=[registers_pb2.ProjectDocument(kind="k") for _ in range(65)]),
-    )
-    submit = REGISTER + "SubmitProject"
-    yield Case(submit, "no project", "FIELD_MISSING", put(project=None))
-    yield Case(submit, "no id", "FIELD_MISSING", put(project__project_id=""))
-    yield Case(submit, "an id of other letters", "FIELD_INVALID", put(project__project_id="a b"))
-    yield Case(submit, "the id of another project", "ALREADY_EXISTS", put(project__project_id=PROJECT))
-    yield Case(submit, "no title", "FIELD_MISSING", put(project__title=""))
-    yield Case(submit, "an over-long title", "TEXT_TOO_LONG", put(project__title="题" * 257))
-    yield Case(submit, "no owner", "FIELD_MISSING", put(project__owner_account_id=""))
-    yield Case(submit, "an unknown owner", "ACCOUNT_UNKNOWN", put(project__owner_account_id="A" + "2" * 16))
-    yield Case(submit, "a closed owner", "ACCOUNT_CLOSED", put(project__owner_account_id=lambda w: w.closed))
-    yield Case(submit, "no methodology", "FIELD_MISSING", put(project__methodology_id=""))
-    yield Case(
-        submit, "an unknown methodology", "METHODOLOGY_NOT_PUBLISHED", put(project__methodology_id="SHCER0X")
-    )
-    yield Case(submit, "no period", "FIELD_MISSING", put(project__crediting_period=None))
-    yield Case(
-        submit,
-        "a reversed period",
-        "RANGE_REVERSED",
-        put(project__crediting_period=period((2026, 2, 1), (2026, 1, 1))),
-    )
-    yield Case(
-        submit,
-        "a day that is none",
-        "FIELD_INVALID",
-        put(project__crediting_period=period((2026, 2, 30), (2027, 1, 1))),
-    )
-    yield Case(submit, "no attribute", "FIELD_MISSING", put(project__attribute=0))
-    yield Case(submit, "no asset", "FIELD_MISSING", put(project__asset=None))
-    yield Case(submit, "a negative capacity", "FIELD_INVALID", put(project__asset__capacity_kw=-1))
-    yield Case(
-        submit,
-        "a plant above the limit",
-        "ASSESSMENT_NOT_PASSED",
-        put(project__asset__capacity_kw=1_000_000),
-        article=True,
-    )
-    yield Case(
-        submit,
-        "a digest of 5 bytes",
-        "FIELD_INVALID",
-        put(project__documents=[registers_pb2.ProjectDocument(kind="application_form", digest=b"short")]),
-    )
-    yield Case(
-        submit,
-        "too many documents",
-        "BATCH_TOO_LARGE",
-        put(project__documents=[registers_pb2.ProjectDocument(kind="k") for _ in range(65)]),
-    )
-    yield Case(submit, "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.district_bureau", article=True)
-    for name in ("AssessProject", "OpenProjectNotice", "PublishProject", "WithdrawProject"):
-        yield Case(REGISTER + name, "no project", "FIELD_MISSING", put(project_id=""))
-        yield Case(REGISTER + name, "an unknown project", "NOT_FOUND", put(project_id="PV-NOBODY"))
-        yield Case(REGISTER + name, "an id of other letters", "FIELD_INVALID", put(project_id="a\x00b"))
-        yield Case(REGISTER + name, "a project past this step", "STATE_NOT_ALLOWED", same)
-    yield Case(REGISTER + "AssessProject", "an over-long opinion", "TEXT_TOO_LONG", put(opinion="字" * 2001))
-
-
-def _issuances() -> Iterator[Case]:
-    submit = ISSUANCE + "SubmitActivity"
-    yield Case(submit, "no project", "FIELD_MISSING", put(project_id=""))
-    yield Case(submit, "an unknown project", "NOT_FOUND", put(project_id="PV-NOBODY"))
-    yield Case(submit, "no records", "BATCH_EMPTY", put(records=[]))
-    yield Case(
-        submit, "too many records", "BATCH_TOO_LARGE", put(records=[month("2025-01") for _ in range(1001)])
-    )
-    yield Case(submit, "no period", "FIELD_MISSING", put(records__period=None))
-    yield Case(
-        submit, "a reversed period", "RANGE_REVERSED", put(records__period=period((2026, 2, 1), (2026, 1, 1)))
-    )
-    yield Case(submit, "negative energy", "FIELD_INVALID", put(records__on_grid_wh=-1))
-    yield Case(submit, "more energy than the plant has", "FIELD_INVALID", put(records__on_grid_wh=BIG))
-    yield Case(submit, "an over-long meter", "TEXT_TOO_LONG", put(records__meter="M" * 65))
-    yield Case(
-        submit,
-        "a period before the crediting period",
-        "PERIOD_OUTSIDE_CLAIM",
-        put(records__period=period((2020, 1, 1), (2020, 2, 1))),
-    )
-    yield Case(
-        submit,
-        "a month that is not over",
-        "DATE_NOT_ALLOWED",
-        put(records__period=period((2027, 1, 1), (2027, 2, 1))),
-    )
-    yield Case(
-        submit,
-        "two records of one day",
-        "DUPLICATE_KEY",
-        put(records=[month("2025-05", 1), month("2025-05", 2)]),
-    )
-    yield Case(
-        submit,
-        "records that overlap",
-        "RANGE_OVERLAP",
-        put(records=[month("2025-05", 1), month("2025-05-15/2025-06-15", 2)]),
-    )
-    yield Case(submit, "other data for a recorded month", "DUPLICATE_KEY", put(records=[month("2026-01", 1)]))
-    yield Case(submit, "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.district_bureau", article=True)
-    quantify = ISSUANCE + "QuantifyProject"
-    yield Case(quantify, "no project", "FIELD_MISSING", put(project_id=""))
-    yield Case(quantify, "an unknown project", "NOT_FOUND", put(project_id="PV-NOBODY"))
-    yield Case(quantify, "no period", "FIELD_MISSING", put(period=None))
-    yield Case(
-        quantify, "a reversed period", "RANGE_REVERSED", put(period=period((2026, 2, 1), (2026, 1, 1)))
-    )
-    yield Case(
-        quantify, "a month without data", "METERING_MISSING", put(period=period((2025, 7, 1), (2025, 8, 1)))
-    )
-    issue = ISSUANCE + "IssueUnits"
-    yield Case(issue, "no project", "FIELD_MISSING", put(project_id=""))
-    yield Case(issue, "an unknown project", "NOT_FOUND", put(project_id="PV-NOBODY"))
-    yield Case(issue, "no period", "FIELD_MISSING", put(period=None))
-    yield Case(issue, "a reversed period", "RANGE_REVERSED", put(period=period((2026, 2, 1), (2026, 1, 1))))
-    yield Case(
-        issue, "a month without data", "METERING_MISSING", put(period=period((2025, 7, 1), (2025, 8, 1)))
-    )
-    yield Case(
-        issue, "a period that cuts a month", "FIELD_INVALID", put(period=period((2026, 1, 10), (2026, 2, 1)))
-    )
-    yield Case(issue, "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.district_bureau", article=True)
-    yield Case(issue, "no audit", "AUDIT_NOT_PASSED", put(audit=None), article=True)
-    yield Case(ISSUANCE + "GetIssuance", "no id", "FIELD_MISSING", put(issuance_id=""))
-    yield Case(ISSUANCE + "GetIssuance", "an unknown id", "NOT_FOUND", same)
-    yield Case(ISSUANCE + "GetIssuance", "an over-long id", "TEXT_TOO_LONG", put(issuance_id="a" * 65))
-    yield Case(ISSUANCE + "ListIssuances", "a negative page", "FIELD_INVALID", put(page_size=-1))
-    yield Case(ISSUANCE + "ListIssuances", "an over-long project", "TEXT_TOO_LONG", put(project_id="P" * 65))
-
-
-GOOD_ROW: Final = b"period,on_grid_wh,meter\n2025-03,1000,M-9\n"
-
-
-def send(data: bytes, **start: Any) -> Callable[[World, Any], Any]:
-    """Send a file instead."""
-    return lambda _world, _request: import_parts(data, **start)
-
-
-def _imports() -> Iterator[Case]:
-    method = ISSUANCE + "ImportActivity"
-    yield Case(method, "nothing", "FIELD_MISSING", lambda _w, _r: [])
-    yield Case(method, "bytes before the start", "FIELD_MISSING", lambda _w, parts: parts[1:])
-    yield Case(method, "two starts", "FIELD_MISSING", lambda _w, parts: [parts[0], *parts])
-    yield Case(method, "no request id", "REQUEST_ID_INVALID", send(GOOD_ROW, request_id=""))
-    yield Case(method, "no project", "FIELD_MISSING", send(GOOD_ROW, project_id=""))
-    yield Case(method, "an unknown project", "NOT_FOUND", send(GOOD_ROW, project_id="PV-NOBODY"))
-    yield Case(method, "no format", "FORMAT_UNKNOWN", send(GOOD_ROW, kind=0))
-    yield Case(method, "no bytes", "FILE_EMPTY", send(b""))
-    yield Case(method, "a header alone", "FILE_EMPTY", send(b"period,on_grid_wh\n"))
-    yield Case(method, "a column in another unit", "FIELD_INVALID", send(b"period,on_grid_kwh\n2025-03,1\n"))
-    yield Case(method, "a column that is missing", "COLUMN_MISSING", send(b"period,meter\n2025-03,M\n"))
-    yield Case(
-        method, "GBK", "FILE_NOT_UTF8", send("period,on_grid_wh,meter\n2025-03,1,电表\n".encode("gbk"))
-    )
-    yield Case(
-        method,
-        "a chunk above the bound",
-        "MESSAGE_TOO_LARGE",
-        lambda _w, parts: [parts[0], registers_pb2.ImportActivityRequest(chunk=b"x" * (256 * 1024 + 1))],
-    )
-    yield Case(method, "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.district_bureau", article=True)
-
-
-def _reserve_and_clock() -> Iterator[Case]:
-    enter = RESERVE + "EnterResource"
-    yield Case(enter, "no resource", "FIELD_MISSING", put(resource=None))
-    yield Case(enter, "no id", "FIELD_MISSING", put(resource__entry_id=""))
-    yield Case(enter, "an id of other letters", "FIELD_INVALID", put(resource__entry_id="a/b"))
-    yield Case(enter, "no title", "FIELD_MISSING", put(resource__title=""))
-    yield Case(enter, "an over-long title", "TEXT_TOO_LONG", put(resource__title="题" * 257))
-    yield Case(enter, "a kind that is none", "FIELD_INVALID", put(resource__resource_kind="gold"))
-    yield Case(enter, "a negative potential", "FIELD_INVALID", put(resource__potential_kg_per_year=-1))
-    yield Case(enter, "a boundless potential", "FIELD_INVALID", put(resource__potential_kg_per_year=BIG))
-    yield Case(enter, "no asset", "BATCH_EMPTY", put(resource__asset=None))
-    yield Case(enter, "an unknown owner", "ACCOUNT_UNKNOWN", put(resource__owner_account_id="A" + "2" * 16))
-    yield Case(enter, "the wrong role", "ROLE_NOT_PERMITTED", same, role="yn.holder", article=True)
-    yield Case(RESERVE + "ListResources", "a negative page", "FIELD_INVALID", put(page_size=-1))
-    advance = f"{CLOCK}ClockService/AdvanceTestClock"
-    yield Case(advance, "no moment", "FIELD_MISSING", put(to_time=None))
-    yield Case(advance, "a moment in the past", "CLOCK_SET_BACK", same)
-    yield Case(advance, "before every year", "FIELD_INVALID", put(to_time=Timestamp(seconds=-(2**62))))
-    yield Case(advance, "beyond every year", "FIELD_INVALID", put(to_time=Timestamp(seconds=BIG)))
-    yield Case(
-        advance, "nanoseconds that are none", "FIELD_INVALID", put(to_time=Timestamp(seconds=1, nanos=-5))
-    )
+    yield from bad_requests.accounts()
+    yield from bad_requests.ledger()
+    yield from bad_requests.uses()
+    yield from bad_requests.reads()
+    yield from bad_register_requests.registers()
+    yield from bad_register_requests.issuances()
+    yield from bad_register_requests.imports()
+    yield from bad_register_requests.reserve_and_clock()
 
 
 CASES: Final = tuple(_table())
@@ -704,14 +143,18 @@ def test_what_is_wrong_is_refused_with_its_reason_in_both_languages_and_changes_
 
 
 def test_every_method_has_a_refusing_case() -> None:
-    """A method that takes nothing can only be called with what it does not know: see the tests over `METHODS`."""
+    """A method that takes nothing can only be called with what it does not know.
+
+    See the tests over `METHODS`.
+    """
     assert set(GOOD) == set(METHODS)
     takes_nothing = {method for method in METHODS if not method_facts(method).request_class.DESCRIPTOR.fields}
     pages_alone = {REGISTER + "ListMethodologies"}
     assert {case.method for case in CASES} >= set(METHODS) - takes_nothing - pages_alone
 
 
-# -- every method, the same fault ------------------------------------------------------------------------------
+# -- every method, the same fault
+# ------------------------------------------------------------------------------
 
 
 def as_bytes(request: Any) -> list[bytes]:
@@ -827,7 +270,7 @@ def tokens_of(request: Any) -> list[str]:
         b"9" * 40 + b":y",
         b"\x00",
     ):
-        forged.append(base64.urlsafe_b64encode(query + position).decode().rstrip("="))
+        forged.append(base64.urlsafe_b64encode(query + position).decode().rstrip("="))  # noqa: PERF401 - plain
     other = base64.urlsafe_b64encode(b"12345678" + b"position").decode().rstrip("=")
     return ["!", "====", "标", "A" * 600, other, *forged]
 
@@ -873,7 +316,7 @@ UNHARMED: Final = {f"{CLOCK}ClockService/AdvanceTestClock", f"{JOURNAL}WatchJour
 DEPTH_MAX: Final = 4
 
 
-def paths_of(message: Message, depth: int = 0) -> Iterator[tuple[tuple[str, ...], FieldDescriptor]]:
+def paths_of(message: Message, depth: int = 0) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Give the path of every field of a request that is there or could be."""
     for one in message.DESCRIPTOR.fields:
         if one.type in KINDS or one.type == FieldDescriptor.TYPE_ENUM:
@@ -941,7 +384,7 @@ def test_no_value_of_any_field_is_a_fault_of_ours_and_what_is_refused_changes_no
             accepted = True
             for status in getattr(answer, "statuses", ()):
                 if status.refusal.reason == "INTERNAL":
-                    faults.append(name)
+                    faults.append(name)  # noqa: PERF401 - beside other work
             counted = counts()
     assert not faults, faults
     # Row by row where nothing was accepted; beside what was accepted, rows were counted after every refusal.
@@ -964,7 +407,8 @@ def test_an_enum_value_of_a_later_version_is_refused(method: str, world: World) 
     assert world.digest() == before
 
 
-# -- the same request again, and another under its id -----------------------------------------------------------
+# -- the same request again, and another under its id
+# -----------------------------------------------------------
 
 OTHER_BODY: Final[dict[str, Callable[[World, Any], Any]]] = {
     ACCOUNT + "OpenAccount": put(display_name="虚构另一户 invented other"),

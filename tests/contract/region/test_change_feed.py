@@ -1,6 +1,7 @@
-"""The change feed: cut at every message and taken up again, nothing is lost and all is in order, on both databases."""
+"""The change feed: cut at every message and taken up again.
 
-
+Nothing is lost and all is in order, on both databases.
+"""
 
 from __future__ import annotations
 
@@ -159,7 +160,10 @@ def test_a_filter_leaves_out_and_says_how_far_it_is_complete(served: Served) -> 
 
 
 class Mirror(threading.Thread):
-    """What a data platform keeps: the units of its accounts, from nothing but the feed, which it cuts all the time."""
+    """What a data platform keeps.
+
+    The units of its accounts, from nothing but the feed, which it cuts all the time.
+    """
 
     def __init__(self, served: Served, account_ids: list[str]) -> None:
         super().__init__(daemon=True)
@@ -222,7 +226,7 @@ def test_a_data_platform_opens_in_bulk_uploads_in_bulk_and_mirrors_its_accounts(
             requests=[
                 accounts_pb2.OpenAccountRequest(
                     request_id=f"person-{number}",
-                    kind=5,
+                    kind=accounts_pb2.ACCOUNT_KIND_PERSON,
                     operator_account_id=platform,
                     operator_reference=f"user-{number}",
                 )
@@ -276,7 +280,7 @@ def test_a_watcher_takes_up_again_across_a_restart_of_the_node(
     seen = list(next(feed).entries)
     node.move(giver, taker, Selection(quantity_kg=1))
     stop(node)
-    with pytest.raises((grpc.RpcError, StopIteration)):
+    with pytest.raises((grpc.RpcError, StopIteration)):  # noqa: PT012 - it ends by the raise
         while True:
             seen += next(feed).entries
     served.close()

@@ -1,6 +1,7 @@
-"""Files of activity that are bad in every way: told line by line, or refused as a whole, and never half-written."""
+"""Files of activity that are bad in every way.
 
-
+Told line by line, or refused as a whole, and never half-written.
+"""
 
 from __future__ import annotations
 
@@ -174,7 +175,8 @@ def test_the_past_again_changes_nothing_and_another_past_is_named(served: Served
     first = send(served, rows("2025-04,4,0,PAST", "2025-05,5,0,PAST"))
     assert first.committed
     batches = count_of(served, "activity_batch")
-    # The same rows under a new id, CRLF and a byte order mark included: known, so that no batch is made of them.
+    # The same rows under a new id, CRLF and a byte order mark included: known, so that no batch is made of
+    # them.
     again = send(
         served, b"\xef\xbb\xbf" + rows("2025-05,5,0,PAST", "2025-04,4,0,PAST").replace(b"\n", b"\r\n")
     )
@@ -218,7 +220,8 @@ def test_json_lines_are_held_against_the_same_rules(served: Served) -> None:
     assert served.digest() == before
 
 
-# -- cut off ---------------------------------------------------------------------------------------------------
+# -- cut off
+# ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cut_after", [0, 1, 5])
@@ -259,7 +262,8 @@ def test_a_stream_that_its_client_cuts_off_leaves_nothing_behind(cut_after: int,
     assert served.digest() == before
 
 
-# -- large -----------------------------------------------------------------------------------------------------
+# -- large
+# -----------------------------------------------------------------------------------------------------
 
 
 def resident_bytes() -> int:

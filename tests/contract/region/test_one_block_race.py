@@ -1,4 +1,7 @@
-"""A thousand attempts on one block from four client processes: exactly one wins, whatever it was (issue, bad input)."""
+"""A thousand attempts on one block from four client processes.
+
+Exactly one wins, whatever it was (issue, bad input).
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""A bridge and two regions in this process, real throughout, each of which a test can stop and start again."""
+"""A bridge and two regions in this process.
 
+Real throughout, each of which a test can stop and start again.
+"""
 
 from __future__ import annotations
 

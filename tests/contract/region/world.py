@@ -1,6 +1,9 @@
-"""What the requests of the bad-input suite are about: accounts, units, a locked transfer, a project with activity.
+"""What the requests of the bad-input suite are about.
 
-Requests that would be accepted stand in `GOOD`, one for every method of the node: a case changes one thing of one.
+Accounts, units, a locked transfer, a project with activity.
+
+Requests that would be accepted stand in `GOOD`, one for every method of the node: a case changes one thing
+of one.
 """
 
 from __future__ import annotations
@@ -378,6 +381,9 @@ GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
         ),
     }
 )
-"""Full name of each method → who may call it, and a request that would be accepted (an unknown id, for GetIssuance)."""
+"""Full name of each method → who may call it.
+
+A request that would be accepted (an unknown id, for GetIssuance).
+"""
 
 __all__ = ["GOOD", "METHODOLOGY", "PROJECT", "World", "furnish", "import_parts", "units"]

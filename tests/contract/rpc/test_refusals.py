@@ -63,7 +63,7 @@ def test_every_reason_crosses_the_line_whole(
     assert error.code().name == reason.grpc_status
 
 
-def details_of(status: status_pb2.Status, kind: Any) -> list[Any]:  # noqa: ANN401 - google.rpc has no types
+def details_of(status: status_pb2.Status, kind: Any) -> list[Any]:
     found = []
     for detail in status.details:
         message = kind()
