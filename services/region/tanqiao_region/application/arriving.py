@@ -247,7 +247,7 @@ def _store_ready(
         (journal.Effect(account.account_id),),
         applied=journal.Applied.of(verdict),
         message_hash=answer_hash,
-        details={"source": record.key.source},
+        shared={"source": record.key.source},
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.streams import ClientRequest
@@ -121,8 +121,7 @@ class Frame:
     batch: envelope_pb2.EnvelopeBatch
 
 
-@dataclass(frozen=True, slots=True)
-class PrepareItem:
+class PrepareItem(NamedTuple):
     """A Prepare that was opened with the LockAssertion in it, and what travelled beside it.
 
     `opening_refusal` says why the openings do not fit the lock's commitments, if they do not.
@@ -144,8 +143,7 @@ class ApplyPrepares:
     items: tuple[PrepareItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionItem:
+class DecisionItem(NamedTuple):
     """A Decision that was opened."""
 
     facts: DecisionFacts

@@ -269,7 +269,7 @@ def _journal_destination(
     group: Group, facts: DecisionFacts, row: IncomingRow | None, record: DestinationRecord
 ) -> int:
     effects: tuple[journal.Effect, ...] = ()
-    details = {"source": record.key.source, "log_index": str(facts.log_index)}
+    details = {"log_index": str(facts.log_index)}
     kind = journal.TRANSFER_DROPPED
     if record.state is DestinationState.CREDITED:
         account = open_or_suspense(group, _promised(row).account_id)
@@ -278,7 +278,12 @@ def _journal_destination(
     elif row is not None and row.account_id:
         effects = (journal.Effect(row.account_id),)
     return group.journal.append(
-        kind, record.key.transfer_id.hex(), effects, message_hash=facts.message_hash, details=details
+        kind,
+        record.key.transfer_id.hex(),
+        effects,
+        message_hash=facts.message_hash,
+        details=details,
+        shared={"source": record.key.source},
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -50,8 +50,7 @@ RESERVE_ENTERED: Final = journal_pb2.JOURNAL_EVENT_KIND_RESERVE_ENTERED
 RULES_KEPT_MAX: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """One account's side of an event; the blocks that it holds more or less."""
 
     account_id: str
@@ -87,6 +86,12 @@ def _rules_bytes(applied: Applied) -> bytes:
     ).SerializeToString()
 
 
+@lru_cache(maxsize=RULES_KEPT_MAX)
+def _details_bytes(details: tuple[tuple[str, str], ...]) -> bytes:
+    """Give the part of an entry that many entries share; see `_rules_bytes`."""
+    return journal_pb2.JournalEntry(details=dict(details)).SerializeToString()
+
+
 def _wire_blocks(blocks: Blocks) -> list[values_pb2.UnitBlock]:
     return [
         values_pb2.UnitBlock(series_id=block.series_id, start_serial=block.start, end_serial=block.end)
@@ -103,6 +108,7 @@ def entry_bytes(
     applied: Applied | None,
     message_hash: bytes,
     details: Mapping[str, str],
+    shared: Mapping[str, str],
 ) -> bytes:
     """Give the serialised entry without its index."""
     entry = journal_pb2.JournalEntry(
@@ -119,6 +125,8 @@ def entry_bytes(
         message_hash=message_hash,
         details=details,
     ).SerializeToString()
+    if shared:
+        entry += _details_bytes(tuple(shared.items()))
     return dated + entry if applied is None else dated + entry + _rules_bytes(applied)
 
 
@@ -160,8 +168,9 @@ class JournalBuffer:
         applied: Applied | None = None,
         message_hash: bytes = b"",
         details: Mapping[str, str] | None = None,
+        shared: Mapping[str, str] | None = None,
     ) -> int:
-        """Add an entry; its index."""
+        """Add an entry; its index. `shared` are details that many entries have alike."""
         self.last_index += 1
         index = self.last_index
         entry = entry_bytes(
@@ -172,6 +181,7 @@ class JournalBuffer:
             applied=applied,
             message_hash=message_hash,
             details=details or {},
+            shared=shared or {},
         )
         self.rows.append(JournalRow(index, kind, self._recorded_at, self._legal_date, subject_id, entry))
         if len(effects) == 1:

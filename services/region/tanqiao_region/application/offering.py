@@ -160,7 +160,7 @@ def _lock(
         (journal.Effect(holder.account_id, removed=blocks),),
         applied=journal.Applied.of(verdict),
         message_hash=lock.message_hash,
-        details={"destination": order.destination, "purpose": order.purpose, "by": order.by.party},
+        shared={"destination": order.destination, "purpose": order.purpose, "by": order.by.party},
     )
     group.note_answer(order.request, transfer_id)
     return Locked(transfer_id, blocks, group.now)

@@ -198,7 +198,7 @@ def _retire(
         (journal.Effect(holder.account_id, removed=blocks),),
         applied=journal.Applied.of(verdict),
         message_hash=use.message_hash,
-        details={"kind": order.kind.name, "purpose": order.purpose, "by": order.by.party},
+        shared={"kind": order.kind.name, "purpose": order.purpose, "by": order.by.party},
     )
     group.note_answer(order.request, use_id)
     return Retiring(use_id, blocks)

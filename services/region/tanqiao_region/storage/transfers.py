@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,8 +24,7 @@ from tanqiao_region.storage.tables import incoming_transfer, outgoing_transfer, 
 TRANSFER_KIND: Final = int(Kind.TRANSFER)
 
 
-@dataclass(frozen=True, slots=True)
-class NewOutgoing:
+class NewOutgoing(NamedTuple):
     """A transfer or use as it begins: its promise is signed and stored with it."""
 
     record: SourceRecord
@@ -36,8 +35,7 @@ class NewOutgoing:
     created_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingRow:
+class OutgoingRow(NamedTuple):
     """A transfer or use as stored, without its payloads."""
 
     record: SourceRecord
@@ -68,8 +66,7 @@ class RetirementRow:
     requested_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewIncoming:
+class NewIncoming(NamedTuple):
     """An incoming transfer with the answer that was made to its Prepare."""
 
     record: DestinationRecord
@@ -90,8 +87,7 @@ class NewIncoming:
     ended_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IncomingRow:
+class IncomingRow(NamedTuple):
     """An incoming transfer as stored, without its payloads."""
 
     record: DestinationRecord
@@ -100,8 +96,7 @@ class IncomingRow:
     created_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionUpdate:
+class DecisionUpdate(NamedTuple):
     """The end of a transfer: its record after the decision, and the decision as it came."""
 
     record: SourceRecord | DestinationRecord
