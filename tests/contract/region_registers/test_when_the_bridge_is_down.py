@@ -65,7 +65,7 @@ class CutOff:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second and more is long where nobody will answer."""
-    monkeypatch.setattr("tanqiao_region.application.claims_client.CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("tanqiao_region.server.claims_line.CONNECT_SECONDS", 0.3)
 
 
 @pytest.fixture
