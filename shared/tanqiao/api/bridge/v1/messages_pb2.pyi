@@ -936,3 +936,40 @@ class RecognitionRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecognitionRecord: _TypeAlias = RecognitionRecord  # noqa: Y015
+
+@_typing.final
+class WitnessGroupRecord(_message.Message):
+    """Row 11. Replaces the witnesses of the federation: two approvers of each authority sign it, or every root
+    where the old quorum is gone. Its leaf counts once the old quorum has cosigned it, or by the roots alone.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    WITNESSES_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    quorum: _builtins.int
+    """More than half of them and never all."""
+    document: _builtins.str
+    @_builtins.property
+    def header(self) -> _envelope_pb2.Header: ...
+    @_builtins.property
+    def witnesses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Parties with a witness key in the directory: "region/310000", "witness/regulator"."""
+
+    def __init__(
+        self,
+        *,
+        header: _envelope_pb2.Header | None = ...,
+        witnesses: _abc.Iterable[_builtins.str] | None = ...,
+        quorum: _builtins.int = ...,
+        document: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "header", b"header", "quorum", b"quorum", "witnesses", b"witnesses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WitnessGroupRecord: _TypeAlias = WitnessGroupRecord  # noqa: Y015

@@ -50,6 +50,8 @@ class _JournalEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     JOURNAL_EVENT_KIND_USE_RETURNED: _JournalEventKind.ValueType  # 20
     JOURNAL_EVENT_KIND_HOME_NOTICE: _JournalEventKind.ValueType  # 21
     JOURNAL_EVENT_KIND_RESERVE_ENTERED: _JournalEventKind.ValueType  # 22
+    JOURNAL_EVENT_KIND_UNITS_FINAL: _JournalEventKind.ValueType  # 23
+    """Units credited before have become final: a quorum of witnesses cosigned the decision."""
 
 class JournalEventKind(_JournalEventKind, metaclass=_JournalEventKindEnumTypeWrapper): ...
 
@@ -76,6 +78,8 @@ JOURNAL_EVENT_KIND_UNITS_CANCELLED: JournalEventKind.ValueType  # 19
 JOURNAL_EVENT_KIND_USE_RETURNED: JournalEventKind.ValueType  # 20
 JOURNAL_EVENT_KIND_HOME_NOTICE: JournalEventKind.ValueType  # 21
 JOURNAL_EVENT_KIND_RESERVE_ENTERED: JournalEventKind.ValueType  # 22
+JOURNAL_EVENT_KIND_UNITS_FINAL: JournalEventKind.ValueType  # 23
+"""Units credited before have become final: a quorum of witnesses cosigned the decision."""
 Global___JournalEventKind: _TypeAlias = JournalEventKind  # noqa: Y015
 
 @_typing.final
@@ -339,6 +343,7 @@ class GetNodeStatusResponse(_message.Message):
     TRANSFERS_OPEN_FIELD_NUMBER: _builtins.int
     RULE_PACK_ID_FIELD_NUMBER: _builtins.int
     RULE_PACK_VERSION_FIELD_NUMBER: _builtins.int
+    FINALITY_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     region_code: _builtins.str
     journal_size: _builtins.int
@@ -351,6 +356,8 @@ class GetNodeStatusResponse(_message.Message):
     rule_pack_version: _builtins.str
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def finality(self) -> Global___FinalityStatus: ...
     def __init__(
         self,
         *,
@@ -365,14 +372,60 @@ class GetNodeStatusResponse(_message.Message):
         transfers_open: _builtins.int = ...,
         rule_pack_id: _builtins.str = ...,
         rule_pack_version: _builtins.str = ...,
+        finality: Global___FinalityStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finality", b"finality", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_log_index", b"applied_log_index", "bridge_connected", b"bridge_connected", "incarnation", b"incarnation", "journal_size", b"journal_size", "network_id", b"network_id", "region_code", b"region_code", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "test_clock", b"test_clock", "time", b"time", "transfers_open", b"transfers_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_log_index", b"applied_log_index", "bridge_connected", b"bridge_connected", "finality", b"finality", "incarnation", b"incarnation", "journal_size", b"journal_size", "network_id", b"network_id", "region_code", b"region_code", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "test_clock", b"test_clock", "time", b"time", "transfers_open", b"transfers_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetNodeStatusResponse: _TypeAlias = GetNodeStatusResponse  # noqa: Y015
+
+@_typing.final
+class FinalityStatus(_message.Message):
+    """How far what was decided has become final by the quorum of witnesses (R10)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUORUM_FIELD_NUMBER: _builtins.int
+    COSIGNED_SIZE_FIELD_NUMBER: _builtins.int
+    TRANSFERS_PENDING_FIELD_NUMBER: _builtins.int
+    PENDING_KG_FIELD_NUMBER: _builtins.int
+    OLDEST_PENDING_SECONDS_FIELD_NUMBER: _builtins.int
+    LAG_P50_MS_FIELD_NUMBER: _builtins.int
+    LAG_P99_MS_FIELD_NUMBER: _builtins.int
+    quorum: _builtins.int
+    """Smallest number of witnesses that makes a decision final; 0: the network has none, COMMIT is final."""
+    cosigned_size: _builtins.int
+    """Largest size of the bridge's log with a quorum of cosignatures that this node has verified."""
+    transfers_pending: _builtins.int
+    """Transfers and uses that are decided and not final yet."""
+    pending_kg: _builtins.int
+    """Units credited here that are not final yet."""
+    oldest_pending_seconds: _builtins.int
+    """Since when the oldest of them is waiting; 0 where none is."""
+    lag_p50_ms: _builtins.int
+    """From decision to finality of the last transfers that became final, milliseconds."""
+    lag_p99_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        quorum: _builtins.int = ...,
+        cosigned_size: _builtins.int = ...,
+        transfers_pending: _builtins.int = ...,
+        pending_kg: _builtins.int = ...,
+        oldest_pending_seconds: _builtins.int = ...,
+        lag_p50_ms: _builtins.int = ...,
+        lag_p99_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosigned_size", b"cosigned_size", "lag_p50_ms", b"lag_p50_ms", "lag_p99_ms", b"lag_p99_ms", "oldest_pending_seconds", b"oldest_pending_seconds", "pending_kg", b"pending_kg", "quorum", b"quorum", "transfers_pending", b"transfers_pending"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinalityStatus: _TypeAlias = FinalityStatus  # noqa: Y015
 
 @_typing.final
 class SeriesTotal(_message.Message):
