@@ -57,15 +57,15 @@ def stream_of_transfers(market: Market, restart: Callable[[int], None], seed: in
                 return
             restart(number)
 
-    disturber = threading.Thread(target=disturb)
     before = market.conserved()
-    disturber.start()
-    try:
-        with ThreadPoolExecutor(CALLERS) as pool:
+    with ThreadPoolExecutor(1) as disturber, ThreadPoolExecutor(CALLERS) as pool:
+        disturbed = disturber.submit(disturb)
+        try:
             sent = list(pool.map(market.send, range(ORDERS)))
-    finally:
-        disturber.join()
-        stopping.set()
+            # A node that did not come up again is what went wrong, not what it leads to.
+            disturbed.result()
+        finally:
+            stopping.set()
     assert len(set(sent)) == ORDERS
     states = market.wait_ended(sent, 60)
     moved = sum(state == ledger_pb2.TRANSFER_STATE_MOVED for state in states.values())

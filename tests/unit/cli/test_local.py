@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -149,6 +150,30 @@ def test_a_process_that_does_not_listen_is_ended_all_the_same() -> None:
     assert processes.stop(process.pid, mark, seconds_max=0.3) is False
     assert process.wait() == -signal.SIGKILL
     process.stdout.close()
+
+
+_LISTENER_OF_MANY_THREADS = """
+import socket, threading, time
+port = socket.create_server(("127.0.0.1", 0))
+memory = bytearray(64 * 1024 * 1024)
+for _ in range(30):
+    threading.Thread(target=lambda: [sum(range(1000)) for _ in iter(int, 1)], daemon=True).start()
+print(port.getsockname()[1], flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_process_is_gone_only_when_its_port_is_free() -> None:
+    for _ in range(5):
+        with subprocess.Popen(
+            [sys.executable, "-c", _LISTENER_OF_MANY_THREADS], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            mark = processes.start_mark(process.pid)
+            assert mark is not None
+            assert processes.kill(process.pid, mark)
+            socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_ctrl_c_waits_until_a_started_process_is_recorded() -> None:

@@ -21,6 +21,7 @@ POLL_SECONDS: Final = 0.05
 _STAT: Final = "/proc/{pid}/stat"
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _STATE_FIELD: Final = 0
+_THREADS_FIELD: Final = 17
 _START_FIELD: Final = 19
 
 
@@ -58,7 +59,11 @@ def _linux_mark(pid: int) -> str | None:
         return None
     # The second field is the program's name in brackets and may hold anything, brackets included.
     fields = text.rpartition(")")[2].split()
-    if len(fields) <= _START_FIELD or fields[_STATE_FIELD] in "ZX":
+    if len(fields) <= _START_FIELD or fields[_STATE_FIELD] == "X":
+        return None
+    # After SIGKILL the first thread ends before the others, which still hold the ports and the database:
+    # until the last of them is gone, the process is not.
+    if fields[_STATE_FIELD] == "Z" and fields[_THREADS_FIELD] == "1":
         return None
     return f"{boot}/{fields[_START_FIELD]}"
 
