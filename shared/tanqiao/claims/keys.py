@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -19,6 +20,9 @@ from tanqiao.kernel.errors import DomainError, require
 
 VALUE_LENGTH_MAX: Final = 128
 """Longest canonical value of a reference, in characters."""
+
+SCHEMES_KEPT_MAX: Final = 1_024
+"""Names of schemes whose canonical name is remembered."""
 
 CELL_MICRODEGREES: Final = 50_000
 """Edge of the fixed grid whose cells a polygon locks: 0.05 degrees."""
@@ -116,6 +120,7 @@ def strength_of(scheme: str) -> Strength:
     return _SCHEMES.get(scheme, _OTHER_SCHEME).strength
 
 
+@lru_cache(maxsize=SCHEMES_KEPT_MAX)
 def canonical_scheme(scheme: str) -> str:
     """Give the one name of a scheme.
 
@@ -144,7 +149,10 @@ def canonical_value(scheme: str, value: str) -> str:
 
 
 def _without_blanks(scheme: str, value: str) -> str:
-    text = _BLANKS.sub("", unicodedata.normalize("NFKC", value)).upper()
+    if value.isascii() and value.isalnum():  # as most are: nothing to normalise, no blanks
+        text = value.upper()
+    else:
+        text = _BLANKS.sub("", unicodedata.normalize("NFKC", value)).upper()
     if not text or len(text) > VALUE_LENGTH_MAX:
         raise DomainError("FIELD_INVALID", field=scheme, detail=f"1 to {VALUE_LENGTH_MAX} characters")
     return text

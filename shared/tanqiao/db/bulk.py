@@ -18,6 +18,7 @@ Row = Sequence[Any]
 
 # SQLite's own bound on the parameters of a statement is 32,766 since 3.32 (https://sqlite.org/limits.html).
 PARAMETERS_PER_STATEMENT_MAX: Final = 30_000
+_UNLESS_THERE: Final = " ON CONFLICT DO NOTHING"
 _POSTGRESQL: Final[sa.Dialect] = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -39,6 +40,25 @@ def insert_rows(
         connection.exec_driver_sql(_sqlite_insert(table, names), [tuple(row) for row in rows])
     else:
         connection.exec_driver_sql(_postgres_insert(table, names), _columns_of(rows))
+
+
+def insert_missing(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Row], columns: Sequence[str] | None = None
+) -> None:
+    """Insert those of the rows that no unique key of the table has yet; the others stay as they are.
+
+    Arguments as for `insert_rows`. Give the rows in the order of their key where others may insert the same
+    ones: whoever waits for another then never waits crosswise.
+    """
+    if not rows:
+        return
+    names = tuple(columns if columns is not None else table.columns.keys())
+    if connection.dialect.name == "sqlite":
+        statement = _sqlite_insert(table, names) + _UNLESS_THERE
+        connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+    else:
+        statement = _postgres_insert(table, names) + _UNLESS_THERE
+        connection.exec_driver_sql(statement, _columns_of(rows))
 
 
 def rows_by_key(

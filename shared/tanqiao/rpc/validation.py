@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -32,6 +33,8 @@ PAGE_CHECK_BYTES: Final = 8
 BATCH_ITEMS_MAX: Final = 1000
 BLOCKS_MAX: Final = 1000
 QUANTITY_KG_MAX: Final = SERIAL_MAX
+REGIONS_KEPT_MAX: Final = 1_024
+"""Names of regions whose check is remembered: every item of a batch names one."""
 YEARS: Final = range(1949, 3000)
 
 _REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{REQUEST_ID_LENGTH_MAX}}}", re.ASCII)
@@ -134,12 +137,13 @@ def parse_blocks(blocks: Iterable[values_pb2.UnitBlock], field: str = "blocks") 
 
 def parse_wire_date(value: values_pb2.Date, field: str) -> date:
     """Give a date; FIELD_MISSING if it is all zero, FIELD_INVALID if there is no such day."""
-    if (value.year, value.month, value.day) == (0, 0, 0):
-        raise DomainError("FIELD_MISSING", field=field)
-    if value.year not in YEARS:
+    year, month, day = value.year, value.month, value.day
+    if year not in YEARS:
+        if not (year or month or day):
+            raise DomainError("FIELD_MISSING", field=field)
         raise DomainError("FIELD_INVALID", field=field, detail="no such year")
     try:
-        return date(value.year, value.month, value.day)
+        return date(year, month, day)
     except ValueError as error:
         raise DomainError("FIELD_INVALID", field=field, detail="no such day") from error
 
@@ -175,6 +179,7 @@ def require_party(value: str, field: str, kinds: Collection[str] = ()) -> Party:
     return party
 
 
+@lru_cache(maxsize=REGIONS_KEPT_MAX)
 def require_region(value: str, field: str) -> str:
     """Give a region's party name, ``region/310000``, with a code that GB/T 2260 knows."""
     party = require_party(value, field, ("region",))

@@ -50,6 +50,7 @@ class Party:
         return self.code if self.kind in ("region", "authority", "operator") and self.code != BRIDGE else ""
 
 
+@lru_cache(maxsize=PATTERN_CACHE_MAX)
 def parse_party(path: str, *, field: str = "party") -> Party:
     """Read a party's name.
 

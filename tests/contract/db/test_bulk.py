@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from tanqiao.db.bulk import (
     PARAMETERS_PER_STATEMENT_MAX,
     delete_by_key,
+    insert_missing,
     insert_rows,
     rows_by_key,
     update_by_key,
@@ -51,6 +52,15 @@ def all_rows(node: Database) -> list[tuple[object, ...]]:
 
 def test_rows_come_back_as_they_went_in(node: Database) -> None:
     assert all_rows(node) == sorted(ROWS, key=lambda row: row[1])
+
+
+def test_a_row_that_is_there_stays_as_it_is(node: Database) -> None:
+    fresh = ("new", 7, b"\x01", True, "note")
+    with UnitOfWork(node) as unit:
+        insert_missing(unit.connection, mixed, [])
+        insert_missing(unit.connection, mixed, [("上海-1", 10, b"other", True, "other"), fresh, fresh])
+        unit.commit()
+    assert all_rows(node) == sorted([*ROWS, fresh], key=lambda row: row[1])
 
 
 def test_columns_left_out_stay_empty(node: Database) -> None:

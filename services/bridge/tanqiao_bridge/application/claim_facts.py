@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from tanqiao.api.bridge.v1 import claims_pb2
@@ -59,6 +60,12 @@ STATUSES: Final[dict[int, str]] = {
     number: name.removeprefix("CLAIM_STATUS_") for name, number in claims_pb2.ClaimStatus.items()
 }
 GRAINS: Final = {number: name.removeprefix("GRAIN_").lower() for name, number in claims_pb2.Grain.items()}
+# The engine's own members by the wire's numbers: looked up once for each claim of every batch.
+_PROGRAMME_OF: Final = {number: Programme(PROGRAMMES[number]) for number in PROGRAMMES if number}
+_ATTRIBUTE_OF: Final = {number: Attribute(ATTRIBUTES[number]) for number in ATTRIBUTES if number}
+_STATUS_OF: Final = {number: ClaimStatus(STATUSES[number]) for number in STATUSES if number}
+_GRAIN_OF: Final = {number: Grain(GRAINS[number]) for number in GRAINS if number}
+_INTERVALS_KEPT_MAX: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,8 @@ class ReadClaim:
         period: legal dates.
         keys: under which it is found (S3 and S2 references).
         locks: rows to be locked while it is checked and stored, sorted.
-        digest: SHA-256 of the serialised claim.
+        content: the serialised claim, as it is stored.
+        digest: SHA-256 of it.
     """
 
     message: claims_pb2.Claim
@@ -81,6 +89,7 @@ class ReadClaim:
     period: Period
     keys: tuple[str, ...]
     locks: tuple[str, ...]
+    content: bytes
     digest: bytes
 
 
@@ -125,13 +134,13 @@ def read_claim(
     )
     claim = Claim(
         claim_id=claim_id,
-        programme=Programme(PROGRAMMES[message.programme]),
+        programme=_PROGRAMME_OF[message.programme],
         object=_OBJECTS[message.object],
         asset_id=claim_id,
-        attribute=Attribute(ATTRIBUTES[message.attribute]),
+        attribute=_ATTRIBUTE_OF[message.attribute],
         interval=_interval(period),
-        status=ClaimStatus(STATUSES[status or message.status or claims_pb2.CLAIM_STATUS_DECLARED]),
-        grain=Grain(GRAINS[message.grain or claims_pb2.GRAIN_DAY]),
+        status=_STATUS_OF[status or message.status or claims_pb2.CLAIM_STATUS_DECLARED],
+        grain=_GRAIN_OF[message.grain or claims_pb2.GRAIN_DAY],
         region_code=message.region.removeprefix("region/") or None,
         project=message.project_id or None,
         subject=Subject(message.subject_name, message.subject_uscc or None),
@@ -146,15 +155,9 @@ def read_claim(
         evidence=Evidence(message.no_duplicate_commitment, message.gec_freeze_consent),
     )
     keys = tuple(sorted({asset_key(ref) for ref in references if _is_key(ref)}))
-    return ReadClaim(
-        message,
-        claim,
-        asset,
-        period,
-        keys,
-        lock_keys(claim, {claim_id: asset}),
-        hashlib.sha256(message.SerializeToString(deterministic=True)).digest(),
-    )
+    content = message.SerializeToString(deterministic=True)
+    locks = lock_keys(claim, {claim_id: asset})
+    return ReadClaim(message, claim, asset, period, keys, locks, content, hashlib.sha256(content).digest())
 
 
 def _require_quantities(message: claims_pb2.Claim) -> None:
@@ -181,7 +184,8 @@ def _require_texts(message: claims_pb2.Claim) -> None:
         ("claim.asset.name", message.asset.name, TEXT_LENGTH_MAX),
         ("claim.asset.region_code", message.asset.region_code, CODE_LENGTH_MAX),
     ):
-        optional_text(value, name, length_max=length_max)
+        if value:
+            optional_text(value, name, length_max=length_max)
     if message.region:
         require_region(message.region, "claim.region")
 
@@ -196,6 +200,7 @@ def _references(messages: Sequence[claims_pb2.AssetReference]) -> tuple[AssetRef
     return tuple(asset_ref(message.scheme, message.value) for message in messages)
 
 
+@lru_cache(maxsize=_INTERVALS_KEPT_MAX)
 def _interval(period: Period) -> Interval:
     return Interval(second_of_date(period.start), second_of_date(period.end))
 
@@ -293,4 +298,5 @@ def with_index(read: ReadClaim, declared_index: int) -> ReadClaim:
 
 def with_status(read: ReadClaim, status: int) -> ReadClaim:
     """Give the claim with another status."""
-    return replace(read, claim=replace(read.claim, status=ClaimStatus(STATUSES[status])))
+    stands = _STATUS_OF[status]
+    return read if read.claim.status is stands else replace(read, claim=replace(read.claim, status=stands))

@@ -10,7 +10,7 @@ statement again gets the stored receipt; another content under the same id is re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
@@ -19,7 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.claims.model import Action
-from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.errors import DomainError, require
 from tanqiao.signing.batch import item_envelopes, sign_batch
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
@@ -28,7 +28,14 @@ from tanqiao.tlog.leaf import Leaf, make_leaf
 from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim, with_index, with_status
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
-from tanqiao_bridge.application.judging import Index, Judged, is_refused, judge_claim, verdict_message
+from tanqiao_bridge.application.judging import (
+    Index,
+    Judged,
+    is_refused,
+    judge_claim,
+    registries_of,
+    verdict_message,
+)
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log
@@ -138,7 +145,8 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
     ]
     claim_rows.lock_rows(group.connection, [key for read in reads for key in read.locks])
     index = Index.load(group.connection, reads)
-    log_size = log.log_size(group.connection)
+    verdicts = _Verdicts.of(group, command.answers)
+    decided_on = date.fromisoformat(group.legal_date)
     results: list[Receipted | DomainError | _Made] = []
     fresh: list[tuple[claim_rows.ClaimRow, ReadClaim]] = []
     made: list[_Made] = []
@@ -155,12 +163,10 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         if refusal is not None:
             results.append(refusal)
             continue
-        read = with_index(item.read, log_size + len(made))
-        judged = judge_claim(
-            read, index, command.answers, position, decided_on=date.fromisoformat(group.legal_date)
-        )
+        read = with_index(item.read, verdicts.log_size + len(made))
+        judged = judge_claim(read, index, command.answers, position, decided_on=decided_on)
         status = REJECTED if is_refused(judged.verdict) else DECLARED
-        row = _claim_row(read, command.region, status, group.now)
+        row = _claim_row(read, command.region, status, group.now, verdicts.log_size + len(made))
         index.add(row, with_status(read, status))
         receipt = _Made(
             row.claim_id,
@@ -168,7 +174,7 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
             item.opened.key_id,
             status,
             read.digest,
-            _verdict(group, read, judged),
+            verdicts.make(read, judged),
             keys=read.keys,
         )
         fresh.append((row, read))
@@ -176,17 +182,11 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         by_statement[item.opened.message_hash] = receipt
         results.append(receipt)
     _write_receipts(group, command.region, made)
-    indexes = {receipt.claim_id: receipt.log_index for receipt in made}
-    claim_rows.insert_claims(
-        group.connection,
-        [
-            (
-                replace(row, declared_index=indexes[row.claim_id]),
-                read.keys,
-            )
-            for row, read in fresh
-        ],
+    require(
+        all(row.declared_index == receipt.log_index for (row, _), receipt in zip(fresh, made, strict=True)),
+        "nothing else was logged while the batch was judged",
     )
+    claim_rows.insert_claims(group.connection, [(row, read.keys) for row, read in fresh])
     envelopes = _insert_receipts(group, made)
     return [envelopes[result.claim_id] if isinstance(result, _Made) else result for result in results]
 
@@ -208,7 +208,9 @@ def _stored(row: claim_rows.ReceiptRow) -> Receipted:
     return Receipted(row.payload, envelope_pb2.Envelope.FromString(row.envelope))
 
 
-def _claim_row(read: ReadClaim, region: str, status: int, now: int) -> claim_rows.ClaimRow:
+def _claim_row(
+    read: ReadClaim, region: str, status: int, now: int, declared_index: int
+) -> claim_rows.ClaimRow:
     message = read.message
     return claim_rows.ClaimRow(
         read.claim.claim_id,
@@ -222,16 +224,28 @@ def _claim_row(read: ReadClaim, region: str, status: int, now: int) -> claim_row
         read.period.start.isoformat(),
         read.period.end.isoformat(),
         message.subject_uscc,
-        message.SerializeToString(deterministic=True),
+        read.content,
         read.digest,
-        -1,
+        declared_index,
         now,
     )
 
 
-def _verdict(group: Group, read: ReadClaim, judged: Judged) -> claims_pb2.Verdict:
-    header = group.context.header((f"{read.message.region}",))
-    return verdict_message(header, read, judged, as_of_index=log.log_size(group.connection))
+@dataclass(frozen=True, slots=True)
+class _Verdicts:
+    """Makes the verdicts of a batch: size of the log and registries are looked up once for all."""
+
+    group: Group
+    log_size: int
+    registries: Sequence[claims_pb2.RegistryAsOf]
+
+    @staticmethod
+    def of(group: Group, answers: Answers) -> _Verdicts:
+        return _Verdicts(group, log.log_size(group.connection), registries_of(answers))
+
+    def make(self, read: ReadClaim, judged: Judged) -> claims_pb2.Verdict:
+        header = self.group.context.header((read.message.region,))
+        return verdict_message(header, read, judged, as_of_index=self.log_size, registries=self.registries)
 
 
 # -- moving a claim on --------------------------------------------------------------------------------------
@@ -270,7 +284,7 @@ def move_claim(group: Group, command: object) -> Receipted:
     if statement.status not in RELEASES:
         index = Index.load(group.connection, [read])
         judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
-        verdict = _verdict(group, read, judged)
+        verdict = _Verdicts.of(group, command.answers).make(read, judged)
         if is_refused(judged.verdict):
             raise _as_error(verdict)
     made = _Made(

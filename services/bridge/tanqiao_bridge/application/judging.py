@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from typing import Final
 
 import sqlalchemy as sa
@@ -234,6 +235,7 @@ _DAY_SECONDS: Final = 86_400
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
+@cache  # the catalogue bounds it: another code raises
 def _article_text(code: str) -> str:
     if not code:
         return ""
@@ -241,10 +243,27 @@ def _article_text(code: str) -> str:
     return f"{source.zh} / {source.en}"
 
 
+def registries_of(answers: Answers) -> list[claims_pb2.RegistryAsOf]:
+    """Give which registries answered and as of when: the same for every verdict of a batch."""
+    return [
+        claims_pb2.RegistryAsOf(
+            registry=name,
+            answered=answer.answered,
+            as_of_date=date_message(answer.as_of) if answer.as_of is not None else None,
+        )
+        for name, answer in sorted(answers.by_registry.items())
+    ]
+
+
 def verdict_message(
-    header: envelope_pb2.Header, read: ReadClaim, judged: Judged, *, as_of_index: int
+    header: envelope_pb2.Header,
+    read: ReadClaim,
+    judged: Judged,
+    *,
+    as_of_index: int,
+    registries: Sequence[claims_pb2.RegistryAsOf],
 ) -> claims_pb2.Verdict:
-    """Give the wire's verdict."""
+    """Give the wire's verdict; `registries` are those of the answers that it was judged on."""
     verdict = judged.verdict
     refusal = refusal_of(judged)
     overlaps = {overlap.claim_id: overlap for overlap in verdict.overlaps}
@@ -257,14 +276,7 @@ def verdict_message(
         matrix_version=verdict.matrix_version,
         as_of_index=as_of_index,
         claim_digest=read.digest,
-        registries=[
-            claims_pb2.RegistryAsOf(
-                registry=name,
-                answered=answer.answered,
-                as_of_date=date_message(answer.as_of) if answer.as_of is not None else None,
-            )
-            for name, answer in sorted(judged.answers.by_registry.items())
-        ],
+        registries=registries,
         colliding_claims=_claims(verdict.colliding_claims, judged, overlaps),
         flagged_claims=_claims(verdict.flagged_claims, judged, overlaps),
     )

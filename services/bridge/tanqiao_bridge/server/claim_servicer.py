@@ -33,7 +33,7 @@ from tanqiao.signing.verify import Opened, Verifier, allow
 from tanqiao_bridge.application.claim_facts import CLAIM_ID_LENGTH_MAX, read_claim
 from tanqiao_bridge.application.claims import RELEASES, DeclareClaims, Declared, MoveClaim, Receipted
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
-from tanqiao_bridge.application.judging import verdict_message
+from tanqiao_bridge.application.judging import registries_of, verdict_message
 from tanqiao_bridge.application.queries import ClaimRow, Queries
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.remote.gateways import Gateways
@@ -99,8 +99,11 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         decided_on = legal_date(self._context.clock.now())
         audience = (current_caller().party,)
         judged, size = self._queries.judge(reads, answers, decided_on)
+        registries = registries_of(answers)
         return [
-            verdict_message(self._context.header(audience), read, one, as_of_index=size)
+            verdict_message(
+                self._context.header(audience), read, one, as_of_index=size, registries=registries
+            )
             for read, one in zip(reads, judged, strict=True)
         ]
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from tanqiao.db.bulk import insert_rows, rows_by_key, update_by_key
+from tanqiao.db.bulk import insert_missing, insert_rows, rows_by_key, update_by_key
 from tanqiao_bridge.storage.tables import claim, claim_key, claim_lock, claim_receipt
 
 CLAIMS_PER_KEY_MAX: Final = 10_000
+_LOCK_ROWS: Final = (
+    "SELECT 1 FROM claim_lock WHERE lock_key = ANY (%b::varchar[]) ORDER BY lock_key FOR UPDATE"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +63,10 @@ def lock_rows(connection: sa.Connection, keys: Iterable[str]) -> None:
     wanted = sorted(set(keys))
     if not wanted:
         return
-    values = [{"lock_key": key} for key in wanted]
-    if connection.dialect.name == "sqlite":
-        connection.execute(sqlite.insert(claim_lock).on_conflict_do_nothing(), values)
-        return
-    connection.execute(postgresql.insert(claim_lock).on_conflict_do_nothing(), values)
-    connection.execute(
-        sa.select(claim_lock.c.lock_key)
-        .where(claim_lock.c.lock_key.in_(wanted))
-        .order_by(claim_lock.c.lock_key)
-        .with_for_update()
-    ).all()
+    rows = [(key,) for key in wanted]
+    insert_missing(connection, claim_lock, rows)
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql(_LOCK_ROWS, (wanted,)).fetchall()
 
 
 def _row(values: Sequence[Any]) -> ClaimRow:
