@@ -34,6 +34,7 @@ from tests.golden.museum.exhibits import (
     signed,
     tiles,
 )
+from tests.golden.museum.files import bad_proof_files, good_proof_files
 from tests.golden.museum.notes import bad_notes
 from tests.golden.museum.policies import bad_policies
 from tests.golden.museum.proofs import bad_proofs
@@ -49,6 +50,7 @@ SUFFIXES = {
     "policy": "policy",
     "tile": "tile",
     "leaf": "leaf",
+    "file": "tanqiao-proof",
 }
 
 
@@ -75,6 +77,7 @@ def good_files() -> dict[str, bytes]:
         "proof/with-extra.tlog-proof": good_proof(b"nobody vouches for this").encode(),
         "proof/the-only-leaf.tlog-proof": Proof(0, (), one.encode()).encode(),
         **good_evidence(),
+        **good_proof_files(),
         **{f"log/{path}": data for path, data in tiles().items()},
     }
 
@@ -83,7 +86,16 @@ def museum() -> dict[str, bytes]:
     """Every file of the museum by path below tests/golden, catalogue included."""
     files = {f"good/{path}": data for path, data in good_files().items()}
     catalogue = []
-    sets = (bad_notes, bad_checkpoints, bad_proofs, bad_policies, bad_tiles, bad_leaves, bad_evidence)
+    sets = (
+        bad_notes,
+        bad_checkpoints,
+        bad_proofs,
+        bad_policies,
+        bad_tiles,
+        bad_leaves,
+        bad_evidence,
+        bad_proof_files,
+    )
     for bad in chain.from_iterable(exhibits() for exhibits in sets):
         path = f"{bad.kind}/{bad.name}.{SUFFIXES[bad.kind]}"
         if f"bad/{path}" in files:

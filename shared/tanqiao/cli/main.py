@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "journal": (_UNITS, "journal"),
     "trace": (_BRIDGE, "trace"),
     "log": (_BRIDGE, "log"),
+    "verify": ("tanqiao.cli.verbs.verifying", "verify_command"),
     "claims": ("tanqiao.cli.verbs.claims", "claims"),
     "import": ("tanqiao.cli.verbs.gateways", "import_list"),
     "reserve": (_REGISTERS, "reserve"),

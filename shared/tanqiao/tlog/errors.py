@@ -170,6 +170,75 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "字段名不符合规则或未严格递增。",
         ),
         "LEAF_FIELD_MISSING": ("The leaf has no such field.", "叶子缺少该字段。"),
+        # Proof files of the federation (tanqiao.offline)
+        "FILE_FORM": ("The file is not of the form of a proof file.", "文件不符合证明文件的格式。"),
+        "FILE_KIND": ("The file is of a kind that this verifier does not know.", "本验证器不认识该类文件。"),
+        "FILE_PARTS": (
+            "The parts of the file are not those of its kind, in their order.",
+            "文件的各部分或其顺序与其类型不符。",
+        ),
+        "FILE_TOO_LARGE": ("A part of the file is larger than allowed.", "文件某部分超过允许的大小。"),
+        "LEAF_MISSING": ("A bare tlog-proof needs its leaf beside it.", "单独的tlog-proof须附有其叶子。"),
+        "CLAIM_FORM": ("The claim of the file is not of the form of its kind.", "文件的主张与其类型不符。"),
+        "MESSAGE_REFUSED": (
+            "A signed message of the file does not hold.",
+            "文件中的某条签名消息不成立。",
+        ),
+        "MESSAGE_NOT_NAMED": (
+            "A message of the file is not one that the leaf names.",
+            "文件中的某条消息不是叶子所指的消息。",
+        ),
+        "KEY_LEAF": ("A leaf that should state a key states none.", "应载明密钥的叶子未载明密钥。"),
+        "KEY_RECORD_WRONG": (
+            "A key record does not belong to its leaf or suite.",
+            "密钥记录与其叶子或算法套件不符。",
+        ),
+        "KEY_NOT_SHOWN": ("The file does not prove a key that signed.", "文件未证明某个签名所用的密钥。"),
+        "KEY_STATED_LATER": (
+            "A key was stated in the log only after it had been used.",
+            "密钥在使用之后才被载入日志。",
+        ),
+        "KEY_REVOKED_SHOWN": (
+            "The file itself shows that a key was revoked.",
+            "文件本身表明某密钥已被撤销。",
+        ),
+        "DECISION_VOID": (
+            "The decision does not rest on these messages.",
+            "该决定并非基于这些消息。",
+        ),
+        "NOT_COMMITTED": ("The decision is not COMMIT.", "该决定不是COMMIT（提交）。"),
+        "OPENING_WRONG": ("An opening does not open its commitment.", "所附内容不能打开相应的承诺。"),
+        "RULES_DIGEST_WRONG": (
+            "The rule texts are not those that a party of this decision applied.",
+            "所附规则文本不是该决定各方所适用的文本。",
+        ),
+        "ENTRIES_WRONG": (
+            "The entries of the file are not all the entries of the log.",
+            "文件所载条目不是该日志的全部条目。",
+        ),
+        "DECISION_MISSING": ("No leaf of the log decides this transfer.", "日志中没有对该转移的决定。"),
+        "DECISION_TWICE": (
+            "The log decides this transfer more than once.",
+            "日志对该转移作出了不止一次决定。",
+        ),
+        "SERIES_UNKNOWN": ("The log never issued these units.", "日志从未签发这些单位。"),
+        "UNITS_TWICE": ("The log issues units that it issued before.", "日志重复签发了已签发的单位。"),
+        "UNITS_NOT_THERE": (
+            "The log takes units from where they were not.",
+            "日志从单位不在之处取走了单位。",
+        ),
+        "BLOCKS_CUT": (
+            "A leaf names so many blocks that its lock must be in the file, and it is not.",
+            "某叶子所涉区块过多，文件须附相应的锁定消息，但未附。",
+        ),
+        "LEAF_UNKNOWN_MOVES": (
+            "A leaf of an unknown kind names blocks: this verifier is too old for the log.",
+            "未知类型的叶子涉及区块：本验证器版本过旧。",
+        ),
+        "LOCATION_ROW": (
+            "The row of the location map does not prove the claim.",
+            "位置图的该行不能证明所主张的内容。",
+        ),
         # Sealing, witnessing, evidence
         "LOG_ROLLED_BACK": (
             "The stored leaves do not lead to a root that was already sealed.",

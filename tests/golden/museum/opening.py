@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from tanqiao.offline.verify import verify_bytes
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.evidence import verify_evidence
 from tanqiao.tlog.keys import parse_verifier_key
@@ -61,6 +62,10 @@ def open_file(kind: str, data: bytes, *, leaf: bytes = GOOD_LEAF, tile: str = "t
         verify_evidence(data, POLICY)
     elif kind == "leaf":
         decode_leaf(data)
+    elif kind == "file":
+        report = verify_bytes(data, POLICY.encode())
+        if report.refusal is not None:
+            raise report.refusal
     else:
         raise KeyError(kind)
 

@@ -26,8 +26,9 @@ from tests.golden.museum.opening import (
     open_file,
 )
 from tests.independent import verify_proof as independent
+from tests.independent.verify_file import verify_file
 
-FOLDERS = ("note", "checkpoint", "proof", "evidence")
+FOLDERS = ("note", "checkpoint", "proof", "evidence", "file")
 GOOD_FILES = [
     path.relative_to(GOOD).as_posix() for kind in FOLDERS for path in sorted((GOOD / kind).iterdir())
 ]
@@ -58,6 +59,8 @@ def open_independently(kind: str, data: bytes, *, leaf: bytes = GOOD_LEAF, tile:
         )
     elif kind == "evidence":
         independent.verify_evidence(data, policy)
+    elif kind == "file":
+        verify_file(data, policy)
     else:
         assert kind == "leaf"
         independent.verify_leaf(data)
