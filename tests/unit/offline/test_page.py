@@ -18,7 +18,9 @@ from tests.unit.layout.modules import ROOT
 
 PAGE = (ROOT / "docs/verify-a-proof.md").read_text(encoding="utf-8")
 COMMANDS = [
-    line for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.M | re.S) for line in block.splitlines()
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
 ]
 
 
@@ -38,7 +40,7 @@ def test_every_command_of_the_page_ends_with_0(
 
 
 def test_the_page_describes_every_kind_with_its_parts() -> None:
-    rows = dict(re.findall(r"^\| ([a-z, -]+) \| ((?:claim|checkpoint|first) [^|]*) \|$", PAGE, re.M))
+    rows = dict(re.findall(r"^\| ([a-z, -]+) \| ((?:claim|checkpoint|first) [^|]*) \|$", PAGE, re.MULTILINE))
     told = {kind: parts for kinds, parts in rows.items() for kind in kinds.split(", ")}
     assert set(told) == set(GRAMMARS)
     for kind, parts in told.items():
