@@ -17,11 +17,8 @@ from tests.independent import verify_file
 from tests.unit.layout.modules import ROOT
 
 PAGE = (ROOT / "docs/verify-a-proof.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line
-    for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    for line in block.splitlines()
-]
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
