@@ -38,7 +38,7 @@ from tanqiao_bridge.bootstrap import Bridge, build
 from tanqiao_bridge.settings import Settings
 
 START: Final = "2026-03-02T09:00:00+08:00"
-WAIT_SECONDS: Final = 10.0
+WAIT_SECONDS: Final = 50.0
 PREPARE_TYPE: Final = payload_type_of(messages_pb2.Prepare)
 SERIES: Final = "310000:SH_SHCER:P-0001:2026:1"
 ADDRESS: Final = "TQ-440300-TEST"

@@ -19,7 +19,7 @@ from tanqiao.kernel.invariants import InvariantBroken
 from tanqiao.testing.databases import DatabaseUnderTest
 from tests.contract.db.statements import count, run
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 50
 entry = sa.Table("entry", sa.MetaData(), sa.Column("id", sa.BigInteger, primary_key=True))
 Maker = Callable[..., GroupCommit[int, str]]
 

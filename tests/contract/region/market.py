@@ -46,7 +46,7 @@ from tests.contract.region_registers.office import (
     project_request,
 )
 
-WAIT_SECONDS: Final = 20.0
+WAIT_SECONDS: Final = 50.0
 ENDED_OUT: Final = frozenset({ledger_pb2.TRANSFER_STATE_MOVED, ledger_pb2.TRANSFER_STATE_RELEASED})
 MONTHS: Final = 12
 WH_PER_MONTH: Final = 80_000_000

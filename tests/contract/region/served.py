@@ -28,7 +28,7 @@ from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.storage.tables import metadata
 from tests.contract.region.harness import Node
 
-WAIT_SECONDS: Final = 30.0
+WAIT_SECONDS: Final = 50.0
 REGION: Final = "/tanqiao.api.region.v1."
 CLOCK: Final = "/tanqiao.api.common.v1."
 _FILES: Final = (accounts_pb2, journal_pb2, ledger_pb2, registers_pb2, reserve_pb2, clock_pb2)

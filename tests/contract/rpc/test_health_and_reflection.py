@@ -25,7 +25,7 @@ from tanqiao.rpc.server import Server
 from tanqiao.testing.network import SHANGHAI_CENTRE, NetworkOfTest
 from tests.contract.rpc.toys import Toy, serve
 
-SECONDS: Final = 10
+SECONDS: Final = 50
 SERVICES: Final = {
     "tanqiao.api.common.v1.ClockService",
     "tanqiao.api.region.v1.AccountService",

@@ -20,7 +20,7 @@ from tanqiao.kernel.reasons import CATALOGUE, Reason, Retry
 from tanqiao.rpc.errors import ERROR_DOMAIN, STATUS_BYTES_MAX, from_rpc_error
 from tests.contract.rpc.toys import CLOCK, Toy
 
-SECONDS = 10
+SECONDS = 50
 SECRET = "110101199003078515"  # an invented identity number with a right check digit
 
 

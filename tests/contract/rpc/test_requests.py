@@ -20,7 +20,7 @@ from tanqiao.rpc.server import TRANSPORT_BYTES_MAX, Server
 from tanqiao.testing.network import SHANGHAI, NetworkOfTest
 from tests.contract.rpc.toys import ACCOUNTS, CLOCK, JOURNAL, REGISTRY, SYNC, Toy
 
-SECONDS = 10
+SECONDS = 50
 UNKNOWN = b"\xf8\x3f\x01"
 
 

@@ -22,7 +22,7 @@ from tanqiao.signing.certificates import CertificateAuthority, TlsFiles
 from tanqiao.testing.network import NETWORK_ID, SHANGHAI, SHANGHAI_CENTRE, SHENZHEN, NetworkOfTest
 from tests.contract.rpc.toys import CALLERS, CLOCK, Toy, new_toy, registrations, serve
 
-SECONDS = 10
+SECONDS = 50
 
 
 def call(address: str, credentials: grpc.ChannelCredentials, method: str = "GetClock") -> DomainError | None:
