@@ -53,8 +53,11 @@ def can_refuse_system_calls() -> bool:
     return sys.platform == "linux" and platform.machine() in _MACHINES
 
 
-def refuse_system_calls(calls: Mapping[str, int]) -> None:
-    """Make the named system calls of all threads of this process fail with the given error numbers."""
+def refuse_system_calls(calls: Mapping[str, int], *, this_thread_only: bool = False) -> None:
+    """Make the named system calls of all threads of this process fail with the given error numbers.
+
+    Or those of the calling thread and of threads that it starts later.
+    """
     require(can_refuse_system_calls(), "system calls can be refused on Linux only")
     architecture, seccomp, numbers = _MACHINES[platform.machine()]
     program = [
@@ -71,13 +74,14 @@ def refuse_system_calls(calls: Mapping[str, int]) -> None:
     library = ctypes.CDLL(None, use_errno=True)
     if library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
-    if library.syscall(seccomp, _SECCOMP_SET_MODE_FILTER, _ALL_THREADS, ctypes.byref(filter_program)) != 0:
+    threads = 0 if this_thread_only else _ALL_THREADS
+    if library.syscall(seccomp, _SECCOMP_SET_MODE_FILTER, threads, ctypes.byref(filter_program)) != 0:
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
-def break_forced_writes() -> None:
+def break_forced_writes(*, this_thread_only: bool = False) -> None:
     """Let every fsync fail with an I/O error."""
-    refuse_system_calls({"fsync": errno.EIO, "fdatasync": errno.EIO})
+    refuse_system_calls({"fsync": errno.EIO, "fdatasync": errno.EIO}, this_thread_only=this_thread_only)
 
 
 def fill_disk() -> None:
