@@ -15,6 +15,7 @@ SEED ?= 1
 SCHEDULES ?= 300
 WORKERS ?= 2
 PYTEST_ARGS ?=
+CRASH_ARGS ?=
 
 # Folders whose tests share no process, port or database and may run side by side.
 PURE := $(wildcard tests/unit tests/rules tests/golden)
@@ -58,6 +59,9 @@ model: setup ## Every reachable state of the transfer protocol, honest and with 
 
 simulate: setup ## The seeded protocol simulation: make simulate SEED=42 SCHEDULES=3000
 	$(BIN)/python -m tanqiao.testing.simulation $(SEED) $(SCHEDULES)
+
+crash: setup ## The crash matrix: every write and every send, one after the other and in pairs; writes docs/crash-matrix.md.
+	$(BIN)/python -m tests.crash $(CRASH_ARGS)
 
 mutants: setup ## One-line faults of the protocol, and which check catches each.
 	$(BIN)/python -m tests.simulation.mutants
@@ -110,5 +114,5 @@ clean: ## Remove .venv, caches and build results; a federation's data in .tanqia
 	rm -rf .venv .setup.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run down test test-pure test-own test-serial rules model simulate mutants bench setup check check-format check-lint check-types \
+.PHONY: help run down test test-pure test-own test-serial rules model simulate crash mutants bench setup check check-format check-lint check-types \
 	check-imports check-protos check-drift format generate docs release-protos lock clean

@@ -5,16 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 import grpc
 
-from tanqiao.api.region.v1 import accounts_pb2, ledger_pb2, ledger_pb2_grpc
-from tanqiao.kernel.errors import DomainError
+from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, messages_pb2
+from tanqiao.api.common.v1 import values_pb2
+from tanqiao.api.region.v1 import accounts_pb2, journal_pb2, ledger_pb2, ledger_pb2_grpc, registers_pb2
 from tanqiao.rpc.errors import from_rpc_error
-from tests.contract.region.harness import SHANGHAI, SHENZHEN
-from tests.contract.region.market import WAIT_SECONDS, Market, request_id
-from tests.crash.ring import CASE_SECONDS_MAX, Ring
+from tanqiao.rpc.protocol_facts import date_message
+from tanqiao.signing.provision import build_recognition_record
+from tests.contract.region.harness import SHANGHAI, SHENZHEN, USCC
+from tests.contract.region.market import WAIT_SECONDS, WH_PER_MONTH, Market, request_id
+from tests.contract.region_registers.office import PROJECT, month
+from tests.crash.ring import CASE_SECONDS_MAX, CASES_PER_RING, Ring
 
 CALL_SECONDS: Final = 3.0
 PAUSE_SECONDS: Final = 0.02
@@ -35,10 +40,14 @@ class Act:
     Args:
         name: a sentence of the table.
         run: does it with a number of its own and gives the kilograms by which the buyer has more.
+        prepare: what is done before anybody may die.
+        cost: how many cases of a ring it takes; a project has one issue a year.
     """
 
     name: str
     run: Callable[[Ring, int], int]
+    prepare: Callable[[Ring], None] = lambda _ring: None
+    cost: int = 1
 
 
 def persist(call: Callable[[], Any]) -> Any:
@@ -87,15 +96,14 @@ def transfer(ring: Ring, number: int) -> int:
 
 def refused(ring: Ring, number: int) -> int:
     """Send to an account that is closed: the destination refuses, the bridge aborts."""
-    _ended(ring.market, _order(ring.market, number, closed_address(ring)), RELEASED)
+    _ended(ring.market, _order(ring.market, number, ring.closed_address), RELEASED)
     return 0
 
 
-def closed_address(ring: Ring) -> str:
-    """Give the address of an account that is closed; made once in a ring."""
-    known = getattr(ring, "closed_address", "")
-    if known:
-        return str(known)
+def close_an_account(ring: Ring) -> None:
+    """Make the address of an account that is closed, once in a ring."""
+    if ring.closed_address:
+        return
     market, role = ring.market, "operator/440300/sz.platform_operator"
     account = market._open(SHENZHEN, role)
     desk = market.accounts(SHENZHEN, role)
@@ -106,8 +114,18 @@ def closed_address(ring: Ring) -> str:
     desk.CloseAccount(
         accounts_pb2.CloseAccountRequest(request_id=request_id(), account_id=account), timeout=WAIT_SECONDS
     )
-    ring.closed_address = made.receiving_address  # type: ignore[attr-defined]
-    return str(made.receiving_address)
+    ring.closed_address = made.receiving_address
+
+
+def _caught_up(market: Market) -> None:
+    """Wait until the destination knows what the source knows."""
+    status = journal_pb2.GetNodeStatusRequest()
+    known = market.node(SHANGHAI).GetNodeStatus(status, timeout=WAIT_SECONDS).applied_log_index
+    market.wait(
+        lambda: market.node(SHENZHEN).GetNodeStatus(status, timeout=CALL_SECONDS).applied_log_index >= known,
+        "the destination knows of the decision",
+        CASE_SECONDS_MAX,
+    )
 
 
 def withdrawn(ring: Ring, number: int) -> int:
@@ -119,6 +137,7 @@ def withdrawn(ring: Ring, number: int) -> int:
     persist(lambda: market.transfers().WithdrawTransfer(request, timeout=CALL_SECONDS))
     _ended(market, transfer_id, RELEASED)
     ring.start("D")
+    _caught_up(market)
     return 0
 
 
@@ -147,9 +166,7 @@ def retired(ring: Ring, number: int) -> int:
     )
     desk = ledger_pb2_grpc.RetirementServiceStub
     role = "operator/310000/sh.holder"
-    answer = persist(
-        lambda: desk(market.channel(SHANGHAI, role)).RetireUnits(request, timeout=CALL_SECONDS)
-    )
+    answer = persist(lambda: desk(market.channel(SHANGHAI, role)).RetireUnits(request, timeout=CALL_SECONDS))
     asked = ledger_pb2.GetRetirementRequest(retirement_id=answer.retirement.retirement_id)
 
     def used() -> bool:
@@ -160,12 +177,118 @@ def retired(ring: Ring, number: int) -> int:
     return 0
 
 
+def overdue(ring: Ring, number: int) -> int:
+    """Let the destination's answer be overdue: the bridge aborts, and the destination learns of it later."""
+    ring.stop("D")
+    with ring.hasty():
+        _ended(ring.market, _order(ring.market, number, ring.market.address), RELEASED)
+    ring.start("D")
+    _caught_up(ring.market)
+    return 0
+
+
+def meter(ring: Ring) -> None:
+    """Meter one more month, in a new year: a project has one issue a year."""
+    ring.market.turn_to(date(2027, 1, 4))
+    ring.market.issuance("sh.project_applicant").SubmitActivity(
+        registers_pb2.SubmitActivityRequest(
+            request_id=request_id(),
+            project_id=PROJECT,
+            records=[month("2026-01", on_grid_wh=WH_PER_MONTH)],
+        ),
+        timeout=WAIT_SECONDS,
+    )
+
+
+def issued(ring: Ring, number: int) -> int:
+    """Bring the units of the metered month into existence: a claim at the bridge, then the Issue."""
+    request = registers_pb2.IssueUnitsRequest(
+        request_id=f"issue-{number}",
+        project_id=PROJECT,
+        period=values_pb2.Period(start_date=date_message("2026-01-01"), end_date=date_message("2026-02-01")),
+        audit=registers_pb2.IssuanceAudit(passed=True, audit_date=date_message("2026-12-01"), body="虚构"),
+    )
+
+    def is_issued() -> bool:
+        answer = persist(lambda: ring.market.issuance("sh.centre").IssueUnits(request, timeout=CALL_SECONDS))
+        return int(answer.issuance.state) == registers_pb2.ISSUANCE_STATE_ISSUED
+
+    ring.market.wait(is_issued, "the units are issued", CASE_SECONDS_MAX)
+    return 0
+
+
+def agreed(ring: Ring, number: int) -> int:
+    """Put an agreement in the other direction in force, and wait until both regions know of it."""
+    market = ring.market
+    record = messages_pb2.RecognitionRecord(
+        agreement_id=f"A-{number}",
+        from_region=SHENZHEN,
+        to_region=SHANGHAI,
+        programmes=["SHCER"],
+        unit_classes=["I"],
+        purposes=["voluntary"],
+        period=values_pb2.Period(start_date=date_message("2026-01-01"), end_date=date_message("2027-01-01")),
+        document="test",
+    )
+    roots = [market.network.root(f"authority/{code}") for code in ("440300", "310000")]
+    request = directory_pb2.SubmitRecognitionRequest(
+        request_id=f"agreement-{number}",
+        record=build_recognition_record(market.network.plan.network_id, record, roots),
+    )
+    answer = persist(
+        lambda: directory_pb2_grpc.RecognitionServiceStub(
+            market.channel("bridge", SHANGHAI)
+        ).SubmitRecognition(request, timeout=CALL_SECONDS)
+    )
+    for server in (SHANGHAI, SHENZHEN):
+        market.wait(
+            lambda server=server: (  # type: ignore[misc]
+                market.node(server)
+                .GetNodeStatus(journal_pb2.GetNodeStatusRequest(), timeout=5)
+                .applied_log_index
+                >= answer.log_index
+            ),
+            f"{server} has the agreement",
+            CASE_SECONDS_MAX,
+        )
+    return 0
+
+
+def moved(ring: Ring, number: int) -> int:
+    """Open an account and move a kilogram to it, inside the source."""
+    market = ring.market
+    request = accounts_pb2.OpenAccountRequest(
+        request_id=f"open-{number}",
+        kind=accounts_pb2.ACCOUNT_KIND_ENTERPRISE,
+        display_name="虚构 invented",
+        uscc=USCC,
+        invented=True,
+    )
+    answer = persist(lambda: market.accounts().OpenAccount(request, timeout=CALL_SECONDS))
+    order = ledger_pb2.TransferUnitsRequest(
+        request_id=f"move-{number}",
+        from_account_id=market.seller,
+        to_account_id=answer.account.account_id,
+        units=ledger_pb2.UnitSelection(quantity_kg=1),
+        settlement_reference=f"T-{number}",
+    )
+    desk = ledger_pb2_grpc.LedgerServiceStub
+    role = "operator/310000/sh.exchange"
+    persist(lambda: desk(market.channel(SHANGHAI, role)).TransferUnits(order, timeout=CALL_SECONDS))
+    assert market.balance(SHANGHAI, answer.account.account_id).held_kg == 1
+    return 0
+
+
 ACTS: Final = (
     Act("a transfer that is committed", transfer),
-    Act("a transfer that the destination refuses", refused),
+    Act("a transfer that the destination refuses", refused, close_an_account),
     Act("a transfer that is withdrawn while the destination is away", withdrawn),
-    Act("a transfer to a destination that comes back after the bridge has forgotten it", away),
+    Act("a transfer whose destination does not answer in time", overdue),
+    Act("a transfer to a destination that is away while the bridge forgets it", away),
     Act("a retirement", retired),
+    Act("an issue", issued, meter, cost=CASES_PER_RING),
+    Act("an agreement", agreed),
+    Act("an account and a move inside the source", moved),
 )
 
-__all__ = ["ACTS", "Act", "DomainError", "persist"]
+__all__ = ["ACTS", "Act", "persist"]

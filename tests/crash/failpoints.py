@@ -73,6 +73,13 @@ class Point:
         return f"{self.edge.party} {self.phase} {self.edge.kind} {self.edge.what} #{self.nth}"
 
 
+def parse_point(text: str) -> Point:
+    """Read what `str` of a point gives."""
+    party, phase, kind, rest = text.split(" ", 3)
+    what, _, nth = rest.rpartition(" #")
+    return Point(Edge(party, kind, what), int(nth), phase)
+
+
 @dataclass
 class Armed:
     """A point that waits for its moment, and what is done there in place of dying."""
@@ -306,7 +313,7 @@ class Failpoints:
         return grpc.intercept_channel(open_channel(address, tls), _Watch(self, life))
 
 
-class _Watch(grpc.StreamStreamClientInterceptor, grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+class _Watch(grpc.StreamStreamClientInterceptor, grpc.UnaryUnaryClientInterceptor):
     """Stands at a region's end of its line."""
 
     def __init__(self, points: Failpoints, life: Life) -> None:
@@ -350,7 +357,7 @@ def _place(url: str) -> str:
 
 def _caller() -> str:
     """Name the function that commits a transaction of its own."""
-    return str(sys._getframe(3).f_code.co_qualname)  # type: ignore[attr-defined]
+    return str(sys._getframe(3).f_code.co_qualname)
 
 
 def _name(command: Any) -> str:

@@ -22,6 +22,7 @@ from tests.crash.cases import (
     Bench,
     Case,
     Outcome,
+    is_due,
     points_for_pairs,
     points_of,
 )
@@ -112,13 +113,13 @@ class Matrix:
                 done[outcome.case] = outcome
                 if outcome.failure:
                     self._say(f"FAILED {outcome.case}\n{outcome.failure}")
-            left = [case for case in left if not done[case].fired and not done[case].failure]
+            left = [case for case in left if not done[case].fired and not done[case].failure and is_due(case)]
         outcomes = [done[case] for case in cases]
         self.outcomes += outcomes
         self.failures += [outcome for outcome in outcomes if outcome.failure]
         self.missed += [done[case] for case in left]
         self._say(
-            f"{what}: {len(cases)} cases, {len(cases) - len(left)} came to their points, "
+            f"{what}: {len(cases)} cases, {sum(outcome.fired for outcome in outcomes)} came to their points, "
             f"{sum(bool(outcome.failure) for outcome in outcomes)} failed, "
             f"{time.monotonic() - begun:.0f} s"
         )

@@ -12,12 +12,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from unittest.mock import patch
 
 from tanqiao.api.region.v1 import journal_pb2
 from tanqiao.testing.databases import DatabaseMaker, DatabaseUnderTest
 from tanqiao.testing.network import NetworkOfTest
+from tanqiao_bridge import bootstrap as bridge_bootstrap
 from tanqiao_bridge.application.fsck import check_database
 from tanqiao_bridge.server import sync_servicer
 from tanqiao_region.application import fsck
@@ -27,9 +28,11 @@ from tests.contract.region.conftest import _migrated
 from tests.contract.region.harness import SHANGHAI, SHENZHEN, build_node
 from tests.contract.region.market import Market
 from tests.contract.region.trio import _free_port, _migrated_bridge
-from tests.crash.failpoints import LETTERS, Armed, Failpoints, KilledError, Life
+from tests.crash.failpoints import LETTERS, Armed, Failpoints, Life
 
 PARTIES: Final = {letter: party for party, letter in LETTERS.items()}
+CASES_PER_RING: Final = 60
+"""After so many the nodes begin anew: checks of a long history would take longer than the case."""
 CASE_SECONDS_MAX: Final = 60.0
 QUIET_SECONDS: Final = 0.06
 """So long without a write or a send means that nothing goes on without the dead."""
@@ -46,6 +49,8 @@ def impatient() -> Iterator[None]:
             (sync_client, "BACKOFF_SECONDS_MAX", 0.1),
             (sync_client, "IDLE_SECONDS", 0.03),
             (sync_servicer, "READER_SECONDS_MAX", 0.05),
+            # Time decides in the one act that is about it.
+            (bridge_bootstrap, "DEADLINE_TICK_SECONDS", 3_600.0),
         ):
             stack.enter_context(patch.object(module, name, value))
         yield
@@ -75,6 +80,8 @@ class Ring:
         self.running: dict[str, Any] = {}
         self.addresses: dict[str, str] = {}
         self.lock = threading.RLock()
+        self.closed_address = ""
+        self._hasty = False
         self.market = Market(network.network, lambda: self.addresses)
         points.homes = {network.network.node(party): letter for party, letter in LETTERS.items()}
         for letter in ("B", "S", "D"):
@@ -107,9 +114,9 @@ class Ring:
         node: Any
         try:
             if letter == "B":
-                node = run_bridge(
-                    self._network, *self.urls[letter], listen=self._bridge_address
-                ).bridge
+                node = run_bridge(self._network, *self.urls[letter], listen=self._bridge_address).bridge
+                if self._hasty:
+                    node.context.decide_by_ms = 1
                 self.points.serves(node.context, life)
             else:
                 node = build_node(self._network, party, self.urls[letter], self._bridge_address).region
@@ -132,6 +139,23 @@ class Ring:
                     Path(f"{self.urls[letter][0].removeprefix('sqlite:///')}{suffix}").unlink(missing_ok=True)
                 url = f"sqlite:///{life.image}"
                 self.urls[letter] = (url, url)
+
+    @contextmanager
+    def hasty(self) -> Iterator[None]:
+        """Let the bridge decide at once what has no answer; it is restarted for it, and again after."""
+        with self._restarted(hasty=True, tick_seconds=0.05):
+            yield
+        with self._restarted(hasty=False, tick_seconds=3_600.0):
+            pass
+
+    @contextmanager
+    def _restarted(self, *, hasty: bool, tick_seconds: float) -> Iterator[None]:
+        with patch.object(bridge_bootstrap, "DEADLINE_TICK_SECONDS", tick_seconds):
+            with self.lock:
+                self._hasty = hasty
+                self.stop("B")
+                self.start("B")
+            yield
 
     def recover(self, letter: str) -> None:
         """Begin a dead node again; nothing if it is not dead."""
@@ -189,7 +213,7 @@ class Keeper:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._keep)
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -109,10 +109,12 @@ class ReapingFederation(LocalFederation):
 
 
 @contextmanager
-def processes(folder: Path, databases: str) -> Iterator[tuple[LocalFederation, Market]]:
+def processes(
+    folder: Path, databases: str, kind: type[ReapingFederation] = ReapingFederation
+) -> Iterator[tuple[LocalFederation, Market]]:
     """Start bridge, Shanghai and Shenzhen as processes on free ports; stop them at the end."""
     home = Home(folder)
-    federation = ReapingFederation(home)
+    federation = kind(home)
     folder.mkdir(mode=0o700, exist_ok=True)
     choice = federation._choose(databases, "free")
     network = provision_network(folder, network_plan(), now=datetime.now(UTC))
