@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from copy import copy
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -25,6 +25,8 @@ from tanqiao.kernel.invariants import require
 COMMANDS_PER_GROUP_MAX: Final = 1_024
 COMMANDS_WAITING_MAX: Final = 8_192
 GATHER_MS_MAX: Final = 1.5
+PATIENCE_MS: Final = 20.0
+"""How long a command that nobody waits for may wait for a group that comes anyway."""
 CLOSE_SECONDS_MAX: Final = 30.0
 
 Command = TypeVar("Command")
@@ -33,6 +35,12 @@ Handler = Callable[[sa.Connection, Sequence[Command]], Sequence[Answer | DomainE
 AfterCommit = Callable[[Sequence[Command], Sequence[Answer | DomainError]], None]
 
 _log = logging.getLogger(__name__)
+
+
+class _Waiting(NamedTuple, Generic[Command, Answer]):
+    command: Command
+    future: Future[Answer]
+    patient: bool
 
 
 class GroupCommit(Generic[Command, Answer]):
@@ -55,6 +63,7 @@ class GroupCommit(Generic[Command, Answer]):
         commands_waiting_max: bound of the queue; beyond it callers are refused with BUSY.
         gather_ms_max: how long the worker waits for as many commands as came before; only after a group
             of more than one.
+        patience_ms: how long patient commands wait for others before they get a group of their own.
     """
 
     def __init__(  # noqa: PLR0913 - every bound is named where the queue is made
@@ -70,6 +79,7 @@ class GroupCommit(Generic[Command, Answer]):
         weight_per_group_max: int = COMMANDS_PER_GROUP_MAX,
         commands_waiting_max: int = COMMANDS_WAITING_MAX,
         gather_ms_max: float = GATHER_MS_MAX,
+        patience_ms: float = PATIENCE_MS,
     ) -> None:
         require(commands_per_group_max >= 1, "a group has room for a command")
         require(commands_waiting_max >= 1, "the queue has room for a command")
@@ -82,8 +92,11 @@ class GroupCommit(Generic[Command, Answer]):
         self._weight_max = weight_per_group_max
         self._waiting_max = commands_waiting_max
         self._gather_seconds = gather_ms_max / 1000
+        self._patience_seconds = patience_ms / 1000
         self._name = name
-        self._waiting: deque[tuple[Command, Future[Answer]]] = deque()
+        self._waiting: deque[_Waiting[Command, Answer]] = deque()
+        self._urgent = 0  # how many of those that wait are not patient
+        self._due_at = 0.0  # when the oldest patient one has waited long enough
         self._changed = threading.Condition(threading.Lock())
         self._wanted = 1  # the worker sleeps until so many wait
         self._worker_sleeps = False
@@ -92,16 +105,19 @@ class GroupCommit(Generic[Command, Answer]):
         self._worker = threading.Thread(target=self._work, name=f"group-commit-{name}", daemon=True)
         self._worker.start()
 
-    def submit(self, command: Command) -> Future[Answer]:
+    def submit(self, command: Command, *, patient: bool = False) -> Future[Answer]:
         """Queue one command; the future gives its answer after the commit, or raises its refusal.
+
+        A patient command keeps its place in the order, but lets a short time pass before it is worth a
+        forced write of its own: mostly it shares that of another.
 
         Raises:
             DomainError: BUSY when the queue is full, SERVER_STOPPING when it is closed,
                 DATABASE_UNAVAILABLE when the storage failed.
         """
-        return self.submit_many((command,))[0]
+        return self.submit_many((command,), patient=patient)[0]
 
-    def submit_many(self, commands: Sequence[Command]) -> list[Future[Answer]]:
+    def submit_many(self, commands: Sequence[Command], *, patient: bool = False) -> list[Future[Answer]]:
         """Queue several commands together, all or none; they may still be split over groups."""
         self._database.require_writable()
         futures: list[Future[Answer]] = [Future() for _ in commands]
@@ -112,8 +128,16 @@ class GroupCommit(Generic[Command, Answer]):
                 raise DomainError(
                     "BUSY", detail=f"{len(self._waiting)} commands are waiting for {self._name}"
                 )
-            self._waiting.extend(zip(commands, futures, strict=True))
-            if self._worker_sleeps and len(self._waiting) >= self._wanted:
+            first = not self._waiting
+            self._waiting.extend(
+                _Waiting(command, future, patient) for command, future in zip(commands, futures, strict=True)
+            )
+            if patient:
+                if first:
+                    self._due_at = time.monotonic() + self._patience_seconds
+            else:
+                self._urgent += len(futures)
+            if self._worker_sleeps and (first or self._urgent >= self._wanted):
                 self._changed.notify()
         return futures
 
@@ -139,31 +163,33 @@ class GroupCommit(Generic[Command, Answer]):
             group = self._take()
             if not group:
                 return
-            live = [(command, future) for command, future in group if future.set_running_or_notify_cancel()]
+            live = [one for one in group if one.future.set_running_or_notify_cancel()]
             if live:
-                self._run([command for command, _ in live], [future for _, future in live])
+                self._run([one.command for one in live], [one.future for one in live])
 
-    def _take(self) -> list[tuple[Command, Future[Answer]]]:
+    def _take(self) -> list[_Waiting[Command, Answer]]:
         """Wait for commands; an empty list means closed and drained."""
         with self._changed:
-            while not self._waiting and not self._closing:
-                self._sleep(wanted=1, seconds=None)
+            while not self._urgent and not self._closing:
+                left = self._due_at - time.monotonic() if self._waiting else None
+                if left is not None and left <= 0:
+                    break
+                self._sleep(wanted=1, seconds=left)
             # Callers that were just answered come back within the window: without it the first of them
             # would get a group of its own and make all others wait for a whole forced write.
-            if len(self._waiting) < self._expected and not self._closing:
+            if 0 < self._urgent < self._expected and not self._closing:
                 until = time.monotonic() + self._gather_seconds
-                while len(self._waiting) < self._expected and not self._closing:
+                while self._urgent < self._expected and not self._closing:
                     left = until - time.monotonic()
                     if left <= 0:
                         break
                     self._sleep(wanted=min(self._expected, self._group_max), seconds=left)
-            size = self._group_size()
-            self._expected = max(1, size, (self._expected + size) // 2)
-            if size == len(self._waiting):
-                group = list(self._waiting)
-                self._waiting.clear()
-                return group
-            return [self._waiting.popleft() for _ in range(size)]
+            group = [self._waiting.popleft() for _ in range(self._group_size())]
+            urgent = sum(not one.patient for one in group)
+            self._urgent -= urgent
+            if urgent:
+                self._expected = max(1, urgent, (self._expected + urgent) // 2)
+            return group
 
     def _group_size(self) -> int:
         """Tell how many of the waiting commands the next group takes."""
@@ -171,8 +197,8 @@ class GroupCommit(Generic[Command, Answer]):
         if self._weigh is None:
             return size
         weight = 0
-        for position, (command, _) in zip(range(size), self._waiting, strict=False):
-            weight += self._weigh(command)
+        for position, one in zip(range(size), self._waiting, strict=False):
+            weight += self._weigh(one.command)
             if weight > self._weight_max:
                 return max(1, position)
         return size

@@ -150,13 +150,8 @@ class Outbox:
     ) -> list[PendingMessage]:
         """Give up to `limit` messages numbered above `after`, in order."""
         require(0 < limit <= PENDING_ROWS_MAX, f"a page of the outbox has 1 to {PENDING_ROWS_MAX} rows")
-        rows = self.rows.c
-        found = connection.execute(
-            sa.select(rows.number, rows.kind, rows.payload, rows.created_at_us)
-            .where(rows.peer == peer, rows.incarnation == incarnation, rows.number > after)
-            .order_by(rows.number)
-            .limit(limit)
-        )
+        values = {"of_peer": peer, "of_incarnation": incarnation, "behind": after, "at_most": limit}
+        found = connection.execute(_behind(self.rows), values)
         return [PendingMessage(*row) for row in found]
 
     def acknowledge(self, connection: sa.Connection, peer: str, incarnation: int, up_to: int) -> int:
@@ -165,26 +160,18 @@ class Outbox:
         Raises:
             DomainError: SEQUENCE_GAP when the peer acknowledges what was never sent.
         """
-        streams = self.streams.c
-        of_stream = (streams.peer == peer, streams.incarnation == incarnation)
-        connection.execute(
-            sa.update(self.streams)
-            .where(*of_stream, streams.acknowledged_number < up_to, streams.last_number >= up_to)
-            .values(acknowledged_number=up_to)
-        )
         last, acknowledged = self.marks(connection, peer, incarnation)
         if up_to > last:
             raise DomainError("SEQUENCE_GAP", expected=last + 1, received=up_to, peer=peer)
-        return acknowledged
+        if up_to > acknowledged:
+            values = {"of_peer": peer, "of_incarnation": incarnation, "up_to": up_to}
+            connection.execute(_acknowledging(self.streams), values)
+        return max(acknowledged, up_to)
 
     def marks(self, connection: sa.Connection, peer: str, incarnation: int) -> tuple[int, int]:
         """Give (last number sent, last number acknowledged) of a stream; zeros for one not begun."""
-        streams = self.streams.c
-        row = connection.execute(
-            sa.select(streams.last_number, streams.acknowledged_number).where(
-                streams.peer == peer, streams.incarnation == incarnation
-            )
-        ).first()
+        values = {"of_peer": peer, "of_incarnation": incarnation}
+        row = connection.execute(_marks_of(self.streams), values).first()
         return (0, 0) if row is None else (row.last_number, row.acknowledged_number)
 
 
@@ -403,6 +390,43 @@ def _moving_on(dialect: str, streams: sa.Table) -> sa.Insert:
         index_elements=["peer", "incarnation"],
         set_={"last_number": streams.c.last_number + insert.excluded.last_number},
     ).returning(streams.c.peer, streams.c.last_number)
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT_MAX)
+def _marks_of(streams: sa.Table) -> sa.Select[Any]:
+    return sa.select(streams.c.last_number, streams.c.acknowledged_number).where(
+        streams.c.peer == sa.bindparam("of_peer"), streams.c.incarnation == sa.bindparam("of_incarnation")
+    )
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT_MAX)
+def _acknowledging(streams: sa.Table) -> sa.Update:
+    # The mark never moves back, whoever else moves it on meanwhile.
+    up_to = sa.bindparam("up_to", type_=sa.BigInteger)
+    return (
+        sa.update(streams)
+        .where(
+            streams.c.peer == sa.bindparam("of_peer"),
+            streams.c.incarnation == sa.bindparam("of_incarnation"),
+            streams.c.acknowledged_number < up_to,
+        )
+        .values(acknowledged_number=up_to)
+    )
+
+
+@lru_cache(maxsize=STATEMENTS_KEPT_MAX)
+def _behind(rows: sa.Table) -> sa.Select[Any]:
+    columns = rows.c
+    return (
+        sa.select(columns.number, columns.kind, columns.payload, columns.created_at_us)
+        .where(
+            columns.peer == sa.bindparam("of_peer"),
+            columns.incarnation == sa.bindparam("of_incarnation"),
+            columns.number > sa.bindparam("behind"),
+        )
+        .order_by(columns.number)
+        .limit(sa.bindparam("at_most", type_=sa.Integer))
+    )
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT_MAX)

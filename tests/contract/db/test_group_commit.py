@@ -123,6 +123,29 @@ def test_a_group_is_bounded_by_the_weight_of_its_commands(make: Maker, handler: 
     assert handler.groups[1:] == [[3, 4], [5], [50], [1, 2, 7], [6]]
 
 
+def test_patient_commands_share_the_group_of_one_that_is_not(make: Maker, handler: Handler) -> None:
+    commits = make(patience_ms=WAIT_SECONDS * 1000 * 10)
+    patient = [commits.submit(1, patient=True), commits.submit(2, patient=True)]
+    assert not any(future.done() for future in patient)
+    assert commits.execute(3, WAIT_SECONDS) == "stored 3"
+    assert [future.result(WAIT_SECONDS) for future in patient] == ["stored 1", "stored 2"]
+    assert handler.groups == [[1, 2, 3]]
+
+
+def test_patience_ends(make: Maker, handler: Handler) -> None:
+    commits = make(patience_ms=1)
+    assert commits.submit(1, patient=True).result(WAIT_SECONDS) == "stored 1"
+    assert commits.submit(2, patient=True).result(WAIT_SECONDS) == "stored 2"
+    assert handler.groups == [[1], [2]]
+
+
+def test_closing_does_not_wait_for_the_patient(make: Maker, handler: Handler) -> None:
+    commits = make(patience_ms=WAIT_SECONDS * 1000 * 10)
+    patient = commits.submit(1, patient=True)
+    commits.close(WAIT_SECONDS)
+    assert patient.result(WAIT_SECONDS) == "stored 1"
+
+
 def test_a_refused_command_does_not_harm_its_neighbours(
     make: Maker, handler: Handler, node: Database
 ) -> None:

@@ -22,7 +22,7 @@ from tanqiao.protocol.types import DecisionRecord, TransferKey
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.envelope import Signer, build_header
 from tanqiao_bridge.application.commands import Answer, Material, Outgoing
-from tanqiao_bridge.application.memory import OpenTransfers, Overlay
+from tanqiao_bridge.application.memory import OpenTransfers, Overlay, RecentDecisions
 from tanqiao_bridge.storage import policy
 from tanqiao_bridge.storage.decisions import DecisionRow, MessageRow
 from tanqiao_bridge.storage.tables import signature
@@ -56,6 +56,7 @@ class BridgeContext:
     decide_by_ms: int
     log_size: int = 0
     transfers: OpenTransfers = field(default_factory=OpenTransfers)
+    recent: RecentDecisions = field(default_factory=RecentDecisions)
     connected: Callable[[str], bool] = lambda _party: False
 
     def header(

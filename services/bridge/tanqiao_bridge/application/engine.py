@@ -107,6 +107,7 @@ class BridgeEngine:
         if group is None:
             return
         group.overlay.merge()
+        self._context.recent.note(group.decisions)
         self._context.log_size = group.log_size
         if group.directory is not None:
             self._context.directory = group.directory

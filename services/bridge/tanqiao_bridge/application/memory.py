@@ -6,15 +6,20 @@ The writer's thread is the only one that changes it, and only after a commit; a 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from tanqiao.protocol.types import OpenTransfer, TransferKey
+from tanqiao.protocol.types import DecisionRecord, NotaryState, OpenTransfer, TransferKey
 from tanqiao_bridge.application.commands import Material
 
 OPEN_TRANSFERS_MAX: Final = 200_000
 """Most transfers that may be open at one time; beyond it offers are answered BUSY."""
+
+
+RECENT_DECISIONS_MAX: Final = 16_384
+"""Most decisions that are remembered for their receipts: a few hundred bytes each."""
 
 
 @dataclass(slots=True)
@@ -25,6 +30,34 @@ class OpenEntry:
     lock: Material
     prepare_payload: bytes = b""
     answer: Material | None = None
+
+
+class RecentDecisions:
+    """Decisions whose receipts are not all in, as the tables hold them: a receipt costs no look-up.
+
+    Bounded; what is missing is read. Like the open transfers it changes after a commit only, by the writer's
+    thread, which is the only one that writes decisions.
+    """
+
+    def __init__(self) -> None:
+        self._records: OrderedDict[TransferKey, DecisionRecord] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def get(self, key: TransferKey) -> DecisionRecord | None:
+        """Give the decision of a key, if it is remembered."""
+        return self._records.get(key)
+
+    def note(self, records: Mapping[TransferKey, DecisionRecord]) -> None:
+        """Remember what a group leaves; what is closed is forgotten."""
+        for key, record in records.items():
+            if record.state is NotaryState.CLOSED:
+                self._records.pop(key, None)
+            else:
+                self._records[key] = record
+        while len(self._records) > RECENT_DECISIONS_MAX:
+            self._records.popitem(last=False)
 
 
 class OpenTransfers:

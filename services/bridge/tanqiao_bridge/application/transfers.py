@@ -73,11 +73,15 @@ RECHECK_MS = 1_000
 
 def load_views(group: Group, keys: Iterable[TransferKey]) -> None:
     """Load the decisions of the keys that this group has not seen yet."""
-    missing = [
-        key
-        for key in keys
-        if key not in group.undecided and key not in group.decisions and group.overlay.get(key) is None
-    ]
+    missing = []
+    for key in keys:
+        if key in group.decisions or key in group.undecided or group.overlay.get(key) is not None:
+            continue
+        recent = group.context.recent.get(key)
+        if recent is None:
+            missing.append(key)
+        else:
+            group.decisions[key] = recent
     if missing:
         group.decisions.update(load_decisions(group.connection, missing))
         group.undecided.update(missing)

@@ -135,7 +135,8 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                     )
                 items = self._opener.numbered(numbered.batch, session.party)
                 command = TakeNumbered(session.party, numbered.incarnation, numbered.first_number, items)
-                self._submit(command, session, room, numbered.incarnation)
+                # Nobody waits for what a receipt or an acknowledgement leaves: they share a forced write.
+                self._submit(command, session, room, numbered.incarnation, patient=True)
             case "acknowledge":
                 acknowledge = frame.acknowledge
                 if acknowledge.incarnation == self._context.epoch:
@@ -143,7 +144,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                 command_ = TakeAcknowledgement(
                     session.party, acknowledge.incarnation, acknowledge.up_to_number
                 )
-                self._submit(command_, session, room)
+                self._submit(command_, session, room, patient=True)
             case "returned_prepare":
                 try:
                     returned = self._opener.returned_prepare(frame.returned_prepare, session.party)
@@ -182,6 +183,8 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
         session: Session,
         room: threading.BoundedSemaphore,
         incarnation: int | None = None,
+        *,
+        patient: bool = False,
     ) -> None:
         room.acquire()
 
@@ -198,7 +201,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                 session.close(error if isinstance(error, DomainError) else None)
 
         try:
-            self._writer.submit(command).add_done_callback(done)
+            self._writer.submit(command, patient=patient).add_done_callback(done)
         except DomainError:
             room.release()
             raise

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from tanqiao.db.bulk import insert_rows, rows_by_key
+from tanqiao.db.bulk import insert_missing, insert_rows, rows_by_key
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.types import DecisionRecord, Kind, Outcome, TransferKey
 from tanqiao_bridge.storage.tables import decision, decision_block, late_answer, message, transfer_final
@@ -177,19 +177,7 @@ def insert_decisions(connection: sa.Connection, rows: Sequence[DecisionRow]) -> 
 
 def insert_messages(connection: sa.Connection, rows: Sequence[MessageRow]) -> None:
     """Keep signed messages; one that is there already (the same hash) stays as it is."""
-    if not rows:
-        return
-    known = {
-        bytes(row[0])
-        for row in rows_by_key(
-            connection, message, ("message_hash",), [(row.message_hash,) for row in rows], ("message_hash",)
-        )
-    }
-    fresh: dict[bytes, MessageRow] = {}
-    for row in rows:
-        if row.message_hash not in known:
-            fresh.setdefault(row.message_hash, row)
-    insert_rows(
+    insert_missing(
         connection,
         message,
         [
@@ -204,7 +192,7 @@ def insert_messages(connection: sa.Connection, rows: Sequence[MessageRow]) -> No
                 row.item_index,
                 row.companion,
             )
-            for row in fresh.values()
+            for row in rows
         ],
     )
 

@@ -15,6 +15,14 @@ from tanqiao_bridge.storage.tables import counter, log_leaf
 
 LOG_SIZE: Final = "log_size"
 LOG_ENTRIES_PER_PAGE_MAX: Final = 1000
+# Made once: making a statement costs more than running it.
+_SIZE: Final = sa.select(counter.c.value).where(counter.c.name == LOG_SIZE)
+_GROWN: Final = (
+    sa.update(counter)
+    .where(counter.c.name == LOG_SIZE)
+    .values(value=counter.c.value + sa.bindparam("grown_by"))
+    .returning(counter.c.value)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +37,7 @@ class StoredLeaf:
 
 def reserve_indexes(connection: sa.Connection, count: int) -> int:
     """Take `count` indexes; the first of them. The counter's row is locked to the end of the transaction."""
-    statement = (
-        sa.update(counter)
-        .where(counter.c.name == LOG_SIZE)
-        .values(value=counter.c.value + count)
-        .returning(counter.c.value)
-    )
-    size = connection.execute(statement).scalar()
+    size = connection.execute(_GROWN, {"grown_by": count}).scalar()
     require(size is not None, "the log has no counter: the migrations did not run")
     return int(size or 0) - count
 
@@ -63,7 +65,7 @@ def append_leaves(connection: sa.Connection, leaves: Sequence[Leaf], *, recorded
 
 def log_size(connection: sa.Connection) -> int:
     """Give the number of leaves, which is the index that the next one takes."""
-    return int(connection.execute(sa.select(counter.c.value).where(counter.c.name == LOG_SIZE)).scalar() or 0)
+    return int(connection.execute(_SIZE).scalar() or 0)
 
 
 def read_leaves(connection: sa.Connection, from_index: int, limit: int) -> list[StoredLeaf]:

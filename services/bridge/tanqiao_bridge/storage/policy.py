@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -57,24 +58,49 @@ class FrozenRow:
     document: str
 
 
+# Statements of every group are made once: making one costs more than running it.
+_AGREEMENTS: Final = (
+    sa.select(agreement, agreement_use.c.used_kg)
+    .join(agreement_use, agreement_use.c.agreement_id == agreement.c.agreement_id)
+    .where(
+        agreement.c.from_region == sa.bindparam("source"),
+        agreement.c.to_region == sa.bindparam("destination"),
+    )
+    .order_by(agreement.c.log_index)
+)
+_USE: Final = (
+    sa.update(agreement_use)
+    .where(agreement_use.c.agreement_id == sa.bindparam("of_agreement"))
+    .values(used_kg=agreement_use.c.used_kg + sa.bindparam("more_kg"))
+)
+_FROZEN: Final = sa.select(
+    frozen.c.scope,
+    frozen.c.series_id,
+    frozen.c.start_serial,
+    frozen.c.end_serial,
+    frozen.c.pseudonym,
+    frozen.c.region,
+    frozen.c.other_region,
+    frozen.c.document,
+)
+_BLOCKED: Final = sa.select(conflict_case.c.subject, conflict_case.c.case_id).where(
+    conflict_case.c.blocking,
+    conflict_case.c.state == "open",
+    conflict_case.c.subject.in_(sa.bindparam("subjects", expanding=True)),
+)
+_REGIONS: Final = sa.select(region.c.region)
+
+
 def load_agreements(connection: sa.Connection, pairs: Iterable[tuple[str, str]]) -> list[AgreementRow]:
     """Give the agreements of these directions, oldest first."""
     wanted = sorted(set(pairs))
     if not wanted:
         return []
-    rows = connection.execute(
-        sa.select(agreement, agreement_use.c.used_kg)
-        .join(agreement_use, agreement_use.c.agreement_id == agreement.c.agreement_id)
-        .where(
-            sa.or_(
-                *(
-                    sa.and_(agreement.c.from_region == first, agreement.c.to_region == second)
-                    for first, second in wanted
-                )
-            )
-        )
-        .order_by(agreement.c.log_index)
-    )
+    rows = [
+        row
+        for first, second in wanted
+        for row in connection.execute(_AGREEMENTS, {"source": first, "destination": second})
+    ]
     return [
         AgreementRow(
             row.agreement_id,
@@ -95,11 +121,7 @@ def load_agreements(connection: sa.Connection, pairs: Iterable[tuple[str, str]])
 def add_agreement_use(connection: sa.Connection, increments: Mapping[str, int]) -> None:
     """Move the counters of agreements on, in kilograms."""
     for agreement_id in sorted(increments):
-        connection.execute(
-            sa.update(agreement_use)
-            .where(agreement_use.c.agreement_id == agreement_id)
-            .values(used_kg=agreement_use.c.used_kg + increments[agreement_id])
-        )
+        connection.execute(_USE, {"of_agreement": agreement_id, "more_kg": increments[agreement_id]})
 
 
 def load_series(connection: sa.Connection, series_ids: Iterable[str]) -> dict[str, SeriesRow]:
@@ -113,19 +135,7 @@ def load_series(connection: sa.Connection, series_ids: Iterable[str]) -> dict[st
 
 def load_frozen(connection: sa.Connection) -> list[FrozenRow]:
     """Give everything that is frozen now; orders are few."""
-    columns = frozen.c
-    rows = connection.execute(
-        sa.select(
-            columns.scope,
-            columns.series_id,
-            columns.start_serial,
-            columns.end_serial,
-            columns.pseudonym,
-            columns.region,
-            columns.other_region,
-            columns.document,
-        )
-    )
+    rows = connection.execute(_FROZEN)
     return [FrozenRow(row[0], row[1], row[2], row[3], bytes(row[4]), row[5], row[6], row[7]) for row in rows]
 
 
@@ -134,18 +144,13 @@ def load_blocked_series(connection: sa.Connection, series_ids: Iterable[str]) ->
     wanted = sorted(set(series_ids))
     if not wanted:
         return {}
-    columns = conflict_case.c
-    rows = connection.execute(
-        sa.select(columns.subject, columns.case_id).where(
-            columns.blocking, columns.state == "open", columns.subject.in_(wanted)
-        )
-    )
+    rows = connection.execute(_BLOCKED, {"subjects": wanted})
     return {row.subject: row.case_id for row in rows}
 
 
 def known_regions(connection: sa.Connection) -> frozenset[str]:
     """Give the parties that are regions of the federation."""
-    return frozenset(connection.execute(sa.select(region.c.region)).scalars())
+    return frozenset(connection.execute(_REGIONS).scalars())
 
 
 def series_message(row: SeriesRow) -> values_pb2.Series:
