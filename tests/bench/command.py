@@ -13,7 +13,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from tests.bench import bridge_transfers, claims, library, nodes, region_transfers
+from tests.bench import bridge_transfers, claims, library, nodes, region_transfers, steady
 from tests.bench.bench import ROUNDS, ROUNDS_QUICK, Bench
 from tests.bench.machine import machine_facts
 from tests.bench.results import Report, Result
@@ -43,6 +43,7 @@ ITEMS: Final = (
     Item("bridge", bridge_transfers.measure),
     Item("claims", claims.measure),
     Item("nodes", nodes.measure),
+    Item("steady", steady.measure),
     Item("library", library.measure, ("",)),
 )
 

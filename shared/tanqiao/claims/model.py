@@ -18,6 +18,7 @@ from tanqiao.claims.moments import Interval
 from tanqiao.claims.parameters import Parameters
 from tanqiao.claims.sentences import finding_sentences
 from tanqiao.kernel.errors import require
+from tanqiao.kernel.record import record
 
 SHARE_WHOLE_PPM: Final = 1_000_000
 """The whole of an asset, in parts per million."""
@@ -209,7 +210,7 @@ class Bounds:
         require(self.south_microdegrees <= self.north_microdegrees, "a box runs from south to north")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asset:
     """A plant, vehicle, building, parcel or other thing at which a reduction arises.
 
@@ -294,7 +295,7 @@ class Evidence:
     gec_freeze_consent: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claim:
     """One claim to one attribute of one asset over one interval (CLAIMS section 1).
 
@@ -365,7 +366,7 @@ class RegistryAnswers:
 _ALL_ANSWERED: Final = RegistryAnswers(frozenset(Registry))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClaimFacts:
     """All that a verdict rests on.
 
@@ -437,7 +438,7 @@ class Finding:
         return finding_sentences(self.verdict.value, self.level.value, self.article, self.claim_ids)[1]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """The answer, which the bridge signs together with the log index it was given at.
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import InvariantBroken
+from tanqiao.kernel.record import ordered_record
 from tanqiao.kernel.regions import RegionCode
 
 SERIAL_MAX: Final = 2**63 - 1
@@ -85,7 +86,7 @@ class Series:
         return Series(RegionCode(region), programme, source, int(vintage), int(batch))
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@ordered_record
 class UnitBlock:
     """Serials [start, end) of one series; each is one unit of 1 kgCO2e.
 

@@ -6,10 +6,10 @@ that it gives back, makes the signed Decision and notes it with `decided`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from tanqiao.kernel.invariants import require
+from tanqiao.kernel.record import record
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.effects import Decide, Effects, MoveLocation, StoreDecision
 from tanqiao.protocol.refusals import reason
@@ -24,7 +24,7 @@ from tanqiao.protocol.types import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DecisionChecks:
     """Facts of section 5, loaded in the transaction that decides.
 
@@ -48,7 +48,7 @@ class DecisionChecks:
 ALL_CHECKS_HOLD: Final = DecisionChecks()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DecisionResult:
     """The decision to be made durable now, in one transaction with its effects."""
 

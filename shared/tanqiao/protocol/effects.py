@@ -7,10 +7,10 @@ leaves the process (`LEAVES_PROCESS`) leaves after the commit of that transactio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
+from tanqiao.kernel.record import record
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.types import (
     DestinationState,
@@ -88,14 +88,14 @@ class Ignored(Enum):
 # At a region, as source.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetSourceState:
     """Store the transition's record; its state is this one."""
 
     state: SourceState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LockBlocks:
     """HELD becomes LOCKED or RETIRING for these blocks; also when an own forgotten lock is honoured."""
 
@@ -103,21 +103,21 @@ class LockBlocks:
     state: SourceState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReleaseBlocks:
     """LOCKED or RETIRING becomes HELD, in suspense if the account closed since (R7)."""
 
     blocks: tuple[UnitBlock, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoveBlocksOut:
     """LOCKED blocks leave this region's holdings."""
 
     blocks: tuple[UnitBlock, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UseBlocks:
     """RETIRING blocks become USED or CANCELLED; certificates may be made."""
 
@@ -125,21 +125,21 @@ class UseBlocks:
     state: SourceState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SendFinal:
     """Make, store and number the SourceFinal or DestFinal of this state."""
 
     state: SourceState | DestinationState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OfferAgain:
     """Put this offer on the line now if a session is up; the state offers it again at every session."""
 
     offer: OfferKind
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RefuseCommand:
     """Refuse the local command with these reasons; nothing changes."""
 
@@ -150,33 +150,33 @@ class RefuseCommand:
 # At a region, as destination.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetDestinationState:
     """Store the transition's record; its state is this one."""
 
     state: DestinationState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoreReady:
     """Make and store the Ready, and the Prepare that it answers with its openings; reserve the account."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoreRefuse:
     """Make and store the Refuse with these reasons."""
 
     reasons: Reasons
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CreditBlocks:
     """Credit the blocks, to suspense if the account has closed since (R7); frozen if frozen since."""
 
     blocks: tuple[UnitBlock, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DropReady:
     """Give up what the Ready reserved."""
 
@@ -185,21 +185,21 @@ class DropReady:
 # At a region, issuance.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetIssueState:
     """Store the transition's record; its state is this one."""
 
     state: IssueState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReserveSerials:
     """Take the serials out of the numbers that may be issued, for ever."""
 
     block: UnitBlock
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CreateUnits:
     """Create the units of the block in the account that the issuance names."""
 
@@ -210,17 +210,17 @@ class CreateUnits:
 # At the bridge.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SendPrepare:
     """Make a Prepare unless the transfer has one, note its hash (`with_prepare`) and offer it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NeedPrepare:
     """Ask the destination for the Prepare that its answer names."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decide:
     """Decide now, in this transaction, with `tanqiao.protocol.notary.decide`.
 
@@ -231,14 +231,14 @@ class Decide:
     reasons: Reasons = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoreAnswerHash:
     """Note the hash of a destination's answer that came after the decision."""
 
     message_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoreFinal:
     """Store a side's receipt beside the decision; the state is then this one."""
 
@@ -246,7 +246,7 @@ class StoreFinal:
     state: NotaryState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FreezePair:
     """Freeze both directions between two regions on the stored evidence, with a leaf (R4, row 10)."""
 
@@ -254,14 +254,14 @@ class FreezePair:
     second: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FreezeSender:
     """Freeze a region on the stored evidence, with a leaf (R4, row 10)."""
 
     party: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoreReceipt:
     """Make, store and number the IssueReceipt, with its leaf."""
 
@@ -269,7 +269,7 @@ class StoreReceipt:
     reasons: Reasons = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RegisterLocation:
     """Register the block at the issuing region."""
 
@@ -277,7 +277,7 @@ class RegisterLocation:
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoveLocation:
     """Move the blocks from one place to the next, compare-and-set; `to_party` is `SINK` for a Use."""
 
@@ -286,7 +286,7 @@ class MoveLocation:
     to_party: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoreDecision:
     """Make the Decision, store its row and leaf, and number it for these parties."""
 
@@ -294,17 +294,17 @@ class StoreDecision:
     parties: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SendBusy:
     """Answer BUSY: the offer is to be made again later."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SendPending:
     """Answer PENDING to a GetOutcome."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SendUnknown:
     """Answer UNKNOWN to a GetOutcome; nothing is written, nobody acts on it."""
 
@@ -313,7 +313,7 @@ class SendUnknown:
 # At every party.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SendStored:
     """Send stored bytes again, unchanged (R4).
 
@@ -324,7 +324,7 @@ class SendStored:
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoreEvidence:
     """Keep the envelopes of these message hashes for ever."""
 
@@ -332,21 +332,21 @@ class StoreEvidence:
     hashes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SendNack:
     """Answer a message that cannot be accepted with a signed Nack; the stream goes on."""
 
     reasons: Reasons
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpenCase:
     """Open a case for people to settle, on the evidence stored beside it."""
 
     kind: EvidenceKind
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ignore:
     """Do nothing."""
 
@@ -414,7 +414,7 @@ LEAVES_PROCESS: Final[tuple[type, ...]] = (
 """Effects by which a message leaves: after the commit of the transaction that carries them out (R1)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Transition(Generic[RecordT_co]):
     """The record after the event, the same object if nothing changed, and the effects in order."""
 

@@ -11,10 +11,11 @@ of section 5 and by `decided` once the Decision is made.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from tanqiao.kernel.invariants import require
+from tanqiao.kernel.record import record
 from tanqiao.protocol.effects import (
     Answer,
     Decide,
@@ -72,7 +73,7 @@ _COMMIT: Final = Decide(Outcome.COMMIT)
 _DUPLICATE: Effects = (Ignore(Ignored.DUPLICATE),)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Admission:
     """What the shell knows when a lock arrives.
 

@@ -6,9 +6,8 @@ acknowledges it when its effect is durable; the sender sends again from the firs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tanqiao.kernel.invariants import require
+from tanqiao.kernel.record import record
 from tanqiao.protocol.refusals import reason
 from tanqiao.protocol.types import ReasonFacts
 
@@ -16,7 +15,7 @@ FIRST_NUMBER = 1
 """Number of the first message of an incarnation; 0 means that nothing has been received."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InboxState:
     """Highest number whose effect is durable here, and the sender's incarnation that it belongs to."""
 
@@ -24,7 +23,7 @@ class InboxState:
     received_number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OutboxState:
     """The sender's side: its incarnation, the last number given, the last acknowledged."""
 
@@ -33,7 +32,7 @@ class OutboxState:
     acknowledged_number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Arrival:
     """What to do with a numbered batch.
 
@@ -82,7 +81,7 @@ def next_numbers(outbox: OutboxState, count: int) -> tuple[OutboxState, int]:
     return OutboxState(outbox.incarnation, outbox.last_number + count, outbox.acknowledged_number), first
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Resumption:
     """What a peer's Hello means for the sender of numbered traffic.
 

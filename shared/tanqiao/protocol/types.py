@@ -8,11 +8,12 @@ database, a clock or a key. Numbers of the enumerations are those of the wire co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from tanqiao.kernel.record import record
 from tanqiao.kernel.units import UnitBlock
 
 HASH_LENGTH: Final = 32
@@ -89,7 +90,7 @@ class TransferKey(NamedTuple):
     transfer_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReasonFacts:
     """One failing check: a symbol of the catalogue, the values of its sentence, and the blocks concerned."""
 
@@ -105,7 +106,7 @@ Reasons = tuple[ReasonFacts, ...]
 # Facts of messages.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LockFacts:
     """A LockAssertion (row 1) or a Use (row 8); of a Use the destination is `SINK`."""
 
@@ -118,7 +119,7 @@ class LockFacts:
     key_id: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PrepareFacts:
     """A Prepare (row 2) with what its embedded LockAssertion states; the hash of the latter identifies it."""
 
@@ -128,7 +129,7 @@ class PrepareFacts:
     legal_date: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReadyFacts:
     """A Ready (row 3): the promise of R7. `prepare_hash` is the header's prev_hash."""
 
@@ -140,7 +141,7 @@ class ReadyFacts:
     key_id: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RefuseFacts:
     """A Refuse (row 3): every check that failed at the destination."""
 
@@ -152,7 +153,7 @@ class RefuseFacts:
     reasons: Reasons
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DecisionFacts:
     """A Decision (row 4)."""
 
@@ -165,7 +166,7 @@ class DecisionFacts:
     reasons: Reasons = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FinalFacts:
     """A SourceFinal or DestFinal (row 5)."""
 
@@ -176,7 +177,7 @@ class FinalFacts:
     state: SourceState | DestinationState
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WithdrawFacts:
     """A Withdraw (row 13): the holder's wish."""
 
@@ -185,7 +186,7 @@ class WithdrawFacts:
     lock_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IssueFacts:
     """An Issue (row 9): serials that the region has reserved."""
 
@@ -195,7 +196,7 @@ class IssueFacts:
     block: UnitBlock
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IssueReceiptFacts:
     """The bridge's answer to an Issue (row 9): a promise that the region must honour."""
 
@@ -211,7 +212,7 @@ class IssueReceiptFacts:
 # Records.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SourceRecord:
     """What a source keeps of a transfer or Use that it locked; `decision_hash` is empty until decided."""
 
@@ -225,7 +226,7 @@ class SourceRecord:
     decision_hash: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DestinationRecord:
     """What a destination keeps of a transfer to it.
 
@@ -242,7 +243,7 @@ class DestinationRecord:
     decision_hash: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpenTransfer:
     """What the bridge remembers of an undecided transfer; lost in a crash, made again from the offers.
 
@@ -265,7 +266,7 @@ class OpenTransfer:
     ready_key_id: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DecisionRecord:
     """The decision row, and beside it the hashes of the answer and of the two receipts as they come in.
 
@@ -293,7 +294,7 @@ class DecisionRecord:
         return NotaryState.COMMITTED if self.outcome is Outcome.COMMIT else NotaryState.ABORTED
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransferView:
     """All that the bridge knows of one transfer: its memory and its decision row; a decision wins."""
 
@@ -311,7 +312,7 @@ class TransferView:
 NOTHING_KNOWN: Final = TransferView()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IssueRecord:
     """What a region keeps of an issuance; `receipt_hash` is empty until the receipt came."""
 
@@ -322,7 +323,7 @@ class IssueRecord:
     receipt_hash: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IssueDecisionRecord:
     """What the bridge keeps of an Issue: whether it was accepted, and the receipt that it answered with.
 

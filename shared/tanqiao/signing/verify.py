@@ -22,6 +22,7 @@ from google.protobuf.message import Message
 
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError, require
+from tanqiao.kernel.record import record
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, signed_bytes
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
 from tanqiao.signing.merkle import KnownNodes, root_from_path, tree_root
@@ -94,7 +95,7 @@ def allow(
     }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignedBy:
     """Whose signature holds over a message."""
 
@@ -103,7 +104,7 @@ class SignedBy:
     key_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opened:
     """A message that passed every check up to the inbox.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from tanqiao.protocol.types import DecisionRecord, Kind, Outcome, TransferKey
@@ -11,12 +9,20 @@ from tanqiao_bridge.application import memory
 from tanqiao_bridge.application.memory import RecentDecisions
 
 
-def record_of(number: int, **receipts: bytes) -> DecisionRecord:
-    key = TransferKey("region/310000", number.to_bytes(16, "big"))
-    made = DecisionRecord(
-        key, Kind.TRANSFER, "region/440300", Outcome.COMMIT, b"l" * 32, b"r" * 32, b"d" * 32, number
+def record_of(number: int, source_final: bytes = b"", destination_final: bytes = b"") -> DecisionRecord:
+    return DecisionRecord(
+        TransferKey("region/310000", number.to_bytes(16, "big")),
+        Kind.TRANSFER,
+        "region/440300",
+        Outcome.COMMIT,
+        b"l" * 32,
+        b"r" * 32,
+        b"d" * 32,
+        number,
+        b"r" * 32,
+        source_final,
+        destination_final,
     )
-    return replace(made, **receipts)
 
 
 def test_a_decision_is_remembered_until_both_receipts_are_in() -> None:
@@ -24,10 +30,10 @@ def test_a_decision_is_remembered_until_both_receipts_are_in() -> None:
     made = record_of(1)
     recent.note({made.key: made})
     assert recent.get(made.key) == made
-    half = record_of(1, source_final_hash=b"s" * 32)
+    half = record_of(1, b"s" * 32)
     recent.note({half.key: half})
     assert recent.get(half.key) == half
-    closed = record_of(1, source_final_hash=b"s" * 32, destination_final_hash=b"t" * 32)
+    closed = record_of(1, b"s" * 32, b"t" * 32)
     recent.note({closed.key: closed})
     assert recent.get(closed.key) is None
     assert len(recent) == 0

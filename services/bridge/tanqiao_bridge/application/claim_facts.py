@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -33,6 +33,7 @@ from tanqiao.claims.moments import Interval, second_of_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.identity import check_uscc
 from tanqiao.kernel.periods import Period
+from tanqiao.kernel.record import record
 from tanqiao.rpc.validation import (
     TEXT_LENGTH_MAX,
     optional_text,
@@ -68,7 +69,7 @@ _GRAIN_OF: Final = {number: Grain(GRAINS[number]) for number in GRAINS if number
 _INTERVALS_KEPT_MAX: Final = 4_096
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReadClaim:
     """A claim of the wire as the engine and the index see it.
 

@@ -20,6 +20,7 @@ from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.claims.model import Action
 from tanqiao.kernel.errors import DomainError, require
+from tanqiao.kernel.record import record
 from tanqiao.signing.batch import item_envelopes, sign_batch
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
@@ -70,7 +71,7 @@ RELEASES: Final = (
 """Ends of a claim: they free its interval, and nothing is judged for them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Declared:
     """One verified DeclareStatement."""
 
@@ -98,7 +99,7 @@ class MoveClaim:
     answers: Answers
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Receipted:
     """A receipt as stored: its bytes and its envelope."""
 

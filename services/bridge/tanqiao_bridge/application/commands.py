@@ -13,6 +13,7 @@ from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.record import record
 from tanqiao.protocol.types import IssueFacts, LockFacts, PrepareFacts, ReadyFacts, RefuseFacts
 from tanqiao.signing.verify import Opened
 
@@ -20,7 +21,7 @@ CallerRequest = ClientRequest
 """Who calls, under which request id, with which body: how servicers name a mutating call."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Material:
     """A verified message with the batch or envelope that it came in, and what travelled beside it."""
 
@@ -30,7 +31,7 @@ class Material:
     companion: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OfferLocks:
     """LockAssertions or Uses of one region, in the order sent."""
 
@@ -38,7 +39,7 @@ class OfferLocks:
     items: tuple[tuple[Material, LockFacts], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OfferAnswers:
     """Ready or Refuse messages of one region."""
 
@@ -46,7 +47,7 @@ class OfferAnswers:
     items: tuple[tuple[Material, ReadyFacts | RefuseFacts], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReturnPrepare:
     """A Prepare that its destination returned with its answer, after the bridge lost its memory."""
 
@@ -58,7 +59,7 @@ class ReturnPrepare:
     answer_facts: ReadyFacts | RefuseFacts
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OfferWithdrawals:
     """Withdraw messages of one region."""
 
@@ -66,7 +67,7 @@ class OfferWithdrawals:
     items: tuple[Material, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OfferIssues:
     """Issue messages of one region."""
 
@@ -74,7 +75,7 @@ class OfferIssues:
     items: tuple[tuple[Material, IssueFacts], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unacceptable:
     """A numbered item under a valid signature that cannot be accepted, and why (PROTOCOL section 3)."""
 
@@ -83,7 +84,7 @@ class Unacceptable:
     refusal: DomainError
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TakeNumbered:
     """A numbered batch of a region.
 
@@ -96,7 +97,7 @@ class TakeNumbered:
     items: tuple[Material | Unacceptable, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TakeAcknowledgement:
     """A region has made everything up to a number durable."""
 
@@ -105,7 +106,7 @@ class TakeAcknowledgement:
     up_to_number: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpenSession:
     """A region's Hello: the newest session number fences the older ones."""
 
@@ -113,14 +114,14 @@ class OpenSession:
     hello: sync_pb2.Hello
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PassDeadlines:
     """Time passed: decide what has no answer in time; `now_ms` is the monotonic clock."""
 
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AskOutcome:
     """GetOutcome with or without evidence that verified."""
 
@@ -129,7 +130,7 @@ class AskOutcome:
     evidence: tuple[Material, LockFacts] | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SubmitKeyRecord:
     """A KeyRecord signed by the root of its owner's authority."""
 
@@ -140,7 +141,7 @@ class SubmitKeyRecord:
     request: CallerRequest
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SubmitRecognition:
     """A RecognitionRecord signed by the roots of both regions."""
 

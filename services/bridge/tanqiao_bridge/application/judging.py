@@ -33,6 +33,7 @@ from tanqiao.claims.moments import Interval
 from tanqiao.claims.precedence import Precedence, precedence
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
+from tanqiao.kernel.record import record
 from tanqiao.rpc.errors import to_refusal
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.rpc.validation import wire_period
@@ -109,7 +110,7 @@ class Index:
         return known
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Judged:
     """A verdict on an applicant, with the claims that it names."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_missing, insert_rows, rows_by_key, update_by_key
+from tanqiao.kernel.record import record
 from tanqiao_bridge.storage.tables import claim, claim_key, claim_lock, claim_receipt
 
 CLAIMS_PER_KEY_MAX: Final = 10_000
@@ -17,7 +17,7 @@ _LOCK_ROWS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClaimRow:
     """One claim as stored; `content` is the serialised claim as its region stated it."""
 
@@ -38,7 +38,7 @@ class ClaimRow:
     declared_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReceiptRow:
     """One receipt of a claim: the stored answer to a statement."""
 

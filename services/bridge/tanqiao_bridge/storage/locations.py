@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import delete_by_key, insert_rows
+from tanqiao.kernel.record import record
 from tanqiao.kernel.units import UnitBlock
 from tanqiao_bridge.storage.tables import location
 
@@ -20,7 +20,7 @@ RANGES_PER_QUERY_MAX: Final = 200
 SERIES_PER_GROUP_READ_WHOLE_MAX: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LocationRow:
     """A block and where it is: held at a region, or used or cancelled there."""
 

@@ -7,12 +7,12 @@ other command: it runs alone, in its place among the others, in the same transac
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.record import record
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.types import DecisionFacts, Kind, PrepareFacts
 from tanqiao.signing.verify import Opened
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a work is given the group that runs it
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class By:
     """Who asks: the party on the line and its role in the rule pack."""
 
@@ -31,7 +31,7 @@ class By:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Selection:
     """Which units: exact blocks, or a quantity, lowest serials first, of one series or of any."""
 
@@ -45,7 +45,7 @@ class Selection:
         return self.quantity_kg or sum(block.end - block.start for block in self.blocks)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LocalOrder:
     """Move units between two accounts of this region."""
 
@@ -58,14 +58,14 @@ class LocalOrder:
     validate_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LocalTransfers:
     """Moves inside the region, in order."""
 
     orders: tuple[LocalOrder, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TransferOrder:
     """Lock units for a transfer to another region."""
 
@@ -79,14 +79,14 @@ class TransferOrder:
     validate_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CreateTransfers:
     """Transfers to other regions, in order; single calls and batches share this."""
 
     orders: tuple[TransferOrder, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UseOrder:
     """Retire or cancel units. Of a cancellation `purpose_text` is the reason."""
 
@@ -107,14 +107,14 @@ class UseOrder:
     validate_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CreateUses:
     """Retirements and cancellations, in order."""
 
     orders: tuple[UseOrder, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Frame:
     """A signed batch as received: its signature is kept once for all items that have an effect."""
 
@@ -135,7 +135,7 @@ class PrepareItem(NamedTuple):
     opening_refusal: DomainError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ApplyPrepares:
     """Prepares of one frame, in order."""
 
@@ -150,7 +150,7 @@ class DecisionItem(NamedTuple):
     opened: Opened
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unacceptable:
     """A numbered message that does not verify or cannot be read: kept, and answered with a Nack."""
 
@@ -162,7 +162,7 @@ class Unacceptable:
 NumberedItem = DecisionItem | Opened | Unacceptable
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TakeNumbered:
     """A numbered frame of the bridge: one type of message, dense numbers from `first_number`."""
 
@@ -172,14 +172,14 @@ class TakeNumbered:
     items: tuple[NumberedItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Work(Generic[Answer]):
     """Any other command: runs with the group's transaction; a DomainError undoes what it alone wrote."""
 
     run: Callable[[Group], Answer]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MovedLocally:
     """Answer to a local order."""
 
@@ -187,7 +187,7 @@ class MovedLocally:
     journal_index: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Locked:
     """Answer to a transfer order: what is locked; an empty id if the order was only validated."""
 
@@ -196,7 +196,7 @@ class Locked:
     created_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Retiring:
     """Answer to a use order; an empty id if it was only validated."""
 
@@ -204,7 +204,7 @@ class Retiring:
     blocks: tuple[UnitBlock, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Received:
     """Answer to a numbered frame: up to which number of which incarnation everything is durable."""
 
