@@ -22,10 +22,8 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.clock import ClockServicer, SystemClock, TestClock
 from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
 from tanqiao.signing.certificates import TlsFiles
-from tanqiao.signing.directory import KeyRole
-from tanqiao.signing.envelope import Signer
 from tanqiao.signing.federation import Federation
-from tanqiao.signing.keyring import Keyring
+from tanqiao.signing.own_keys import OwnKeys
 from tanqiao_bridge.application import start
 from tanqiao_bridge.application.claims import claim_handlers
 from tanqiao_bridge.application.claims_for_issue import judge_and_record
@@ -133,16 +131,16 @@ def build(settings: Settings) -> Bridge:
     if federation.network_id != settings.network_id:
         detail = f"{settings.federation_file} is of network {federation.network_id}"
         raise DomainError("SETTING_INVALID", setting="network_id", detail=detail)
-    signer = Keyring.open(settings.keys_directory).signer(KeyRole.MESSAGE)
+    own_keys = OwnKeys(settings.keys_directory)
     database = open_database(settings)
     try:
-        return _build(settings, federation, signer, database)
+        return _build(settings, federation, own_keys, database)
     except BaseException:
         database.close()
         raise
 
 
-def _build(settings: Settings, federation: Federation, signer: Signer, database: Database) -> Bridge:
+def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, database: Database) -> Bridge:
     clock: Clock = SystemClock()
     if settings.test_clock_start is not None:
         offsets = ClockOffsets(database, node_state)
@@ -160,7 +158,8 @@ def _build(settings: Settings, federation: Federation, signer: Signer, database:
         log_size = log.log_size(connection)
     context = BridgeContext(
         network_id=settings.network_id,
-        signer=signer,
+        signer=own_keys.choose(directory, log_size),
+        own_keys=own_keys,
         clock=clock,
         monotonic_ms=lambda: time.monotonic_ns() // 1_000_000,
         random_bytes=secrets.token_bytes,

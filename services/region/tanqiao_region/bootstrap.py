@@ -29,10 +29,9 @@ from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.clock import ClockServicer, SystemClock, TestClock
 from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
 from tanqiao.signing.certificates import TlsFiles
-from tanqiao.signing.directory import KeyRole
-from tanqiao.signing.envelope import Signer
 from tanqiao.signing.federation import Federation
-from tanqiao.signing.keyring import Keyring, read_private, write_private
+from tanqiao.signing.keyring import read_private, write_private
+from tanqiao.signing.own_keys import OwnKeys
 from tanqiao.signing.verify import Verifier
 from tanqiao_region.application import start
 from tanqiao_region.application.activity import Activity
@@ -197,15 +196,15 @@ def build(settings: Settings) -> Region:
     if federation.network_id != settings.network_id:
         detail = f"{settings.federation_file} is of network {federation.network_id}"
         raise DomainError("SETTING_INVALID", setting="network_id", detail=detail)
-    signer = Keyring.open(settings.keys_directory).signer(KeyRole.MESSAGE)
-    if signer.owner != f"region/{settings.region_code}":
-        detail = f"{settings.keys_directory} holds the keys of {signer.owner}"
+    own_keys = OwnKeys(settings.keys_directory)
+    if own_keys.owner != f"region/{settings.region_code}":
+        detail = f"{settings.keys_directory} holds the keys of {own_keys.owner}"
         raise DomainError("SETTING_INVALID", setting="region_code", detail=detail)
     pack = rule_pack_of(settings)
     secrets = NodeSecrets(open_secret(settings.keys_directory), random.token_bytes)
     database = open_database(settings)
     try:
-        return _build(settings, federation, signer, pack, secrets, database)
+        return _build(settings, federation, own_keys, pack, secrets, database)
     except BaseException:
         database.close()
         raise
@@ -214,7 +213,7 @@ def build(settings: Settings) -> Region:
 def build_context(
     settings: Settings,
     federation: Federation,
-    signer: Signer,
+    own_keys: OwnKeys,
     pack: Callable[[date], RulePack],
     secrets: NodeSecrets,
     database: Database,
@@ -224,10 +223,10 @@ def build_context(
     if settings.test_clock_start is not None:
         offsets = ClockOffsets(database, node_state)
         clock = TestClock(settings.network_id, offsets, start=settings.test_clock_start)
-    verifier = Verifier(settings.network_id, signer.owner)
+    verifier = Verifier(settings.network_id, own_keys.owner)
 
     def prepare(unit: UnitOfWork) -> None:
-        start.prepare(unit.connection, federation, signer.owner, secrets)
+        start.prepare(unit.connection, federation, own_keys.owner, secrets)
         unit.commit()
 
     run_in_transaction(database, prepare)
@@ -236,7 +235,8 @@ def build_context(
     return RegionContext(
         network_id=settings.network_id,
         region_code=settings.region_code,
-        signer=signer,
+        signer=own_keys.choose(begun.directory, begun.applied_log_index + 1),
+        own_keys=own_keys,
         clock=clock,
         random_bytes=RandomPool(random.token_bytes).take,
         secrets=secrets,
@@ -299,12 +299,12 @@ def build_office(
 def _build(
     settings: Settings,
     federation: Federation,
-    signer: Signer,
+    own_keys: OwnKeys,
     pack: RulePack,
     secrets: NodeSecrets,
     database: Database,
 ) -> Region:
-    context = build_context(settings, federation, signer, lambda _day: pack, secrets, database)
+    context = build_context(settings, federation, own_keys, lambda _day: pack, secrets, database)
     writer, queue = build_writer(context, database)
     notifier = Notifier()
     tls = TlsFiles.of(settings.tls_directory)
@@ -326,7 +326,7 @@ def _build(
         rule_pack=lambda: _pack_in_force(context),
     )
     server = build_server(
-        ServerOptions(settings.listen, tls, settings.network_id, signer.owner, workers=WORKERS),
+        ServerOptions(settings.listen, tls, settings.network_id, own_keys.owner, workers=WORKERS),
         [
             Registration(
                 clock_pb2_grpc.add_ClockServiceServicer_to_server,
@@ -338,7 +338,7 @@ def _build(
             Registration(ledger_pb2_grpc.add_LedgerServiceServicer_to_server, LedgerServicer(orders)),
             Registration(
                 ledger_pb2_grpc.add_TransferServiceServicer_to_server,
-                TransferServicer(orders, queries, notifier, signer.owner),
+                TransferServicer(orders, queries, notifier, own_keys.owner),
             ),
             Registration(
                 ledger_pb2_grpc.add_RetirementServiceServicer_to_server,

@@ -69,6 +69,10 @@ class KeyEntry:
         """Whether a signature counts at the log index, revocation aside."""
         return self.valid_from_index <= index and (self.valid_to_index is None or index < self.valid_to_index)
 
+    def ended_at(self, index: int) -> bool:
+        """Whether the key was valid and its time is over at the log index."""
+        return self.valid_to_index is not None and index >= self.valid_to_index
+
     @staticmethod
     def of_record(record: messages_pb2.KeyRecord) -> KeyEntry:
         """Give the entry that a key record states.

@@ -25,7 +25,7 @@ from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import require
 from tanqiao.signing.certificates import CertificateAuthority, TlsFiles, require_network_id
-from tanqiao.signing.directory import KeyRole
+from tanqiao.signing.directory import KeyEntry, KeyRole
 from tanqiao.signing.envelope import build_header, sign_envelope
 from tanqiao.signing.federation import FEDERATION_NAME, Federation, TrustAnchor, authority_of
 from tanqiao.signing.keyring import DIRECTORY_MODE, INDEX_NAME, Keyring, StoredKey
@@ -200,16 +200,23 @@ def _ensure_key(directory: Path, owner: str, role: KeyRole, passphrase: bytes | 
 def build_key_record(
     network_id: str, root: StoredKey, key: StoredKey, *, valid_from_index: int = 0
 ) -> envelope_pb2.Envelope:
-    """Give the envelope of a key's record, signed by the root that vouches for its owner."""
-    require(root.signer.owner == authority_of(key.signer.owner), "the root vouches for the owner of the key")
+    """Give the envelope of a new key's record, signed by the root that vouches for its owner."""
+    return sign_key_record(network_id, root, key.entry(valid_from_index=valid_from_index))
+
+
+def sign_key_record(network_id: str, root: StoredKey, entry: KeyEntry) -> envelope_pb2.Envelope:
+    """Give the envelope of a record that states a key as the entry does: its beginning, end or revocation."""
+    require(root.signer.owner == authority_of(entry.owner), "the root vouches for the owner of the key")
     record = messages_pb2.KeyRecord(
         header=_record_header(network_id, root),
-        owner=key.signer.owner,
-        role=_wire_role(key.signer.role),
-        suite=messages_pb2.Suite.Value(f"SUITE_{SuiteId(key.suite).name}"),
-        public_key=key.public_key,
-        key_epoch=key.signer.key_epoch,
-        valid_from_index=valid_from_index,
+        owner=entry.owner,
+        role=_wire_role(entry.role),
+        suite=messages_pb2.Suite.Value(f"SUITE_{SuiteId(entry.suite).name}"),
+        public_key=entry.public_key,
+        key_epoch=entry.epoch,
+        valid_from_index=entry.valid_from_index,
+        valid_to_index=entry.valid_to_index or 0,
+        revoked=entry.revoked,
     )
     return sign_envelope(root.signer, payload_type_of(record), record.SerializeToString())
 

@@ -70,6 +70,10 @@ class AllowedMessage:
         signatures_max: signatures that it may carry; more than one for records and orders.
         revoked_allowed: whether a message under a revoked key is handed on, marked, instead of refused: the
             bridge must answer such a lock with ABORT(KEY_REVOKED).
+        ended_allowed: whether a message under a key whose time is over is handed on, marked: what was
+            promised before is answered, and a receipt is judged at the index of the decision it answers.
+        index_field: field with the log index at which the message was made; the key is judged at it instead
+            of at the index that the opener knows.
     """
 
     message_class: type[Message]
@@ -78,6 +82,8 @@ class AllowedMessage:
     audience: str | None = None
     signatures_max: int = 1
     revoked_allowed: bool = False
+    ended_allowed: bool = False
+    index_field: str = ""
 
 
 def allow(
@@ -87,10 +93,14 @@ def allow(
     audience: str | None = None,
     signatures_max: int = 1,
     revoked_allowed: bool = False,
+    ended_allowed: bool = False,
+    index_field: str = "",
 ) -> dict[str, AllowedMessage]:
     """Give the table entries of messages that are allowed under the same settings, by payload type."""
     return {
-        payload_type_of(cls): AllowedMessage(cls, senders, role, audience, signatures_max, revoked_allowed)
+        payload_type_of(cls): AllowedMessage(
+            cls, senders, role, audience, signatures_max, revoked_allowed, ended_allowed, index_field
+        )
         for cls in message_classes
     }
 
@@ -117,6 +127,7 @@ class Opened:
         key_id: key of the first signature, which is the sender's.
         envelope_index: position in the batch, 0 for a single envelope.
         key_revoked: whether that key is revoked (only where the table allows it).
+        key_ended: whether its time is over at the index that the opener knows (only where that is allowed).
         signed_by: whose signatures hold, in order.
     """
 
@@ -129,6 +140,7 @@ class Opened:
     envelope_index: int
     key_revoked: bool
     signed_by: tuple[SignedBy, ...]
+    key_ended: bool = False
 
 
 class _VerifiedRoots:
@@ -226,8 +238,9 @@ class Verifier:
         message = parse_strict(rule.message_class, envelope.payload)
         header = message.header  # type: ignore[attr-defined] # every signed message has one (payload_types)
         _require_owner(header, entries[0])
+        index = _index_of(message, rule, at_index)
         for entry in entries:
-            _require_key(entry, rule, at_index)
+            _require_key(entry, rule, index)
         self._require_header(header, entries[0], rule, peer, envelope.payload_type)
         return Opened(
             envelope.payload_type,
@@ -239,6 +252,7 @@ class Verifier:
             envelope.batch_proof.index,
             any(entry.revoked for entry in entries),
             tuple(SignedBy(entry.owner, entry.role, entry.key_id) for entry in entries),
+            not all(entry.valid_at(index) for entry in entries),
         )
 
     def open_batch(
@@ -265,13 +279,17 @@ class Verifier:
         if not entry.verify(batch.signatures[0].signature, signed_bytes(len(payloads), tree_root(hashes))):
             raise DomainError("SIGNATURE_INVALID")
         rule = _rule_of(allowed, batch.payload_type, entry)
-        _require_key(entry, rule, at_index)
+        _require_role(entry, rule)
+        if not rule.index_field:
+            _require_valid(entry, rule, at_index)
         signed_by = (SignedBy(entry.owner, entry.role, entry.key_id),)
         results: list[Opened | DomainError] = []
         for index, payload in enumerate(payloads):
             try:
                 message = parse_strict(rule.message_class, payload)
                 header = message.header  # type: ignore[attr-defined] # as above
+                index_at = _index_of(message, rule, at_index)
+                _require_valid(entry, rule, index_at)
                 _require_owner(header, entry)
                 self._require_header(header, entry, rule, peer, batch.payload_type)
             except DomainError as refusal:
@@ -288,6 +306,7 @@ class Verifier:
                     index,
                     entry.revoked,
                     signed_by,
+                    not entry.valid_at(index_at),
                 )
             )
         return results
@@ -424,12 +443,25 @@ def _rule_of(allowed: Mapping[str, AllowedMessage], payload_type: str, entry: Ke
     return rule
 
 
+def _index_of(message: Any, rule: AllowedMessage, at_index: int) -> int:  # noqa: ANN401 - any signed message
+    """Give the log index at which the key is judged: the message's own where it names one."""
+    return int(getattr(message, rule.index_field)) if rule.index_field else at_index
+
+
 def _require_key(entry: KeyEntry, rule: AllowedMessage, at_index: int) -> None:
+    _require_role(entry, rule)
+    _require_valid(entry, rule, at_index)
+
+
+def _require_role(entry: KeyEntry, rule: AllowedMessage) -> None:
     if entry.role != rule.role:
         raise DomainError("KEY_ROLE_WRONG", role=entry.role.name.lower(), needed=rule.role.name.lower())
     if entry.revoked and not rule.revoked_allowed:
         raise DomainError("KEY_REVOKED", key_id=entry.key_id)
-    if not entry.valid_at(at_index):
+
+
+def _require_valid(entry: KeyEntry, rule: AllowedMessage, at_index: int) -> None:
+    if not entry.valid_at(at_index) and not (rule.ended_allowed and entry.ended_at(at_index)):
         raise DomainError("KEY_NOT_VALID_AT_INDEX", key_id=entry.key_id, index=at_index)
 
 

@@ -8,7 +8,7 @@ after the commit; a rolled-back group leaves nothing behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from tanqiao.protocol.effects import Decide
 from tanqiao.protocol.types import DecisionRecord, TransferKey
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.envelope import Signer, build_header
+from tanqiao.signing.own_keys import OwnKeys
 from tanqiao_bridge.application.commands import Answer, Material, Outgoing
 from tanqiao_bridge.application.memory import OpenTransfers, Overlay, RecentDecisions
 from tanqiao_bridge.storage import policy
@@ -36,7 +37,8 @@ class BridgeContext:
 
     Args:
         network_id: of every header.
-        signer: the bridge's message key.
+        signer: the bridge's message key that signs now.
+        own_keys: its ring, from which `signer` changes when a new key begins; without it the key stays.
         clock: wall clock; its day in Asia/Shanghai is the legal date.
         monotonic_ms: monotonic clock of the decisions' deadlines.
         random_bytes: source of message ids and salts.
@@ -58,6 +60,23 @@ class BridgeContext:
     transfers: OpenTransfers = field(default_factory=OpenTransfers)
     recent: RecentDecisions = field(default_factory=RecentDecisions)
     connected: Callable[[str], bool] = lambda _party: False
+    own_keys: OwnKeys | None = None
+
+    def runs(self, payload_type: str, payloads: Sequence[bytes]) -> Iterator[tuple[int, int, Signer]]:
+        """Cut payloads into runs that one key signs: (start, end, key)."""
+        if self.own_keys is None:
+            yield 0, len(payloads), self.signer
+        else:
+            yield from self.own_keys.runs(payload_type, payloads)
+
+    def signer_of(self, payload_type: str, payload: bytes) -> Signer:
+        """Give the key whose epoch the payload's header names."""
+        return self.signer if self.own_keys is None else self.own_keys.signer_of(payload_type, payload)
+
+    def renew_signer(self, *, directory_changed: bool) -> None:
+        """Take the key that is valid now; called by the writer alone, between two groups."""
+        if self.own_keys is not None and (directory_changed or self.own_keys.is_due(self.log_size)):
+            self.signer = self.own_keys.choose(self.directory, self.log_size)
 
     def header(
         self,

@@ -95,7 +95,11 @@ def decide_pending(group: Group) -> None:
         if entry is not None:
             asked.append((key, entry))
     loaded = _load(group, [entry.transfer for _, entry in asked])
-    made = [_decide_one(group, loaded, key, entry) for key, entry in asked]
+    first_index = log.log_size(group.connection)
+    made = [
+        _decide_one(group, loaded, key, entry, first_index + position)
+        for position, (key, entry) in enumerate(asked)
+    ]
     _write(group, loaded, made)
 
 
@@ -119,14 +123,14 @@ def _load(group: Group, transfers: Sequence[OpenTransfer]) -> _Loaded:
     )
 
 
-def _decide_one(group: Group, loaded: _Loaded, key: TransferKey, entry: OpenEntry) -> _Made:
+def _decide_one(group: Group, loaded: _Loaded, key: TransferKey, entry: OpenEntry, log_index: int) -> _Made:
     transfer = entry.transfer
     wish = group.pending[key].wish
     view = TransferView(transfer)
     checks = ALL_CHECKS_HOLD
     agreement_id = ""
     if wish.outcome is Outcome.COMMIT:
-        checks, agreement_id = _checks(group, loaded, transfer, entry)
+        checks, agreement_id = _checks(group, loaded, transfer, entry, log_index)
     result = decide(view, wish, checks)
     for effect in result.effects:
         if isinstance(effect, MoveLocation):
@@ -147,7 +151,7 @@ def _decide_one(group: Group, loaded: _Loaded, key: TransferKey, entry: OpenEntr
 
 
 def _checks(
-    group: Group, loaded: _Loaded, transfer: OpenTransfer, entry: OpenEntry
+    group: Group, loaded: _Loaded, transfer: OpenTransfer, entry: OpenEntry, log_index: int
 ) -> tuple[DecisionChecks, str]:
     """Run all checks; the facts, and the agreement whose counter moves if they hold."""
     not_at_source = loaded.book.elsewhere(transfer.blocks, (transfer.key.source, locations.HELD))
@@ -170,21 +174,27 @@ def _checks(
     agreement_id = ""
     if transfer.kind is Kind.TRANSFER:
         agreement, agreement_id = check_agreement(loaded.agreements, loaded.series, loaded.used_kg, transfer)
-    revoked = _revoked_keys(group, transfer)
+    revoked, ended = _gone_keys(group, transfer, log_index)
+    frozen = (*frozen, *ended)
     if not (not_at_source or frozen or unknown or cases or agreement or revoked):
         return ALL_CHECKS_HOLD, agreement_id
     return DecisionChecks(not_at_source, frozen, unknown, cases, agreement, revoked), agreement_id
 
 
-def _revoked_keys(group: Group, transfer: OpenTransfer) -> tuple[bytes, ...]:
+def _gone_keys(group: Group, transfer: OpenTransfer, log_index: int) -> tuple[tuple[bytes, ...], Reasons]:
+    """Both signatures valid at this index: revoked keys, and reasons for those whose time is over."""
     directory = group.directory or group.context.directory
-    found = []
+    revoked: list[bytes] = []
+    ended: list[Reasons] = []
     for key_id in (transfer.lock_key_id, transfer.ready_key_id):
         if key_id:
             entry = directory.get(key_id)
             if entry is None or entry.revoked:
-                found.append(key_id)
-    return tuple(found)
+                revoked.append(key_id)
+            elif not entry.valid_at(log_index):
+                index = str(log_index)
+                ended.append((reason("KEY_NOT_VALID_AT_INDEX", key_id=key_id.hex(), index=index),))
+    return tuple(revoked), tuple(one for reasons in ended for one in reasons)
 
 
 def _frozen_reasons(rows: Sequence[policy.FrozenRow], transfer: OpenTransfer, entry: OpenEntry) -> Reasons:

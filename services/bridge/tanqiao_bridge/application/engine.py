@@ -111,6 +111,7 @@ class BridgeEngine:
         self._context.log_size = group.log_size
         if group.directory is not None:
             self._context.directory = group.directory
+        self._context.renew_signer(directory_changed=group.directory is not None)
         self._send(group)
 
     def _dispatch(self, group: Group, command: object) -> object:  # noqa: C901, PLR0911, PLR0912 - one line a command

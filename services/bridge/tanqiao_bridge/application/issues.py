@@ -38,6 +38,7 @@ from tanqiao.tlog.leaf import Leaf, make_leaf
 from tanqiao_bridge.application import evidence
 from tanqiao_bridge.application.commands import Answer, Material, OfferIssues
 from tanqiao_bridge.application.context import Group
+from tanqiao_bridge.application.transfers import key_gone
 from tanqiao_bridge.storage import locations, log, policy
 from tanqiao_bridge.storage.tables import issue, series, signature
 
@@ -199,6 +200,7 @@ def _own_checks(group: Group, items: Sequence[tuple[Material, IssueFacts]]) -> l
         overlap = tuple(common for other in taken if (common := facts.block.intersection(other)) is not None)
         if overlap:
             reasons.append(reason("SERIAL_ALREADY_ISSUED", overlap))
+        reasons.extend(key_gone(group, material))
         reasons.extend(_series_reasons(facts, material.opened.message, known.get(facts.block.series_id)))
         reasons.extend(
             reason("FROZEN", what=row.region, document=row.document)

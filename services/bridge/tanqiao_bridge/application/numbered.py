@@ -93,6 +93,10 @@ def _take_finals(group: Group, party: str, items: list[Material]) -> None:
 
 def _take_final(group: Group, party: str, material: Material, facts: FinalFacts) -> FinalRow | None:
     """Hand one receipt to the core; the row to be stored if it is the first of its side."""
+    refusal = _key_refusal(group, material, facts)
+    if refusal is not None:
+        _nack(group, party, material.opened.message_hash, (reason_of_error(refusal),))
+        return None
     view = TransferView(None, group.decisions.get(facts.key))
     source_side = isinstance(facts.state, SourceState)
     after = notary.on_source_final(view, facts) if source_side else notary.on_destination_final(view, facts)
@@ -113,6 +117,19 @@ def _take_final(group: Group, party: str, material: Material, facts: FinalFacts)
             case _:
                 require(isinstance(effect, Ignore), f"{type(effect).__name__} is no effect of a receipt")
     return row
+
+
+def _key_refusal(group: Group, material: Material, facts: FinalFacts) -> DomainError | None:
+    """Judge the key of a receipt: at the index of the decision that it answers, never by when it arrives."""
+    opened = material.opened
+    if opened.key_revoked:
+        return DomainError("KEY_REVOKED", key_id=opened.key_id)
+    if not opened.key_ended:
+        return None
+    entry, decision = group.context.directory.get(opened.key_id), group.decisions.get(facts.key)
+    if entry is not None and decision is not None and entry.valid_at(decision.log_index):
+        return None
+    return DomainError("KEY_NOT_VALID_AT_INDEX", key_id=opened.key_id, index=group.context.log_size)
 
 
 def _keep_unacceptable(group: Group, party: str, item: Unacceptable) -> None:

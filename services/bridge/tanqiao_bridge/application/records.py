@@ -19,10 +19,12 @@ from tanqiao.protocol.effects import Decide
 from tanqiao.protocol.types import TransferView
 from tanqiao.rpc.protocol_facts import date_of
 from tanqiao.rpc.validation import optional_text, require_text
+from tanqiao.signing.directory import KeyDirectory, KeyEntry
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.commands import Answer, SubmitKeyRecord, SubmitRecognition
 from tanqiao_bridge.application.context import Group, PendingDecision
+from tanqiao_bridge.application.start import key_facts
 from tanqiao_bridge.storage import log, policy
 from tanqiao_bridge.storage.tables import agreement, agreement_use, key_record, request_ids
 
@@ -42,17 +44,19 @@ def submit_key_record(group: Group, command: SubmitKeyRecord) -> Answer:
         answer.log_index = known.log_index
         _note_answer(group, command.request, answer)
         return answer
-    directory = (group.directory or group.context.directory).with_records([command.record])
+    before = group.directory or group.context.directory
+    directory = before.with_records([command.record])
     entry = next(
         found
         for found in directory.owned_by(command.record.owner)
         if found.public_key == command.record.public_key
     )
+    _check_change(group, before, entry)
     leaf = make_leaf(
         "key_record",
         message_hashes=[command.message_hash],
         signer_key_ids=list(command.signer_key_ids),
-        public={"key_id": entry.key_id, "owner": entry.owner.encode(), "role": entry.role.name.encode()},
+        public=key_facts(entry),
     )
     answer.log_index = log.append_leaves(group.connection, [leaf], recorded_at=group.now)
     group.connection.execute(sa.delete(key_record).where(key_record.c.key_id == entry.key_id))
@@ -78,6 +82,40 @@ def submit_key_record(group: Group, command: SubmitKeyRecord) -> Answer:
         _notify(group, region, command.envelope, answer.log_index)
     _note_answer(group, command.request, answer)
     return answer
+
+
+def _check_change(group: Group, before: KeyDirectory, entry: KeyEntry) -> None:
+    """Check a planned change of a key; a revocation asks for nobody's leave (PROTOCOL section 2).
+
+    Raises:
+        DomainError: KEY_INDEX_PAST for a beginning or end that is written already, KEY_IN_USE for the end of
+            a key that undecided transfers rest on or that has no successor.
+    """
+    if entry.revoked:
+        return
+    known, size = before.get(entry.key_id), log.log_size(group.connection)
+    begins = (
+        entry.valid_from_index if known is None or known.valid_from_index != entry.valid_from_index else size
+    )
+    # A first record may begin at 0: the key counts from its own leaf on.
+    if 0 < begins < size:
+        raise DomainError("KEY_INDEX_PAST", field="valid_from_index", index=begins, size=size)
+    ends = entry.valid_to_index
+    if ends is None or (known is not None and known.valid_to_index == ends):
+        return
+    if ends < size:
+        raise DomainError("KEY_INDEX_PAST", field="valid_to_index", index=ends, size=size)
+    resting = sum(
+        1
+        for _, one in group.overlay.all()
+        if entry.key_id in (one.transfer.lock_key_id, one.transfer.ready_key_id)
+    )
+    followed = any(
+        other.key_id != entry.key_id and not other.revoked and other.valid_at(ends)
+        for other in before.owned_by(entry.owner, entry.role)
+    )
+    if resting or not followed:
+        raise DomainError("KEY_IN_USE", key_id=entry.key_id, count=resting)
 
 
 def _answered_before(group: Group, request: ClientRequest, answer: Answer) -> bool:

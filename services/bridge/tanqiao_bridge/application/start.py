@@ -44,7 +44,7 @@ def _add_keys(connection: sa.Connection, federation: Federation, now: int) -> No
     for anchor in federation.anchors:
         if anchor.entry.key_id not in known:
             rows.append((anchor.entry, b""))
-            leaves.append(make_leaf("trust_anchor", public=_public(anchor.entry)))
+            leaves.append(make_leaf("trust_anchor", public=key_facts(anchor.entry)))
     for envelope in federation.key_records:
         record = messages_pb2.KeyRecord.FromString(envelope.payload)
         entry = KeyEntry.of_record(record)
@@ -55,7 +55,7 @@ def _add_keys(connection: sa.Connection, federation: Federation, now: int) -> No
                     "key_record",
                     message_hashes=[message_hash(envelope.payload_type, envelope.payload)],
                     signer_key_ids=[signature.key_id for signature in envelope.signatures],
-                    public=_public(entry),
+                    public=key_facts(entry),
                 )
             )
     if not rows:
@@ -84,12 +84,18 @@ def _add_keys(connection: sa.Connection, federation: Federation, now: int) -> No
     _add_regions(connection, directory, now)
 
 
-def _public(entry: KeyEntry) -> dict[str, bytes]:
+def key_facts(entry: KeyEntry) -> dict[str, bytes]:
+    """Give what the leaf of a key says: a replay knows each key's time and end without the records."""
     return {
+        "epoch": str(entry.epoch).encode(),
         "key_id": entry.key_id,
         "owner": entry.owner.encode(),
         "public_key": entry.public_key,
+        "revoked": b"1" if entry.revoked else b"0",
         "role": entry.role.name.encode(),
+        "suite": str(int(entry.suite)).encode(),
+        "valid_from_index": str(entry.valid_from_index).encode(),
+        "valid_to_index": str(entry.valid_to_index or 0).encode(),
     }
 
 

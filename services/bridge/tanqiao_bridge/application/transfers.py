@@ -116,13 +116,22 @@ def offer_locks(group: Group, command: OfferLocks) -> Answer:
     load_views(group, [facts.key for _, facts in command.items])
     early = _early_reasons(group, [facts for _, facts in command.items])
     for (material, facts), reasons in zip(command.items, early, strict=True):
-        revoked: Reasons = ()
-        if material.opened.key_revoked:
-            revoked = (reason("KEY_REVOKED", key_id=facts.key_id.hex()),)
         view = view_of(group, facts.key)
-        after = notary.on_lock(view, facts, admission(group, (*revoked, *reasons)))
+        gone = key_gone(group, material)
+        after = notary.on_lock(view, facts, admission(group, (*gone, *reasons)))
         _carry_out(group, answer, facts.key, after.record, after.effects, command.party, lock=material)
     return answer
+
+
+def key_gone(group: Group, material: Material) -> Reasons:
+    """Say why the key of a verified promise counts no more, for its ABORT; nothing where it counts."""
+    opened = material.opened
+    if opened.key_revoked:
+        return (reason("KEY_REVOKED", key_id=opened.key_id.hex()),)
+    if opened.key_ended:
+        index = str(group.context.log_size)
+        return (reason("KEY_NOT_VALID_AT_INDEX", key_id=opened.key_id.hex(), index=index),)
+    return ()
 
 
 def _early_reasons(group: Group, items: Sequence[LockFacts]) -> list[Reasons]:

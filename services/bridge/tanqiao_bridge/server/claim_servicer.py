@@ -42,6 +42,7 @@ from tanqiao_bridge.server.opening import REGIONS, Opener
 ANSWER_SECONDS_MAX: Final = 30.0
 CLAIMS_PER_BATCH_MAX: Final = 1_000
 VERDICT_TYPE: Final = payload_type_of(claims_pb2.Verdict)
+RECEIPT_TYPE: Final = payload_type_of(claims_pb2.ClaimReceipt)
 STATEMENTS: Final = allow(claims_pb2.DeclareStatement, claims_pb2.ClaimStatement, senders=REGIONS)
 _ACTIONS: Final = {
     claims_pb2.CLAIM_OBJECT_PROJECT: Action.DECLARE,
@@ -109,7 +110,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
 
     def _sign(self, verdicts: Sequence[claims_pb2.Verdict]) -> envelope_pb2.EnvelopeBatch:
         payloads = [verdict.SerializeToString() for verdict in verdicts]
-        return sign_batch(self._context.signer, VERDICT_TYPE, payloads)
+        return sign_batch(self._context.signer_of(VERDICT_TYPE, payloads[0]), VERDICT_TYPE, payloads)
 
     # -- writing -------------------------------------------------------------------------------------------
 
@@ -157,9 +158,8 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
             if isinstance(result, Receipted):
                 receipts.append(result.payload)
         if receipts:
-            response.receipts.CopyFrom(
-                sign_batch(self._context.signer, payload_type_of(claims_pb2.ClaimReceipt), receipts)
-            )
+            signer = self._context.signer_of(RECEIPT_TYPE, receipts[0])
+            response.receipts.CopyFrom(sign_batch(signer, RECEIPT_TYPE, receipts))
         return response
 
     def RegisterClaim(

@@ -19,6 +19,7 @@ from tanqiao.api.bridge.v1 import sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
+from tanqiao.signing.envelope import Signer
 from tanqiao_bridge.application.context import BridgeContext, Group
 from tanqiao_bridge.application.queries import PendingMessage, Queries
 
@@ -169,9 +170,15 @@ class Lines:
     def _offered(
         self, payload_type: str, payloads: Sequence[bytes], companions: Sequence[bytes]
     ) -> Iterator[sync_pb2.ConnectResponse]:
-        for start, end in _parts(payloads):
-            batch = sign_batch(self._context.signer, payload_type, payloads[start:end], companions[start:end])
+        for start, end, signer in self._runs(payload_type, payloads):
+            batch = sign_batch(signer, payload_type, payloads[start:end], companions[start:end])
             yield sync_pb2.ConnectResponse(offered=batch)
+
+    def _runs(self, payload_type: str, payloads: Sequence[bytes]) -> Iterator[tuple[int, int, Signer]]:
+        """Cut payloads into batches, each under the key that its headers name."""
+        for first, last, signer in self._context.runs(payload_type, payloads):
+            for start, end in _parts(payloads[first:last]):
+                yield first + start, first + end, signer
 
     def numbered(self, session: Session) -> Iterator[sync_pb2.ConnectResponse]:
         """Give the outbox's next messages as numbered frames, within the window."""
@@ -194,8 +201,8 @@ class Lines:
         self, session: Session, kind: str, rows: Sequence[PendingMessage]
     ) -> Iterator[sync_pb2.ConnectResponse]:
         payloads = [row.payload for row in rows]
-        for start, end in _parts(payloads):
-            batch: envelope_pb2.EnvelopeBatch = sign_batch(self._context.signer, kind, payloads[start:end])
+        for start, end, signer in self._runs(kind, payloads):
+            batch: envelope_pb2.EnvelopeBatch = sign_batch(signer, kind, payloads[start:end])
             yield sync_pb2.ConnectResponse(
                 numbered=sync_pb2.NumberedBatch(
                     incarnation=self._context.epoch, first_number=rows[start].number, batch=batch

@@ -49,16 +49,26 @@ from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 
 REGIONS: Final = ("region/*",)
 OFFERED: Final = {
-    **allow(messages_pb2.LockAssertion, messages_pb2.Use, senders=REGIONS, revoked_allowed=True),
+    # What was promised under a key that is gone is answered, with ABORT or a refusal: it must not hang.
     **allow(
-        messages_pb2.Ready,
-        messages_pb2.Refuse,
-        messages_pb2.Withdraw,
+        messages_pb2.LockAssertion,
+        messages_pb2.Use,
         messages_pb2.Issue,
         senders=REGIONS,
+        revoked_allowed=True,
+        ended_allowed=True,
     ),
+    **allow(messages_pb2.Ready, messages_pb2.Refuse, messages_pb2.Withdraw, senders=REGIONS),
 }
-NUMBERED: Final = allow(messages_pb2.SourceFinal, messages_pb2.DestFinal, messages_pb2.Nack, senders=REGIONS)
+NUMBERED: Final = allow(
+    messages_pb2.SourceFinal,
+    messages_pb2.DestFinal,
+    messages_pb2.Nack,
+    senders=REGIONS,
+    revoked_allowed=True,
+    ended_allowed=True,
+)
+"""A stream goes on under a revoked key: the writer keeps such a receipt for what it is and refuses it."""
 HELLO: Final = allow(sync_pb2.Hello, senders=REGIONS)
 OWN_PREPARE: Final = allow(messages_pb2.Prepare, senders=(BRIDGE,))
 PURPOSE_LENGTH_MAX: Final = 64

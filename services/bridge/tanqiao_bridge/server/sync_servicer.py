@@ -98,9 +98,9 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             log_size=self._context.log_size,
             message_versions=MESSAGE_VERSIONS,
         )
-        return sync_pb2.ConnectResponse(
-            hello=sign_envelope(self._context.signer, HELLO_TYPE, answer.SerializeToString())
-        )
+        payload = answer.SerializeToString()
+        signer = self._context.signer_of(HELLO_TYPE, payload)
+        return sync_pb2.ConnectResponse(hello=sign_envelope(signer, HELLO_TYPE, payload))
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -251,6 +251,6 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
         answer: Answer = self._writer.submit(offers.command).result(ANSWER_SECONDS_MAX)
         response.refused.extend(answer.refused)
         for payload_type, payload in answer.stored:
-            batch = sign_batch(self._context.signer, payload_type, [payload])
+            batch = sign_batch(self._context.signer_of(payload_type, payload), payload_type, [payload])
             response.answers.append(item_envelope(batch, 0))
         return response

@@ -123,7 +123,7 @@ def open_receipt(
         context.directory,
         allowed=RECEIPTS,
         peer=BRIDGE,
-        at_index=max(context.applied_log_index, 0),
+        at_index=context.known_index,
     )
     receipt: claims_pb2.ClaimReceipt = opened.message
     if opened.header.prev_hash != message_hash(statement.payload_type, statement.payload):
@@ -142,7 +142,7 @@ def open_receipt(
 def open_verdict(context: RegionContext, answer: envelope_pb2.Envelope) -> claims_pb2.Verdict:
     """Verify a verdict of a check that stored nothing."""
     opened = context.verifier.open_envelope(
-        answer, context.directory, allowed=VERDICTS, peer=BRIDGE, at_index=max(context.applied_log_index, 0)
+        answer, context.directory, allowed=VERDICTS, peer=BRIDGE, at_index=context.known_index
     )
     verdict: claims_pb2.Verdict = opened.message
     return verdict

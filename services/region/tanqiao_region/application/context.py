@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -11,6 +11,7 @@ from tanqiao.kernel.clock import Clock
 from tanqiao.kernel.ids import ID_BYTES
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.envelope import Signer, build_header
+from tanqiao.signing.own_keys import OwnKeys
 from tanqiao.signing.verify import Verifier
 from tanqiao_region.application.secrets import NodeSecrets
 from tanqiao_region.domain.rules.facts import Recognition
@@ -28,7 +29,9 @@ class RegionContext:
     Args:
         network_id: of every header.
         region_code: GB/T 2260 code of this region.
-        signer: the node's message key.
+        signer: the node's message key that signs now.
+        own_keys: its ring, from which `signer` changes when a new key begins; without it the key stays.
+        bridge_log_size: size of the bridge's log as its last Hello gave it.
         clock: wall clock or test clock; its day in Asia/Shanghai is the legal date.
         random_bytes: source of ids, salts and addresses.
         secrets: what makes pseudonyms and seals personal data.
@@ -56,6 +59,29 @@ class RegionContext:
     applied_log_index: int = -1
     recovering: bool = False
     issue_settlements: list[Callable[..., None]] = field(default_factory=list)
+    own_keys: OwnKeys | None = None
+    bridge_log_size: int = 0
+
+    @property
+    def known_index(self) -> int:
+        """The bridge's log index as far as it is known: keys of messages that name none are judged at it."""
+        return max(self.applied_log_index + 1, self.bridge_log_size)
+
+    def runs(self, payload_type: str, payloads: Sequence[bytes]) -> Iterator[tuple[int, int, Signer]]:
+        """Cut payloads into runs that one key signs: (start, end, key)."""
+        if self.own_keys is None:
+            yield 0, len(payloads), self.signer
+        else:
+            yield from self.own_keys.runs(payload_type, payloads)
+
+    def signer_of(self, payload_type: str, payload: bytes) -> Signer:
+        """Give the key whose epoch the payload's header names."""
+        return self.signer if self.own_keys is None else self.own_keys.signer_of(payload_type, payload)
+
+    def renew_signer(self, *, directory_changed: bool) -> None:
+        """Take the key that is valid now; called by the writer alone, between two groups."""
+        if self.own_keys is not None and (directory_changed or self.own_keys.is_due(self.known_index)):
+            self.signer = self.own_keys.choose(self.directory, self.known_index)
 
     @property
     def party(self) -> str:

@@ -20,7 +20,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.numbering import OutboxState, on_hello
 from tanqiao.protocol.types import DestinationState, Kind, TransferKey
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
-from tanqiao.signing.envelope import sign_envelope
+from tanqiao.signing.envelope import Signer, sign_envelope
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_region.application.arriving import READY_TYPE, REFUSE_TYPE
 from tanqiao_region.application.commands import Work
@@ -29,6 +29,7 @@ from tanqiao_region.application.group import Group
 from tanqiao_region.application.issue_offers import ISSUE_TYPE
 from tanqiao_region.application.offering import LOCK_TYPE
 from tanqiao_region.application.opening import Opener
+from tanqiao_region.application.records import take_keys
 from tanqiao_region.application.uses import USE_TYPE
 from tanqiao_region.storage import node, offers
 from tanqiao_region.storage.offers import StoredPromise
@@ -82,8 +83,9 @@ class Line:
             log_size=self._context.applied_log_index + 1,
             message_versions=MESSAGE_VERSIONS,
         )
-        envelope = sign_envelope(self._context.signer, HELLO_TYPE, hello.SerializeToString())
-        return sync_pb2.ConnectRequest(hello=envelope)
+        payload = hello.SerializeToString()
+        signer = self._context.signer_of(HELLO_TYPE, payload)
+        return sync_pb2.ConnectRequest(hello=sign_envelope(signer, HELLO_TYPE, payload))
 
     def opened(self, envelope: envelope_pb2.Envelope) -> int:
         """Take the bridge's Hello; the number behind which the outbox is sent.
@@ -93,6 +95,7 @@ class Line:
                 this node knows to have sent: it was restored from an old backup, and takes no orders.
         """
         hello = self._opener.hello(envelope)
+        self._context.bridge_log_size = max(self._context.bridge_log_size, hello.log_size)
         with self._database.reading() as connection:
             last, acknowledged = outbox.marks(connection, BRIDGE, self._context.incarnation)
         state = OutboxState(self._context.incarnation, last, acknowledged)
@@ -101,6 +104,14 @@ class Line:
             self._context.recovering = True
             raise DomainError("REGION_RECOVERING", region=self._context.party)
         return resumption.send_from - 1
+
+    def learn_keys(self, records: Sequence[envelope_pb2.Envelope], wait_seconds: float) -> None:
+        """Keep key records that were asked for; each counts by the root that signed it.
+
+        Raises:
+            DomainError: the reason for which a record is refused.
+        """
+        self._writer.submit(Work(lambda group: take_keys(group, records))).result(wait_seconds)
 
     # -- receiving -------------------------------------------------------------------------------------------
 
@@ -140,11 +151,11 @@ class Line:
         for kind, group in groupby(rows, key=lambda row: row.kind):
             same = list(group)
             payloads = [row.payload for row in same]
-            for start, end in _parts(payloads):
+            for start, end, signer in self._runs(kind, payloads):
                 numbered = sync_pb2.NumberedBatch(
                     incarnation=self._context.incarnation,
                     first_number=same[start].number,
-                    batch=sign_batch(self._context.signer, kind, payloads[start:end]),
+                    batch=sign_batch(signer, kind, payloads[start:end]),
                 )
                 frames.append((sync_pb2.ConnectRequest(numbered=numbered), same[end - 1].number))
         return frames
@@ -199,9 +210,15 @@ class Line:
     def _offered(
         self, payload_type: str, payloads: Sequence[bytes], companions: Sequence[bytes] = ()
     ) -> Iterator[sync_pb2.ConnectRequest]:
-        for start, end in _parts(payloads):
-            batch = sign_batch(self._context.signer, payload_type, payloads[start:end], companions[start:end])
+        for start, end, signer in self._runs(payload_type, payloads):
+            batch = sign_batch(signer, payload_type, payloads[start:end], companions[start:end])
             yield sync_pb2.ConnectRequest(offered=batch)
+
+    def _runs(self, payload_type: str, payloads: Sequence[bytes]) -> Iterator[tuple[int, int, Signer]]:
+        """Cut payloads into batches, each under the key that its headers name."""
+        for first, last, signer in self._context.runs(payload_type, payloads):
+            for start, end in _parts(payloads[first:last]):
+                yield first + start, first + end, signer
 
     def offers_of(self, transfer_ids: Iterable[bytes]) -> Iterator[sync_pb2.ConnectRequest]:
         """Give the promises of some transfers again: the bridge was busy."""

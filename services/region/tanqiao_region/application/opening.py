@@ -36,16 +36,18 @@ REPEATED: Final = frozenset(
 )
 """Stored answers of replays. What they say comes by its number as well and takes effect in that order alone:
 units that come back must not arrive before the COMMIT that let them go (`protocol.effects.SendStored`)."""
-NUMBERED: Final = allow(
-    messages_pb2.Decision,
-    messages_pb2.IssueReceipt,
-    messages_pb2.RecordNotice,
-    messages_pb2.HomeNotice,
-    messages_pb2.Nack,
-    messages_pb2.Freeze,
-    messages_pb2.Correction,
-    senders=FROM_BRIDGE,
-)
+NUMBERED: Final = {
+    # These name their index in the log, and the key is judged at it, however far this node has come.
+    **allow(
+        messages_pb2.Decision,
+        messages_pb2.IssueReceipt,
+        messages_pb2.RecordNotice,
+        messages_pb2.HomeNotice,
+        senders=FROM_BRIDGE,
+        index_field="log_index",
+    ),
+    **allow(messages_pb2.Nack, messages_pb2.Freeze, messages_pb2.Correction, senders=FROM_BRIDGE),
+}
 EMBEDDED_LOCK: Final = allow(messages_pb2.LockAssertion, senders=("region/*",), audience=BRIDGE)
 
 
@@ -57,8 +59,8 @@ class Opener:
 
     @property
     def _index(self) -> int:
-        """Validity of keys is judged by the bridge's log index: how far it is known here."""
-        return max(0, self._context.applied_log_index)
+        """Validity of a key whose message names no index is judged at the one that is known here."""
+        return self._context.known_index
 
     def hello(self, envelope: envelope_pb2.Envelope) -> sync_pb2.Hello:
         """Open the bridge's Hello."""

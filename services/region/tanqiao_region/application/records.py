@@ -5,7 +5,7 @@ A record is believed for the root signatures on it, never for the bridge that br
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -57,10 +57,22 @@ def _directory(group: Group) -> KeyDirectory:
 
 
 def _take_key(group: Group, notice: messages_pb2.RecordNotice) -> None:
+    _keep_key(group, notice.record, max(0, notice.log_index))
+
+
+def take_keys(group: Group, records: Sequence[envelope_pb2.Envelope]) -> None:
+    """Keep key records that came beside the numbered traffic, as those are kept that come in it.
+
+    Raises:
+        DomainError: what is wrong with one; nothing is kept then.
+    """
+    for envelope in records:
+        _keep_key(group, envelope, _index_of_signer(_directory(group), envelope))
+
+
+def _keep_key(group: Group, envelope: envelope_pb2.Envelope, at_index: int) -> None:
     directory = _directory(group)
-    record = open_key_record(
-        group.context.verifier, notice.record, directory, at_index=max(0, notice.log_index)
-    )
+    record = open_key_record(group.context.verifier, envelope, directory, at_index=at_index)
     renewed = directory.with_records([record])
     entry = KeyEntry.of_record(record)
     node.store_key_record(
@@ -75,10 +87,16 @@ def _take_key(group: Group, notice: messages_pb2.RecordNotice) -> None:
             "valid_from_index": entry.valid_from_index,
             "valid_to_index": entry.valid_to_index or 0,
             "revoked": entry.revoked,
-            "envelope": notice.record.SerializeToString(),
+            "envelope": envelope.SerializeToString(),
         },
     )
     group.aftermath.directory = renewed
+
+
+def _index_of_signer(directory: KeyDirectory, envelope: envelope_pb2.Envelope) -> int:
+    """Give an index at which the signer of a record counted; its own index is not known here."""
+    signer = directory.get(envelope.signatures[0].key_id) if envelope.signatures else None
+    return 0 if signer is None else signer.valid_from_index
 
 
 def _take_recognition(group: Group, notice: messages_pb2.RecordNotice) -> None:
@@ -155,8 +173,15 @@ def _date(message: values_pb2.Date) -> date:
 
 
 def with_key_records(verifier: Verifier, directory: KeyDirectory, envelopes: Iterable[bytes]) -> KeyDirectory:
-    """Give the directory with the key records that came over the line, each verified again."""
-    for data in envelopes:
-        envelope = envelope_pb2.Envelope.FromString(data)
-        directory = directory.with_records([open_key_record(verifier, envelope, directory, at_index=0)])
+    """Give the directory with the key records that came over the line, each verified again.
+
+    Each was judged at its own index when it came; here its signer is judged at an index at which it was
+    valid. Roots come first: a later root vouches for keys that came after it.
+    """
+    parsed = [envelope_pb2.Envelope.FromString(data) for data in envelopes]
+    records = [(messages_pb2.KeyRecord.FromString(one.payload), one) for one in parsed]
+    records.sort(key=lambda pair: (pair[0].role != messages_pb2.KEY_ROLE_ROOT, pair[0].key_epoch))
+    for _, envelope in records:
+        index = _index_of_signer(directory, envelope)
+        directory = directory.with_records([open_key_record(verifier, envelope, directory, at_index=index)])
     return directory

@@ -67,6 +67,7 @@ class Writer:
             return
         if aftermath.directory is not None:
             self._context.directory = aftermath.directory
+        self._context.renew_signer(directory_changed=aftermath.directory is not None)
         if aftermath.recognitions is not None:
             self._context.recognitions = aftermath.recognitions
         self._context.applied_log_index = max(self._context.applied_log_index, aftermath.applied_log_index)

@@ -19,10 +19,12 @@ from typing import Any, Final
 import grpc
 import structlog
 
-from tanqiao.api.bridge.v1 import sync_pb2, sync_pb2_grpc
+from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, sync_pb2, sync_pb2_grpc
+from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.errors import from_rpc_error
+from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.group import Aftermath
 from tanqiao_region.application.line import Line, acknowledgement
 
@@ -231,7 +233,7 @@ class SyncClient:
             first = next(iter(responses), None)
             if first is None or first.WhichOneof("frame") != "hello":
                 raise DomainError("FIELD_MISSING", field="hello")
-            session.sent_number = self._line.opened(first.hello)
+            session.sent_number = self._opened(channel, first.hello)
             self._session = session
             sender = threading.Thread(target=self._send, args=(session,), name="sync-send", daemon=True)
             sender.start()
@@ -243,6 +245,20 @@ class SyncClient:
             responses.cancel()
             if sender is not None:
                 sender.join(ANSWER_SECONDS_MAX)
+
+    def _opened(self, channel: grpc.Channel, hello: envelope_pb2.Envelope) -> int:
+        """Take the bridge's Hello; a key that it began to use meanwhile is learnt from its record first."""
+        try:
+            return self._line.opened(hello)
+        except DomainError as refusal:
+            if refusal.symbol != "KEY_UNKNOWN":
+                raise
+        stub = directory_pb2_grpc.DirectoryServiceStub(channel)
+        listed = stub.ListKeys(directory_pb2.ListKeysRequest(owner=BRIDGE), timeout=ANSWER_SECONDS_MAX)
+        self._line.learn_keys(
+            [key.record for key in listed.keys if key.HasField("record")], ANSWER_SECONDS_MAX
+        )
+        return self._line.opened(hello)
 
     # -- reading ---------------------------------------------------------------------------------------------
 

@@ -211,4 +211,21 @@ REASONS: Final[tuple[Reason, ...]] = (
         zh="连线证书无效：{detail}。",
         en="The certificate on the line is not valid: {detail}.",
     ),
+    Reason(
+        1026,
+        "KEY_IN_USE",
+        Retry.WAIT,
+        "FAILED_PRECONDITION",
+        zh="密钥{key_id}仍有{count}笔未决转移以其签名，或该方没有其他有效密钥，暂不能终止。",
+        en="Key {key_id} cannot end yet: {count} undecided transfers rest on it, or there is no other key.",
+        severity="warning",
+    ),
+    Reason(
+        1027,
+        "KEY_INDEX_PAST",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="密钥有效期不得起止于已写入的日志序号{index}之前，当前序号为{size}。",
+        en="A key cannot begin or end at index {index}, which is written already; the log stands at {size}.",
+    ),
 )
