@@ -50,15 +50,15 @@ class Act:
     cost: int = 1
 
 
-def persist(call: Callable[[], Any]) -> Any:
-    """Ask again, the same request, until there is an answer."""
+def persist(call: Callable[[], Any], passing: frozenset[str] = PASSING) -> Any:
+    """Ask again, the same request, until there is an answer; a refusal that is not passing is raised."""
     until = time.monotonic() + CASE_SECONDS_MAX
     while True:
         try:
             return call()
         except grpc.RpcError as error:
             refusal = from_rpc_error(error)
-            if refusal.symbol not in PASSING and not _is_transport(error):
+            if refusal.symbol not in passing and not _is_transport(error):
                 raise refusal from error
             if time.monotonic() > until:
                 raise
