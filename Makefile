@@ -16,6 +16,8 @@ SCHEDULES ?= 300
 WORKERS ?= 2
 PYTEST_ARGS ?=
 CRASH_ARGS ?=
+CHAOS_ARGS ?=
+MINUTES ?= 5
 
 # Folders whose tests share no process, port or database and may run side by side.
 PURE := $(wildcard tests/unit tests/rules tests/golden)
@@ -62,6 +64,9 @@ simulate: setup ## The seeded protocol simulation: make simulate SEED=42 SCHEDUL
 
 crash: setup ## The crash matrix: every write and every send, one after the other and in pairs; writes docs/crash-matrix.md.
 	$(BIN)/python -m tests.crash $(CRASH_ARGS)
+
+chaos: setup ## Processes that die at random behind bad wires, writers and a reader meanwhile: make chaos MINUTES=5
+	$(BIN)/python -m tests.chaos $(MINUTES) $(CHAOS_ARGS)
 
 mutants: setup ## One-line faults of the protocol, and which check catches each.
 	$(BIN)/python -m tests.simulation.mutants
@@ -114,5 +119,5 @@ clean: ## Remove .venv, caches and build results; a federation's data in .tanqia
 	rm -rf .venv .setup.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run down test test-pure test-own test-serial rules model simulate crash mutants bench setup check check-format check-lint check-types \
+.PHONY: help run down test test-pure test-own test-serial rules model simulate crash chaos mutants bench setup check check-format check-lint check-types \
 	check-imports check-protos check-drift format generate docs release-protos lock clean

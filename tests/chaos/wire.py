@@ -130,7 +130,7 @@ class Wire:
         self._threads[0].join()
 
 
-class Repeater(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no complete types
+class Repeater(grpc.GenericRpcHandler):
     """Stands for the bridge towards a region and for the region towards the bridge.
 
     Args:
@@ -171,7 +171,7 @@ class Repeater(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no com
         is_stream = method.endswith("/Connect")
 
         def passed(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
-            call = self._channel.stream_stream(method)
+            call: Any = self._channel.stream_stream(method)
             answers = call(
                 self._twice(requests) if is_stream else requests,
                 timeout=None if is_stream else context.time_remaining(),
@@ -180,9 +180,9 @@ class Repeater(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no com
             try:
                 yield from self._twice(answers) if is_stream else answers
             except grpc.RpcError as error:
-                trailing = error.trailing_metadata()  # type: ignore[attr-defined]  # it is a call
+                trailing = error.trailing_metadata()
                 context.set_trailing_metadata(trailing or ())
-                context.abort(error.code(), error.details())  # type: ignore[attr-defined]
+                context.abort(error.code(), error.details())
 
         return grpc.stream_stream_rpc_method_handler(passed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
+import sys
 import tempfile
 import time
 import traceback
@@ -26,6 +27,7 @@ RECORDINGS: Final = 4
 LATE_SECONDS: Final = 0.25
 """Acknowledgements follow what they acknowledge: so long is waited for a point after the act has ended."""
 PASSINGS_MAX: Final = 2
+STACK_MAX: Final = 4
 FILE_BYTES_MAX: Final = 512
 
 DISK_FULL: Final = "disk full"
@@ -159,6 +161,8 @@ class Bench:
                 self._record(case, outcome)
         except Exception:  # noqa: BLE001 - shown with the case; the next one gets other nodes
             outcome.failure = traceback.format_exc()
+            if self._ring is not None:
+                outcome.failure += self._ring.describe() + _stacks()
             try:
                 self._discard()
             except Exception:  # noqa: BLE001 - it is the failure that counts
@@ -213,6 +217,16 @@ class Bench:
             assert outcome.refused in EXPECTED[case.fault], outcome.refused
             written = sum(life.written for life in lives)
             assert case.fault != FORCED_WRITE or written == 0, f"{written} commits after a failed fsync"
+
+
+def _stacks() -> str:
+    """Say where every thread stands."""
+    lines = [
+        line
+        for frame in sys._current_frames().values()
+        for line in ["  thread\n", *traceback.format_stack(frame)[-STACK_MAX:]]
+    ]
+    return "\n" + "".join(lines)
 
 
 def is_due(case: Case) -> bool:

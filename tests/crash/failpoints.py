@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +42,8 @@ BEFORE: Final = "before"
 AFTER: Final = "after"
 ARRIVAL_SECONDS_MAX: Final = 2.0
 TORN_DOWN_SECONDS_MAX: Final = 60.0
+STORY_MAX: Final = 80
+"""Passings that are shown with a failure."""
 LETTERS: Final = {"region/310000": "S", "bridge": "B", "region/440300": "D"}
 
 
@@ -120,7 +122,8 @@ class Failpoints:
         self.met: list[Edge] = []
         self.lives: dict[str, Life] = {}
         self.homes: dict[Path, str] = {}
-        self.moved_at = time.monotonic()
+        self.moved_at = self.began_at = time.monotonic()
+        self.story: deque[str] = deque(maxlen=STORY_MAX)
         self._by_database: dict[str, Life] = {}
         self._bridges: list[tuple[Any, Life]] = []
         self._armed: list[Armed] = []
@@ -148,6 +151,8 @@ class Failpoints:
         """Forget what was met and wait for these points."""
         with self._lock:
             self.met.clear()
+            self.story.clear()
+            self.began_at = time.monotonic()
             self._arrived.clear()
             self._armed = list(armed)
 
@@ -174,6 +179,7 @@ class Failpoints:
             self.moved_at = time.monotonic()
             if phase == BEFORE:
                 self.met.append(edge)
+            self.story.append(f"{self.moved_at - self.began_at:.2f} {phase} {edge}")
             for armed in self._armed:
                 if armed.point.edge == edge and armed.point.phase == phase and not armed.fired.is_set():
                     armed.passed += 1

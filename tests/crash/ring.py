@@ -174,6 +174,16 @@ class Ring:
 
     # -- what must hold --------------------------------------------------------------------------------------
 
+    def describe(self) -> str:
+        """Say how things stand, for the report of a failure."""
+        lines = [f"after {time.monotonic() - self.points.began_at:.1f} s:", *self.points.story]
+        for letter, life in self.points.lives.items():
+            node = self.running.get(letter)
+            sync = getattr(node, "sync", None)
+            line = f"line open: {sync.connected}" if sync is not None else ""
+            lines.append(f"{letter}: {'dead' if life.dead else 'alive'} {'built' if node else ''} {line}")
+        return "\n    ".join(lines)
+
     def require_whole(self) -> None:
         """Demand that all is terminal, that nothing is lost, and that every node's books are clean."""
         status = journal_pb2.GetNodeStatusRequest()

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
-from tanqiao.testing.simulation.__main__ import main, report
+from tanqiao.cli.main import main as command_line
+from tanqiao.testing.simulation.__main__ import main
 from tanqiao.testing.simulation.messages import Ed25519Signatures, Signatures, StandInSignatures
 from tanqiao.testing.simulation.network import FAULTS
+from tanqiao.testing.simulation.run import report
 from tanqiao.testing.simulation.schedule import Options, Result, run_schedule
 from tanqiao.testing.simulation.shrink import command_of, shrink
 from tests.simulation.mutants import MUTANTS, applied
@@ -87,6 +91,24 @@ def test_a_failing_schedule_is_made_smaller_and_named_by_its_command(
         assert words[:3] == ["python", "-m", "tanqiao.testing.simulation"]
         assert main([*words[3:], "--no-shrink"]) == 1
     assert f"again: {command_of(smaller.options)}" in capsys.readouterr().out
+
+
+def test_the_command_line_runs_the_same_and_exits_with_one_for_a_failure() -> None:
+    held = CliRunner().invoke(command_line, ["simulate", str(SEED), "2", "--transfers", "9", "--json"])
+    assert held.exit_code == 0, held.output
+    assert json.loads(held.stdout)["schedules"] == 2
+    mutant = next(each for each in MUTANTS if each.name == "B sends before its commit")
+    with applied(mutant):
+        failing = run_schedule(Options(SEED))
+        again = command_of(failing.options).partition("tanqiao.testing.simulation ")[2].split()
+        shown = CliRunner().invoke(command_line, ["simulate", *again])
+        assert shown.exit_code == 1, shown.output
+        assert f"again: {command_of(failing.options)}" in shown.stdout
+        assert "smaller: " in shown.stdout
+        as_json = CliRunner().invoke(command_line, ["simulate", *again, "--no-shrink", "--json"])
+        assert json.loads(as_json.stdout)["failures"][0]["again"] == command_of(failing.options)
+    unknown = CliRunner().invoke(command_line, ["simulate", "--without", "meteor"])
+    assert unknown.exit_code == 2
 
 
 def test_an_unknown_fault_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "clock": (_BRIDGE, "clock"),
     "conservation": (_BRIDGE, "conservation"),
     "fsck": (_BRIDGE, "fsck"),
+    "simulate": ("tanqiao.cli.verbs.simulate", "simulate"),
 }
 """Command → (module, attribute); a module is loaded when its command is used."""
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections import Counter
-from typing import Final
 
 from tanqiao.testing.simulation.network import FAULTS
-from tanqiao.testing.simulation.schedule import TRANSFERS_DEFAULT, Options, Result, run_schedule
-from tanqiao.testing.simulation.shrink import command_of, shrink
-
-FAILURES_SHOWN_MAX: Final = 3
+from tanqiao.testing.simulation.run import report, run_schedules
+from tanqiao.testing.simulation.schedule import TRANSFERS_DEFAULT, Options, Result
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -35,46 +30,14 @@ def main(arguments: list[str]) -> int:
     if unknown:
         sys.stderr.write(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}\n")
         return 2
-    started = time.process_time()
-    faults: Counter[str] = Counter()
-    outcomes: Counter[str] = Counter()
-    transfers = commits = cuts = 0
-    failures = []
-    for seed in range(asked.seed, asked.seed + asked.schedules):
-        result = run_schedule(Options(seed, asked.transfers, without, asked.ed25519))
-        faults.update(result.faults)
-        outcomes.update(result.outcomes)
-        transfers += result.transfers
-        commits += result.commits
-        cuts += result.cuts
-        if result.violations:
-            failures.append(result)
-            if len(failures) <= FAILURES_SHOWN_MAX:
-                sys.stdout.write(report(result, shrinks=not asked.no_shrink))
-    seconds = time.process_time() - started
-    sys.stdout.write(
-        f"simulation: {asked.schedules} schedules from seed {asked.seed}, {transfers} transfers, {commits} "
-        f"transactions, {cuts} cuts compared, {len(failures)} failures, "
-        f"{asked.schedules / max(seconds, 0.001):.1f} schedules/s per core\n"
-        f"    faults: {_listed(faults)}\n    outcomes: {_listed(outcomes)}\n"
-    )
-    return 1 if failures else 0
 
+    def failed(result: Result) -> None:
+        sys.stdout.write(report(result, shrinks=not asked.no_shrink))
 
-def report(result: Result, *, shrinks: bool) -> str:
-    """Say what failed and how to see it again."""
-    lines = [f"seed {result.options.seed} fails:", *(f"    {found}" for found in result.violations)]
-    lines.append(f"    again: {command_of(result.options)}")
-    if shrinks:
-        smaller = shrink(result, run_schedule)
-        if smaller.options != result.options:
-            lines.append(f"    smaller: {command_of(smaller.options)}")
-            lines += [f"        {found}" for found in smaller.violations]
-    return "\n".join(lines) + "\n"
-
-
-def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    first = Options(asked.seed, asked.transfers, without, asked.ed25519)
+    summary = run_schedules(first, asked.schedules, failed)
+    sys.stdout.write(summary.as_text())
+    return 1 if summary.failures else 0
 
 
 if __name__ == "__main__":
