@@ -13,7 +13,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from tests.bench import bridge_transfers, claims, library, nodes, region_transfers, steady
+from tests.bench import bridge_transfers, claims, library, nodes, reconciling, region_transfers, steady
 from tests.bench.bench import ROUNDS, ROUNDS_QUICK, Bench
 from tests.bench.machine import machine_facts
 from tests.bench.results import Report, Result
@@ -44,6 +44,7 @@ ITEMS: Final = (
     Item("claims", claims.measure),
     Item("nodes", nodes.measure),
     Item("steady", steady.measure),
+    Item("reconcile", reconciling.measure),
     Item("library", library.measure, ("",)),
 )
 

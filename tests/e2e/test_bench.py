@@ -15,6 +15,7 @@ UNITS = {
     "library": {"records/s", "leaves/s", "ms"},
     "bridge": {"transfers/s", "µs/transfer"},
     "claims": {"checks/s", "claims/s"},
+    "reconcile": {"s"},
 }
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from tanqiao.api.bridge.v1 import claims_pb2_grpc, directory_pb2_grpc, sync_pb2_grpc
+from tanqiao.api.bridge.v1 import (
+    claims_pb2_grpc,
+    directory_pb2_grpc,
+    reconcile_pb2_grpc,
+    recovery_pb2_grpc,
+    sync_pb2_grpc,
+)
 from tanqiao.api.common.v1 import clock_pb2_grpc
+from tanqiao.db.backup import put_back
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.db.migrations import check_current, migrate
@@ -22,15 +30,22 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.clock import ClockServicer, SystemClock, TestClock
 from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
 from tanqiao.signing.certificates import TlsFiles
+from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.federation import Federation
+from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao_bridge.application import start
+from tanqiao_bridge.application.adopting import TakeReport, load_state, take_report
 from tanqiao_bridge.application.claims import claim_handlers
 from tanqiao_bridge.application.claims_for_issue import judge_and_record
 from tanqiao_bridge.application.commands import PassDeadlines
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
-from tanqiao_bridge.application.engine import BridgeEngine
+from tanqiao_bridge.application.engine import BridgeEngine, OtherHandler
+from tanqiao_bridge.application.open_promises import ListOpen, list_open
 from tanqiao_bridge.application.queries import Queries
+from tanqiao_bridge.application.reconciling import EndRun, Reconciler, end_run
+from tanqiao_bridge.application.reported import ReportOpener
+from tanqiao_bridge.application.restoring import Begun, begin_epoch
 from tanqiao_bridge.remote.gateways import Gateways
 from tanqiao_bridge.server.callers import CALLERS
 from tanqiao_bridge.server.claim_servicer import ClaimServicer
@@ -42,6 +57,8 @@ from tanqiao_bridge.server.directory_servicers import (
 )
 from tanqiao_bridge.server.lines import Lines
 from tanqiao_bridge.server.opening import Opener
+from tanqiao_bridge.server.reconcile_servicer import ReconcileServicer
+from tanqiao_bridge.server.recovery_servicer import RecoveryServicer
 from tanqiao_bridge.server.sync_servicer import SyncServicer
 from tanqiao_bridge.settings import Settings
 from tanqiao_bridge.storage import log
@@ -121,6 +138,43 @@ def open_database(settings: Settings, *, migrating: bool = True) -> Database:
     return database
 
 
+def restore_from(
+    settings: Settings, source: Path | None, root: Path, passphrase: bytes | None, epoch: int | None
+) -> Begun:
+    """Put a backup in place, or take the database as it stands, and begin a new epoch on it.
+
+    Raises:
+        DomainError: WRITER_ALREADY_RUNNING, FILE_MISSING, SETTING_INVALID, KEY_FILE_INVALID,
+            SENDER_MISMATCH, INCARNATION_STALE, …
+    """
+    root_signer = Keyring.open(root, passphrase).signer(KeyRole.ROOT)
+    bridge_signer = Keyring.open(settings.keys_directory).signer(KeyRole.MESSAGE)
+
+    def begin(unit: UnitOfWork) -> Begun:
+        begun = begin_epoch(
+            unit.connection,
+            settings.network_id,
+            root_signer,
+            bridge_signer,
+            epoch=epoch,
+            now=int(time.time()),
+        )
+        unit.commit()
+        return begun
+
+    def run(at: Settings) -> Begun:
+        database = open_database(at)
+        try:
+            return run_in_transaction(database, begin)
+        finally:
+            database.close()
+
+    if source is None:
+        return run(settings)
+    with put_back(settings.database_url, source) as copy_url:
+        return run(replace(settings, database_url=copy_url, owner_database_url=""))
+
+
 def build(settings: Settings) -> Bridge:
     """Build a bridge from its settings; nothing is served yet.
 
@@ -140,6 +194,10 @@ def build(settings: Settings) -> Bridge:
         raise
 
 
+def _other_handlers() -> dict[type, OtherHandler]:
+    return {**claim_handlers(), TakeReport: take_report, ListOpen: list_open, EndRun: end_run}
+
+
 def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, database: Database) -> Bridge:
     clock: Clock = SystemClock()
     if settings.test_clock_start is not None:
@@ -156,6 +214,7 @@ def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, databa
     with database.reading() as connection:
         directory = start.load_directory(connection)
         log_size = log.log_size(connection)
+        epoch_record = start.load_epoch_record(connection)
     context = BridgeContext(
         network_id=settings.network_id,
         signer=own_keys.choose(directory, log_size),
@@ -167,13 +226,16 @@ def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, databa
         epoch=epoch,
         decide_by_ms=settings.decide_by_seconds * 1000,
         log_size=log_size,
+        epoch_record=epoch_record,
     )
+    with database.reading() as connection:
+        context.recovery = load_state(connection, epoch, ReportOpener(context))
 
     tls = TlsFiles.of(settings.tls_directory)
     queries = Queries(database)
     lines = Lines(context, queries)
     gateways = Gateways(settings.gateways, tls)
-    engine = BridgeEngine(context, judge_and_record, lines.send, claim_handlers())
+    engine = BridgeEngine(context, judge_and_record, lines.send, _other_handlers())
     writer: GroupCommit[Any, Any] = GroupCommit(
         database,
         engine.handle,
@@ -190,6 +252,14 @@ def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, databa
             ),
             Registration(
                 sync_pb2_grpc.add_SyncServiceServicer_to_server, SyncServicer(context, writer, lines, opener)
+            ),
+            Registration(
+                reconcile_pb2_grpc.add_ReconcileServiceServicer_to_server,
+                ReconcileServicer(context, queries, writer, lines, Reconciler(context, database)),
+            ),
+            Registration(
+                recovery_pb2_grpc.add_RecoveryServiceServicer_to_server,
+                RecoveryServicer(context, queries, writer),
             ),
             Registration(
                 directory_pb2_grpc.add_DirectoryServiceServicer_to_server,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets as random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from tanqiao.api.region.v1 import (
     registers_pb2_grpc,
     reserve_pb2_grpc,
 )
+from tanqiao.db.backup import put_back
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.db.migrations import check_current, migrate
@@ -45,6 +46,8 @@ from tanqiao_region.application.methodologies import Methodologies
 from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.orders import Orders
 from tanqiao_region.application.queries import Queries
+from tanqiao_region.application.reconciling import Reconciliation, Schedule
+from tanqiao_region.application.recovery import mark_restored
 from tanqiao_region.application.register_reads import RegisterReads
 from tanqiao_region.application.registers import Registers
 from tanqiao_region.application.reserve import Reserve
@@ -59,6 +62,8 @@ from tanqiao_region.server.claims_line import GrpcBridgeClaims
 from tanqiao_region.server.issuance_servicer import IssuanceServicer
 from tanqiao_region.server.journal_servicers import JournalServicer, NodeFacts, NodeServicer
 from tanqiao_region.server.ledger_servicers import LedgerServicer, RetirementServicer, TransferServicer
+from tanqiao_region.server.reconcile_line import GrpcReconcile
+from tanqiao_region.server.recovery_line import GrpcRecovery
 from tanqiao_region.server.register_servicer import RegisterServicer
 from tanqiao_region.server.reserve_servicer import ReserveServicer
 from tanqiao_region.server.sync_client import SyncClient
@@ -156,6 +161,31 @@ def open_database(settings: Settings, *, migrating: bool = True) -> Database:
     return database
 
 
+def restore_from(settings: Settings, source: Path | None) -> int:
+    """Put a backup in place, or take the database as it stands, and mark it as restored; its incarnation.
+
+    Raises:
+        DomainError: WRITER_ALREADY_RUNNING, FILE_MISSING, SETTING_INVALID, …
+    """
+
+    def mark(unit: UnitOfWork) -> int:
+        incarnation = mark_restored(unit.connection)
+        unit.commit()
+        return incarnation
+
+    def run(at: Settings) -> int:
+        database = open_database(at)
+        try:
+            return run_in_transaction(database, mark)
+        finally:
+            database.close()
+
+    if source is None:
+        return run(settings)
+    with put_back(settings.database_url, source) as copy_url:
+        return run(replace(settings, database_url=copy_url, owner_database_url=""))
+
+
 def open_secret(keys_directory: Path) -> bytes:
     """Read the node's secret, made at the first start.
 
@@ -246,6 +276,8 @@ def build_context(
         verifier=verifier,
         recognitions=begun.recognitions,
         applied_log_index=begun.applied_log_index,
+        recovering=begun.recovering,
+        epoch_start=begun.epoch_start,
     )
 
 
@@ -309,7 +341,14 @@ def _build(
     notifier = Notifier()
     tls = TlsFiles.of(settings.tls_directory)
     line = Line(context, database, queue)
-    sync = SyncClient(line, lambda: open_channel(settings.bridge_address, tls), settings.bridge_address)
+    sync = SyncClient(
+        line,
+        lambda: open_channel(settings.bridge_address, tls),
+        settings.bridge_address,
+        GrpcRecovery,
+        GrpcReconcile,
+        Schedule(Reconciliation(context, database), context),
+    )
     writer.tell(sync.tell)
     writer.tell(notifier.tell)
     queries = Queries(context, database)
@@ -319,7 +358,8 @@ def _build(
     facts = NodeFacts(
         network_id=settings.network_id,
         region_code=settings.region_code,
-        incarnation=context.incarnation,
+        incarnation=lambda: context.incarnation,
+        recovering=lambda: context.recovering,
         now=context.now,
         test_clock=isinstance(context.clock, TestClock),
         connected=lambda: sync.connected,

@@ -1,4 +1,4 @@
-"""`tanqiao-region`: serve, migrate, fsck.
+"""`tanqiao-region`: serve, migrate, fsck, backup, restore.
 
 Exit codes: 0 done, 1 findings (fsck), 2 usage or settings, 3 something needed is not reachable, 4 a fault of
 ours.
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from tanqiao.db.backup import copy_database
+from tanqiao.db.engine import open_engine
 from tanqiao.rpc.process import announce_ready, exit_on_refusal, serve_until_stopped, set_up_logging
 from tanqiao_region.settings import load_settings
 
@@ -53,6 +55,48 @@ def migrate_command(config: Path) -> None:
     with exit_on_refusal():
         open_database(load_settings(config)).close()
         click.echo("the schema is current")
+
+
+@main.command()
+@CONFIG
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A new file.",
+)
+def backup(config: Path, target: Path) -> None:
+    """Write one consistent copy of the SQLite database; the node may serve meanwhile."""
+    with exit_on_refusal():
+        database = open_engine(load_settings(config).database_url, role="reader")
+        try:
+            copy_database(database, target)
+        finally:
+            database.close()
+        click.echo(f"backup written: {target} ({target.stat().st_size} bytes)")
+
+
+@main.command()
+@CONFIG
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A backup of the SQLite database; without it the database as it stands (restored by pg_restore).",
+)
+def restore(config: Path, source: Path | None) -> None:
+    """Put an old backup in place and mark it as restored; the node recovers when it is started."""
+    from tanqiao_region.bootstrap import restore_from  # noqa: PLC0415 - the other commands need no server
+
+    with exit_on_refusal():
+        settings = load_settings(config)
+        incarnation = restore_from(settings, source)
+        click.echo(f"restored: {settings.database_url.rpartition('@')[2]}")
+        click.echo(f"incarnation {incarnation}; the node recovers: it serves reads only until it has from")
+        click.echo(
+            "the bridge everything that the bridge holds of it and its books are the same. Start it now."
+        )
 
 
 @main.command()

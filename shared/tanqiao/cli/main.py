@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reserve": (_REGISTERS, "reserve"),
     "clock": (_BRIDGE, "clock"),
     "conservation": (_BRIDGE, "conservation"),
+    "reconcile": ("tanqiao.cli.verbs.reconcile", "reconcile"),
     "fsck": (_BRIDGE, "fsck"),
     "simulate": ("tanqiao.cli.verbs.simulate", "simulate"),
 }

@@ -9,7 +9,13 @@ from typing import Final, Self, TypeVar
 
 from grpc_health.v1 import health, health_pb2
 
-from tanqiao.api.bridge.v1 import claims_pb2_grpc, directory_pb2_grpc, sync_pb2_grpc
+from tanqiao.api.bridge.v1 import (
+    claims_pb2_grpc,
+    directory_pb2_grpc,
+    reconcile_pb2_grpc,
+    recovery_pb2_grpc,
+    sync_pb2_grpc,
+)
 from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.api.gateway.v1 import registry_pb2_grpc
 from tanqiao.api.region.v1 import (
@@ -98,6 +104,8 @@ class BridgeClient(ServerClient):
         self.recognition = directory_pb2_grpc.RecognitionServiceStub(self.channel)
         self.decisions = directory_pb2_grpc.DecisionServiceStub(self.channel)
         self.locations = directory_pb2_grpc.LocationServiceStub(self.channel)
+        self.reconciliation = reconcile_pb2_grpc.ReconcileServiceStub(self.channel)
+        self.recovery = recovery_pb2_grpc.RecoveryServiceStub(self.channel)
         self.claims = claims_pb2_grpc.ClaimServiceStub(self.channel)
         self.sync = sync_pb2_grpc.SyncServiceStub(self.channel)
 

@@ -110,7 +110,7 @@ def check_session(current_session: int, offered_session: int) -> ReasonFacts | N
     """Refuse a session that is not newer than the current one: the newest fences the older."""
     if offered_session > current_session:
         return None
-    return reason("SESSION_FENCED", session=str(offered_session))
+    return reason("SESSION_FENCED", session=str(offered_session), newest=str(current_session))
 
 
 def _refused(inbox: InboxState, refusal: ReasonFacts) -> Arrival:

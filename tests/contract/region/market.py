@@ -258,6 +258,20 @@ class Market:
                     raise refusal from error
                 time.sleep(0.1)
 
+    def retire(self, quantity_kg: int) -> int:
+        """Retire units of the seller; the state of the use when it has been decided."""
+        request = ledger_pb2.RetireUnitsRequest(
+            request_id=request_id(),
+            account_id=self.seller,
+            units=ledger_pb2.UnitSelection(quantity_kg=quantity_kg),
+            purpose="event_neutrality",
+            purpose_text="虚构 invented",
+            beneficiary=ledger_pb2.Beneficiary(name="虚构 invented", uscc=USCC),
+            wait_ms=15_000,
+        )
+        stub = ledger_pb2_grpc.RetirementServiceStub(self.channel(SHANGHAI, "operator/310000/sh.holder"))
+        return int(stub.RetireUnits(request, timeout=WAIT_SECONDS).retirement.state)
+
     def states(self, transfer_ids: list[str]) -> dict[str, int]:
         """Give the state of each transfer."""
         return {

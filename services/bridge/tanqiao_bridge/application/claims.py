@@ -167,7 +167,7 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         read = with_index(item.read, verdicts.log_size + len(made))
         judged = judge_claim(read, index, command.answers, position, decided_on=decided_on)
         status = REJECTED if is_refused(judged.verdict) else DECLARED
-        row = _claim_row(read, command.region, status, group.now, verdicts.log_size + len(made))
+        row = claim_row(read, command.region, status, group.now, verdicts.log_size + len(made))
         index.add(row, with_status(read, status))
         receipt = _Made(
             row.claim_id,
@@ -209,9 +209,10 @@ def _stored(row: claim_rows.ReceiptRow) -> Receipted:
     return Receipted(row.payload, envelope_pb2.Envelope.FromString(row.envelope))
 
 
-def _claim_row(
+def claim_row(
     read: ReadClaim, region: str, status: int, now: int, declared_index: int
 ) -> claim_rows.ClaimRow:
+    """Give the row of a claim as its region stated it."""
     message = read.message
     return claim_rows.ClaimRow(
         read.claim.claim_id,

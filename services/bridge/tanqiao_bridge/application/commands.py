@@ -177,6 +177,8 @@ class Answer:
     outcome: str = ""
     log_index: int = -1
     received_number: int = 0
+    last_number: int = 0
+    acknowledged_number: int = 0
     finals: tuple[bool, bool] = (False, False)
 
 

@@ -18,6 +18,7 @@ from tanqiao.db.signatures import store_batch, store_envelope
 from tanqiao.db.streams import OutboxMessage
 from tanqiao.kernel.clock import Clock
 from tanqiao.protocol.effects import Decide
+from tanqiao.protocol.recovery import NOT_RECOVERING, RecoveringBridge
 from tanqiao.protocol.types import DecisionRecord, TransferKey
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.envelope import Signer, build_header
@@ -46,6 +47,8 @@ class BridgeContext:
         epoch: incarnation of the bridge.
         decide_by_ms: time for a destination's answer.
         log_size: number of leaves that are durable.
+        recovery: what a bridge that was restored still waits for; replaced by the writer.
+        epoch_record: proves the present epoch to the regions; none in the first.
     """
 
     network_id: str
@@ -59,6 +62,8 @@ class BridgeContext:
     log_size: int = 0
     transfers: OpenTransfers = field(default_factory=OpenTransfers)
     recent: RecentDecisions = field(default_factory=RecentDecisions)
+    recovery: RecoveringBridge = NOT_RECOVERING
+    epoch_record: envelope_pb2.Envelope | None = None
     connected: Callable[[str], bool] = lambda _party: False
     own_keys: OwnKeys | None = None
 
@@ -127,6 +132,8 @@ class Group:
     wake: set[str] = field(default_factory=set)
     sessions: dict[str, int] = field(default_factory=dict)
     log_size: int = 0
+    recovery: RecoveringBridge | None = None
+    """What is still waited for, where this group changed it."""
     undecided: set[TransferKey] = field(default_factory=set)
     """Keys that were looked up and have no decision in the tables."""
     _signatures: dict[int, int] = field(default_factory=dict)

@@ -36,6 +36,7 @@ from tanqiao_bridge.application.commands import (
 )
 from tanqiao_bridge.application.context import BridgeContext, Group
 from tanqiao_bridge.application.deciding import DECISION_TYPE, decide_pending
+from tanqiao_bridge.application.holding_back import busy, hold_back
 from tanqiao_bridge.application.issues import JudgeIssues
 from tanqiao_bridge.application.memory import Overlay
 from tanqiao_bridge.storage.decisions import insert_messages, load_payloads
@@ -89,7 +90,7 @@ class BridgeEngine:
         answers: list[object] = []
         for command in commands:
             try:
-                answers.append(self._dispatch(group, command))
+                answers.append(self._handle(group, command))
             except DomainError as refusal:
                 answers.append(refusal)
         decide_pending(group)
@@ -109,10 +110,24 @@ class BridgeEngine:
         group.overlay.merge()
         self._context.recent.note(group.decisions)
         self._context.log_size = group.log_size
+        if group.recovery is not None:
+            self._context.recovery = group.recovery
         if group.directory is not None:
             self._context.directory = group.directory
         self._context.renew_signer(directory_changed=group.directory is not None)
         self._send(group)
+
+    def _handle(self, group: Group, command: object) -> object:
+        """Handle one command; a bridge that recovers holds back what it may not decide yet."""
+        allowed, waiting = hold_back(self._context, command)
+        if not waiting:
+            return self._dispatch(group, allowed)
+        if not getattr(allowed, "items", ()):
+            return busy(waiting)
+        answer = self._dispatch(group, allowed)
+        if isinstance(answer, Answer):
+            answer.busy.extend(waiting)
+        return answer
 
     def _dispatch(self, group: Group, command: object) -> object:  # noqa: C901, PLR0911, PLR0912 - one line a command
         match command:

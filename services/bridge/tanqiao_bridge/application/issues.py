@@ -236,6 +236,15 @@ def _series_reasons(
 
 def _register(group: Group, message: messages_pb2.Issue, block: UnitBlock, region: str) -> None:
     """Register the series if it is new, and the block at the issuing region."""
+    log_index = log.log_size(group.connection)
+    register_series(group, message, region, log_index)
+    locations.write_difference(
+        group.connection, (), [locations.LocationRow(block, region, locations.HELD, log_index)]
+    )
+
+
+def register_series(group: Group, message: messages_pb2.Issue, region: str, log_index: int) -> None:
+    """Register the series that an Issue states if it is new."""
     stated = message.series
     if not policy.load_series(group.connection, [stated.series_id]):
         group.connection.execute(
@@ -248,14 +257,9 @@ def _register(group: Group, message: messages_pb2.Issue, block: UnitBlock, regio
                 batch_number=stated.batch_number,
                 methodology_id=stated.methodology_id,
                 unit_class=stated.unit_class,
-                log_index=log.log_size(group.connection),
+                log_index=log_index,
             )
         )
-    locations.write_difference(
-        group.connection,
-        (),
-        [locations.LocationRow(block, region, locations.HELD, log.log_size(group.connection))],
-    )
 
 
 def _write(group: Group, party: str, answered: Sequence[_Answered]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.db.streams import OutboxMessage
 from tanqiao.kernel.errors import DomainError, require
@@ -31,7 +33,7 @@ from tanqiao_bridge.application.commands import (
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.transfers import load_views
 from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE, insert_finals
-from tanqiao_bridge.storage.tables import inbox, outbox
+from tanqiao_bridge.storage.tables import inbox, outbox, region
 
 FinalRow = tuple[TransferKey, int, bytes, int, int]
 
@@ -43,6 +45,7 @@ def take_numbered(group: Group, command: TakeNumbered) -> Answer:
     """Take what is new of a numbered batch; the answer says how far the stream is durable now."""
     answer = Answer()
     connection = group.connection
+    _require_current(group, command)
     mark = inbox.received(connection, command.party, command.incarnation)
     arrival = on_numbered(
         InboxState(command.incarnation, mark), command.incarnation, command.first_number, len(command.items)
@@ -65,6 +68,15 @@ def take_numbered(group: Group, command: TakeNumbered) -> Answer:
         command.first_number + len(command.items) - 1,
     )
     return answer
+
+
+def _require_current(group: Group, command: TakeNumbered) -> None:
+    """Refuse what an incarnation sends whose region has begun another one: it was restored meanwhile."""
+    current = group.connection.execute(
+        sa.select(region.c.incarnation).where(region.c.region == command.party)
+    ).scalar()
+    if current is not None and command.incarnation < current:
+        raise DomainError("INCARNATION_STALE", incarnation=command.incarnation, expected=current)
 
 
 def _take_finals(group: Group, party: str, items: list[Material]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.bridge.v1 import claims_pb2, reconcile_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.engine import Database
 from tanqiao.db.streams import PendingMessage
@@ -19,9 +19,11 @@ from tanqiao.protocol.types import TransferKey
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao_bridge.application.claim_facts import ReadClaim
 from tanqiao_bridge.application.judging import Index, Judged, judge_claim
+from tanqiao_bridge.application.papers import papers_of
+from tanqiao_bridge.application.reconciling import load_latest
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.storage import claims as claim_rows
-from tanqiao_bridge.storage import log, policy, reads
+from tanqiao_bridge.storage import log, policy, reads, recovery
 from tanqiao_bridge.storage.claims import ClaimRow, ReceiptRow
 from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE
 from tanqiao_bridge.storage.locations import LocationRow
@@ -207,6 +209,24 @@ class Queries:
             return rows, log.log_size(connection)
 
     # -- numbered traffic ----------------------------------------------------------------------------------
+
+    def papers(self, party: str, rows: Sequence[PendingMessage]) -> list[bytes]:
+        """Give what goes beside numbered messages to a region that recovers."""
+        with self._database.reading() as connection:
+            return papers_of(connection, party, rows)
+
+    def reconciliations(self, region: str) -> list[reconcile_pb2.Reconciliation]:
+        """Give the latest result of each region, or of one."""
+        with self._database.reading() as connection:
+            return load_latest(connection, region)
+
+    def recovery_counts(self, epoch: int) -> tuple[int, int, int, int]:
+        """Give the index that the epoch continues from, and how much was collected, is adopted, and waits."""
+        with self._database.reading() as connection:
+            return (
+                recovery.continues_from(connection) or 0,
+                *recovery.counts(connection, epoch),
+            )
 
     def unsent(self, party: str, epoch: int, *, after: int, limit: int) -> list[PendingMessage]:
         """Give the next numbered messages to a region."""

@@ -14,7 +14,7 @@ from tanqiao.protocol.numbering import check_session
 from tanqiao.protocol.types import TransferView
 from tanqiao_bridge.application.commands import Answer, OpenSession
 from tanqiao_bridge.application.context import Group
-from tanqiao_bridge.storage.tables import inbox, region
+from tanqiao_bridge.storage.tables import inbox, outbox, region
 
 
 def open_session(group: Group, command: OpenSession) -> Answer:
@@ -41,6 +41,9 @@ def open_session(group: Group, command: OpenSession) -> Answer:
         .values(incarnation=hello.incarnation, session_number=hello.session_number, last_seen_at=group.now)
     )
     answer.received_number = inbox.received(group.connection, command.party, hello.incarnation)
+    answer.last_number, answer.acknowledged_number = outbox.marks(
+        group.connection, command.party, group.context.epoch
+    )
     group.sessions[command.party] = hello.session_number
     for key, entry in group.context.transfers.towards(command.party):
         if group.overlay.get(key) is not entry:

@@ -5,9 +5,12 @@ It notes whose database it is, and the federation's first keys and regions as le
 
 from __future__ import annotations
 
+import base64
+
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.bulk import insert_rows
 from tanqiao.db.node_state import claim_database, get_state, set_state
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
@@ -16,6 +19,7 @@ from tanqiao.signing.pae import message_hash
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.context import BRIDGE
 from tanqiao_bridge.storage import log
+from tanqiao_bridge.storage.recovery import EPOCH_RECORD
 from tanqiao_bridge.storage.tables import key_record, node_state, region
 
 EPOCH = "bridge_epoch"
@@ -35,6 +39,12 @@ def prepare(connection: sa.Connection, federation: Federation, *, now: int) -> i
         set_state(connection, node_state, EPOCH, "1")
     _add_keys(connection, federation, now)
     return int(epoch or 1)
+
+
+def load_epoch_record(connection: sa.Connection) -> envelope_pb2.Envelope | None:
+    """Give the record that proves the present epoch; None in the first one."""
+    text = get_state(connection, node_state, EPOCH_RECORD)
+    return None if text is None else envelope_pb2.Envelope.FromString(base64.b64decode(text))
 
 
 def _add_keys(connection: sa.Connection, federation: Federation, now: int) -> None:

@@ -15,6 +15,17 @@ CALLERS: Final[CallerTable] = {
     "/tanqiao.api.common.v1.ClockService/AdvanceTestClock": ("operator/**",),
     "/tanqiao.api.bridge.v1.SyncService/Connect": REGION,
     "/tanqiao.api.bridge.v1.SyncService/SubmitMessages": REGION,
+    "/tanqiao.api.bridge.v1.ReconcileService/BeginReconciliation": REGION,
+    "/tanqiao.api.bridge.v1.ReconcileService/CompareSeries": REGION,
+    "/tanqiao.api.bridge.v1.ReconcileService/CompareRanges": REGION,
+    "/tanqiao.api.bridge.v1.ReconcileService/CompareBlocks": REGION,
+    "/tanqiao.api.bridge.v1.ReconcileService/EndReconciliation": REGION,
+    # It reads, and asks regions to read; who is bad is frozen by what is found alone.
+    "/tanqiao.api.bridge.v1.ReconcileService/StartReconciliation": ("operator/**", "reader/*", "region/*"),
+    "/tanqiao.api.bridge.v1.ReconcileService/ListReconciliations": ANYBODY,
+    "/tanqiao.api.bridge.v1.RecoveryService/ListOpenPromises": REGION,
+    "/tanqiao.api.bridge.v1.RecoveryService/SubmitReport": REGION,
+    "/tanqiao.api.bridge.v1.RecoveryService/GetRecoveryStatus": ANYBODY,
     "/tanqiao.api.bridge.v1.DirectoryService/ListRegions": ANYBODY,
     "/tanqiao.api.bridge.v1.DirectoryService/ListKeys": ANYBODY,
     # The record proves itself by the signature of a root; the caller only carries it.

@@ -34,7 +34,15 @@ _log = structlog.get_logger(__name__)
 class Session:
     """One session of a region: what is to be sent, in order."""
 
-    def __init__(self, party: str, number: int, received_number: int) -> None:
+    def __init__(
+        self,
+        party: str,
+        number: int,
+        received_number: int,
+        *,
+        older: Sequence[tuple[int, int]] = (),
+        with_papers: bool = False,
+    ) -> None:
         self.party: Final = party
         self.number: Final = number
         self._changed = threading.Condition()
@@ -44,6 +52,10 @@ class Session:
         self._woken = True
         self.sent_number = received_number
         self.acknowledged_number = received_number
+        self.older = deque(older)
+        """Epochs before whose numbers the region has not all received, each with the last one it has."""
+        self.with_papers: Final = with_papers
+        """Whether the region recovers: it is sent what every message rests on."""
 
     def put(self, frame: sync_pb2.ConnectResponse) -> bool:
         """Queue a frame; False if the queue is full: what it carried is offered again later."""
@@ -135,6 +147,13 @@ class Lines:
         """Whether the region has a session now."""
         return party in self._active
 
+    def ask_to_reconcile(self, party: str, *, full: bool) -> bool:
+        """Ask a region to reconcile now; False if it is not on the line."""
+        session = self._active.get(party)
+        if session is None:
+            return False
+        return session.put(sync_pb2.ConnectResponse(reconcile_now=sync_pb2.ReconcileNow(full=full)))
+
     def close(self) -> None:
         """End all sessions: the server stops."""
         with self._lock:
@@ -174,14 +193,19 @@ class Lines:
             batch = sign_batch(signer, payload_type, payloads[start:end], companions[start:end])
             yield sync_pb2.ConnectResponse(offered=batch)
 
-    def _runs(self, payload_type: str, payloads: Sequence[bytes]) -> Iterator[tuple[int, int, Signer]]:
+    def _runs(
+        self, payload_type: str, payloads: Sequence[bytes], beside: Sequence[bytes] = ()
+    ) -> Iterator[tuple[int, int, Signer]]:
         """Cut payloads into batches, each under the key that its headers name."""
         for first, last, signer in self._context.runs(payload_type, payloads):
-            for start, end in _parts(payloads[first:last]):
+            for start, end in _parts(payloads[first:last], beside[first:last]):
                 yield first + start, first + end, signer
 
     def numbered(self, session: Session) -> Iterator[sync_pb2.ConnectResponse]:
-        """Give the outbox's next messages as numbered frames, within the window."""
+        """Give the outbox's next messages as numbered frames, within the window; older epochs first."""
+        while session.older and not session.closed:
+            epoch, after = session.older.popleft()
+            yield from self._numbered_of(session, epoch, after)
         while not session.closed:
             room = NUMBERED_WINDOW_MAX - (session.sent_number - session.acknowledged_number)
             if room <= 0:
@@ -195,32 +219,48 @@ class Lines:
             if not rows:
                 return
             for kind, group in groupby(rows, key=lambda row: row.kind):
-                yield from self._numbered_batches(session, kind, list(group))
+                for frame, number in self._numbered_batches(session, self._context.epoch, kind, list(group)):
+                    yield frame
+                    session.sent_number = number
+
+    def _numbered_of(self, session: Session, epoch: int, after: int) -> Iterator[sync_pb2.ConnectResponse]:
+        """Give what an epoch before numbered and the region has not received."""
+        while rows := self._queries.unsent(session.party, epoch, after=after, limit=BATCH_ITEMS_MAX):
+            for kind, group in groupby(rows, key=lambda row: row.kind):
+                for frame, number in self._numbered_batches(session, epoch, kind, list(group)):
+                    yield frame
+                    after = number
 
     def _numbered_batches(
-        self, session: Session, kind: str, rows: Sequence[PendingMessage]
-    ) -> Iterator[sync_pb2.ConnectResponse]:
+        self, session: Session, epoch: int, kind: str, rows: Sequence[PendingMessage]
+    ) -> Iterator[tuple[sync_pb2.ConnectResponse, int]]:
         payloads = [row.payload for row in rows]
-        for start, end, signer in self._runs(kind, payloads):
-            batch: envelope_pb2.EnvelopeBatch = sign_batch(signer, kind, payloads[start:end])
-            yield sync_pb2.ConnectResponse(
-                numbered=sync_pb2.NumberedBatch(
-                    incarnation=self._context.epoch, first_number=rows[start].number, batch=batch
-                )
+        beside = self._queries.papers(session.party, rows) if session.with_papers else ()
+        for start, end, signer in self._runs(kind, payloads, beside):
+            batch: envelope_pb2.EnvelopeBatch = sign_batch(
+                signer, kind, payloads[start:end], beside[start:end]
             )
-            session.sent_number = rows[end - 1].number
+            numbered = sync_pb2.NumberedBatch(incarnation=epoch, first_number=rows[start].number, batch=batch)
+            yield sync_pb2.ConnectResponse(numbered=numbered), rows[end - 1].number
 
 
-def _parts(payloads: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Cut payloads into batches bounded in items and bytes."""
+def older_streams(epoch: int, received_epoch: int, received_number: int) -> list[tuple[int, int]]:
+    """Name the epochs before the present one of which a region may lack numbers, with the last it has."""
+    first = max(1, received_epoch)
+    return [(older, received_number if older == received_epoch else 0) for older in range(first, epoch)]
+
+
+def _parts(payloads: Sequence[bytes], beside: Sequence[bytes] = ()) -> Iterator[tuple[int, int]]:
+    """Cut payloads, with what travels beside them, into batches bounded in items and bytes."""
     start = 0
     size = 0
     for index, payload in enumerate(payloads):
+        extra = len(beside[index]) if beside else 0
         if index > start and (
-            index - start >= BATCH_ITEMS_MAX or size + len(payload) > BATCH_PAYLOAD_BYTES_MAX
+            index - start >= BATCH_ITEMS_MAX or size + len(payload) + extra > BATCH_PAYLOAD_BYTES_MAX
         ):
             yield start, index
             start, size = index, 0
-        size += len(payload)
+        size += len(payload) + extra
     if start < len(payloads):
         yield start, len(payloads)

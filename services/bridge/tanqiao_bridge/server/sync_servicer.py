@@ -30,7 +30,7 @@ from tanqiao_bridge.application.commands import (
     TakeNumbered,
 )
 from tanqiao_bridge.application.context import BridgeContext
-from tanqiao_bridge.server.lines import Lines, Session
+from tanqiao_bridge.server.lines import Lines, Session, older_streams
 from tanqiao_bridge.server.opening import Opener
 
 COMMANDS_IN_FLIGHT_MAX: Final = 64
@@ -64,12 +64,18 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             raise DomainError("FIELD_MISSING", field="hello")
         hello = self._opener.hello(first.hello, party)
         received = hello.received_number if hello.received_incarnation == self._context.epoch else 0
-        session = Session(party, hello.session_number, received)
+        session = Session(
+            party,
+            hello.session_number,
+            received,
+            older=older_streams(self._context.epoch, hello.received_incarnation, hello.received_number),
+            with_papers=hello.recovering,
+        )
         self._lines.opening(session)
         reader: threading.Thread | None = None
         try:
             answer: Answer = self._writer.submit(OpenSession(party, hello)).result(ANSWER_SECONDS_MAX)
-            yield self._hello(party, hello, answer.received_number)
+            yield self._hello(party, hello, answer)
             reader = threading.Thread(
                 target=self._read, args=(request_iterator, session), name=f"sync-{party}", daemon=True
             )
@@ -88,15 +94,19 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                 reader.join(READER_SECONDS_MAX)
             self._lines.left()
 
-    def _hello(self, party: str, hello: sync_pb2.Hello, received_number: int) -> sync_pb2.ConnectResponse:
+    def _hello(self, party: str, hello: sync_pb2.Hello, opened: Answer) -> sync_pb2.ConnectResponse:
         answer = sync_pb2.Hello(
             header=self._context.header((party,)),
             incarnation=self._context.epoch,
             session_number=hello.session_number,
-            received_number=received_number,
+            received_number=opened.received_number,
             received_incarnation=hello.incarnation,
             log_size=self._context.log_size,
             message_versions=MESSAGE_VERSIONS,
+            recovering=party in self._context.recovery.missing,
+            last_number=opened.last_number,
+            acknowledged_number=opened.acknowledged_number,
+            epoch_record=self._context.epoch_record,
         )
         payload = answer.SerializeToString()
         signer = self._context.signer_of(HELLO_TYPE, payload)

@@ -347,6 +347,48 @@ conflict_case = Table(
     Index(None, "kind", "state"),
 )
 
+recovery_item = Table(
+    "recovery_item",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_hash", LargeBinary, primary_key=True),
+    Column("region", String(96), primary_key=True),
+    Column("kind", String(96), nullable=False),
+    Column("old_index", BigInteger, nullable=False),
+    Column("item", LargeBinary, nullable=False),
+    Column("log_index", BigInteger, nullable=True),
+)
+"""What regions reported to an epoch that continues from a backup; `log_index` is null until it is adopted."""
+
+recovery_report = Table(
+    "recovery_report",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("region", String(96), primary_key=True),
+    Column("reported_at", BigInteger, nullable=False),
+)
+"""Regions that have handed in the whole of their report to an epoch; epoch seconds."""
+
+reconciliation = Table(
+    "reconciliation",
+    metadata,
+    Column("run_id", LargeBinary, primary_key=True),
+    Column("region", String(96), nullable=False),
+    Column("depth", Integer, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("applied_index", BigInteger, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+    Column("series_count", BigInteger, nullable=False),
+    Column("block_count", BigInteger, nullable=False),
+    Column("quantity_kg", BigInteger, nullable=False),
+    Column("statement", LargeBinary, nullable=False),
+    Column("result", LargeBinary, nullable=False),
+    Index(None, "region", "log_index"),
+)
+"""Runs that ended with a result, each with its leaf; the region's statement and the result as envelopes."""
+
 outbox: Final = Outbox(metadata)
 """Numbered messages to the regions, per bridge epoch."""
 
@@ -369,5 +411,7 @@ APPEND_ONLY: Final = (
     "freeze_order",
     "evidence",
     "claim_receipt",
+    "recovery_report",
+    "reconciliation",
 )
 """UPDATE, DELETE and TRUNCATE are refused by the database."""

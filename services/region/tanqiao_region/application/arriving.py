@@ -65,7 +65,13 @@ def gather(command: ApplyPrepares, needs: Needs) -> None:
 
 
 def apply(group: Group, command: ApplyPrepares) -> None:
-    """Answer the Prepares in order; what is answered already is answered with the stored bytes."""
+    """Answer the Prepares in order; what is answered already is answered with the stored bytes.
+
+    A node that recovers answers none: it may have answered otherwise before. The bridge offers them again on
+    the next session, or aborts in its time.
+    """
+    if group.recovering:
+        return
     for item in command.items:
         _apply(group, command.frame, item)
 

@@ -6,7 +6,8 @@ other command: it runs alone, in its place among the others, in the same transac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from tanqiao.api.common.v1 import envelope_pb2
@@ -19,6 +20,7 @@ from tanqiao.signing.verify import Opened
 
 if TYPE_CHECKING:  # a work is given the group that runs it
     from tanqiao_region.application.group import Group
+    from tanqiao_region.application.papers import OwnPapers
 
 Answer = TypeVar("Answer")
 
@@ -119,6 +121,10 @@ class Frame:
     """A signed batch as received: its signature is kept once for all items that have an effect."""
 
     batch: envelope_pb2.EnvelopeBatch
+    papers: Mapping[int, OwnPapers] = field(default_factory=dict)
+    """What travelled beside the items, by their position, while this node recovers."""
+    envelope: envelope_pb2.Envelope | None = None
+    """Set where the message came inside of another: it stands under a signature of its own."""
 
 
 class PrepareItem(NamedTuple):
@@ -159,7 +165,14 @@ class Unacceptable:
     refusal: DomainError
 
 
-NumberedItem = DecisionItem | Opened | Unacceptable
+class AdoptedItem(NamedTuple):
+    """A Decision of an epoch before that a leaf of the present one names (`AdoptedNotice`)."""
+
+    decision: DecisionItem
+    frame: Frame
+
+
+NumberedItem = DecisionItem | AdoptedItem | Opened | Unacceptable
 
 
 @record

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.clock import Clock
 from tanqiao.kernel.ids import ID_BYTES
+from tanqiao.protocol.recovery import FIRST_EPOCH, EpochStart
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.envelope import Signer, build_header
 from tanqiao.signing.own_keys import OwnKeys
@@ -41,7 +42,8 @@ class RegionContext:
         verifier: opens what others signed.
         recognitions: recognition records by (from region code, to region code); replaced likewise.
         applied_log_index: highest index of the bridge's log that has taken effect here; -1 before the first.
-        recovering: whether the bridge knows more of this node than it does itself: it serves reads only.
+        recovering: whether the node was restored from an old backup: it serves reads only.
+        epoch_start: where the bridge's present epoch continues from.
         issue_settlements: told inside the transaction how an issuance ended (`issue_offers.IssueSettlement`).
     """
 
@@ -58,6 +60,7 @@ class RegionContext:
     recognitions: Mapping[tuple[str, str], tuple[Recognition, ...]] = field(default_factory=dict)
     applied_log_index: int = -1
     recovering: bool = False
+    epoch_start: EpochStart = FIRST_EPOCH
     issue_settlements: list[Callable[..., None]] = field(default_factory=list)
     own_keys: OwnKeys | None = None
     bridge_log_size: int = 0

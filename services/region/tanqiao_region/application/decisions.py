@@ -15,6 +15,7 @@ from tanqiao.protocol import destination, source
 from tanqiao.protocol.effects import (
     CreditBlocks,
     DropReady,
+    LockBlocks,
     MoveBlocksOut,
     OpenCase,
     ReleaseBlocks,
@@ -43,6 +44,8 @@ from tanqiao_region.application.commands import DecisionItem, Frame
 from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.group import Ended, Group, Needs
 from tanqiao_region.application.holdings import held_by
+from tanqiao_region.application.honouring import can_lock, honour_lock, honour_ready
+from tanqiao_region.application.papers import receiving_address, touched
 from tanqiao_region.storage.accounts import AccountRow
 from tanqiao_region.storage.holdings import CANCELLED, LOCKED, RETIRING, USED, Place
 from tanqiao_region.storage.transfers import (
@@ -62,8 +65,14 @@ SOURCE_EVENTS: Final = {
 }
 
 
-def gather(group: Group, item: DecisionItem, needs: Needs) -> None:
+def gather(group: Group, frame: Frame, item: DecisionItem, needs: Needs) -> None:
     """Say what the decision looks at."""
+    papers = frame.papers.get(item.opened.envelope_index)
+    if papers is not None:
+        needs.touched.extend(touched(papers))
+        address = receiving_address(papers)
+        if address:
+            needs.addresses.add(address)
     key = item.facts.key
     if key.source == group.context.party:
         needs.outgoing.add(key.transfer_id)
@@ -88,10 +97,16 @@ def apply(group: Group, frame: Frame, item: DecisionItem) -> None:
 def _at_source(group: Group, frame: Frame, item: DecisionItem) -> None:
     facts = item.facts
     row = group.outgoing.get(facts.key.transfer_id)
-    after = source.on_decision(row.record if row is not None else None, facts)
+    papers = frame.papers.get(item.opened.envelope_index)
+    own_lock = papers.own_lock(group.context.party) if papers is not None and row is None else None
+    if own_lock is not None and not can_lock(group, own_lock):
+        own_lock = None  # its units are not here to be honoured: the decision is kept as evidence
+    after = source.on_decision(row.record if row is not None else None, facts, own_lock)
     record = after.record
     for effect in after.effects:
         match effect:
+            case LockBlocks(state=state):
+                row = honour_lock(group, papers, state)  # type: ignore[arg-type]  # it gave the lock
             case MoveBlocksOut(blocks=blocks):
                 failing = group.holdings.remove(blocks, _place(_known(row)))
                 require(not failing, f"locked units are not where they were locked: {failing}")
@@ -155,9 +170,16 @@ def _end_outgoing(
         state=int(record.state),  # type: ignore[arg-type]  # the core's numbers are the wire's
         journal_index=index,
     )
-    group.send_numbered(SOURCE_FINAL_TYPE, final.SerializeToString())
+    if not _has_final(frame, item):
+        group.send_numbered(SOURCE_FINAL_TYPE, final.SerializeToString())
     group.outgoing[key.transfer_id] = OutgoingRow(record, row.account_id, row.quantity_kg, row.created_at)
     group.aftermath.ended.append(Ended(key.transfer_id, int(record.state)))
+
+
+def _has_final(frame: Frame, item: DecisionItem) -> bool:
+    """R4: a receipt that the bridge has from before a restore is the only one."""
+    papers = frame.papers.get(item.opened.envelope_index)
+    return papers is not None and papers.has_final
 
 
 def _journal_source(group: Group, facts: DecisionFacts, row: OutgoingRow, record: SourceRecord) -> int:
@@ -180,11 +202,22 @@ def _journal_source(group: Group, facts: DecisionFacts, row: OutgoingRow, record
 def _at_destination(group: Group, frame: Frame, item: DecisionItem) -> None:
     facts = item.facts
     row = group.incoming.get(facts.key)
+    papers = frame.papers.get(item.opened.envelope_index)
+    forgotten = papers.own_ready() if papers is not None and row is None else None
+    own_ready, own_prepare = forgotten if forgotten is not None else (None, None)
     after = destination.on_decision(
-        row.record if row is not None else None, facts, already_here=_already_here(group, facts, row)
+        row.record if row is not None else None,
+        facts,
+        own_ready,
+        own_prepare,
+        already_here=_already_here(group, facts, row.record if row is not None else None)
+        if forgotten is None
+        else group.holdings.occupied(forgotten[1].lock.blocks if facts.outcome is Outcome.COMMIT else ()),
     )
     record = after.record
     for effect in after.effects:
+        if row is None and forgotten is not None and isinstance(effect, CreditBlocks | DropReady):
+            row = honour_ready(group, papers)  # type: ignore[arg-type]  # it gave the Ready
         match effect:
             case CreditBlocks(blocks=blocks):
                 account = open_or_suspense(group, _promised(row).account_id)
@@ -198,11 +231,13 @@ def _at_destination(group: Group, frame: Frame, item: DecisionItem) -> None:
                 _common(group, frame, item, effect)
 
 
-def _already_here(group: Group, facts: DecisionFacts, row: IncomingRow | None) -> tuple[UnitBlock, ...]:
+def _already_here(
+    group: Group, facts: DecisionFacts, record: DestinationRecord | None
+) -> tuple[UnitBlock, ...]:
     """Name the parts of a COMMIT's blocks that are in the books: only if the bridge or the source lies."""
-    if row is None or facts.outcome is not Outcome.COMMIT or row.record.state is not DestinationState.READY:
+    if record is None or facts.outcome is not Outcome.COMMIT or record.state is not DestinationState.READY:
         return ()
-    return group.holdings.occupied(row.record.blocks)
+    return group.holdings.occupied(record.blocks)
 
 
 def _promised(row: IncomingRow | None) -> IncomingRow:
@@ -237,7 +272,8 @@ def _end_incoming(
         state=int(record.state),  # type: ignore[arg-type]  # the core's numbers are the wire's
         journal_index=index,
     )
-    group.send_numbered(DEST_FINAL_TYPE, final.SerializeToString())
+    if not _has_final(frame, item):
+        group.send_numbered(DEST_FINAL_TYPE, final.SerializeToString())
     account_id, quantity_kg = ("", 0) if row is None else (row.account_id, row.quantity_kg)
     group.incoming[key] = IncomingRow(record, account_id, quantity_kg, group.now)
     group.aftermath.ended.append(Ended(key.transfer_id, int(record.state)))

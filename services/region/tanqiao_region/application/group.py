@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from tanqiao.api.common.v1 import envelope_pb2
-from tanqiao.db.signatures import store_batch
+from tanqiao.db.signatures import store_batch, store_envelope
 from tanqiao.db.streams import ClientRequest, OutboxMessage
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.numbering import InboxState
+from tanqiao.protocol.recovery import EpochStart
 from tanqiao.protocol.types import TransferKey
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
 from tanqiao.signing.directory import KeyDirectory
@@ -91,6 +92,20 @@ class Ended:
     state: int
 
 
+class RestoredOutgoing(NamedTuple):
+    """A forgotten lock or Use that is kept again, with the row of the signature that the bridge had."""
+
+    row: NewOutgoing
+    signature_id: int
+
+
+class RestoredIncoming(NamedTuple):
+    """A forgotten Ready that is kept again; as above."""
+
+    row: NewIncoming
+    signature_id: int
+
+
 @dataclass(slots=True)
 class Aftermath:
     """What a committed group leaves to be sent and told."""
@@ -104,6 +119,9 @@ class Aftermath:
     directory: KeyDirectory | None = None
     recognitions: Mapping[tuple[str, str], tuple[Recognition, ...]] | None = None
     applied_log_index: int = node.NOTHING_APPLIED
+    life: tuple[int, bool] | None = None
+    """A new incarnation, and whether the node recovers, where the group changed it."""
+    epoch_start: EpochStart | None = None
     withdrawals: list[bytes] = field(default_factory=list)
 
     def mark(self) -> tuple[Aftermath, tuple[int, ...]]:
@@ -147,6 +165,8 @@ class Group:
         self.aftermath: Final = Aftermath()
         self.applied_log_index = int(values.get(node.APPLIED_LOG_INDEX, node.NOTHING_APPLIED))
         self._applied_before = self.applied_log_index
+        self.incarnation = int(values.get(node.INCARNATION, context.incarnation))
+        self.recovering = bool(values.get(node.RECOVERING))
         self.bridge_stream: InboxState | None = None
         """How far the bridge's numbers have taken effect, once the group has looked."""
         self._pack: RulePack | None = None
@@ -172,6 +192,8 @@ class Group:
         self.new_incoming: dict[str, list[NewIncoming]] = {}
         self.answered_incoming: dict[str, list[NewIncoming]] = {}
         self.dropped_incoming: list[NewIncoming] = []
+        self.restored_outgoing: list[RestoredOutgoing] = []
+        self.restored_incoming: list[RestoredIncoming] = []
         self.ended_outgoing: list[DecisionUpdate] = []
         self.ended_incoming: list[DecisionUpdate] = []
         self.decision_dates: list[tuple[bytes, str]] = []
@@ -196,7 +218,7 @@ class Group:
         Raises:
             DomainError: CLOCK_SET_BACK, REGION_RECOVERING.
         """
-        if self.context.recovering:
+        if self.recovering or self.context.recovering:
             raise DomainError("REGION_RECOVERING", region=self.context.party)
         if self.clock_behind_seconds > CLOCK_BEHIND_SECONDS_MAX:
             raise DomainError(
@@ -289,7 +311,12 @@ class Group:
         """Keep the signature of a received frame, once for all its items."""
         known = self._signatures.get(id(frame))
         if known is None:
-            known = (frame, store_batch(self.connection, signature, frame.batch))
+            stored = (
+                store_batch(self.connection, signature, frame.batch)
+                if frame.envelope is None
+                else store_envelope(self.connection, signature, frame.envelope)
+            )
+            known = (frame, stored)
             self._signatures[id(frame)] = known
         return known[1]
 
@@ -338,9 +365,7 @@ class Group:
         self._write_outgoing()
         self._write_incoming()
         journal_store.insert_entries(connection, self.journal.rows, self.journal.accounts)
-        outbox.append_many(
-            connection, self.context.incarnation, self.numbered, created_at_us=self.now * MICROSECONDS
-        )
+        outbox.append_many(connection, self.incarnation, self.numbered, created_at_us=self.now * MICROSECONDS)
         evidence_store.insert_evidence(connection, self.evidence)
         request_ids.store(connection, self._new_answers, created_at_us=self.now * MICROSECONDS)
         if self.applied_log_index != self._applied_before:
@@ -364,6 +389,8 @@ class Group:
         self._clear()
 
     def _write_outgoing(self) -> None:
+        for restored in self.restored_outgoing:
+            transfer_store.insert_outgoing(self.connection, [restored.row], restored.signature_id)
         for payload_type, rows in self.new_outgoing.items():
             for part in _parts(rows):
                 batch = sign_batch(
@@ -381,6 +408,8 @@ class Group:
         transfer_store.set_decision_dates(self.connection, self.decision_dates)
 
     def _write_incoming(self) -> None:
+        for restored in self.restored_incoming:
+            transfer_store.insert_incoming(self.connection, [restored.row], restored.signature_id)
         # Before the answers: a Prepare may come in the group of the ABORT that dropped its transfer unheard.
         transfer_store.insert_incoming(self.connection, self.dropped_incoming, None)
         for rows_by_type, write in (

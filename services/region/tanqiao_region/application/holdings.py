@@ -132,6 +132,17 @@ class Holdings:
         """Name the parts of the blocks that are anywhere in this node's books."""
         return self._book.occupied(blocks)
 
+    def holders(self, blocks: Sequence[UnitBlock]) -> list[tuple[UnitBlock, str]] | None:
+        """Give who holds each part of the blocks; None if a part is not held by anybody here."""
+        found: list[tuple[UnitBlock, str]] = []
+        for block in blocks:
+            for row in self._rows_within(block):
+                if row.place[1] != HELD:
+                    return None
+                part = UnitBlock(block.series_id, max(block.start, row.start), min(block.end, row.end))
+                found.append((part, row.place[0]))
+        return found if quantity_of(part for part, _ in found) == quantity_of(blocks) else None
+
     def difference(self) -> Difference[Place]:
         """Give what is to be written."""
         return self._book.difference()

@@ -39,6 +39,7 @@ from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.decisions import open_or_suspense
 from tanqiao_region.application.group import Ended, Group
 from tanqiao_region.application.holdings import held_by
+from tanqiao_region.application.honouring import honour_issue
 from tanqiao_region.application.rules import reason_facts
 from tanqiao_region.storage import issues
 from tanqiao_region.storage.holdings import SeriesRow
@@ -181,10 +182,14 @@ def settle(
     group: Group, frame: Frame, opened: Opened, facts: IssueReceiptFacts, row: IssuanceRow | None
 ) -> IssuanceRow | None:
     """Apply the bridge's receipt: create the units, or give the serials up for ever; the row afterwards."""
-    after = issuance.on_receipt(row.record if row is not None else None, facts)
+    papers = frame.papers.get(opened.envelope_index)
+    own_issue = papers.issue[0] if papers is not None and papers.issue is not None and row is None else None
+    after = issuance.on_receipt(row.record if row is not None else None, facts, own_issue)
     record = after.record
     for effect in after.effects:
         match effect:
+            case ReserveSerials():
+                row = honour_issue(group, papers)  # type: ignore[arg-type]  # it gave the Issue
             case CreateUnits(block=block):
                 if not _create(group, _known(row), block, facts):
                     _keep_conflict(group, frame, opened, block)
@@ -204,8 +209,9 @@ def settle(
     receipt = cases.item_bytes(frame, opened.envelope_index)
     refused = messages_pb2.Refuse(reasons=opened.message.reasons).SerializeToString()
     issues.settle_issuance(group.connection, record, receipt=receipt, reasons=refused)
-    for settlement in group.context.issue_settlements:
-        settlement(group, row, facts.accepted)
+    if own_issue is None:  # what was set aside for a forgotten Issue was forgotten with it
+        for settlement in group.context.issue_settlements:
+            settlement(group, row, facts.accepted)
     group.aftermath.ended.append(Ended(facts.issue_id, int(record.state)))
     return IssuanceRow(
         record,

@@ -30,6 +30,7 @@ from tanqiao_region.application.issue_offers import ISSUE_TYPE
 from tanqiao_region.application.offering import LOCK_TYPE
 from tanqiao_region.application.opening import Opener
 from tanqiao_region.application.records import take_keys
+from tanqiao_region.application.recovery import Recovery
 from tanqiao_region.application.uses import USE_TYPE
 from tanqiao_region.storage import node, offers
 from tanqiao_region.storage.offers import StoredPromise
@@ -62,6 +63,7 @@ class Line:
     """
 
     def __init__(self, context: RegionContext, database: Database, writer: Submit) -> None:
+        self.recovery = Recovery(context, database, writer)
         self._context = context
         self._database = database
         self._writer = writer
@@ -82,28 +84,29 @@ class Line:
             received_incarnation=stream.incarnation,
             log_size=self._context.applied_log_index + 1,
             message_versions=MESSAGE_VERSIONS,
+            recovering=self._context.recovering,
         )
         payload = hello.SerializeToString()
         signer = self._context.signer_of(HELLO_TYPE, payload)
         return sync_pb2.ConnectRequest(hello=sign_envelope(signer, HELLO_TYPE, payload))
 
-    def opened(self, envelope: envelope_pb2.Envelope) -> int:
-        """Take the bridge's Hello; the number behind which the outbox is sent.
+    def opened(self, envelope: envelope_pb2.Envelope) -> tuple[int, bool]:
+        """Take the bridge's Hello; the number behind which the outbox is sent, and whether it wants a report.
 
         Raises:
-            DomainError: the Hello does not verify; REGION_RECOVERING if the bridge has received more than
-                this node knows to have sent: it was restored from an old backup, and takes no orders.
+            DomainError: the Hello does not verify; REGION_RECOVERING if the bridge has seen more of this node
+                than it knows itself: it was restored from an old backup, and dials again to recover;
+                what is wrong with the record of a new epoch of the bridge.
         """
         hello = self._opener.hello(envelope)
+        self.recovery.look_at(hello)
+        self.recovery.take_epoch(hello)
         self._context.bridge_log_size = max(self._context.bridge_log_size, hello.log_size)
         with self._database.reading() as connection:
             last, acknowledged = outbox.marks(connection, BRIDGE, self._context.incarnation)
         state = OutboxState(self._context.incarnation, last, acknowledged)
         resumption = on_hello(state, hello.received_incarnation, hello.received_number)
-        if resumption.sender_lost_numbers:
-            self._context.recovering = True
-            raise DomainError("REGION_RECOVERING", region=self._context.party)
-        return resumption.send_from - 1
+        return resumption.send_from - 1, hello.recovering
 
     def learn_keys(self, records: Sequence[envelope_pb2.Envelope], wait_seconds: float) -> None:
         """Keep key records that were asked for; each counts by the root that signed it.
@@ -270,6 +273,11 @@ class Line:
     def batches(batches: Sequence[envelope_pb2.EnvelopeBatch]) -> list[sync_pb2.ConnectRequest]:
         """Give batches as they were signed in a group's transaction."""
         return [sync_pb2.ConnectRequest(offered=batch) for batch in batches]
+
+    @property
+    def recovering(self) -> bool:
+        """Whether this node recovers from an old backup."""
+        return self._context.recovering
 
     def now(self) -> int:
         """Give the present moment, epoch seconds."""

@@ -17,6 +17,7 @@ from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened
 from tanqiao_region.application import cases, decisions, issue_offers, journal, records
 from tanqiao_region.application.commands import (
+    AdoptedItem,
     DecisionItem,
     Frame,
     NumberedItem,
@@ -26,20 +27,24 @@ from tanqiao_region.application.commands import (
 )
 from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.group import Group, Needs
+from tanqiao_region.application.papers import touched
 from tanqiao_region.storage import issues, node
 from tanqiao_region.storage.tables import inbox
 
 RECEIPT_TYPE: Final = payload_type_of(messages_pb2.IssueReceipt)
 
 
-def gather(group: Group, items: Sequence[NumberedItem], needs: Needs) -> None:
+def gather(group: Group, frame: Frame, items: Sequence[NumberedItem], needs: Needs) -> None:
     """Say what the messages of a frame look at."""
     issue_ids = []
     for item in items:
         if isinstance(item, DecisionItem):
-            decisions.gather(group, item, needs)
+            decisions.gather(group, frame, item, needs)
+        elif isinstance(item, AdoptedItem):
+            decisions.gather(group, item.frame, item.decision, needs)
         elif isinstance(item, Opened) and item.payload_type == RECEIPT_TYPE:
             issue_ids.append(item.message.issue_id)
+            needs.touched.extend(touched(frame.papers.get(item.envelope_index)))
     if issue_ids:
         for issue_id, row in issues.load_issuances(group.connection, issue_ids).items():
             group.issuances[issue_id] = row
@@ -77,6 +82,8 @@ def _take(group: Group, frame: Frame, item: NumberedItem) -> None:
     match item:
         case DecisionItem():
             decisions.apply(group, frame, item)
+        case AdoptedItem(decision=decision, frame=own):
+            decisions.apply(group, own, decision)
         case Unacceptable():
             _refuse(group, frame, item)
         case Opened():

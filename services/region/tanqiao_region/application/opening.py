@@ -6,17 +6,20 @@ by item, so that the stream goes on (PROTOCOL sections 2 and 3).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
+from tanqiao.api.bridge.v1 import messages_pb2, recovery_pb2, sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.recovery import is_superseded
 from tanqiao.rpc.protocol_facts import date_of, decision_facts, lock_facts, prepare_facts, receipt_facts
 from tanqiao.signing.commitments import open_lock
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened, allow
 from tanqiao_region.application.commands import (
+    AdoptedItem,
     ApplyPrepares,
     DecisionItem,
     Frame,
@@ -27,6 +30,7 @@ from tanqiao_region.application.commands import (
 )
 from tanqiao_region.application.context import BRIDGE, RegionContext
 from tanqiao_region.application.offering import check_address
+from tanqiao_region.application.papers import OwnPapers, open_papers
 
 FROM_BRIDGE: Final = (BRIDGE,)
 HELLO: Final = allow(sync_pb2.Hello, senders=FROM_BRIDGE)
@@ -43,11 +47,13 @@ NUMBERED: Final = {
         messages_pb2.IssueReceipt,
         messages_pb2.RecordNotice,
         messages_pb2.HomeNotice,
+        recovery_pb2.AdoptedNotice,
         senders=FROM_BRIDGE,
         index_field="log_index",
     ),
     **allow(messages_pb2.Nack, messages_pb2.Freeze, messages_pb2.Correction, senders=FROM_BRIDGE),
 }
+ADOPTED: Final = allow(messages_pb2.Decision, senders=FROM_BRIDGE, index_field="log_index")
 EMBEDDED_LOCK: Final = allow(messages_pb2.LockAssertion, senders=("region/*",), audience=BRIDGE)
 
 
@@ -107,16 +113,56 @@ class Opener:
             return PrepareItem(facts, item, lock, companion, "", refusal)
         return PrepareItem(facts, item, lock, companion, address)
 
-    @staticmethod
-    def _facts(item: Opened) -> DecisionItem | Opened:
-        """Read a decision's facts; of the other messages the shape is checked where it is cheap."""
+    def _facts(self, item: Opened, papers: OwnPapers | None) -> DecisionItem | AdoptedItem | Opened:
+        """Read a decision's facts; of the other messages the shape is checked where it is cheap.
+
+        Raises:
+            DomainError: BRIDGE_EPOCH_SUPERSEDED for what an older epoch of the bridge signed beyond the index
+                from which the present one continues, unless a leaf of the present one names it.
+        """
         if isinstance(item.message, messages_pb2.Decision):
-            # Read where a Use has ended: a day that is none must be known before the group, not break it.
-            date_of(item.message.legal_date, "legal_date")
-            return DecisionItem(decision_facts(item), item)
+            decision = self._decision(item)
+            start = self._context.epoch_start
+            if is_superseded(start, item.message.bridge_epoch, decision.facts):
+                raise DomainError(
+                    "BRIDGE_EPOCH_SUPERSEDED", epoch=item.message.bridge_epoch, index=start.continues_from
+                )
+            return decision
+        if isinstance(item.message, recovery_pb2.AdoptedNotice):
+            return self._adopted(item.message, papers)
         if isinstance(item.message, messages_pb2.IssueReceipt):
             receipt_facts(item)
         return item
+
+    @staticmethod
+    def _decision(item: Opened) -> DecisionItem:
+        # Read where a Use has ended: a day that is none must be known before the group, not break it.
+        date_of(item.message.legal_date, "legal_date")
+        return DecisionItem(decision_facts(item), item)
+
+    def _adopted(
+        self, notice: recovery_pb2.AdoptedNotice, papers: OwnPapers | None
+    ) -> DecisionItem | AdoptedItem | Opened:
+        """Open what a leaf of the present epoch names; the leaf's index counts."""
+        context = self._context
+        opened = context.verifier.open_envelope(
+            notice.message, context.directory, allowed=ADOPTED, peer=None, at_index=self._index
+        )
+        decision = self._decision(opened)
+        beside = {} if papers is None else {opened.envelope_index: papers}
+        return AdoptedItem(
+            DecisionItem(replace(decision.facts, log_index=notice.log_index), opened),
+            Frame(envelope_pb2.EnvelopeBatch(payload_type=opened.payload_type), beside, notice.message),
+        )
+
+    def _papers(self, batch: envelope_pb2.EnvelopeBatch) -> dict[int, OwnPapers]:
+        """Open what travels beside the items while this node recovers."""
+        found = {}
+        for position, data in enumerate(batch.companions):
+            papers = open_papers(self._context, data, self._index) if data else None
+            if papers is not None:
+                found[position] = papers
+        return found
 
     def numbered(self, frame: sync_pb2.NumberedBatch) -> TakeNumbered:
         """Open a numbered frame; what cannot be accepted stands in it as such."""
@@ -127,16 +173,17 @@ class Opener:
             )
         except DomainError as refusal:
             opened = [refusal] * len(batch.payloads)
+        papers = self._papers(batch)
         items: list[NumberedItem] = []
         for position, item in enumerate(opened):
             try:
                 if isinstance(item, DomainError):
                     raise item
-                items.append(self._facts(item))
+                items.append(self._facts(item, papers.get(position)))
             except DomainError as refusal:
                 payload = batch.payloads[position]
                 items.append(Unacceptable(_hash_of(batch.payload_type, payload), payload, refusal))
-        return TakeNumbered(Frame(batch), frame.incarnation, frame.first_number, tuple(items))
+        return TakeNumbered(Frame(batch, papers), frame.incarnation, frame.first_number, tuple(items))
 
 
 def _hash_of(payload_type: str, payload: bytes) -> bytes:

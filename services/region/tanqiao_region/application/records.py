@@ -11,7 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.bridge.v1 import messages_pb2, recovery_pb2
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
@@ -25,6 +25,7 @@ from tanqiao_region.storage import node
 
 KEY_RECORD_TYPE: Final = payload_type_of(messages_pb2.KeyRecord)
 RECOGNITION_TYPE: Final = payload_type_of(messages_pb2.RecognitionRecord)
+EPOCH_TYPE: Final = payload_type_of(recovery_pb2.EpochRecord)
 RECOGNITION_ALLOWED: Final = allow(
     messages_pb2.RecognitionRecord,
     senders=("authority/*",),
@@ -47,6 +48,8 @@ def take_record(group: Group, notice: messages_pb2.RecordNotice) -> None:
             _take_key(group, notice)
         case payload_type if payload_type == RECOGNITION_TYPE:
             _take_recognition(group, notice)
+        case payload_type if payload_type == EPOCH_TYPE:
+            pass  # taken with the Hello, before anything of the epoch (`recovery.Recovery.take_epoch`)
         case other:
             raise DomainError("PAYLOAD_TYPE_NOT_ALLOWED", sender=BRIDGE, payload_type=other[:96])
     group.applied_log_index = max(group.applied_log_index, notice.log_index)

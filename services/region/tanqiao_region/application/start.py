@@ -8,10 +8,12 @@ import sqlalchemy as sa
 
 from tanqiao.db.node_state import claim_database
 from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.recovery import EpochStart
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.federation import Federation
 from tanqiao.signing.verify import Verifier
 from tanqiao_region.application.records import Recognitions, load_recognitions, with_key_records
+from tanqiao_region.application.recovery import epoch_start_of
 from tanqiao_region.application.secrets import NodeSecrets
 from tanqiao_region.storage import node
 from tanqiao_region.storage.tables import node_state
@@ -25,6 +27,8 @@ class Begun:
     applied_log_index: int
     directory: KeyDirectory
     recognitions: Recognitions
+    recovering: bool
+    epoch_start: EpochStart
 
 
 def prepare(connection: sa.Connection, federation: Federation, party: str, secrets: NodeSecrets) -> None:
@@ -48,11 +52,15 @@ def prepare(connection: sa.Connection, federation: Federation, party: str, secre
 
 def begin(connection: sa.Connection, federation: Federation, verifier: Verifier) -> Begun:
     """Read what the node knows; every key record is verified again."""
-    values = node.load_values(connection, (node.INCARNATION, node.APPLIED_LOG_INDEX))
+    values = node.load_values(
+        connection, (node.INCARNATION, node.APPLIED_LOG_INDEX, node.RECOVERING, node.EPOCH_RECORD)
+    )
     directory = with_key_records(verifier, federation.directory(), node.load_key_envelopes(connection))
     return Begun(
         int(values[node.INCARNATION]),
         int(values.get(node.APPLIED_LOG_INDEX, node.NOTHING_APPLIED)),
         directory,
         load_recognitions(connection),
+        bool(values.get(node.RECOVERING)),
+        epoch_start_of(values.get(node.EPOCH_RECORD, "")),
     )

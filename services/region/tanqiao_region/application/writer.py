@@ -70,7 +70,13 @@ class Writer:
         self._context.renew_signer(directory_changed=aftermath.directory is not None)
         if aftermath.recognitions is not None:
             self._context.recognitions = aftermath.recognitions
+        if aftermath.epoch_start is not None:
+            # The restored bridge's log may be shorter than what was applied of the one before.
+            self._context.epoch_start = aftermath.epoch_start
+            self._context.applied_log_index = aftermath.applied_log_index
         self._context.applied_log_index = max(self._context.applied_log_index, aftermath.applied_log_index)
+        if aftermath.life is not None:
+            self._context.incarnation, self._context.recovering = aftermath.life
         for listener in self._listeners:
             listener(aftermath)
 
@@ -112,8 +118,8 @@ def _hot(group: Group, commands: list[Any]) -> Iterator[Any]:
                 uses.gather(group, command, needs)
             case ApplyPrepares():
                 arriving.gather(command, needs)
-            case TakeNumbered(items=items):
-                numbered.gather(group, items, needs)
+            case TakeNumbered(items=items, frame=frame):
+                numbered.gather(group, frame, items, needs)
     group.load(needs)
     answers = [_apply(group, command) for command in commands]
     group.flush()

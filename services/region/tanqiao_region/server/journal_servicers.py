@@ -114,7 +114,8 @@ class NodeFacts:
 
     network_id: str
     region_code: str
-    incarnation: int
+    incarnation: Callable[[], int]
+    recovering: Callable[[], bool]
     now: Callable[[], datetime]
     test_clock: bool
     connected: Callable[[], bool]
@@ -138,7 +139,8 @@ class NodeServicer(journal_pb2_grpc.NodeServiceServicer):
             network_id=facts.network_id,
             region_code=facts.region_code,
             journal_size=status.journal_size,
-            incarnation=facts.incarnation,
+            incarnation=facts.incarnation(),
+            recovering=facts.recovering(),
             bridge_connected=facts.connected(),
             applied_log_index=status.applied_log_index,
             time=moment(facts.now()),

@@ -27,6 +27,8 @@ from tanqiao.rpc.errors import from_rpc_error
 from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.group import Aftermath
 from tanqiao_region.application.line import Line, acknowledgement
+from tanqiao_region.application.reconciling import ReconcileRemote, Schedule
+from tanqiao_region.application.recovery import RecoveryRemote
 
 FRAMES_WAITING_MAX: Final = 512
 COMMANDS_IN_FLIGHT_MAX: Final = 64
@@ -150,9 +152,23 @@ class SyncClient:
         line: what is sent and where received frames go.
         dial: opens a channel to the bridge.
         address: of the bridge, for the log.
+        remote: gives the bridge's RecoveryService on a channel.
+        reconcile: gives its ReconcileService.
+        schedule: when the books are compared.
     """
 
-    def __init__(self, line: Line, dial: Callable[[], grpc.Channel], address: str) -> None:
+    def __init__(
+        self,
+        line: Line,
+        dial: Callable[[], grpc.Channel],
+        address: str,
+        remote: Callable[[grpc.Channel], RecoveryRemote],
+        reconcile: Callable[[grpc.Channel], ReconcileRemote],
+        schedule: Schedule,
+    ) -> None:
+        self._remote = remote
+        self._reconcile = reconcile
+        self._schedule = schedule
         self._line = line
         self._dial = dial
         self._address = address
@@ -211,6 +227,7 @@ class SyncClient:
                 _log.warning("line_refused", bridge=self._address, reason=refusal.symbol)
             except grpc.RpcError as error:
                 ended = from_rpc_error(error, peer="bridge", address=self._address)
+                self._look_at(ended)
                 if ended.symbol != told:  # a bridge that is down for an hour is one line, not a thousand
                     _log.info("line_ended", bridge=self._address, reason=ended.symbol)
                 told = ended.symbol
@@ -221,21 +238,38 @@ class SyncClient:
             self._stopping.wait(backoff)
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
 
+    def _look_at(self, ended: DomainError) -> None:
+        """A Hello that was refused may say that this node was restored."""
+        try:
+            self._line.recovery.refused(ended)
+        except DomainError as refusal:  # the queue is full or the node stops
+            _log.warning("recovery_waits", reason=refusal.symbol)
+
     def _serve(self, channel: grpc.Channel) -> None:
         session = _Session()
         session.put([self._line.hello(ANSWER_SECONDS_MAX)])
         responses = sync_pb2_grpc.SyncServiceStub(channel).Connect(session.frames())
         self._call = responses
         sender: threading.Thread | None = None
+        watcher: threading.Thread | None = None
         try:
             if self._stopping.is_set():  # `stop` may have looked for a call before there was one
                 return
             first = next(iter(responses), None)
             if first is None or first.WhichOneof("frame") != "hello":
                 raise DomainError("FIELD_MISSING", field="hello")
-            session.sent_number = self._opened(channel, first.hello)
+            session.sent_number, wants_report = self._opened(channel, first.hello)
+            remote, reconcile = self._remote(channel), self._reconcile(channel)
+            if wants_report:
+                self._line.recovery.report(remote)
             self._session = session
-            sender = threading.Thread(target=self._send, args=(session,), name="sync-send", daemon=True)
+            sender = threading.Thread(
+                target=self._send, args=(session, remote, reconcile), name="sync-send", daemon=True
+            )
+            watcher = threading.Thread(
+                target=self._schedule.serve, args=(reconcile,), name="sync-reconcile", daemon=True
+            )
+            watcher.start()
             sender.start()
             _log.info("line_open", bridge=self._address)
             self._read(responses, session)
@@ -245,8 +279,11 @@ class SyncClient:
             responses.cancel()
             if sender is not None:
                 sender.join(ANSWER_SECONDS_MAX)
+            if watcher is not None:
+                self._schedule.end()
+                watcher.join(ANSWER_SECONDS_MAX)
 
-    def _opened(self, channel: grpc.Channel, hello: envelope_pb2.Envelope) -> int:
+    def _opened(self, channel: grpc.Channel, hello: envelope_pb2.Envelope) -> tuple[int, bool]:
         """Take the bridge's Hello; a key that it began to use meanwhile is learnt from its record first."""
         try:
             return self._line.opened(hello)
@@ -292,6 +329,8 @@ class SyncClient:
                 seconds = min(response.busy.retry_after_ms, BUSY_MS_MAX) / 1000
                 later = (time.monotonic() + seconds, list(response.busy.transfer_ids))
                 session.want(lambda wanted: wanted.later.append(later))
+            case "reconcile_now":
+                self._schedule.ask(full=response.reconcile_now.full)
             case "offer_refused":
                 reasons = [reason.reason for reason in response.offer_refused.reasons]
                 _log.warning(
@@ -343,7 +382,7 @@ class SyncClient:
 
     # -- sending ---------------------------------------------------------------------------------------------
 
-    def _send(self, session: _Session) -> None:
+    def _send(self, session: _Session, remote: RecoveryRemote, reconcile: ReconcileRemote) -> None:
         offered_at = kept_at = time.monotonic()
         try:
             while (wanted := session.wait_wanted(IDLE_SECONDS)) is not None:
@@ -353,6 +392,10 @@ class SyncClient:
                 if wanted.numbered:
                     self._send_numbered(session)
                 self._send_wanted(session, wanted)
+                if self._line.recovering and self._line.recovery.step(
+                    remote, lambda: self._schedule.try_run(reconcile, full=True)
+                ):
+                    return  # the next session is that of a node which takes orders
                 if time.monotonic() - offered_at > OFFER_AGAIN_SECONDS:
                     offered_at = time.monotonic()
                     made_before = self._line.now() - int(OFFER_AGAIN_SECONDS)

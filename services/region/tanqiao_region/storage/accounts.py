@@ -76,6 +76,14 @@ def load_suspense_accounts(connection: sa.Connection, account_ids: Iterable[str]
     return {row[11]: _account(row) for row in rows}
 
 
+def find_by_pseudonym(connection: sa.Connection, pseudonym: bytes) -> str | None:
+    """Give the account of an organisation's pseudonym; asked in a recovery alone, there is no index."""
+    found = connection.execute(
+        sa.select(account.c.account_id).where(account.c.pseudonym == pseudonym)
+    ).first()
+    return None if found is None else str(found.account_id)
+
+
 def _account(row: Sequence[Any]) -> AccountRow:
     account_id, kind, state, name, uscc, operator, seat, invented, pseudonym, *rest = row
     return AccountRow(

@@ -19,6 +19,12 @@ BRIDGE: Final = "bridge"
 INCARNATION: Final = "incarnation"
 SESSION_NUMBER: Final = "session_number"
 APPLIED_LOG_INDEX: Final = "applied_log_index"
+RECOVERING: Final = "recovering"
+"""Not empty while the node recovers from an old backup: it serves reads only (PROTOCOL section 6)."""
+EPOCH_RECORD: Final = "bridge_epoch_record"
+"""The newest EpochRecord of the bridge as an envelope, base64: the bridge was restored."""
+REPORT_FROM: Final = "bridge_report_from"
+"""Lowest index that an epoch of the bridge has continued from: what is reported to it begins there."""
 FINGERPRINT: Final = "fingerprint_of_the_secret"
 WRITER: Final = "writer"
 """A row that every writing transaction locks on PostgreSQL: one writer at a time, whatever the processes."""
@@ -50,7 +56,7 @@ def lock_writer(connection: sa.Connection) -> dict[str, str]:
     """
     if connection.dialect.name != "sqlite":
         connection.execute(_LOCK_WRITER)
-    return load_values(connection, (APPLIED_LOG_INDEX, INCARNATION))
+    return load_values(connection, (APPLIED_LOG_INDEX, INCARNATION, RECOVERING))
 
 
 _BRIDGE_STREAM: Final = (

@@ -27,7 +27,7 @@ from tanqiao.api.common.v1 import envelope_pb2 as tanqiao_dot_api_dot_common_dot
 from tanqiao.api.common.v1 import values_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tanqiao/api/bridge/v1/sync.proto\x12\x15tanqiao.api.bridge.v1\x1a$tanqiao/api/bridge/v1/messages.proto\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\"\xd8\x01\n\x05Hello\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x13\n\x0bincarnation\x18\x02 \x01(\x03\x12\x16\n\x0esession_number\x18\x03 \x01(\x03\x12\x17\n\x0freceived_number\x18\x04 \x01(\x03\x12\x1c\n\x14received_incarnation\x18\x05 \x01(\x03\x12\x10\n\x08log_size\x18\x06 \x01(\x03\x12\x10\n\x08log_root\x18\x07 \x01(\x0c\x12\x18\n\x10message_versions\x18\x08 \x03(\x05\"o\n\rNumberedBatch\x12\x13\n\x0bincarnation\x18\x01 \x01(\x03\x12\x14\n\x0c\x66irst_number\x18\x02 \x01(\x03\x12\x33\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32$.tanqiao.api.common.v1.EnvelopeBatch\"8\n\x0b\x41\x63knowledge\x12\x13\n\x0bincarnation\x18\x01 \x01(\x03\x12\x14\n\x0cup_to_number\x18\x02 \x01(\x03\"4\n\x04\x42usy\x12\x14\n\x0ctransfer_ids\x18\x01 \x03(\x0c\x12\x16\n\x0eretry_after_ms\x18\x02 \x01(\x05\"3\n\x0bNeedPrepare\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x14\n\x0ctransfer_ids\x18\x02 \x03(\x0c\"\xa7\x01\n\x0fReturnedPrepare\x12\x30\n\x07prepare\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12/\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x31\n\x08openings\x18\x03 \x01(\x0b\x32\x1f.tanqiao.api.bridge.v1.Openings\"j\n\x0cOfferRefused\x12\x14\n\x0cmessage_hash\x18\x01 \x01(\x0c\x12\x13\n\x0btransfer_id\x18\x02 \x01(\x0c\x12/\n\x07reasons\x18\x03 \x03(\x0b\x32\x1e.tanqiao.api.common.v1.Refusal\"\xea\x02\n\x0e\x43onnectRequest\x12\x30\n\x05hello\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.EnvelopeH\x00\x12\x37\n\x07offered\x18\x02 \x01(\x0b\x32$.tanqiao.api.common.v1.EnvelopeBatchH\x00\x12\x38\n\x08numbered\x18\x03 \x01(\x0b\x32$.tanqiao.api.bridge.v1.NumberedBatchH\x00\x12\x39\n\x0b\x61\x63knowledge\x18\x04 \x01(\x0b\x32\".tanqiao.api.bridge.v1.AcknowledgeH\x00\x12\x42\n\x10returned_prepare\x18\x05 \x01(\x0b\x32&.tanqiao.api.bridge.v1.ReturnedPrepareH\x00\x12+\n\x04\x62usy\x18\x06 \x01(\x0b\x32\x1b.tanqiao.api.bridge.v1.BusyH\x00\x42\x07\n\x05\x66rame\"\xa1\x03\n\x0f\x43onnectResponse\x12\x30\n\x05hello\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.EnvelopeH\x00\x12\x37\n\x07offered\x18\x02 \x01(\x0b\x32$.tanqiao.api.common.v1.EnvelopeBatchH\x00\x12\x38\n\x08numbered\x18\x03 \x01(\x0b\x32$.tanqiao.api.bridge.v1.NumberedBatchH\x00\x12\x39\n\x0b\x61\x63knowledge\x18\x04 \x01(\x0b\x32\".tanqiao.api.bridge.v1.AcknowledgeH\x00\x12:\n\x0cneed_prepare\x18\x05 \x01(\x0b\x32\".tanqiao.api.bridge.v1.NeedPrepareH\x00\x12+\n\x04\x62usy\x18\x06 \x01(\x0b\x32\x1b.tanqiao.api.bridge.v1.BusyH\x00\x12<\n\roffer_refused\x18\x07 \x01(\x0b\x32#.tanqiao.api.bridge.v1.OfferRefusedH\x00\x42\x07\n\x05\x66rame\"L\n\x15SubmitMessagesRequest\x12\x33\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32$.tanqiao.api.common.v1.EnvelopeBatch\"\x80\x01\n\x16SubmitMessagesResponse\x12\x30\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x34\n\x07refused\x18\x02 \x03(\x0b\x32#.tanqiao.api.bridge.v1.OfferRefused2\xda\x01\n\x0bSyncService\x12\\\n\x07\x43onnect\x12%.tanqiao.api.bridge.v1.ConnectRequest\x1a&.tanqiao.api.bridge.v1.ConnectResponse(\x01\x30\x01\x12m\n\x0eSubmitMessages\x12,.tanqiao.api.bridge.v1.SubmitMessagesRequest\x1a-.tanqiao.api.bridge.v1.SubmitMessagesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n tanqiao/api/bridge/v1/sync.proto\x12\x15tanqiao.api.bridge.v1\x1a$tanqiao/api/bridge/v1/messages.proto\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\"\xd5\x02\n\x05Hello\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x13\n\x0bincarnation\x18\x02 \x01(\x03\x12\x16\n\x0esession_number\x18\x03 \x01(\x03\x12\x17\n\x0freceived_number\x18\x04 \x01(\x03\x12\x1c\n\x14received_incarnation\x18\x05 \x01(\x03\x12\x10\n\x08log_size\x18\x06 \x01(\x03\x12\x10\n\x08log_root\x18\x07 \x01(\x0c\x12\x18\n\x10message_versions\x18\x08 \x03(\x05\x12\x12\n\nrecovering\x18\t \x01(\x08\x12\x13\n\x0blast_number\x18\n \x01(\x03\x12\x1b\n\x13\x61\x63knowledged_number\x18\x0b \x01(\x03\x12\x35\n\x0c\x65poch_record\x18\x0c \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\x1c\n\x0cReconcileNow\x12\x0c\n\x04\x66ull\x18\x01 \x01(\x08\"o\n\rNumberedBatch\x12\x13\n\x0bincarnation\x18\x01 \x01(\x03\x12\x14\n\x0c\x66irst_number\x18\x02 \x01(\x03\x12\x33\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32$.tanqiao.api.common.v1.EnvelopeBatch\"8\n\x0b\x41\x63knowledge\x12\x13\n\x0bincarnation\x18\x01 \x01(\x03\x12\x14\n\x0cup_to_number\x18\x02 \x01(\x03\"4\n\x04\x42usy\x12\x14\n\x0ctransfer_ids\x18\x01 \x03(\x0c\x12\x16\n\x0eretry_after_ms\x18\x02 \x01(\x05\"3\n\x0bNeedPrepare\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x14\n\x0ctransfer_ids\x18\x02 \x03(\x0c\"\xa7\x01\n\x0fReturnedPrepare\x12\x30\n\x07prepare\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12/\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x31\n\x08openings\x18\x03 \x01(\x0b\x32\x1f.tanqiao.api.bridge.v1.Openings\"j\n\x0cOfferRefused\x12\x14\n\x0cmessage_hash\x18\x01 \x01(\x0c\x12\x13\n\x0btransfer_id\x18\x02 \x01(\x0c\x12/\n\x07reasons\x18\x03 \x03(\x0b\x32\x1e.tanqiao.api.common.v1.Refusal\"\xea\x02\n\x0e\x43onnectRequest\x12\x30\n\x05hello\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.EnvelopeH\x00\x12\x37\n\x07offered\x18\x02 \x01(\x0b\x32$.tanqiao.api.common.v1.EnvelopeBatchH\x00\x12\x38\n\x08numbered\x18\x03 \x01(\x0b\x32$.tanqiao.api.bridge.v1.NumberedBatchH\x00\x12\x39\n\x0b\x61\x63knowledge\x18\x04 \x01(\x0b\x32\".tanqiao.api.bridge.v1.AcknowledgeH\x00\x12\x42\n\x10returned_prepare\x18\x05 \x01(\x0b\x32&.tanqiao.api.bridge.v1.ReturnedPrepareH\x00\x12+\n\x04\x62usy\x18\x06 \x01(\x0b\x32\x1b.tanqiao.api.bridge.v1.BusyH\x00\x42\x07\n\x05\x66rame\"\xdf\x03\n\x0f\x43onnectResponse\x12\x30\n\x05hello\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.EnvelopeH\x00\x12\x37\n\x07offered\x18\x02 \x01(\x0b\x32$.tanqiao.api.common.v1.EnvelopeBatchH\x00\x12\x38\n\x08numbered\x18\x03 \x01(\x0b\x32$.tanqiao.api.bridge.v1.NumberedBatchH\x00\x12\x39\n\x0b\x61\x63knowledge\x18\x04 \x01(\x0b\x32\".tanqiao.api.bridge.v1.AcknowledgeH\x00\x12:\n\x0cneed_prepare\x18\x05 \x01(\x0b\x32\".tanqiao.api.bridge.v1.NeedPrepareH\x00\x12+\n\x04\x62usy\x18\x06 \x01(\x0b\x32\x1b.tanqiao.api.bridge.v1.BusyH\x00\x12<\n\roffer_refused\x18\x07 \x01(\x0b\x32#.tanqiao.api.bridge.v1.OfferRefusedH\x00\x12<\n\rreconcile_now\x18\x0f \x01(\x0b\x32#.tanqiao.api.bridge.v1.ReconcileNowH\x00\x42\x07\n\x05\x66rame\"L\n\x15SubmitMessagesRequest\x12\x33\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32$.tanqiao.api.common.v1.EnvelopeBatch\"\x80\x01\n\x16SubmitMessagesResponse\x12\x30\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x34\n\x07refused\x18\x02 \x03(\x0b\x32#.tanqiao.api.bridge.v1.OfferRefused2\xda\x01\n\x0bSyncService\x12\\\n\x07\x43onnect\x12%.tanqiao.api.bridge.v1.ConnectRequest\x1a&.tanqiao.api.bridge.v1.ConnectResponse(\x01\x30\x01\x12m\n\x0eSubmitMessages\x12,.tanqiao.api.bridge.v1.SubmitMessagesRequest\x1a-.tanqiao.api.bridge.v1.SubmitMessagesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,27 +35,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.bridge.v1.sync_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HELLO']._serialized_start=172
-  _globals['_HELLO']._serialized_end=388
-  _globals['_NUMBEREDBATCH']._serialized_start=390
-  _globals['_NUMBEREDBATCH']._serialized_end=501
-  _globals['_ACKNOWLEDGE']._serialized_start=503
-  _globals['_ACKNOWLEDGE']._serialized_end=559
-  _globals['_BUSY']._serialized_start=561
-  _globals['_BUSY']._serialized_end=613
-  _globals['_NEEDPREPARE']._serialized_start=615
-  _globals['_NEEDPREPARE']._serialized_end=666
-  _globals['_RETURNEDPREPARE']._serialized_start=669
-  _globals['_RETURNEDPREPARE']._serialized_end=836
-  _globals['_OFFERREFUSED']._serialized_start=838
-  _globals['_OFFERREFUSED']._serialized_end=944
-  _globals['_CONNECTREQUEST']._serialized_start=947
-  _globals['_CONNECTREQUEST']._serialized_end=1309
-  _globals['_CONNECTRESPONSE']._serialized_start=1312
-  _globals['_CONNECTRESPONSE']._serialized_end=1729
-  _globals['_SUBMITMESSAGESREQUEST']._serialized_start=1731
-  _globals['_SUBMITMESSAGESREQUEST']._serialized_end=1807
-  _globals['_SUBMITMESSAGESRESPONSE']._serialized_start=1810
-  _globals['_SUBMITMESSAGESRESPONSE']._serialized_end=1938
-  _globals['_SYNCSERVICE']._serialized_start=1941
-  _globals['_SYNCSERVICE']._serialized_end=2159
+  _globals['_HELLO']._serialized_end=513
+  _globals['_RECONCILENOW']._serialized_start=515
+  _globals['_RECONCILENOW']._serialized_end=543
+  _globals['_NUMBEREDBATCH']._serialized_start=545
+  _globals['_NUMBEREDBATCH']._serialized_end=656
+  _globals['_ACKNOWLEDGE']._serialized_start=658
+  _globals['_ACKNOWLEDGE']._serialized_end=714
+  _globals['_BUSY']._serialized_start=716
+  _globals['_BUSY']._serialized_end=768
+  _globals['_NEEDPREPARE']._serialized_start=770
+  _globals['_NEEDPREPARE']._serialized_end=821
+  _globals['_RETURNEDPREPARE']._serialized_start=824
+  _globals['_RETURNEDPREPARE']._serialized_end=991
+  _globals['_OFFERREFUSED']._serialized_start=993
+  _globals['_OFFERREFUSED']._serialized_end=1099
+  _globals['_CONNECTREQUEST']._serialized_start=1102
+  _globals['_CONNECTREQUEST']._serialized_end=1464
+  _globals['_CONNECTRESPONSE']._serialized_start=1467
+  _globals['_CONNECTRESPONSE']._serialized_end=1946
+  _globals['_SUBMITMESSAGESREQUEST']._serialized_start=1948
+  _globals['_SUBMITMESSAGESREQUEST']._serialized_end=2024
+  _globals['_SUBMITMESSAGESRESPONSE']._serialized_start=2027
+  _globals['_SUBMITMESSAGESRESPONSE']._serialized_end=2155
+  _globals['_SYNCSERVICE']._serialized_start=2158
+  _globals['_SYNCSERVICE']._serialized_end=2376
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,10 @@ class Hello(_message.Message):
     LOG_SIZE_FIELD_NUMBER: _builtins.int
     LOG_ROOT_FIELD_NUMBER: _builtins.int
     MESSAGE_VERSIONS_FIELD_NUMBER: _builtins.int
+    RECOVERING_FIELD_NUMBER: _builtins.int
+    LAST_NUMBER_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_NUMBER_FIELD_NUMBER: _builtins.int
+    EPOCH_RECORD_FIELD_NUMBER: _builtins.int
     incarnation: _builtins.int
     session_number: _builtins.int
     """Durable and growing."""
@@ -44,10 +48,21 @@ class Hello(_message.Message):
     log_size: _builtins.int
     """Size and root of the peer's log known here."""
     log_root: _builtins.bytes
+    recovering: _builtins.bool
+    """Said by a region: it was restored, takes no orders, and wants the papers beside every message.
+    Said by the bridge: it was restored, and wants the region's report before it decides.
+    """
+    last_number: _builtins.int
+    """Said by the bridge: last number that it has for this region, and the last that the region acknowledged."""
+    acknowledged_number: _builtins.int
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
     @_builtins.property
     def message_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def epoch_record(self) -> _envelope_pb2.Envelope:
+        """Said by a bridge that was restored: its EpochRecord."""
+
     def __init__(
         self,
         *,
@@ -59,14 +74,39 @@ class Hello(_message.Message):
         log_size: _builtins.int = ...,
         log_root: _builtins.bytes = ...,
         message_versions: _abc.Iterable[_builtins.int] | None = ...,
+        recovering: _builtins.bool = ...,
+        last_number: _builtins.int = ...,
+        acknowledged_number: _builtins.int = ...,
+        epoch_record: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["epoch_record", b"epoch_record", "header", b"header"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "incarnation", b"incarnation", "log_root", b"log_root", "log_size", b"log_size", "message_versions", b"message_versions", "received_incarnation", b"received_incarnation", "received_number", b"received_number", "session_number", b"session_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_number", b"acknowledged_number", "epoch_record", b"epoch_record", "header", b"header", "incarnation", b"incarnation", "last_number", b"last_number", "log_root", b"log_root", "log_size", b"log_size", "message_versions", b"message_versions", "received_incarnation", b"received_incarnation", "received_number", b"received_number", "recovering", b"recovering", "session_number", b"session_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
+class ReconcileNow(_message.Message):
+    """The bridge asks the region to reconcile now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FULL_FIELD_NUMBER: _builtins.int
+    full: _builtins.bool
+    def __init__(
+        self,
+        *,
+        full: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileNow: _TypeAlias = ReconcileNow  # noqa: Y015
 
 @_typing.final
 class NumberedBatch(_message.Message):
@@ -282,6 +322,7 @@ class ConnectResponse(_message.Message):
     NEED_PREPARE_FIELD_NUMBER: _builtins.int
     BUSY_FIELD_NUMBER: _builtins.int
     OFFER_REFUSED_FIELD_NUMBER: _builtins.int
+    RECONCILE_NOW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> _envelope_pb2.Envelope: ...
     @_builtins.property
@@ -296,6 +337,8 @@ class ConnectResponse(_message.Message):
     def busy(self) -> Global___Busy: ...
     @_builtins.property
     def offer_refused(self) -> Global___OfferRefused: ...
+    @_builtins.property
+    def reconcile_now(self) -> Global___ReconcileNow: ...
     def __init__(
         self,
         *,
@@ -306,12 +349,13 @@ class ConnectResponse(_message.Message):
         need_prepare: Global___NeedPrepare | None = ...,
         busy: Global___Busy | None = ...,
         offer_refused: Global___OfferRefused | None = ...,
+        reconcile_now: Global___ReconcileNow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "busy", b"busy", "frame", b"frame", "hello", b"hello", "need_prepare", b"need_prepare", "numbered", b"numbered", "offer_refused", b"offer_refused", "offered", b"offered"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "busy", b"busy", "frame", b"frame", "hello", b"hello", "need_prepare", b"need_prepare", "numbered", b"numbered", "offer_refused", b"offer_refused", "offered", b"offered", "reconcile_now", b"reconcile_now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "busy", b"busy", "frame", b"frame", "hello", b"hello", "need_prepare", b"need_prepare", "numbered", b"numbered", "offer_refused", b"offer_refused", "offered", b"offered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "busy", b"busy", "frame", b"frame", "hello", b"hello", "need_prepare", b"need_prepare", "numbered", b"numbered", "offer_refused", b"offer_refused", "offered", b"offered", "reconcile_now", b"reconcile_now"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["hello", "offered", "numbered", "acknowledge", "need_prepare", "busy", "offer_refused"]  # noqa: Y015
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["hello", "offered", "numbered", "acknowledge", "need_prepare", "busy", "offer_refused", "reconcile_now"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 

@@ -344,6 +344,7 @@ class GetNodeStatusResponse(_message.Message):
     RULE_PACK_ID_FIELD_NUMBER: _builtins.int
     RULE_PACK_VERSION_FIELD_NUMBER: _builtins.int
     FINALITY_FIELD_NUMBER: _builtins.int
+    RECOVERING_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     region_code: _builtins.str
     journal_size: _builtins.int
@@ -354,6 +355,8 @@ class GetNodeStatusResponse(_message.Message):
     transfers_open: _builtins.int
     rule_pack_id: _builtins.str
     rule_pack_version: _builtins.str
+    recovering: _builtins.bool
+    """The node was restored from an old backup: it serves reads only until it has what the bridge holds of it."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -373,10 +376,11 @@ class GetNodeStatusResponse(_message.Message):
         rule_pack_id: _builtins.str = ...,
         rule_pack_version: _builtins.str = ...,
         finality: Global___FinalityStatus | None = ...,
+        recovering: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["finality", b"finality", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_log_index", b"applied_log_index", "bridge_connected", b"bridge_connected", "finality", b"finality", "incarnation", b"incarnation", "journal_size", b"journal_size", "network_id", b"network_id", "region_code", b"region_code", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "test_clock", b"test_clock", "time", b"time", "transfers_open", b"transfers_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_log_index", b"applied_log_index", "bridge_connected", b"bridge_connected", "finality", b"finality", "incarnation", b"incarnation", "journal_size", b"journal_size", "network_id", b"network_id", "recovering", b"recovering", "region_code", b"region_code", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "test_clock", b"test_clock", "time", b"time", "transfers_open", b"transfers_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

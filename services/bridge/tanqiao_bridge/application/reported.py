@@ -1,0 +1,131 @@
+"""Opens what a region reports to a bridge that was restored: every message under its own signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tanqiao.api.bridge.v1 import claims_pb2, messages_pb2, recovery_pb2
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.types import DecisionFacts, LockFacts
+from tanqiao.rpc.protocol_facts import decision_facts, issue_facts, lock_facts
+from tanqiao.signing.directory import KeyRole
+from tanqiao.signing.verify import AllowedMessage, Opened, Verifier, allow
+from tanqiao_bridge.application.commands import Material
+from tanqiao_bridge.application.context import BRIDGE, BridgeContext
+from tanqiao_bridge.storage.recovery import Item
+
+REGIONS: Final = ("region/*",)
+OWN: Final = allow(
+    messages_pb2.Decision,
+    messages_pb2.IssueReceipt,
+    claims_pb2.ClaimReceipt,
+    senders=(BRIDGE,),
+    index_field="log_index",
+)
+RECORDS: Final = {
+    **allow(messages_pb2.KeyRecord, senders=("authority/*",), role=KeyRole.ROOT, audience=BRIDGE),
+    **allow(
+        messages_pb2.RecognitionRecord,
+        senders=("authority/*",),
+        role=KeyRole.ROOT,
+        audience=BRIDGE,
+        signatures_max=2,
+    ),
+}
+PAPERS: Final = allow(
+    messages_pb2.LockAssertion,
+    messages_pb2.Use,
+    messages_pb2.Ready,
+    messages_pb2.Refuse,
+    messages_pb2.Issue,
+    claims_pb2.DeclareStatement,
+    claims_pb2.ClaimStatement,
+    senders=REGIONS,
+    audience=BRIDGE,
+    revoked_allowed=True,
+    ended_allowed=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedItem:
+    """A reported message with what it rests on; each part is None where it was not reported."""
+
+    row: Item
+    envelope: envelope_pb2.Envelope
+    opened: Opened
+    decision: DecisionFacts | None
+    lock: tuple[LockFacts, Material] | None
+    ready: Material | None
+    issue: Opened | None
+    statement: Opened | None
+    papers: recovery_pb2.Papers
+
+
+class ReportOpener:
+    """Verifies for a bridge that recovers.
+
+    Keys are judged at the index that the bridge has: what was added later is reported with the rest.
+    """
+
+    def __init__(self, context: BridgeContext) -> None:
+        self._context = context
+        self._verifier = Verifier(context.network_id, BRIDGE)
+
+    def read(self, party: str, item: recovery_pb2.ReportItem) -> Item:
+        """Verify the main message of an item, and give the row that keeps it.
+
+        Raises:
+            DomainError: what is wrong with it: nothing but the bridge's own words and the roots' count.
+        """
+        opened = self._main(party, item.message)
+        old_index = int(getattr(opened.message, "log_index", -1))
+        return Item(opened.message_hash, party, opened.payload_type, old_index, item.SerializeToString())
+
+    def open(self, row: Item) -> OpenedItem:
+        """Open a kept item; papers that do not verify are left out."""
+        item = recovery_pb2.ReportItem.FromString(row.item)
+        opened = self._main(row.region, item.message)
+        lock = self._paper(item.papers.lock)
+        facts = None
+        if lock is not None and isinstance(lock.message, messages_pb2.LockAssertion | messages_pb2.Use):
+            openings = item.papers.openings.SerializeToString()
+            facts = (lock_facts(lock), Material(lock, None, item.papers.lock, openings))
+        ready = self._paper(item.papers.ready)
+        decision = decision_facts(opened) if isinstance(opened.message, messages_pb2.Decision) else None
+        issue = self._paper(item.papers.issue)
+        if issue is not None:
+            issue_facts(issue)
+        return OpenedItem(
+            row,
+            item.message,
+            opened,
+            decision,
+            facts,
+            Material(ready, None, item.papers.ready) if ready is not None else None,
+            issue,
+            self._paper(item.statement),
+            item.papers,
+        )
+
+    def _main(self, party: str, envelope: envelope_pb2.Envelope) -> Opened:
+        is_own = envelope.payload_type in OWN
+        verifier = Verifier(self._context.network_id, party) if is_own else self._verifier
+        return self._open(verifier, envelope, OWN if is_own else RECORDS)
+
+    def _paper(self, envelope: envelope_pb2.Envelope) -> Any:  # noqa: ANN401 - an `Opened`, or None
+        if not envelope.payload:
+            return None
+        try:
+            return self._open(self._verifier, envelope, PAPERS)
+        except DomainError:
+            return None
+
+    def _open(
+        self, verifier: Verifier, envelope: envelope_pb2.Envelope, allowed: dict[str, AllowedMessage]
+    ) -> Opened:
+        return verifier.open_envelope(
+            envelope, self._context.directory, allowed=allowed, peer=None, at_index=self._context.log_size
+        )
