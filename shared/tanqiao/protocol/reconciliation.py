@@ -12,13 +12,13 @@ replaying it on the region's: a COMMIT away from the region is held there again,
 
 from __future__ import annotations
 
-import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
+from struct import pack
 from typing import Final, NamedTuple
 
 HELD: Final = 1
@@ -137,9 +137,8 @@ class SeriesBlocks:
         first, behind = self._bounds(start, end)
         if behind - first <= LEAF_BLOCKS_MAX:
             cells = self._cut(first, behind, start, end)
-            if sys.byteorder == "big":  # one byte order on every machine
-                cells.byteswap()
-            return sha256(_LEAF + cells.tobytes()).digest()
+            # One byte order on every machine.
+            return sha256(_LEAF + pack(f"<{len(cells)}q", *cells)).digest()
         return sha256(
             _NODE + b"".join(self.fingerprint(low, high) for low, high in split(start, end))
         ).digest()
