@@ -21,10 +21,10 @@ PURE_LIBRARY_PACKAGES: Final = ("tanqiao.kernel", "tanqiao.protocol", "tanqiao.c
 PURE_SERVICE_LAYERS: Final = frozenset({"domain", "rulepacks"})
 PURE_STANDARD_LIBRARY: Final = frozenset(
     {
-        "__future__", "abc", "array", "base64", "binascii", "bisect", "calendar", "collections", "contextlib", "copy",
+        "__future__", "abc", "base64", "binascii", "bisect", "calendar", "collections", "contextlib", "copy",
         "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "hmac",
         "itertools", "json", "math", "operator", "re", "string", "struct", "textwrap", "types", "typing",
-        "unicodedata",
+        "unicodedata", "array",
     }
 )  # fmt: skip
 """What computes and nothing else. No os, time, random, secrets, uuid, socket, pathlib, logging, threading."""
