@@ -14,6 +14,7 @@ import structlog
 from tanqiao.api.bridge.v1 import (
     claims_pb2_grpc,
     directory_pb2_grpc,
+    orders_pb2_grpc,
     reconcile_pb2_grpc,
     recovery_pb2_grpc,
     sync_pb2_grpc,
@@ -42,6 +43,8 @@ from tanqiao_bridge.application.commands import PassDeadlines
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.engine import BridgeEngine, OtherHandler
 from tanqiao_bridge.application.open_promises import ListOpen, list_open
+from tanqiao_bridge.application.order_handlers import order_handlers
+from tanqiao_bridge.application.order_queries import OrderQueries
 from tanqiao_bridge.application.queries import Queries
 from tanqiao_bridge.application.reconciling import EndRun, Reconciler, end_run
 from tanqiao_bridge.application.reported import ReportOpener
@@ -57,6 +60,7 @@ from tanqiao_bridge.server.directory_servicers import (
 )
 from tanqiao_bridge.server.lines import Lines
 from tanqiao_bridge.server.opening import Opener
+from tanqiao_bridge.server.order_servicer import OrderServicer
 from tanqiao_bridge.server.reconcile_servicer import ReconcileServicer
 from tanqiao_bridge.server.recovery_servicer import RecoveryServicer
 from tanqiao_bridge.server.sync_servicer import SyncServicer
@@ -195,7 +199,8 @@ def build(settings: Settings) -> Bridge:
 
 
 def _other_handlers() -> dict[type, OtherHandler]:
-    return {**claim_handlers(), TakeReport: take_report, ListOpen: list_open, EndRun: end_run}
+    own: dict[type, OtherHandler] = {TakeReport: take_report, ListOpen: list_open, EndRun: end_run}
+    return {**claim_handlers(), **order_handlers(), **own}
 
 
 def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, database: Database) -> Bridge:
@@ -277,6 +282,10 @@ def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, databa
             Registration(
                 claims_pb2_grpc.add_ClaimServiceServicer_to_server,
                 ClaimServicer(context, queries, writer, gateways, opener),
+            ),
+            Registration(
+                orders_pb2_grpc.add_OrderServiceServicer_to_server,
+                OrderServicer(context, OrderQueries(database), writer),
             ),
         ],
         CALLERS,

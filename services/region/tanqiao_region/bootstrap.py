@@ -14,6 +14,7 @@ from tanqiao.api.region.v1 import (
     accounts_pb2_grpc,
     journal_pb2_grpc,
     ledger_pb2_grpc,
+    orders_pb2_grpc,
     registers_pb2_grpc,
     reserve_pb2_grpc,
 )
@@ -42,6 +43,7 @@ from tanqiao_region.application.claims_client import BridgeClaims
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.issuance import Issuances
 from tanqiao_region.application.line import Line
+from tanqiao_region.application.local_orders import LocalOrders
 from tanqiao_region.application.methodologies import Methodologies
 from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.orders import Orders
@@ -62,6 +64,7 @@ from tanqiao_region.server.claims_line import GrpcBridgeClaims
 from tanqiao_region.server.issuance_servicer import IssuanceServicer
 from tanqiao_region.server.journal_servicers import JournalServicer, NodeFacts, NodeServicer
 from tanqiao_region.server.ledger_servicers import LedgerServicer, RetirementServicer, TransferServicer
+from tanqiao_region.server.local_order_servicer import LocalOrderServicer
 from tanqiao_region.server.reconcile_line import GrpcReconcile
 from tanqiao_region.server.recovery_line import GrpcRecovery
 from tanqiao_region.server.register_servicer import RegisterServicer
@@ -388,6 +391,10 @@ def _build(
                 journal_pb2_grpc.add_JournalServiceServicer_to_server, JournalServicer(queries, notifier)
             ),
             Registration(journal_pb2_grpc.add_NodeServiceServicer_to_server, NodeServicer(queries, facts)),
+            Registration(
+                orders_pb2_grpc.add_LocalOrderServiceServicer_to_server,
+                LocalOrderServicer(LocalOrders(context, orders, database)),
+            ),
             *office.registrations(settings.region_code),
         ],
         callers(settings.region_code),

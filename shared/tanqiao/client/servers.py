@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2
 from tanqiao.api.bridge.v1 import (
     claims_pb2_grpc,
     directory_pb2_grpc,
+    orders_pb2_grpc,
     reconcile_pb2_grpc,
     recovery_pb2_grpc,
     sync_pb2_grpc,
@@ -25,6 +26,7 @@ from tanqiao.api.region.v1 import (
     registers_pb2_grpc,
     reserve_pb2_grpc,
 )
+from tanqiao.api.region.v1 import orders_pb2_grpc as local_orders_pb2_grpc
 from tanqiao.client.calls import CallPolicy, ClientChannel
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.channel import open_channel
@@ -93,6 +95,7 @@ class RegionClient(ServerClient):
         self.retirements = ledger_pb2_grpc.RetirementServiceStub(self.channel)
         self.journal = journal_pb2_grpc.JournalServiceStub(self.channel)
         self.node = journal_pb2_grpc.NodeServiceStub(self.channel)
+        self.local_orders = local_orders_pb2_grpc.LocalOrderServiceStub(self.channel)
 
 
 class BridgeClient(ServerClient):
@@ -108,6 +111,7 @@ class BridgeClient(ServerClient):
         self.recovery = recovery_pb2_grpc.RecoveryServiceStub(self.channel)
         self.claims = claims_pb2_grpc.ClaimServiceStub(self.channel)
         self.sync = sync_pb2_grpc.SyncServiceStub(self.channel)
+        self.orders = orders_pb2_grpc.OrderServiceStub(self.channel)
 
 
 class GatewayClient(ServerClient):

@@ -48,6 +48,8 @@ class EvidenceKind(Enum):
     """A decision that names a lock or a Ready which this party did not sign (R9)."""
     CREDIT_CONFLICT = "credit conflict"
     """A COMMIT would credit units that this region has already: the bridge broke the order, or lies."""
+    HOLDING_CONFLICT = "holding conflict"
+    """A decision about units that are not in the state in which this source locked them."""
     FINAL_EQUIVOCATION = "final equivocation"
     """Two receipts of one party for one transfer."""
     FINAL_CONTRADICTS_DECISION = "final contradicts decision"

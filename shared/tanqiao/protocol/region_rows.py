@@ -146,6 +146,15 @@ SOURCE_ROWS: Final = (
         VOID,
         "R9",
     ),
+    Row(
+        SOURCE,
+        ("LOCKED", "RETIRING"),
+        "decision",
+        "names this lock or Use, but its units are not where it put them",
+        SAME,
+        VOID,
+        "§3, §7",
+    ),
     Row(SOURCE, SOURCE_DECIDED, "decision", "the same decision", SAME, STORED, "R4"),
     Row(SOURCE, SOURCE_DECIDED, "decision", "another decision", SAME, VOID, "R4, I4"),
 )

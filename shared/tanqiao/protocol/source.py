@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.effects import (
     Answer,
     EvidenceKind,
@@ -96,7 +97,10 @@ def on_withdraw_requested(record: SourceRecord) -> SourceTransition:
 
 
 def on_decision(
-    record: SourceRecord | None, facts: DecisionFacts, own_lock: LockFacts | None = None
+    record: SourceRecord | None,
+    facts: DecisionFacts,
+    own_lock: LockFacts | None = None,
+    not_here: tuple[UnitBlock, ...] = (),
 ) -> SourceTransition:
     """Act on the bridge's decision (row 4; R3, R9).
 
@@ -105,6 +109,8 @@ def on_decision(
         facts: the decision, signed by the bridge.
         own_lock: the LockAssertion or Use that the bridge sent beside the decision, if this source's own key
             signed it: it was forgotten in a restore and is honoured (R9).
+        not_here: parts of the record's blocks that are not where the lock put them: the books of this source
+            are broken there. Nothing is guessed: the decision is kept, a case opened, the line goes on.
     """
     if record is None:
         # R9: a lock forgotten in a restore comes back from B beside the decision.
@@ -122,6 +128,15 @@ def on_decision(
     # R9: S acts only if the first hash is that of a lock that its key signed.
     if record.lock_hash != facts.lock_hash or not _is_whole(record.kind, facts):
         return _void(record, facts)
+    if not_here:
+        return Transition(
+            record,
+            (
+                StoreEvidence(EvidenceKind.HOLDING_CONFLICT, (facts.message_hash,)),
+                SendNack((reason("LOCATION_CONFLICT", not_here),)),
+                OpenCase(EvidenceKind.HOLDING_CONFLICT),
+            ),
+        )
     return _decide(record, facts)
 
 

@@ -18,6 +18,7 @@ from tanqiao.signing.suites import Verify, key_id_of, suite_of
 
 KEYS_MAX: Final = 100_000
 """Most keys that a directory holds: a bound for memory, far above any federation."""
+HOLDER_LENGTH_MAX: Final = 96
 
 
 class KeyRole(IntEnum):
@@ -44,6 +45,7 @@ class KeyEntry:
         valid_from_index: first log index at which a signature counts.
         valid_to_index: first log index at which it counts no more; None: open.
         revoked: whether it was revoked; a revocation acts at once.
+        holder: of an approver's key, whose hand it is in; empty where its record does not say.
 
     Raises:
         DomainError: SUITE_NOT_SUPPORTED, or FIELD_INVALID if the bytes are no key of the suite.
@@ -57,6 +59,7 @@ class KeyEntry:
     valid_from_index: int = 0
     valid_to_index: int | None = None
     revoked: bool = False
+    holder: str = ""
     key_id: bytes = field(init=False)
     verify: Verify = field(init=False, repr=False, compare=False)
 
@@ -86,6 +89,8 @@ class KeyEntry:
             raise DomainError(
                 "FIELD_INVALID", field="key_epoch", detail="epochs count from 1 and indexes from 0"
             )
+        if len(record.holder) > HOLDER_LENGTH_MAX:
+            raise DomainError("FIELD_INVALID", field="holder", detail=f"{len(record.holder)} characters")
         if record.valid_to_index and record.valid_to_index <= record.valid_from_index:
             raise DomainError(
                 "RANGE_REVERSED",
@@ -102,6 +107,7 @@ class KeyEntry:
             valid_from_index=record.valid_from_index,
             valid_to_index=record.valid_to_index or None,
             revoked=record.revoked,
+            holder=record.holder,
         )
 
 
@@ -156,8 +162,13 @@ class KeyDirectory:
 
 
 def _successor(known: KeyEntry, entry: KeyEntry) -> KeyEntry:
-    if (known.owner, known.role, known.epoch) != (entry.owner, entry.role, entry.epoch):
+    if (known.owner, known.role, known.epoch, known.holder) != (
+        entry.owner,
+        entry.role,
+        entry.epoch,
+        entry.holder,
+    ):
         raise DomainError(
-            "FIELD_INVALID", field="public_key", detail="the key has another owner, role or epoch"
+            "FIELD_INVALID", field="public_key", detail="the key has another owner, role, epoch or holder"
         )
     return replace(entry, revoked=entry.revoked or known.revoked)

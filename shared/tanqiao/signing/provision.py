@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -174,14 +174,21 @@ def _provision_keys(home: Path, plan: NetworkPlan, root_passphrase: bytes | None
         _ensure_key(home / directory / "keys", party, KeyRole.MESSAGE, None)
         for directory, party in plan.nodes()
     ]
-    keys.extend(
-        _ensure_key(_authority_directory(home, owner, f"approver-{number}"), owner, KeyRole.APPROVER, None)
-        for owner in plan.authorities()
-        for number in range(1, APPROVERS + 1)
-    )
+    holders: dict[bytes, str] = {}
+    for owner in plan.authorities():
+        for number in range(1, APPROVERS + 1):
+            holder = f"approver-{number}"
+            key = _ensure_key(_authority_directory(home, owner, holder), owner, KeyRole.APPROVER, None)
+            keys.append(key)
+            holders[key.signer.key_id] = holder
     recorded = Federation(plan.network_id, tuple(anchors.values()), known.key_records).directory()
     records = [
-        build_key_record(plan.network_id, roots[authority_of(key.signer.owner)], key)
+        build_key_record(
+            plan.network_id,
+            roots[authority_of(key.signer.owner)],
+            key,
+            holder=holders.get(key.signer.key_id, ""),
+        )
         for key in keys
         if recorded.get(key.signer.key_id) is None
     ]
@@ -198,10 +205,14 @@ def _ensure_key(directory: Path, owner: str, role: KeyRole, passphrase: bytes | 
 
 
 def build_key_record(
-    network_id: str, root: StoredKey, key: StoredKey, *, valid_from_index: int = 0
+    network_id: str, root: StoredKey, key: StoredKey, *, valid_from_index: int = 0, holder: str = ""
 ) -> envelope_pb2.Envelope:
-    """Give the envelope of a new key's record, signed by the root that vouches for its owner."""
-    return sign_key_record(network_id, root, key.entry(valid_from_index=valid_from_index))
+    """Give the envelope of a new key's record, signed by the root that vouches for its owner.
+
+    `holder` says in whose hand an approver's key is.
+    """
+    entry = replace(key.entry(valid_from_index=valid_from_index), holder=holder)
+    return sign_key_record(network_id, root, entry)
 
 
 def sign_key_record(network_id: str, root: StoredKey, entry: KeyEntry) -> envelope_pb2.Envelope:
@@ -217,6 +228,7 @@ def sign_key_record(network_id: str, root: StoredKey, entry: KeyEntry) -> envelo
         valid_from_index=entry.valid_from_index,
         valid_to_index=entry.valid_to_index or 0,
         revoked=entry.revoked,
+        holder=entry.holder,
     )
     return sign_envelope(root.signer, payload_type_of(record), record.SerializeToString())
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final
@@ -112,6 +112,7 @@ class SignedBy:
     owner: str
     role: KeyRole
     key_id: bytes
+    holder: str = ""
 
 
 @record
@@ -251,7 +252,7 @@ class Verifier:
             entries[0].key_id,
             envelope.batch_proof.index,
             any(entry.revoked for entry in entries),
-            tuple(SignedBy(entry.owner, entry.role, entry.key_id) for entry in entries),
+            tuple(SignedBy(entry.owner, entry.role, entry.key_id, entry.holder) for entry in entries),
             not all(entry.valid_at(index) for entry in entries),
         )
 
@@ -473,13 +474,20 @@ def _shown(text: str) -> str:
 def require_signers(opened: Opened, owners: Sequence[str], role: KeyRole) -> None:
     """Demand that each owner signed the opened message with a key of this role; a name given twice, twice.
 
-    The keys are distinct, so that ``(x, x)`` asks for two approvers of the same authority.
+    The keys are distinct, so that ``(x, x)`` asks for two approvers of the same authority; two keys in one
+    hand (`KeyEntry.holder`) are one approver.
 
     Raises:
         DomainError: APPROVERS_MISSING for approvers, else SIGNATURE_MISSING.
     """
     require(len(owners) > 0, "at least one signer is demanded")
-    _require_owners([one.owner for one in opened.signed_by if one.role == role], owners, role)
+    _require_owners(_hands(one for one in opened.signed_by if one.role == role), owners, role)
+
+
+def _hands(signed_by: Iterable[SignedBy]) -> list[str]:
+    """Give the owners of signatures, one for each hand that signed."""
+    hands = {(one.owner, one.holder or one.key_id.hex()): one.owner for one in signed_by}
+    return list(hands.values())
 
 
 def _require_owners(signed: Sequence[str], owners: Sequence[str], role: KeyRole) -> None:
@@ -519,5 +527,6 @@ def verify_signatures(
         if not entry.verify(signature.signature, message):
             raise DomainError("SIGNATURE_INVALID")
         _require_key(entry, rule, at_index)
-    _require_owners([entry.owner for entry in entries], owners, role)
-    return tuple(SignedBy(entry.owner, entry.role, entry.key_id) for entry in entries)
+    signed_by = tuple(SignedBy(entry.owner, entry.role, entry.key_id, entry.holder) for entry in entries)
+    _require_owners(_hands(signed_by), owners, role)
+    return signed_by

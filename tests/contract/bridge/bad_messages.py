@@ -26,7 +26,7 @@ from tests.contract.bridge.unchanged import (
 Pair = tuple[Any, bytes]
 LEDGER: Final = frozenset(
     {"decision", "decision_block", "message", "signature", "issue", "log_leaf", "counter", "outbox"}
-    | {"outbox_stream", "late_answer", "evidence", "conflict_case", "frozen", "inbox_stream"}
+    | {"outbox_stream", "late_answer", "evidence", "conflict_case", "frozen", "freeze_order", "inbox_stream"}
 )
 """Where a durable refusal is written down; locations, claims, series and agreements are not among them."""
 

@@ -27,6 +27,7 @@ from tanqiao.rpc.gate import REQUEST_BYTES_MAX
 from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE, SHENZHEN
 from tanqiao_bridge.server.callers import CALLERS
 from tests.contract.bridge.bad_claims import BAD_CLAIMS, wrong_claim
+from tests.contract.bridge.bad_orders import BAD_ORDERS
 from tests.contract.bridge.bad_recovery import RECOVERY_AND_RECONCILIATION
 from tests.contract.bridge.cases import Build, Case, plain
 from tests.contract.bridge.harness import SERIES
@@ -501,6 +502,7 @@ CASES: Final[tuple[Case, ...]] = (
         "PAGE_TOKEN_INVALID",
         lambda world: claims_pb2.ListClaimsRequest(page_token=other_token(world)),
     ),
+    *(Case(*bad) for bad in BAD_ORDERS),
 )
 
 

@@ -38,8 +38,19 @@ CLOCK: Final = "/tanqiao.api.common.v1.ClockService/"
 READER: Final = "reader/national"
 UNKNOWN_FIELD: Final = b"\xf8\x3f\x01"
 BIG: Final = 2**63 - 1
-KEPT: Final = frozenset({"evidence", "conflict_case", "frozen", "log_leaf", "counter"})
-"""What evidence may touch: R4 keeps it, freezes on it, and names the freeze in a leaf."""
+KEPT: Final = frozenset(
+    {
+        "evidence",
+        "conflict_case",
+        "frozen",
+        "freeze_order",
+        "log_leaf",
+        "counter",
+        "outbox",
+        "outbox_stream",
+    }
+)
+"""What evidence may touch: R4 keeps it, freezes on it, names the freeze in a leaf and tells the regions."""
 
 
 def digest(database: Database, leaving_out: frozenset[str] = frozenset()) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from tanqiao.api.bridge.v1.messages_pb2 import FREEZE_SCOPE_BLOCK, FREEZE_SCOPE_REGION
+from tanqiao.api.common.v1 import values_pb2
 from tests.contract.region.served import (
     REGION,
 )
@@ -16,6 +18,7 @@ from tests.contract.region.world import (
     HELD_KG,
     ID_UNKNOWN,
     World,
+    local_freeze,
     units,
 )
 
@@ -378,3 +381,31 @@ def reads() -> Iterator[Case]:
     yield Case(REGISTER + "GetProject", "no id", "FIELD_MISSING", put(project_id=""))
     yield Case(REGISTER + "GetProject", "an unknown id", "NOT_FOUND", put(project_id="PV-NOBODY"))
     yield Case(REGISTER + "GetProject", "an over-long id", "TEXT_TOO_LONG", put(project_id="P" * 65))
+
+
+LOCAL_ORDERS = f"{REGION}LocalOrderService/"
+
+
+def local_orders() -> Iterator[Case]:
+    submit = LOCAL_ORDERS + "SubmitLocalFreeze"
+
+    def order(**fields: Any) -> Callable[[World, Any], Any]:
+        return lambda world, _request: local_freeze(world, **fields)
+
+    yield Case(submit, "no order", "FIELD_MISSING", put(order=None))
+    yield Case(submit, "one approver", "APPROVERS_MISSING", order(signers=(0,)))
+    yield Case(submit, "the same key twice", "MESSAGE_MALFORMED", order(signers=(1, 1)))
+    yield Case(submit, "no signature", "SIGNATURE_MISSING", order(signers=()))
+    yield Case(submit, "no order id", "FIELD_MISSING", order(order_id=b""))
+    yield Case(submit, "no document", "FIELD_MISSING", order(document=""))
+    yield Case(submit, "no account", "FIELD_MISSING", order(account_id=""))
+    yield Case(submit, "an unknown account", "ACCOUNT_UNKNOWN", order(account_id="A" + "X" * 16))
+    yield Case(submit, "a scope of the bridge", "FIELD_INVALID", order(scope=FREEZE_SCOPE_REGION))
+    yield Case(submit, "nothing frozen to lift", "NOT_FROZEN", order(account_id="", unfreeze=True, **_BLOCKS))
+    yield Case(LOCAL_ORDERS + "ListLocalFreezes", "a negative page", "FIELD_INVALID", put(page_size=-1))
+
+
+_BLOCKS: Final[dict[str, Any]] = {
+    "scope": FREEZE_SCOPE_BLOCK,
+    "blocks": [values_pb2.UnitBlock(series_id="310000:X:Y:2026:1", start_serial=1, end_serial=2)],
+}

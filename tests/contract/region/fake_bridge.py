@@ -444,7 +444,10 @@ class FakeBridge(sync_pb2_grpc.SyncServiceServicer):
     def announce(self, party: str, record: envelope_pb2.Envelope) -> None:
         """Send a record of the authorities to a region."""
         notice = messages_pb2.RecordNotice(
-            header=self.header((party,)), record=record, log_index=next(self._log_index)
+            header=self.header((party,)),
+            record=record,
+            log_index=next(self._log_index),
+            series=self.series.values(),
         )
         self.number(party, [(type_of(notice), notice.SerializeToString())])
 

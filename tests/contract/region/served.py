@@ -20,7 +20,14 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from tanqiao.api.common.v1 import clock_pb2
-from tanqiao.api.region.v1 import accounts_pb2, journal_pb2, ledger_pb2, registers_pb2, reserve_pb2
+from tanqiao.api.region.v1 import (
+    accounts_pb2,
+    journal_pb2,
+    ledger_pb2,
+    orders_pb2,
+    registers_pb2,
+    reserve_pb2,
+)
 from tanqiao.cli.local.members import network_plan
 from tanqiao.rpc.channel import open_channel
 from tanqiao.signing.provision import provision_network
@@ -31,7 +38,15 @@ from tests.contract.region.harness import Node
 WAIT_SECONDS: Final = 50.0
 REGION: Final = "/tanqiao.api.region.v1."
 CLOCK: Final = "/tanqiao.api.common.v1."
-_FILES: Final = (accounts_pb2, journal_pb2, ledger_pb2, registers_pb2, reserve_pb2, clock_pb2)
+_FILES: Final = (
+    accounts_pb2,
+    journal_pb2,
+    ledger_pb2,
+    orders_pb2,
+    registers_pb2,
+    reserve_pb2,
+    clock_pb2,
+)
 _PLACEHOLDER: Final = re.compile(r"\{[a-z_]+\}")
 _HAN: Final = re.compile("[\u4e00-\u9fff]")
 

@@ -104,6 +104,7 @@ def _table() -> Iterator[Case]:
     yield from bad_requests.ledger()
     yield from bad_requests.uses()
     yield from bad_requests.reads()
+    yield from bad_requests.local_orders()
     yield from bad_register_requests.registers()
     yield from bad_register_requests.issuances()
     yield from bad_register_requests.imports()

@@ -9,6 +9,7 @@ of one.
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -17,10 +18,20 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.bridge.v1 import messages_pb2 as bridge_messages_pb2
 from tanqiao.api.common.v1 import clock_pb2, values_pb2
-from tanqiao.api.region.v1 import accounts_pb2, journal_pb2, ledger_pb2, registers_pb2, reserve_pb2
+from tanqiao.api.region.v1 import (
+    accounts_pb2,
+    journal_pb2,
+    ledger_pb2,
+    orders_pb2,
+    registers_pb2,
+    reserve_pb2,
+)
 from tanqiao.kernel.ids import make_address
 from tanqiao.kernel.regions import RegionCode
+from tanqiao.signing.approvals import prepare
+from tanqiao.signing.envelope import add_signature
 from tanqiao_region.application.commands import Selection
 from tests.contract.region.harness import CENTRE, SERIES, USCC, Node, block, request
 from tests.contract.region.served import CLOCK, REGION, Served
@@ -228,6 +239,28 @@ def _watch(_world: World) -> Any:
     return journal_pb2.WatchJournalRequest(from_index=1)
 
 
+def local_freeze(world: World, signers: tuple[int, ...] = (0, 1), **fields: Any) -> Any:
+    """Freeze an account that nothing else is about, as these approvers of Shanghai sign it."""
+    values: dict[str, Any] = {
+        "order_id": secrets.token_bytes(16),
+        "scope": bridge_messages_pb2.FREEZE_SCOPE_ACCOUNT,
+        "account_id": world.closed,
+        "reason": "虚构",
+        "document": "（2026）沪01执1号",
+    }
+    network = world.shanghai.network.network
+    envelope = prepare(
+        bridge_messages_pb2.Freeze(**{**values, **fields}),
+        network.plan.network_id,
+        "authority/310000",
+        message_id=secrets.token_bytes(16),
+        audience="region/310000",
+    )
+    for number in signers:
+        envelope = add_signature(envelope, network.approvers("authority/310000")[number].signer)
+    return orders_pb2.SubmitLocalFreezeRequest(request_id=fresh_id(), order=envelope)
+
+
 Make = Callable[[World], Any]
 
 GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
@@ -370,6 +403,11 @@ GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
         f"{REGION}ReserveService/ListResources": (
             "reader/national",
             lambda _: reserve_pb2.ListResourcesRequest(page_size=1),
+        ),
+        f"{REGION}LocalOrderService/SubmitLocalFreeze": ("sh.centre", local_freeze),
+        f"{REGION}LocalOrderService/ListLocalFreezes": (
+            "sh.centre",
+            lambda _: orders_pb2.ListLocalFreezesRequest(page_size=1),
         ),
         f"{REGION}NodeService/GetNodeStatus": (
             "reader/national",

@@ -138,6 +138,18 @@ def source_situations() -> Iterator[Situation]:
         after = source.on_decision(record, facts, own_lock)
         guard = _source_decision_guard(record, outcome, named, own_lock)
         yield _situation("decision", record, after, guard)
+        if record is not None and own_lock is None and guard.split(",")[-1] in ACTED_ON:
+            gone = source.on_decision(record, facts, not_here=record.blocks)
+            guard = "names this lock or Use, but its units are not where it put them"
+            yield _situation("decision", record, gone, guard)
+
+
+ACTED_ON = (
+    " names this lock and a Ready",
+    " names this retirement and no Ready",
+    " names this cancellation and no Ready",
+    " names this lock or Use",
+)
 
 
 def _source_decision_guard(

@@ -18,6 +18,7 @@ from tanqiao.db.signatures import store_batch, store_envelope
 from tanqiao.db.streams import OutboxMessage
 from tanqiao.kernel.clock import Clock
 from tanqiao.protocol.effects import Decide
+from tanqiao.protocol.frozen import FrozenThings
 from tanqiao.protocol.recovery import NOT_RECOVERING, RecoveringBridge
 from tanqiao.protocol.types import DecisionRecord, TransferKey
 from tanqiao.signing.directory import KeyDirectory
@@ -25,7 +26,7 @@ from tanqiao.signing.envelope import Signer, build_header
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao_bridge.application.commands import Answer, Material, Outgoing
 from tanqiao_bridge.application.memory import OpenTransfers, Overlay, RecentDecisions
-from tanqiao_bridge.storage import policy
+from tanqiao_bridge.storage import orders, policy
 from tanqiao_bridge.storage.decisions import DecisionRow, MessageRow
 from tanqiao_bridge.storage.tables import signature
 
@@ -134,6 +135,10 @@ class Group:
     log_size: int = 0
     recovery: RecoveringBridge | None = None
     """What is still waited for, where this group changed it."""
+    frozen: FrozenThings | None = None
+    evidence_kind: str = ""
+    evidence_hashes: tuple[bytes, ...] = ()
+    """The evidence that was stored last: what a freeze on it names."""
     undecided: set[TransferKey] = field(default_factory=set)
     """Keys that were looked up and have no decision in the tables."""
     _signatures: dict[int, int] = field(default_factory=dict)
@@ -146,6 +151,12 @@ class Group:
         if self._regions is None:
             self._regions = policy.known_regions(self.connection)
         return self._regions
+
+    def frozen_things(self) -> FrozenThings:
+        """Give what is frozen as this group sees it; read once, and again after an order."""
+        if self.frozen is None:
+            self.frozen = FrozenThings(orders.load_frozen(self.connection))
+        return self.frozen
 
     def agreements_of(
         self, pairs: Iterable[tuple[str, str]]

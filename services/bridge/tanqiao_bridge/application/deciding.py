@@ -20,6 +20,7 @@ from tanqiao.kernel.errors import require
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.decision import ALL_CHECKS_HOLD, DecisionChecks, DecisionResult, decide, decided
 from tanqiao.protocol.effects import MoveLocation
+from tanqiao.protocol.frozen import FrozenThings
 from tanqiao.protocol.locations import LocationBook, LocationRow
 from tanqiao.protocol.refusals import reason
 from tanqiao.protocol.types import (
@@ -37,6 +38,7 @@ from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.leaf import Leaf, make_leaf
 from tanqiao_bridge.application.context import Group
+from tanqiao_bridge.application.freezes import pseudonym_of
 from tanqiao_bridge.application.memory import OpenEntry
 from tanqiao_bridge.storage import locations, log, policy
 from tanqiao_bridge.storage.decisions import DecisionRow, MessageRow, insert_decisions
@@ -44,11 +46,6 @@ from tanqiao_bridge.storage.tables import signature
 
 DECISION_TYPE = payload_type_of(messages_pb2.Decision)
 HOME_NOTICE_TYPE = payload_type_of(messages_pb2.HomeNotice)
-
-SCOPE_BLOCK = messages_pb2.FREEZE_SCOPE_BLOCK
-SCOPE_PSEUDONYM = messages_pb2.FREEZE_SCOPE_PSEUDONYM
-SCOPE_REGION = messages_pb2.FREEZE_SCOPE_REGION
-SCOPE_PAIR = messages_pb2.FREEZE_SCOPE_PAIR
 
 Place = tuple[str, int]
 
@@ -63,7 +60,7 @@ class _Loaded:
     rows: dict[tuple[str, int], locations.LocationRow]
     series: dict[str, policy.SeriesRow]
     agreements: dict[tuple[str, str], list[policy.AgreementRow]]
-    frozen: list[policy.FrozenRow]
+    frozen: FrozenThings
     blocked: dict[str, int]
     used_kg: dict[str, int] = field(default_factory=dict)
 
@@ -118,7 +115,7 @@ def _load(group: Group, transfers: Sequence[OpenTransfer]) -> _Loaded:
         {(row.block.series_id, row.block.start): row for row in rows},
         policy.load_series(connection, series_ids),
         group.agreements_of(pairs),
-        policy.load_frozen(connection),
+        group.frozen_things(),
         policy.load_blocked_series(connection, series_ids),
     )
 
@@ -155,7 +152,10 @@ def _checks(
 ) -> tuple[DecisionChecks, str]:
     """Run all checks; the facts, and the agreement whose counter moves if they hold."""
     not_at_source = loaded.book.elsewhere(transfer.blocks, (transfer.key.source, locations.HELD))
-    frozen = _frozen_reasons(loaded.frozen, transfer, entry) if loaded.frozen else ()
+    frozen: Reasons = ()
+    if loaded.frozen:
+        pseudonym = pseudonym_of(entry) if loaded.frozen.has_pseudonyms else b""
+        frozen = loaded.frozen.reasons(transfer.key.source, transfer.destination, transfer.blocks, pseudonym)
     unknown = tuple(
         sorted({block.series_id for block in transfer.blocks if block.series_id not in loaded.series})
     )
@@ -195,31 +195,6 @@ def _gone_keys(group: Group, transfer: OpenTransfer, log_index: int) -> tuple[tu
                 index = str(log_index)
                 ended.append((reason("KEY_NOT_VALID_AT_INDEX", key_id=key_id.hex(), index=index),))
     return tuple(revoked), tuple(one for reasons in ended for one in reasons)
-
-
-def _frozen_reasons(rows: Sequence[policy.FrozenRow], transfer: OpenTransfer, entry: OpenEntry) -> Reasons:
-    parties = {transfer.key.source, transfer.destination}
-    pseudonym = _pseudonym_of(entry)
-    found = []
-    for row in rows:
-        if row.scope == SCOPE_REGION and row.region in parties:
-            found.append(reason("FROZEN", what=row.region, document=row.document))
-        elif row.scope == SCOPE_PAIR and {row.region, row.other_region} <= parties:
-            found.append(reason("FROZEN", what=f"{row.region} – {row.other_region}", document=row.document))
-        elif row.scope == SCOPE_PSEUDONYM and pseudonym and row.pseudonym == pseudonym:
-            found.append(reason("FROZEN", what=row.pseudonym.hex(), document=row.document))
-        elif row.scope == SCOPE_BLOCK:
-            frozen = UnitBlock(row.series_id, row.start, row.end)
-            touched = tuple(block for block in transfer.blocks if block.overlaps(frozen))
-            if touched:
-                found.append(reason("FROZEN", touched, what=str(frozen), document=row.document))
-    return tuple(found)
-
-
-def _pseudonym_of(entry: OpenEntry) -> bytes:
-    if not entry.lock.companion:
-        return b""
-    return messages_pb2.Openings.FromString(entry.lock.companion).owner_pseudonym
 
 
 def check_agreement(

@@ -1,7 +1,4 @@
-"""Evidence, freezes on evidence, cases.
-
-What R4 and row 10 ask of the bridge when somebody contradicts himself.
-"""
+"""Evidence and cases: what is kept of contradictions and of messages that cannot be accepted (R4)."""
 
 from __future__ import annotations
 
@@ -10,42 +7,20 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1.envelope_pb2 import Envelope
 from tanqiao.db.signatures import envelope_from, load_signatures
-from tanqiao.protocol.effects import EvidenceKind, FreezePair, FreezeSender, OpenCase, StoreEvidence
+from tanqiao.protocol.effects import EvidenceKind
 from tanqiao.protocol.types import TransferKey
 from tanqiao.signing.batch import item_envelope
-from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.commands import Material
 from tanqiao_bridge.application.context import Group
-from tanqiao_bridge.storage import log
-from tanqiao_bridge.storage.tables import conflict_case, frozen, message, signature
+from tanqiao_bridge.storage.tables import conflict_case, message, signature
 from tanqiao_bridge.storage.tables import evidence as evidence_table
 
 OPEN = "open"
-ON_EVIDENCE = "evidence"
+SETTLED = "settled"
 UNACCEPTABLE = "message not accepted"
 """Kind of a numbered message under a valid signature that cannot be accepted (PROTOCOL section 3)."""
-
-
-def carry_out(
-    group: Group,
-    effect: StoreEvidence | FreezePair | FreezeSender | OpenCase,
-    party: str,
-    key: TransferKey,
-    material: Material | None,
-) -> None:
-    """Carry out one effect of a contradiction."""
-    match effect:
-        case StoreEvidence(kind=kind, hashes=hashes):
-            keep(group, kind, party, key, hashes, material)
-        case FreezePair(first=first, second=second):
-            freeze_pair(group, first, second)
-        case FreezeSender(party=sender):
-            freeze_party(group, sender)
-        case OpenCase(kind=kind):
-            open_case(group, kind, party, key)
 
 
 def keep(
@@ -59,19 +34,27 @@ def keep(
     """Keep the two envelopes that contradict each other; the same pair is kept once."""
     envelopes = [_envelope_of(group, value, key, material) for value in hashes[:2]]
     envelopes += [b""] * (2 - len(envelopes))
+    keep_two(group, kind.value, party, envelopes[0], envelopes[1])
+
+
+def keep_two(group: Group, kind: str, party: str, first: bytes, second: bytes) -> None:
+    """Keep two envelopes for ever; the same are kept once."""
     table = evidence_table.c
     known = group.connection.execute(
         sa.select(table.evidence_id).where(
-            table.kind == kind.value, table.party == party, table.second_envelope == envelopes[1]
+            table.kind == kind,
+            table.party == party,
+            table.first_envelope == first,
+            table.second_envelope == second,
         )
     ).first()
     if known is None:
         group.connection.execute(
             sa.insert(evidence_table).values(
-                kind=kind.value,
+                kind=kind,
                 party=party,
-                first_envelope=envelopes[0],
-                second_envelope=envelopes[1],
+                first_envelope=first,
+                second_envelope=second,
                 recorded_at=group.now,
             )
         )
@@ -104,85 +87,52 @@ def _material_envelope(material: Material) -> bytes:
 
 def keep_unacceptable(group: Group, party: str, envelope: Envelope, refused_hash: bytes) -> None:
     """Keep a numbered message that cannot be accepted, and open a case for people to settle."""
-    group.connection.execute(
-        sa.insert(evidence_table).values(
-            kind=UNACCEPTABLE,
-            party=party,
-            first_envelope=envelope.SerializeToString(),
-            second_envelope=b"",
-            recorded_at=group.now,
-        )
-    )
-    group.connection.execute(
-        sa.insert(conflict_case).values(
-            kind=UNACCEPTABLE,
-            state=OPEN,
-            subject=f"{party}:{refused_hash.hex()}",
-            blocking=False,
-            details=json.dumps({"party": party}),
-            opened_at=group.now,
-        )
-    )
+    keep_two(group, UNACCEPTABLE, party, envelope.SerializeToString(), b"")
+    open_case_about(group, UNACCEPTABLE, party, f"{party}:{refused_hash.hex()}")
 
 
 def open_case(group: Group, kind: EvidenceKind, party: str, key: TransferKey) -> None:
     """Open a case for people to settle; one for each kind, party and transfer."""
-    subject = f"{key.source}:{key.transfer_id.hex()}"
+    open_case_about(group, kind.value, party, case_subject(key))
+
+
+def case_subject(key: TransferKey) -> str:
+    """Name a transfer as the subject of a case."""
+    return f"{key.source}:{key.transfer_id.hex()}"
+
+
+def open_case_about(group: Group, kind: str, party: str, subject: str, details: str = "") -> None:
+    """Open a case about anything; one for each kind and subject while it is open.
+
+    Args:
+        group: the transaction.
+        kind: what it is, for people.
+        party: whose message or state gave rise to it.
+        subject: what it is about.
+        details: further facts as JSON text; empty: the party alone.
+    """
     table = conflict_case.c
     known = group.connection.execute(
-        sa.select(table.case_id).where(
-            table.kind == kind.value, table.subject == subject, table.state == OPEN
-        )
+        sa.select(table.case_id).where(table.kind == kind, table.subject == subject, table.state == OPEN)
     ).first()
     if known is None:
         group.connection.execute(
             sa.insert(conflict_case).values(
-                kind=kind.value,
+                kind=kind,
                 state=OPEN,
                 subject=subject,
                 blocking=False,
-                details=json.dumps({"party": party}),
+                details=details or json.dumps({"party": party}),
                 opened_at=group.now,
             )
         )
 
 
-def freeze_pair(group: Group, first: str, second: str) -> None:
-    """Freeze both directions between two parties on evidence (R4), with a leaf that names it."""
-    _freeze(group, messages_pb2.FREEZE_SCOPE_PAIR, first, second)
-
-
-def freeze_party(group: Group, party: str) -> None:
-    """Freeze a region on evidence (R4), with a leaf that names it."""
-    _freeze(group, messages_pb2.FREEZE_SCOPE_REGION, party, "")
-
-
-def _freeze(group: Group, scope: int, region: str, other_region: str) -> None:
-    table = frozen.c
-    known = group.connection.execute(
-        sa.select(table.frozen_id).where(
-            table.scope == scope, table.region == region, table.other_region == other_region
-        )
-    ).first()
-    if known is not None:
-        return
-    order_id = group.context.random_bytes(16)
+def settle_cases(group: Group, subject: str) -> None:
+    """Close the open cases about a subject: a correction has settled them (row 14)."""
+    table = conflict_case.c
     group.connection.execute(
-        sa.insert(frozen).values(
-            order_id=order_id,
-            scope=scope,
-            series_id="",
-            start_serial=0,
-            end_serial=0,
-            pseudonym=b"",
-            region=region,
-            other_region=other_region,
-            document=ON_EVIDENCE,
-        )
+        sa.update(conflict_case)
+        .where(table.subject == subject, table.state == OPEN, table.blocking.is_(sa.false()))
+        .values(state=SETTLED)
     )
-    leaf = make_leaf(
-        "freeze",
-        signer_key_ids=[group.context.signer.key_id],
-        public={"region": region.encode(), "other_region": other_region.encode(), "order_id": order_id},
-    )
-    log.append_leaves(group.connection, [leaf], recorded_at=group.now)

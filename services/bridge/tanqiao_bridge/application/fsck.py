@@ -3,9 +3,9 @@
 Rebuilds what is derived from what is append-only, and
 compares (ARCHITECTURE section 2, rule 5).
 
-Locations are rebuilt from accepted Issues and COMMITs in the order of the log, counters of agreements from
-COMMITs; leaves are hashed again and must be dense; every Decision, receipt and message is verified against
-the key directory.
+Locations are rebuilt from accepted Issues, COMMITs and corrections in the order of the log, what is frozen
+from the orders; leaves are hashed again and must be dense; every Decision, receipt and message is verified
+against the key directory.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.merkle import root_from_path
 from tanqiao.signing.pae import message_hash, pae
 from tanqiao.tlog.leaf import decode_leaf
+from tanqiao_bridge.application.corrections import move_to
+from tanqiao_bridge.application.freezes import replayed
 from tanqiao_bridge.application.start import load_directory
 from tanqiao_bridge.settings import Settings
-from tanqiao_bridge.storage import log
+from tanqiao_bridge.storage import log, orders
 from tanqiao_bridge.storage.locations import CANCELLED, HELD, USED
 from tanqiao_bridge.storage.schema import GUARDS
 from tanqiao_bridge.storage.tables import (
+    correction,
+    correction_block,
     decision,
     decision_block,
     issue,
@@ -94,6 +98,7 @@ def check_database(database: Database) -> Report:
             report.note(f"guard {name} is missing")
         _check_log(connection, report)
         _check_locations(connection, report)
+        check_frozen(connection, report)
         _check_signatures(connection, report, load_directory(connection))
     return report
 
@@ -128,7 +133,10 @@ def _check_log(connection: sa.Connection, report: Report) -> None:
 
 
 def _events(connection: sa.Connection) -> Iterator[tuple[int, UnitBlock, str, str, int]]:
-    """Give (log index, block, from, to, kind) of every issue and COMMIT, oldest first; kind 0 is an issue."""
+    """Give (log index, block, from, to, kind) of every issue, COMMIT and correction, oldest first.
+
+    Kind 0 is an issue, `_CORRECTION` a correction.
+    """
     issues = connection.execute(
         sa.select(
             issue.c.log_index, issue.c.series_id, issue.c.start_serial, issue.c.end_serial, issue.c.region
@@ -149,6 +157,19 @@ def _events(connection: sa.Connection) -> Iterator[tuple[int, UnitBlock, str, st
         .where(decision.c.outcome == int(Outcome.COMMIT))
     )
     events.extend((row[0], UnitBlock(row[1], row[2], row[3]), row[4], row[5], row[6]) for row in moves)
+    corrected = connection.execute(
+        sa.select(
+            correction.c.log_index,
+            correction_block.c.series_id,
+            correction_block.c.start_serial,
+            correction_block.c.end_serial,
+            correction.c.from_region,
+            correction.c.to_region,
+        ).join(correction_block, correction_block.c.log_index == correction.c.log_index)
+    )
+    events.extend(
+        (row[0], UnitBlock(row[1], row[2], row[3]), row[4], row[5], _CORRECTION) for row in corrected
+    )
     yield from sorted(events, key=lambda event: (event[0], event[1]))
 
 
@@ -159,6 +180,8 @@ def _check_locations(connection: sa.Connection, report: Report) -> None:
         count += 1
         if kind == 0:
             failing = book.register([block], (destination, HELD))
+        elif kind == _CORRECTION:
+            failing = move_to(book, (block,), (source, HELD), (destination, HELD))
         else:
             place = (destination, HELD) if destination != SINK else (source, _END[Kind(kind)])
             failing = book.move([block], (source, HELD), place)
@@ -177,7 +200,19 @@ def _check_locations(connection: sa.Connection, report: Report) -> None:
     report.checked["locations"] = len(stored)
 
 
+_CORRECTION: Final = -1
 _END: Final = {Kind.RETIRE: USED, Kind.CANCEL: CANCELLED}
+
+
+def check_frozen(connection: sa.Connection, report: Report) -> None:
+    """Rebuild what is frozen from the orders in the order of the log, and compare."""
+    rebuilt = {repr(row) for row in replayed(orders.all_orders(connection))}
+    stored = {repr(row) for row in orders.load_frozen(connection)}
+    for extra in sorted(stored - rebuilt):
+        report.note(f"{extra} is frozen by no order")
+    for absent in sorted(rebuilt - stored):
+        report.note(f"{absent} of an order is not frozen")
+    report.checked["frozen"] = len(stored)
 
 
 def _check_signatures(connection: sa.Connection, report: Report, directory: KeyDirectory) -> None:

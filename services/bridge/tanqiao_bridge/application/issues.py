@@ -35,7 +35,7 @@ from tanqiao.signing.batch import sign_batch
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.leaf import Leaf, make_leaf
-from tanqiao_bridge.application import evidence
+from tanqiao_bridge.application import contradictions
 from tanqiao_bridge.application.commands import Answer, Material, OfferIssues
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.transfers import key_gone
@@ -140,7 +140,7 @@ def _answer_known(
                 if row is not None:
                     answer.stored.append((RECEIPT_TYPE, bytes(row.receipt_payload)))
             case StoreEvidence() | FreezeSender() | OpenCase():
-                evidence.carry_out(group, effect, facts.region, key, material)
+                contradictions.carry_out(group, effect, facts.region, key, material)
             case SendNack(reasons=reasons):
                 answer.refused.append(
                     sync_pb2.OfferRefused(
@@ -192,7 +192,7 @@ def _own_checks(group: Group, items: Sequence[tuple[Material, IssueFacts]]) -> l
     """Serials, series and freezes: what the claim checks do not look at."""
     rows = locations.load_touched(group.connection, [facts.block for _, facts in items])
     known = policy.load_series(group.connection, {facts.block.series_id for _, facts in items})
-    frozen = [row for row in policy.load_frozen(group.connection) if row.scope == _REGION_SCOPE]
+    frozen = group.frozen_things()
     taken: list[UnitBlock] = [row.block for row in rows]
     results: list[Reasons] = []
     for material, facts in items:
@@ -202,18 +202,11 @@ def _own_checks(group: Group, items: Sequence[tuple[Material, IssueFacts]]) -> l
             reasons.append(reason("SERIAL_ALREADY_ISSUED", overlap))
         reasons.extend(key_gone(group, material))
         reasons.extend(_series_reasons(facts, material.opened.message, known.get(facts.block.series_id)))
-        reasons.extend(
-            reason("FROZEN", what=row.region, document=row.document)
-            for row in frozen
-            if row.region == facts.region
-        )
+        reasons.extend(frozen.reasons_of_issue(facts.region, facts.block))
         if not reasons:
             taken.append(facts.block)
         results.append(tuple(reasons))
     return results
-
-
-_REGION_SCOPE = messages_pb2.FREEZE_SCOPE_REGION
 
 
 def _series_reasons(

@@ -22,7 +22,7 @@ from tanqiao.protocol.types import FinalFacts, Reasons, SourceState, TransferKey
 from tanqiao.rpc.protocol_facts import final_facts, reason_of_error, refusal_messages
 from tanqiao.signing.batch import item_envelope
 from tanqiao.signing.payload_types import payload_type_of
-from tanqiao_bridge.application import evidence
+from tanqiao_bridge.application import contradictions, evidence
 from tanqiao_bridge.application.commands import (
     Answer,
     Material,
@@ -125,7 +125,7 @@ def _take_final(group: Group, party: str, material: Material, facts: FinalFacts)
             case SendNack(reasons=reasons):
                 _nack(group, party, material.opened.message_hash, reasons)
             case StoreEvidence() | FreezePair() | FreezeSender() | OpenCase():
-                evidence.carry_out(group, effect, party, facts.key, material)
+                contradictions.carry_out(group, effect, party, facts.key, material)
             case _:
                 require(isinstance(effect, Ignore), f"{type(effect).__name__} is no effect of a receipt")
     return row

@@ -159,7 +159,13 @@ class Queries:
             steps = tuple(
                 (
                     row,
-                    tuple(reads.envelopes_of_transfer(connection, TransferKey(row.source, row.transfer_id))),
+                    (
+                        (envelope_pb2.Envelope.FromString(row.envelope),)
+                        if row.envelope
+                        else tuple(
+                            reads.envelopes_of_transfer(connection, TransferKey(row.source, row.transfer_id))
+                        )
+                    ),
                 )
                 for row in reads.trace(connection, block)
             )

@@ -31,7 +31,9 @@ from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext, Group
-from tanqiao_bridge.application.reconcile_cases import freeze_blocks, open_case_about, settle_cases
+from tanqiao_bridge.application.evidence import open_case_about
+from tanqiao_bridge.application.freezes import freeze_blocks
+from tanqiao_bridge.application.reconcile_cases import settle_cases
 from tanqiao_bridge.storage import log
 from tanqiao_bridge.storage.decisions import MessageRow
 from tanqiao_bridge.storage.reconciling import (

@@ -6,11 +6,12 @@ Each is a leaf, and goes to the regions it concerns.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import messages_pb2
-from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.db.streams import ClientRequest, OutboxMessage
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
@@ -35,14 +36,14 @@ TEXTS_PER_LIST_MAX = 100
 def submit_key_record(group: Group, command: SubmitKeyRecord) -> Answer:
     """Add or end a key; a revocation acts at once on what is undecided and rests on the key."""
     answer = Answer()
-    if _answered_before(group, command.request, answer):
+    if answered_before(group, command.request, answer):
         return answer
     known = group.connection.execute(
         sa.select(key_record.c.log_index).where(key_record.c.envelope == command.envelope.SerializeToString())
     ).first()
     if known is not None:
         answer.log_index = known.log_index
-        _note_answer(group, command.request, answer)
+        note_answer(group, command.request, answer)
         return answer
     before = group.directory or group.context.directory
     directory = before.with_records([command.record])
@@ -79,8 +80,8 @@ def submit_key_record(group: Group, command: SubmitKeyRecord) -> Answer:
     if entry.revoked:
         _abort_resting_on(group, entry.key_id)
     for region in sorted(policy.known_regions(group.connection)):
-        _notify(group, region, command.envelope, answer.log_index)
-    _note_answer(group, command.request, answer)
+        notify(group, region, command.envelope, answer.log_index)
+    note_answer(group, command.request, answer)
     return answer
 
 
@@ -118,7 +119,7 @@ def _check_change(group: Group, before: KeyDirectory, entry: KeyEntry) -> None:
         raise DomainError("KEY_IN_USE", key_id=entry.key_id, count=resting)
 
 
-def _answered_before(group: Group, request: ClientRequest, answer: Answer) -> bool:
+def answered_before(group: Group, request: ClientRequest, answer: Answer) -> bool:
     """Whether the call was answered before: then the first answer; REQUEST_ID_REUSED for another body."""
     stored = request_ids.answers(group.connection, [request])[0]
     if isinstance(stored, DomainError):
@@ -129,7 +130,8 @@ def _answered_before(group: Group, request: ClientRequest, answer: Answer) -> bo
     return True
 
 
-def _note_answer(group: Group, request: ClientRequest, answer: Answer) -> None:
+def note_answer(group: Group, request: ClientRequest, answer: Answer) -> None:
+    """Keep the answer to a call: the log index of what it brought."""
     request_ids.store(
         group.connection,
         [(request, str(answer.log_index).encode())],
@@ -151,7 +153,7 @@ def _abort_resting_on(group: Group, key_id: bytes) -> None:
 def submit_recognition(group: Group, command: SubmitRecognition) -> Answer:
     """Put an agreement in force for its direction and period; an id is used once."""
     answer = Answer()
-    if _answered_before(group, command.request, answer):
+    if answered_before(group, command.request, answer):
         return answer
     record = command.record
     known = group.connection.execute(
@@ -165,7 +167,7 @@ def submit_recognition(group: Group, command: SubmitRecognition) -> Answer:
         if stored.payload != command.envelope.payload:
             raise DomainError("REQUEST_ID_REUSED", field="agreement_id")
         answer.log_index = known.log_index
-        _note_answer(group, command.request, answer)
+        note_answer(group, command.request, answer)
         return answer
     period = check_recognition(record, policy.known_regions(group.connection))
     leaf = make_leaf(
@@ -197,8 +199,8 @@ def submit_recognition(group: Group, command: SubmitRecognition) -> Answer:
     )
     group.connection.execute(sa.insert(agreement_use).values(agreement_id=record.agreement_id, used_kg=0))
     for region in (record.from_region, record.to_region):
-        _notify(group, region, command.envelope, answer.log_index)
-    _note_answer(group, command.request, answer)
+        notify(group, region, command.envelope, answer.log_index)
+    note_answer(group, command.request, answer)
     return answer
 
 
@@ -244,9 +246,16 @@ _AGREEMENT_ID_LENGTH_MAX = 64
 _WHOLE_PPM = 1_000_000
 
 
-def _notify(group: Group, region: str, envelope: envelope_pb2.Envelope, log_index: int) -> None:
+def notify(
+    group: Group,
+    region: str,
+    envelope: envelope_pb2.Envelope,
+    log_index: int,
+    series: Iterable[values_pb2.Series] = (),
+) -> None:
+    """Number a record, order or correction for a region, as it was signed."""
     notice = messages_pb2.RecordNotice(
-        header=group.context.header((region,)), record=envelope, log_index=log_index
+        header=group.context.header((region,)), record=envelope, log_index=log_index, series=series
     )
     group.numbered.append(OutboxMessage(region, RECORD_NOTICE_TYPE, notice.SerializeToString()))
     group.wake.add(region)

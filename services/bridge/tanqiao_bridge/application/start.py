@@ -138,6 +138,7 @@ def load_directory(connection: sa.Connection) -> KeyDirectory:
             columns.valid_from_index,
             columns.valid_to_index,
             columns.revoked,
+            columns.envelope,
         )
     )
     return KeyDirectory.of(
@@ -150,6 +151,15 @@ def load_directory(connection: sa.Connection) -> KeyDirectory:
             valid_from_index=row.valid_from_index,
             valid_to_index=row.valid_to_index or None,
             revoked=bool(row.revoked),
+            holder=_holder(row.role, bytes(row.envelope)),
         )
         for row in rows
     )
+
+
+def _holder(role: int, envelope: bytes) -> str:
+    """Give in whose hand an approver's key is, as its record says."""
+    if role != KeyRole.APPROVER:
+        return ""
+    payload = envelope_pb2.Envelope.FromString(envelope).payload
+    return messages_pb2.KeyRecord.FromString(payload).holder

@@ -35,6 +35,7 @@ from tanqiao.protocol.effects import (
     StoreAnswerHash,
     StoreEvidence,
 )
+from tanqiao.protocol.frozen import FrozenThings
 from tanqiao.protocol.refusals import reason
 from tanqiao.protocol.types import (
     Kind,
@@ -49,7 +50,7 @@ from tanqiao.rpc.protocol_facts import date_message, refusal_messages, withdraw_
 from tanqiao.signing.batch import item_envelopes
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
-from tanqiao_bridge.application import evidence
+from tanqiao_bridge.application import contradictions
 from tanqiao_bridge.application.commands import (
     Answer,
     AskOutcome,
@@ -114,7 +115,7 @@ def offer_locks(group: Group, command: OfferLocks) -> Answer:
     """Open what is new, answer what is known; Uses are decided in this group."""
     answer = Answer()
     load_views(group, [facts.key for _, facts in command.items])
-    early = _early_reasons(group, [facts for _, facts in command.items])
+    early = _early_reasons(group, command.items)
     for (material, facts), reasons in zip(command.items, early, strict=True):
         view = view_of(group, facts.key)
         gone = key_gone(group, material)
@@ -134,9 +135,10 @@ def key_gone(group: Group, material: Material) -> Reasons:
     return ()
 
 
-def _early_reasons(group: Group, items: Sequence[LockFacts]) -> list[Reasons]:
-    """Checks of section 5 that fail for every destination's answer: unknown party, or no agreement at all."""
-    pairs = {(facts.key.source, facts.destination) for facts in items if facts.kind is Kind.TRANSFER}
+def _early_reasons(group: Group, items: Sequence[tuple[Material, LockFacts]]) -> list[Reasons]:
+    """Checks of section 5 that fail whatever a destination answers: unknown party, no agreement, frozen."""
+    pairs = {(facts.key.source, facts.destination) for _, facts in items if facts.kind is Kind.TRANSFER}
+    frozen = group.frozen_things()
     known = group.known_regions()
     with_agreement = {
         pair
@@ -144,9 +146,12 @@ def _early_reasons(group: Group, items: Sequence[LockFacts]) -> list[Reasons]:
         if any(row.start_date <= group.legal_date < row.end_date for row in rows)
     }
     early: list[Reasons] = []
-    for facts in items:
+    for material, facts in items:
         pair = (facts.key.source, facts.destination)
-        if facts.kind is not Kind.TRANSFER:
+        reasons = _frozen_reasons(frozen, material, facts) if frozen else ()
+        if reasons:
+            early.append(reasons)
+        elif facts.kind is not Kind.TRANSFER:
             early.append(())
         elif facts.destination not in known:
             early.append((reason("REGION_UNKNOWN", region=facts.destination),))
@@ -155,6 +160,13 @@ def _early_reasons(group: Group, items: Sequence[LockFacts]) -> list[Reasons]:
         else:
             early.append(())
     return early
+
+
+def _frozen_reasons(frozen: FrozenThings, material: Material, facts: LockFacts) -> Reasons:
+    pseudonym = b""
+    if frozen.has_pseudonyms and material.companion:
+        pseudonym = messages_pb2.Openings.FromString(material.companion).owner_pseudonym
+    return frozen.reasons(facts.key.source, facts.destination, facts.blocks, pseudonym)
 
 
 # -- row 3: answers -------------------------------------------------------------------------------------
@@ -226,7 +238,7 @@ def ask_outcome(group: Group, command: AskOutcome) -> Answer:
         _carry_out(group, answer, key, after.record, after.effects, command.source)
     else:
         material, facts = command.evidence
-        early = _early_reasons(group, [facts])[0]
+        early = _early_reasons(group, [command.evidence])[0]
         after = notary.on_get_outcome(view, facts, admission(group, early))
         _carry_out(group, answer, key, after.record, after.effects, command.source, lock=material)
     decision = group.decisions.get(key)
@@ -285,7 +297,7 @@ def _carry_out(  # noqa: C901, PLR0912, PLR0913 - one branch for each effect of 
                 if answered is not None:
                     group.keep_message(answered, key)
             case StoreEvidence() | FreezePair() | FreezeSender() | OpenCase():
-                evidence.carry_out(group, effect, party, key, material)
+                contradictions.carry_out(group, effect, party, key, material)
             case Ignore():
                 pass
             case _:

@@ -9,6 +9,7 @@ from tanqiao.rpc.caller import ANY_PARTY, CallerTable
 REGION: Final = ("region/*",)
 ANYBODY: Final = (ANY_PARTY,)
 AUTHORITIES: Final = ("operator/**", "authority/*", "region/*")
+CONCERNED: Final = (*AUTHORITIES, "reader/*")
 
 CALLERS: Final[CallerTable] = {
     "/tanqiao.api.common.v1.ClockService/GetClock": ANYBODY,
@@ -45,4 +46,10 @@ CALLERS: Final[CallerTable] = {
     "/tanqiao.api.bridge.v1.ClaimService/ReleaseClaim": REGION,
     "/tanqiao.api.bridge.v1.ClaimService/GetClaim": ANYBODY,
     "/tanqiao.api.bridge.v1.ClaimService/ListClaims": ANYBODY,
+    # An order proves itself by the signatures of approvers; the caller only carries it.
+    "/tanqiao.api.bridge.v1.OrderService/SubmitFreeze": AUTHORITIES,
+    "/tanqiao.api.bridge.v1.OrderService/ListFreezes": CONCERNED,
+    "/tanqiao.api.bridge.v1.OrderService/GetFreezeOrder": CONCERNED,
+    "/tanqiao.api.bridge.v1.OrderService/SubmitCorrection": AUTHORITIES,
+    "/tanqiao.api.bridge.v1.OrderService/ListCorrections": ANYBODY,
 }

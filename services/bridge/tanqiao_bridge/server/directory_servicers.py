@@ -374,7 +374,13 @@ def _location_entry(row: LocationRow) -> directory_pb2.LocationEntry:
     )
 
 
-_STEP_KINDS = {0: "ISSUE", Kind.TRANSFER: "TRANSFER", Kind.RETIRE: "RETIRE", Kind.CANCEL: "CANCEL"}
+_STEP_KINDS = {
+    -1: "CORRECTION",
+    0: "ISSUE",
+    Kind.TRANSFER: "TRANSFER",
+    Kind.RETIRE: "RETIRE",
+    Kind.CANCEL: "CANCEL",
+}
 
 
 def _trace_step(row: TraceRow, envelopes: Sequence[envelope_pb2.Envelope]) -> directory_pb2.TraceStep:

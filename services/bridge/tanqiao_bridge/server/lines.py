@@ -47,6 +47,7 @@ class Session:
         self.number: Final = number
         self._changed = threading.Condition()
         self._frames: deque[sync_pb2.ConnectResponse] = deque()
+        self._received: tuple[int, int] | None = None
         self._closed = False
         self.reason: DomainError | None = None
         self._woken = True
@@ -65,6 +66,14 @@ class Session:
             self._frames.append(frame)
             self._changed.notify()
             return True
+
+    def received(self, incarnation: int, up_to_number: int) -> None:
+        """Acknowledge what the region numbered; the last word stands for all before it, is never dropped."""
+        with self._changed:
+            known = self._received
+            if known is None or known < (incarnation, up_to_number):
+                self._received = (incarnation, up_to_number)
+            self._changed.notify()
 
     def wake(self) -> None:
         """Look at the outbox."""
@@ -97,10 +106,16 @@ class Session:
     def next_frames(self) -> tuple[list[sync_pb2.ConnectResponse], bool]:
         """Wait for frames or news in the outbox: (frames, whether to look at the outbox)."""
         with self._changed:
-            if not self._closed and not self._frames and not self._woken:
+            if not self._closed and not self._frames and not self._woken and self._received is None:
                 self._changed.wait(IDLE_SECONDS)
             frames = list(self._frames)
             self._frames.clear()
+            if self._received is not None:
+                acknowledge = sync_pb2.Acknowledge(
+                    incarnation=self._received[0], up_to_number=self._received[1]
+                )
+                frames.append(sync_pb2.ConnectResponse(acknowledge=acknowledge))
+                self._received = None
             woken, self._woken = self._woken, False
             return frames, woken
 

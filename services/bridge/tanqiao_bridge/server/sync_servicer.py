@@ -218,13 +218,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
 
     def _answer(self, session: Session, answer: Answer, incarnation: int | None) -> None:
         if incarnation is not None:
-            session.put(
-                sync_pb2.ConnectResponse(
-                    acknowledge=sync_pb2.Acknowledge(
-                        incarnation=incarnation, up_to_number=answer.received_number
-                    )
-                )
-            )
+            session.received(incarnation, answer.received_number)
         if answer.busy:
             session.put(
                 sync_pb2.ConnectResponse(
@@ -263,4 +257,10 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
         for payload_type, payload in answer.stored:
             batch = sign_batch(self._context.signer_of(payload_type, payload), payload_type, [payload])
             response.answers.append(item_envelope(batch, 0))
+        if answer.busy:
+            response.busy.CopyFrom(sync_pb2.Busy(transfer_ids=answer.busy, retry_after_ms=BUSY_RETRY_MS))
+        response.need_prepare.extend(
+            sync_pb2.NeedPrepare(source=source, transfer_ids=transfer_ids)
+            for source, transfer_ids in answer.need_prepare.items()
+        )
         return response

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.db.bulk import rows_by_key
-from tanqiao_bridge.storage.tables import agreement, agreement_use, conflict_case, frozen, region, series
+from tanqiao_bridge.storage.tables import agreement, agreement_use, conflict_case, region, series
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,6 @@ class SeriesRow:
     unit_class: str
 
 
-@dataclass(frozen=True, slots=True)
-class FrozenRow:
-    """What one order froze; the fields that its scope does not use are empty."""
-
-    scope: int
-    series_id: str
-    start: int
-    end: int
-    pseudonym: bytes
-    region: str
-    other_region: str
-    document: str
-
-
 # Statements of every group are made once: making one costs more than running it.
 _AGREEMENTS: Final = (
     sa.select(agreement, agreement_use.c.used_kg)
@@ -72,16 +58,6 @@ _USE: Final = (
     sa.update(agreement_use)
     .where(agreement_use.c.agreement_id == sa.bindparam("of_agreement"))
     .values(used_kg=agreement_use.c.used_kg + sa.bindparam("more_kg"))
-)
-_FROZEN: Final = sa.select(
-    frozen.c.scope,
-    frozen.c.series_id,
-    frozen.c.start_serial,
-    frozen.c.end_serial,
-    frozen.c.pseudonym,
-    frozen.c.region,
-    frozen.c.other_region,
-    frozen.c.document,
 )
 _BLOCKED: Final = sa.select(conflict_case.c.subject, conflict_case.c.case_id).where(
     conflict_case.c.blocking,
@@ -131,12 +107,6 @@ def load_series(connection: sa.Connection, series_ids: Iterable[str]) -> dict[st
         connection, series, ("series_id",), [(name,) for name in sorted(set(series_ids))], names
     )
     return {row[0]: SeriesRow(*row) for row in found}
-
-
-def load_frozen(connection: sa.Connection) -> list[FrozenRow]:
-    """Give everything that is frozen now; orders are few."""
-    rows = connection.execute(_FROZEN)
-    return [FrozenRow(row[0], row[1], row[2], row[3], bytes(row[4]), row[5], row[6], row[7]) for row in rows]
 
 
 def load_blocked_series(connection: sa.Connection, series_ids: Iterable[str]) -> dict[str, int]:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.signatures import envelope_from, load_signatures
 from tanqiao.kernel.units import UnitBlock
-from tanqiao.protocol.types import TransferKey
+from tanqiao.protocol.types import Outcome, TransferKey
+from tanqiao.rpc.protocol_facts import blocks_of
 from tanqiao_bridge.storage.locations import LocationRow
+from tanqiao_bridge.storage.orders import corrections_touching
 from tanqiao_bridge.storage.tables import (
     decision,
     decision_block,
@@ -23,11 +26,16 @@ from tanqiao_bridge.storage.tables import (
 )
 
 STEPS_PER_TRACE_MAX = 10_000
+CORRECTION = -1
+"""Kind of a correction's step."""
 
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """One decision that moved or used serials, or the issue that registered them."""
+    """One decision that moved or used serials, the issue that registered them, or a correction.
+
+    Of a correction the envelope stands in the row; those of the others are looked up by the transfer.
+    """
 
     log_index: int
     kind: int
@@ -40,6 +48,7 @@ class TraceRow:
     decided_at: int
     blocks: tuple[UnitBlock, ...]
     claim_id: str
+    envelope: bytes = b""
 
 
 def envelopes_of_transfer(connection: sa.Connection, key: TransferKey) -> list[envelope_pb2.Envelope]:
@@ -155,7 +164,7 @@ def locations_of(connection: sa.Connection, block: UnitBlock) -> list[LocationRo
 
 
 def trace(connection: sa.Connection, block: UnitBlock) -> list[TraceRow]:
-    """Give issue, moves and uses that touch a block, oldest first."""
+    """Give issue, moves, uses and corrections that touch a block, oldest first."""
     issues = connection.execute(
         sa.select(
             issue.c.log_index,
@@ -202,6 +211,23 @@ def trace(connection: sa.Connection, block: UnitBlock) -> list[TraceRow]:
         )
     )
     steps.extend(_decision_steps(connection, touched))
+    steps.extend(
+        TraceRow(
+            row.log_index,
+            CORRECTION,
+            row.from_region,
+            row.to_region,
+            b"",
+            int(Outcome.COMMIT),
+            "",
+            row.legal_date,
+            row.recorded_at,
+            blocks_of(messages_pb2.Correction.FromString(row.payload).blocks),
+            "",
+            row.envelope,
+        )
+        for row in corrections_touching(connection, block)
+    )
     return sorted(steps, key=lambda step: step.log_index)
 
 

@@ -39,6 +39,9 @@ metadata: Final = MetaData(
     }
 )
 
+ON_EVIDENCE_ALONE: Final = "bridge"
+"""Who orders a freeze that rests on evidence; an authority orders every other one."""
+
 counter = Table(
     "counter",
     metadata,
@@ -250,7 +253,10 @@ freeze_order = Table(
     Column("payload", LargeBinary, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
     Column("log_index", BigInteger, nullable=False),
+    Column("ordered_by", String(96), nullable=False, server_default=ON_EVIDENCE_ALONE),
+    Index("uq_freeze_order_log_index", "log_index", unique=True),
 )
+"""Freezes and their lifting, each as it was signed; `ordered_by` is the authority, or the bridge alone."""
 
 frozen = Table(
     "frozen",
@@ -265,9 +271,36 @@ frozen = Table(
     Column("region", String(96), nullable=False),
     Column("other_region", String(96), nullable=False),
     Column("document", Text, nullable=False),
+    Column("ordered_by", String(96), nullable=False, server_default=ON_EVIDENCE_ALONE),
     Index(None, "scope"),
+    Index(None, "order_id"),
 )
 """What is frozen now: derived from the orders."""
+
+correction = Table(
+    "correction",
+    metadata,
+    Column("correction_id", LargeBinary, primary_key=True),
+    Column("from_region", String(96), nullable=False),
+    Column("to_region", String(96), nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+    Column("legal_date", String(10), nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Index("uq_correction_log_index", "log_index", unique=True),
+)
+"""Corrections (row 14) as two approvers of each authority signed them."""
+
+correction_block = Table(
+    "correction_block",
+    metadata,
+    Column("series_id", String(160), primary_key=True),
+    Column("log_index", BigInteger, primary_key=True),
+    Column("start_serial", BigInteger, primary_key=True),
+    Column("end_serial", BigInteger, nullable=False),
+)
+"""Blocks of a correction, keyed by series for tracing."""
 
 evidence = Table(
     "evidence",
@@ -409,6 +442,8 @@ APPEND_ONLY: Final = (
     "transfer_final",
     "log_leaf",
     "freeze_order",
+    "correction",
+    "correction_block",
     "evidence",
     "claim_receipt",
     "recovery_report",

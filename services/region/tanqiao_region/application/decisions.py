@@ -39,7 +39,7 @@ from tanqiao.protocol.types import (
 )
 from tanqiao.rpc.protocol_facts import date_of
 from tanqiao.signing.payload_types import payload_type_of
-from tanqiao_region.application import cases, journal
+from tanqiao_region.application import cases, corrections, journal
 from tanqiao_region.application.commands import DecisionItem, Frame
 from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.group import Ended, Group, Needs
@@ -101,7 +101,8 @@ def _at_source(group: Group, frame: Frame, item: DecisionItem) -> None:
     own_lock = papers.own_lock(group.context.party) if papers is not None and row is None else None
     if own_lock is not None and not can_lock(group, own_lock):
         own_lock = None  # its units are not here to be honoured: the decision is kept as evidence
-    after = source.on_decision(row.record if row is not None else None, facts, own_lock)
+    known = row.record if row is not None else None
+    after = source.on_decision(known, facts, own_lock, _not_here(group, row))
     record = after.record
     for effect in after.effects:
         match effect:
@@ -123,6 +124,13 @@ def _at_source(group: Group, frame: Frame, item: DecisionItem) -> None:
                 _common(group, frame, item, effect)
 
 
+def _not_here(group: Group, row: OutgoingRow | None) -> tuple[UnitBlock, ...]:
+    """Name the parts of an undecided lock or Use that are not where it put them: broken books."""
+    if row is None or row.record.decision_hash:
+        return ()
+    return group.holdings.elsewhere(row.record.blocks, _place(row))
+
+
 def _known(row: OutgoingRow | None) -> OutgoingRow:
     require(row is not None, "only a transfer that is stored moves units")
     return row  # type: ignore[return-value]  # required above
@@ -138,6 +146,7 @@ def _release(group: Group, row: OutgoingRow, blocks: tuple[UnitBlock, ...]) -> N
     account = open_or_suspense(group, row.account_id)
     failing = group.holdings.move(blocks, _place(row), held_by(account.account_id))
     require(not failing, f"locked units are not where they were locked: {failing}")
+    corrections.note_released(group, account.account_id, blocks)
 
 
 def open_or_suspense(group: Group, account_id: str) -> AccountRow:

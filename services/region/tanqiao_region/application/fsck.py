@@ -33,13 +33,15 @@ from tanqiao.signing.pae import message_hash, pae
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.signing.verify import Verifier
 from tanqiao_region.application import journal
+from tanqiao_region.application.freezes import replayed
 from tanqiao_region.application.journal import entry_message
 from tanqiao_region.application.records import with_key_records
+from tanqiao_region.storage import orders
 from tanqiao_region.storage.holdings import CANCELLED, HELD, LOCKED, RETIRING, USED, Place
 from tanqiao_region.storage.journal import read_entries
 from tanqiao_region.storage.node import load_key_envelopes
 from tanqiao_region.storage.schema import GUARDS
-from tanqiao_region.storage.tables import holding, incoming_transfer, outgoing_transfer, signature
+from tanqiao_region.storage.tables import account, holding, incoming_transfer, outgoing_transfer, signature
 
 FINDINGS_MAX: Final = 100
 ROWS_PER_PAGE: Final = 500
@@ -115,6 +117,7 @@ def check_database(database: Database, federation: Federation) -> Report:
         books = _rebuild(connection, report)
         _compare_holdings(connection, books, report)
         _compare_transfers(connection, books, report)
+        _compare_frozen(connection, report)
         verifier = Verifier(federation.network_id, BRIDGE)
         directory = with_key_records(verifier, federation.directory(), load_key_envelopes(connection))
         _check_signatures(connection, directory, report)
@@ -267,6 +270,25 @@ def _compare_transfers(connection: sa.Connection, books: _Books, report: Report)
     for key in sorted(incoming.keys() | books.incoming.keys()):
         if incoming.get(key) is not books.incoming.get(key):
             report.note(f"transfer {key[1].hex()} from {key[0]} is not in the state that the journal gives")
+
+
+def _compare_frozen(connection: sa.Connection, report: Report) -> None:
+    known = orders.all_orders(connection)
+    pseudonyms = (
+        {
+            row.account_id: bytes(row.pseudonym)
+            for row in connection.execute(sa.select(account.c.account_id, account.c.pseudonym))
+        }
+        if known
+        else {}
+    )
+    rebuilt = {repr(row) for row, _ in replayed(known, pseudonyms)}
+    stored = {repr(row) for row in orders.load_frozen(connection)}
+    for extra in sorted(stored - rebuilt):
+        report.note(f"{extra} is frozen by no order")
+    for absent in sorted(rebuilt - stored):
+        report.note(f"{absent} of an order is not frozen")
+    report.checked["frozen"] = len(stored)
 
 
 # -- signatures ----------------------------------------------------------------------------------------------

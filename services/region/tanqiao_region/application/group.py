@@ -20,7 +20,8 @@ from tanqiao.db.streams import ClientRequest, OutboxMessage
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
-from tanqiao.kernel.units import UnitBlock
+from tanqiao.kernel.units import UnitBlock, total_quantity_kg
+from tanqiao.protocol.frozen import FrozenThings
 from tanqiao.protocol.numbering import InboxState
 from tanqiao.protocol.recovery import EpochStart
 from tanqiao.protocol.types import TransferKey
@@ -38,6 +39,7 @@ from tanqiao_region.storage import evidence as evidence_store
 from tanqiao_region.storage import holdings as holding_store
 from tanqiao_region.storage import journal as journal_store
 from tanqiao_region.storage import node
+from tanqiao_region.storage import orders as order_store
 from tanqiao_region.storage import transfers as transfer_store
 from tanqiao_region.storage.accounts import AccountRow
 from tanqiao_region.storage.holdings import HoldingRow, SeriesRow
@@ -167,6 +169,9 @@ class Group:
         self._applied_before = self.applied_log_index
         self.incarnation = int(values.get(node.INCARNATION, context.incarnation))
         self.recovering = bool(values.get(node.RECOVERING))
+        self.frozen: FrozenThings | None = None
+        """What is frozen, once the group has looked; None again after an order."""
+        self.correction_waits: list[tuple[UnitBlock, bytes]] | None = None
         self.bridge_stream: InboxState | None = None
         """How far the bridge's numbers have taken effect, once the group has looked."""
         self._pack: RulePack | None = None
@@ -227,6 +232,12 @@ class Group:
                 last=datetime.fromtimestamp(self.last_recorded, UTC).isoformat(),
             )
 
+    def frozen_things(self) -> FrozenThings:
+        """Give what is frozen here as this group sees it."""
+        if self.frozen is None:
+            self.frozen = FrozenThings(order_store.load_frozen(self.connection))
+        return self.frozen
+
     # -- loading ---------------------------------------------------------------------------------------------
 
     def load(self, needs: Needs) -> None:
@@ -242,7 +253,8 @@ class Group:
         account_ids.update(row.account_id for row in self.incoming.values() if row.account_id)
         self.accounts = account_store.load_accounts(connection, account_ids)
         rows = self._load_holdings(needs)
-        self.holdings = Holdings(rows, {account_id for account_id, _ in needs.demanded})
+        withheld = self.frozen_things().blocks if needs.demanded else ()
+        self.holdings = Holdings(rows, {account_id for account_id, _ in needs.demanded}, withheld)
         series_ids = (
             needs.series | {row.series_id for row in rows} | {block.series_id for block in needs.touched}
         )
@@ -253,9 +265,12 @@ class Group:
         rows: list[HoldingRow] = []
         # Units that are moved, released or credited are joined with what lies beside them.
         joined = list(needs.touched)
+        # Frozen units are passed over where a quantity is chosen: others are looked for in their place.
+        withheld_kg = total_quantity_kg(self.frozen_things().blocks) if needs.demanded else 0
         for account_id, series_id in sorted(needs.demanded):
             if account_id in self.accounts:
-                held = holding_store.load_held(connection, account_id, series_id, needs.demands[account_id])
+                wanted_kg = needs.demands[account_id] + withheld_kg
+                held = holding_store.load_held(connection, account_id, series_id, wanted_kg)
                 rows += held
                 if account_id in needs.joining:
                     joined += [UnitBlock(row.series_id, row.start, row.end) for row in held]
@@ -385,6 +400,7 @@ class Group:
         self.journal.accounts.clear()
         self.journal.last_index = journal_index
         self.aftermath.back_to(aftermath)
+        self.frozen = None
         self.applied_log_index = self._applied_before
         self._clear()
 

@@ -29,11 +29,14 @@ class Holdings:
     Args:
         rows: as loaded; a row given twice counts once.
         tracked: accounts of which quantities will be asked; all rows that a selection may take are loaded.
+        withheld: frozen units: `take` passes them over.
     """
 
     __slots__ = ("_book", "_held")
 
-    def __init__(self, rows: Iterable[HoldingRow], tracked: Iterable[str] = ()) -> None:
+    def __init__(
+        self, rows: Iterable[HoldingRow], tracked: Iterable[str] = (), withheld: Iterable[UnitBlock] = ()
+    ) -> None:
         unique = {(row.series_id, row.start): row for row in rows}
         self._book: LocationBook[Place] = LocationBook(unique.values())
         self._held: dict[str, dict[str, list[tuple[int, int]]]] = {account_id: {} for account_id in tracked}
@@ -41,6 +44,9 @@ class Holdings:
             account_id, state, _ = row.place
             if state == HELD and account_id in self._held:
                 self._held[account_id].setdefault(row.series_id, []).append((row.start, row.end))
+        for block in withheld:
+            for held in self._held.values():
+                _subtract(held.get(block.series_id, []), block.start, block.end)
 
     def take(self, account_id: str, series_id: str, quantity_kg: int) -> tuple[UnitBlock, ...]:
         """Choose the lowest serials that the account holds; nothing changes yet.
@@ -128,6 +134,18 @@ class Holdings:
             if row.place[1] != LOCKED
         )
 
+    def pieces(self, blocks: Sequence[UnitBlock]) -> list[tuple[UnitBlock, Place]]:
+        """Cut the blocks along the rows: every part that is in this node's books, with its place."""
+        return [
+            (UnitBlock(block.series_id, max(block.start, row.start), min(block.end, row.end)), row.place)
+            for block in blocks
+            for row in self._rows_within(block)
+        ]
+
+    def elsewhere(self, blocks: Sequence[UnitBlock], place: Place) -> tuple[UnitBlock, ...]:
+        """Name the parts of the blocks that are not at the place."""
+        return self._book.elsewhere(blocks, place)
+
     def occupied(self, blocks: Sequence[UnitBlock]) -> tuple[UnitBlock, ...]:
         """Name the parts of the blocks that are anywhere in this node's books."""
         return self._book.occupied(blocks)
@@ -152,7 +170,7 @@ class Holdings:
             return
         held = self._held[place[0]]
         for block in blocks:
-            _subtract(held[block.series_id], block.start, block.end)
+            _subtract(held.get(block.series_id, []), block.start, block.end)
 
     def _note_added(self, blocks: Sequence[UnitBlock], place: Place) -> None:
         if place[1] != HELD or place[0] not in self._held:
@@ -172,9 +190,13 @@ def _reason_of(account_id: str, place: Place) -> str:
 
 
 def _subtract(spans: list[tuple[int, int]], start: int, end: int) -> None:
-    """Take [start, end) out of disjoint, ordered spans of which some cover it together."""
+    """Take [start, end) out of disjoint, ordered spans, as far as they cover it."""
     first = bisect_right(spans, (start, _LATER)) - 1
+    if first < 0 or spans[first][1] <= start:
+        first += 1
     last = bisect_left(spans, (end,))
+    if first >= last:
+        return
     rest = []
     if spans[first][0] < start:
         rest.append((spans[first][0], start))

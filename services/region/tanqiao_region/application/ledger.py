@@ -10,6 +10,7 @@ from tanqiao.kernel.invariants import require
 from tanqiao.kernel.units import UnitBlock, coalesce
 from tanqiao_region.application import journal
 from tanqiao_region.application.commands import LocalOrder, LocalTransfers, MovedLocally, Selection
+from tanqiao_region.application.freezes import require_free
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.holdings import held_by
 from tanqiao_region.application.rules import actor_of, lots_of, subject_of
@@ -68,6 +69,7 @@ def _apply(group: Group, order: LocalOrder) -> MovedLocally:
 
     question = (TransferLocal, order.by, giver.account_id, taker.account_id, bool(order.settlement_reference))
     blocks, verdict = choose_lawfully(group, giver.account_id, order.selection, facts, question)
+    require_free(group, giver, blocks)
     if order.validate_only:
         return MovedLocally(blocks, 0)
     failing = group.holdings.move(blocks, held_by(giver.account_id), held_by(taker.account_id))

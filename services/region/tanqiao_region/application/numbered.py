@@ -15,7 +15,7 @@ from tanqiao.protocol.types import IssueReceiptFacts
 from tanqiao.rpc.protocol_facts import blocks_of, reason_of_error, receipt_facts
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened
-from tanqiao_region.application import cases, decisions, issue_offers, journal, records
+from tanqiao_region.application import cases, corrections, decisions, issue_offers, journal, records
 from tanqiao_region.application.commands import (
     AdoptedItem,
     DecisionItem,
@@ -45,6 +45,8 @@ def gather(group: Group, frame: Frame, items: Sequence[NumberedItem], needs: Nee
         elif isinstance(item, Opened) and item.payload_type == RECEIPT_TYPE:
             issue_ids.append(item.message.issue_id)
             needs.touched.extend(touched(frame.papers.get(item.envelope_index)))
+        elif isinstance(item, Opened) and isinstance(item.message, messages_pb2.RecordNotice):
+            corrections.gather(item.message, needs)
     if issue_ids:
         for issue_id, row in issues.load_issuances(group.connection, issue_ids).items():
             group.issuances[issue_id] = row

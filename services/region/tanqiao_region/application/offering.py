@@ -26,6 +26,7 @@ from tanqiao_region.application import journal
 from tanqiao_region.application.accounts import require_permitted
 from tanqiao_region.application.commands import By, CreateTransfers, Locked, TransferOrder
 from tanqiao_region.application.context import BRIDGE
+from tanqiao_region.application.freezes import require_free
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.holdings import held_by
 from tanqiao_region.application.ledger import choose_lawfully, require_account
@@ -88,6 +89,7 @@ def _apply(group: Group, order: TransferOrder) -> Locked:
 
     question = (TransferOut, order.by, holder.account_id, destination)
     blocks, verdict = choose_lawfully(group, holder.account_id, order.selection, facts, question)
+    require_free(group, holder, blocks, source=group.context.party, destination=order.destination)
     if len(blocks) > BLOCKS_PER_MESSAGE_MAX:
         raise DomainError("BATCH_TOO_LARGE", field="units", limit=BLOCKS_PER_MESSAGE_MAX, count=len(blocks))
     if order.validate_only:

@@ -51,7 +51,7 @@ NUMBERED: Final = {
         senders=FROM_BRIDGE,
         index_field="log_index",
     ),
-    **allow(messages_pb2.Nack, messages_pb2.Freeze, messages_pb2.Correction, senders=FROM_BRIDGE),
+    **allow(messages_pb2.Nack, senders=FROM_BRIDGE),
 }
 ADOPTED: Final = allow(messages_pb2.Decision, senders=FROM_BRIDGE, index_field="log_index")
 EMBEDDED_LOCK: Final = allow(messages_pb2.LockAssertion, senders=("region/*",), audience=BRIDGE)

@@ -1,4 +1,4 @@
-"""Records of the authorities that the bridge passes on (PROTOCOL row 11): keys and recognition agreements.
+"""What authorities sign and the bridge passes on: keys, agreements, freezes, corrections (rows 10, 11, 14).
 
 A record is believed for the root signatures on it, never for the bridge that brings it.
 """
@@ -14,11 +14,13 @@ import sqlalchemy as sa
 from tanqiao.api.bridge.v1 import messages_pb2, recovery_pb2
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.signing.approvals import CORRECTION_TYPE, FREEZE_TYPE
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
 from tanqiao.signing.federation import authority_of, open_key_record
 from tanqiao.signing.parties import BRIDGE, parse_party
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Verifier, allow, require_signers
+from tanqiao_region.application import corrections, freezes
 from tanqiao_region.application.group import Group
 from tanqiao_region.domain.rules.facts import Recognition
 from tanqiao_region.storage import node
@@ -50,6 +52,10 @@ def take_record(group: Group, notice: messages_pb2.RecordNotice) -> None:
             _take_recognition(group, notice)
         case payload_type if payload_type == EPOCH_TYPE:
             pass  # taken with the Hello, before anything of the epoch (`recovery.Recovery.take_epoch`)
+        case payload_type if payload_type == FREEZE_TYPE:
+            freezes.take_freeze(group, notice.record, _directory(group), log_index=notice.log_index)
+        case payload_type if payload_type == CORRECTION_TYPE:
+            corrections.take_correction(group, notice, _directory(group))
         case other:
             raise DomainError("PAYLOAD_TYPE_NOT_ALLOWED", sender=BRIDGE, payload_type=other[:96])
     group.applied_log_index = max(group.applied_log_index, notice.log_index)

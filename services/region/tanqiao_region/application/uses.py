@@ -22,6 +22,7 @@ from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_region.application import journal
 from tanqiao_region.application.commands import CreateUses, Retiring, UseOrder
 from tanqiao_region.application.context import BRIDGE
+from tanqiao_region.application.freezes import require_free
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.ledger import choose_lawfully, require_account
 from tanqiao_region.application.offering import promise
@@ -80,6 +81,7 @@ def _apply(group: Group, order: UseOrder) -> Retiring:
         return _facts(group, order, holder, lots)
 
     blocks, verdict = choose_lawfully(group, holder.account_id, order.selection, facts)
+    require_free(group, holder, blocks, source=group.context.party, destination=SINK)
     if len(blocks) > BLOCKS_PER_MESSAGE_MAX:
         raise DomainError("BATCH_TOO_LARGE", field="units", limit=BLOCKS_PER_MESSAGE_MAX, count=len(blocks))
     if order.validate_only:

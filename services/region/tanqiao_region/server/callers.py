@@ -62,6 +62,9 @@ def callers(region_code: str) -> CallerTable:
         f"{region}.IssuanceService/ListIssuances": ANYBODY,
         f"{region}.ReserveService/EnterResource": own,
         f"{region}.ReserveService/ListResources": ANYBODY,
+        # An order proves itself by the signatures of approvers; the caller only carries it.
+        f"{region}.LocalOrderService/SubmitLocalFreeze": (*own, f"authority/{region_code}"),
+        f"{region}.LocalOrderService/ListLocalFreezes": (*own, f"authority/{region_code}"),
         f"{region}.NodeService/GetNodeStatus": ANYBODY,
         f"{region}.NodeService/ListSeriesTotals": ANYBODY,
     }

@@ -64,6 +64,7 @@ class _Session:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._frames: deque[Frame] = deque()
+        self._received: tuple[int, int] | None = None
         self._wanted = _Wanted()
         self._closed = False
         self.sent_number = 0
@@ -81,6 +82,13 @@ class _Session:
             self._changed.notify_all()
             return True
 
+    def received(self, incarnation: int, up_to_number: int) -> None:
+        """Acknowledge what the bridge numbered; the last word stands for all before it, is never dropped."""
+        with self._changed:
+            if self._received is None or self._received < (incarnation, up_to_number):
+                self._received = (incarnation, up_to_number)
+            self._changed.notify_all()
+
     def put_waiting(self, frame: Frame) -> bool:
         """Queue a frame, waiting for room; False if the session has ended."""
         with self._changed:
@@ -96,12 +104,15 @@ class _Session:
         """Give frames as they come until the session ends: gRPC's own thread drains them."""
         while True:
             with self._changed:
-                while not self._frames and not self._closed:
+                while not self._frames and self._received is None and not self._closed:
                     self._changed.wait(IDLE_SECONDS)
                 if self._closed:
                     return
                 ready = list(self._frames)
                 self._frames.clear()
+                if self._received is not None:
+                    ready.append(acknowledgement(*self._received))
+                    self._received = None
                 self._changed.notify_all()
             yield from ready
 
@@ -351,7 +362,7 @@ class SyncClient:
                 session.close()
                 return
             received = future.result()
-            session.put([acknowledgement(received.incarnation, received.up_to_number)])
+            session.received(received.incarnation, received.up_to_number)
 
         self._follow(room, lambda: self._line.take_numbered(frame), taken)
 

@@ -444,6 +444,59 @@ recognition = Table(
 )
 """Recognition records that concern this region, as signed by both roots."""
 
+freeze_order = Table(
+    "freeze_order",
+    metadata,
+    Column("order_id", LargeBinary, primary_key=True),
+    Column("unfreeze", Boolean, nullable=False),
+    Column("ordered_by", String(96), nullable=False),
+    Column("local", Boolean, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("journal_index", BigInteger, nullable=False),
+    Index("uq_freeze_order_journal_index", "journal_index", unique=True),
+)
+"""Freezes and their lifting, each as it was signed: from the bridge, or to this node alone (`local`)."""
+
+frozen = Table(
+    "frozen",
+    metadata,
+    Column("frozen_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("order_id", LargeBinary, nullable=False),
+    Column("scope", Integer, nullable=False),
+    Column("series_id", String(160), nullable=False),
+    Column("start_serial", BigInteger, nullable=False),
+    Column("end_serial", BigInteger, nullable=False),
+    Column("pseudonym", LargeBinary, nullable=False),
+    Column("region", String(96), nullable=False),
+    Column("other_region", String(96), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("ordered_by", String(96), nullable=False),
+    Column("local", Boolean, nullable=False),
+    Index(None, "order_id"),
+)
+"""What is frozen now: derived from the orders. An account stands here under its pseudonym."""
+
+correction = Table(
+    "correction",
+    metadata,
+    Column("correction_id", LargeBinary, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+)
+"""Corrections as two approvers of each authority signed them."""
+
+correction_wait = Table(
+    "correction_wait",
+    metadata,
+    Column("series_id", String(160), primary_key=True),
+    Column("start_serial", BigInteger, primary_key=True),
+    Column("end_serial", BigInteger, nullable=False),
+    Column("correction_id", LargeBinary, ForeignKey("correction.correction_id"), nullable=False),
+)
+"""Units that a correction takes from here as soon as the ABORT of their transfer or use gives them back."""
+
 resource = Table(
     "resource",
     metadata,
@@ -473,5 +526,5 @@ inbox: Final = Inbox(metadata)
 request_ids: Final = RequestIds(metadata)
 """Answers given to mutating calls."""
 
-APPEND_ONLY: Final = ("journal", "journal_account", "signature", "evidence")
+APPEND_ONLY: Final = ("journal", "journal_account", "signature", "evidence", "freeze_order", "correction")
 """UPDATE, DELETE and TRUNCATE are refused by the database."""

@@ -273,4 +273,31 @@ REASONS: Final[tuple[Reason, ...]] = (
         zh="账户{account_id}尚未完成实名核验。",
         en="The real name behind account {account_id} has not been verified.",
     ),
+    Reason(
+        4040,
+        "ORDER_NOT_COMPETENT",
+        Retry.NEVER,
+        "PERMISSION_DENIED",
+        zh="{authority}无权就{what}下达命令；须由有关地区或桥的主管机关的两名审批人签署。",
+        en=(
+            "{authority} may order nothing about {what}; two approvers of the region's or of the bridge's "
+            "authority must sign."
+        ),
+    ),
+    Reason(
+        4041,
+        "NOT_FROZEN",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="{authority}未曾冻结{what}，无可解除；由谁冻结，由谁解除。",
+        en="{authority} has not frozen {what}; who froze something lifts it.",
+    ),
+    Reason(
+        4042,
+        "CORRECTION_NOT_POSSIBLE",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="更正不成立：以下区间不在{from_region}或{to_region}持有：{ranges}。",
+        en="The correction does not fit: these units are not held at {from_region} or {to_region}: {ranges}.",
+    ),
 )

@@ -119,6 +119,8 @@ class _FreezeScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FreezeSco
     FREEZE_SCOPE_PSEUDONYM: _FreezeScope.ValueType  # 2
     FREEZE_SCOPE_REGION: _FreezeScope.ValueType  # 3
     FREEZE_SCOPE_PAIR: _FreezeScope.ValueType  # 4
+    FREEZE_SCOPE_ACCOUNT: _FreezeScope.ValueType  # 5
+    """An account of one region: an order to that region's node alone."""
 
 class FreezeScope(_FreezeScope, metaclass=_FreezeScopeEnumTypeWrapper): ...
 
@@ -127,6 +129,8 @@ FREEZE_SCOPE_BLOCK: FreezeScope.ValueType  # 1
 FREEZE_SCOPE_PSEUDONYM: FreezeScope.ValueType  # 2
 FREEZE_SCOPE_REGION: FreezeScope.ValueType  # 3
 FREEZE_SCOPE_PAIR: FreezeScope.ValueType  # 4
+FREEZE_SCOPE_ACCOUNT: FreezeScope.ValueType  # 5
+"""An account of one region: an order to that region's node alone."""
 Global___FreezeScope: _TypeAlias = FreezeScope  # noqa: Y015
 
 class _KeyRole:
@@ -635,7 +639,9 @@ Global___Withdraw: _TypeAlias = Withdraw  # noqa: Y015
 
 @_typing.final
 class Freeze(_message.Message):
-    """Row 10. Two approver signatures on one envelope."""
+    """Row 10. Two approver signatures of one authority on one envelope; or the bridge's alone, on evidence that it
+    names, and then it never lifts anything.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -649,6 +655,8 @@ class Freeze(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
     UNFREEZE_FIELD_NUMBER: _builtins.int
+    EVIDENCE_HASHES_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     order_id: _builtins.bytes
     scope: Global___FreezeScope.ValueType
     pseudonym: _builtins.bytes
@@ -658,11 +666,16 @@ class Freeze(_message.Message):
     reason: _builtins.str
     document: _builtins.str
     unfreeze: _builtins.bool
-    """True lifts what the same scope froze."""
+    """True lifts what the same authority froze under the same scope; of blocks also a part."""
+    account_id: _builtins.str
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
     @_builtins.property
     def blocks(self) -> _containers.RepeatedCompositeFieldContainer[_values_pb2.UnitBlock]: ...
+    @_builtins.property
+    def evidence_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Message hashes of the evidence on which the bridge freezes alone."""
+
     def __init__(
         self,
         *,
@@ -676,10 +689,12 @@ class Freeze(_message.Message):
         reason: _builtins.str = ...,
         document: _builtins.str = ...,
         unfreeze: _builtins.bool = ...,
+        evidence_hashes: _abc.Iterable[_builtins.bytes] | None = ...,
+        account_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "document", b"document", "header", b"header", "order_id", b"order_id", "other_region", b"other_region", "pseudonym", b"pseudonym", "reason", b"reason", "region", b"region", "scope", b"scope", "unfreeze", b"unfreeze"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "blocks", b"blocks", "document", b"document", "evidence_hashes", b"evidence_hashes", "header", b"header", "order_id", b"order_id", "other_region", b"other_region", "pseudonym", b"pseudonym", "reason", b"reason", "region", b"region", "scope", b"scope", "unfreeze", b"unfreeze"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -697,10 +712,15 @@ class Correction(_message.Message):
     FROM_REGION_FIELD_NUMBER: _builtins.int
     TO_REGION_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
+    RECEIVING_ADDRESS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     correction_id: _builtins.bytes
     from_region: _builtins.str
     to_region: _builtins.str
     document: _builtins.str
+    receiving_address: _builtins.str
+    """Account at `to_region` for those units that it does not have in its books yet."""
+    reason: _builtins.str
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
     @_builtins.property
@@ -714,10 +734,12 @@ class Correction(_message.Message):
         from_region: _builtins.str = ...,
         to_region: _builtins.str = ...,
         document: _builtins.str = ...,
+        receiving_address: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "correction_id", b"correction_id", "document", b"document", "from_region", b"from_region", "header", b"header", "to_region", b"to_region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "correction_id", b"correction_id", "document", b"document", "from_region", b"from_region", "header", b"header", "reason", b"reason", "receiving_address", b"receiving_address", "to_region", b"to_region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -799,28 +821,36 @@ Global___Nack: _TypeAlias = Nack  # noqa: Y015
 
 @_typing.final
 class RecordNotice(_message.Message):
-    """Row 11, to the regions: a record as its authority signed it, with its place in the log."""
+    """To the regions: a record (row 11), a freeze (row 10) or a correction (row 14) as it was signed, with its
+    place in the log.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HEADER_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
     LOG_INDEX_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
     log_index: _builtins.int
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
     @_builtins.property
     def record(self) -> _envelope_pb2.Envelope: ...
+    @_builtins.property
+    def series(self) -> _containers.RepeatedCompositeFieldContainer[_values_pb2.Series]:
+        """Of a correction: class, methodology and origin of each series that its blocks name."""
+
     def __init__(
         self,
         *,
         header: _envelope_pb2.Header | None = ...,
         record: _envelope_pb2.Envelope | None = ...,
         log_index: _builtins.int = ...,
+        series: _abc.Iterable[_values_pb2.Series] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "log_index", b"log_index", "record", b"record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "log_index", b"log_index", "record", b"record", "series", b"series"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -841,6 +871,7 @@ class KeyRecord(_message.Message):
     VALID_FROM_INDEX_FIELD_NUMBER: _builtins.int
     VALID_TO_INDEX_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
     role: Global___KeyRole.ValueType
     suite: Global___Suite.ValueType
@@ -850,6 +881,10 @@ class KeyRecord(_message.Message):
     valid_to_index: _builtins.int
     """0: open."""
     revoked: _builtins.bool
+    holder: _builtins.str
+    """Of an approver's key: whose hand it is in, as the authority calls that person or office. Two signatures
+    of one holder are one approval.
+    """
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
     def __init__(
@@ -864,10 +899,11 @@ class KeyRecord(_message.Message):
         valid_from_index: _builtins.int = ...,
         valid_to_index: _builtins.int = ...,
         revoked: _builtins.bool = ...,
+        holder: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "key_epoch", b"key_epoch", "owner", b"owner", "public_key", b"public_key", "revoked", b"revoked", "role", b"role", "suite", b"suite", "valid_from_index", b"valid_from_index", "valid_to_index", b"valid_to_index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "holder", b"holder", "key_epoch", b"key_epoch", "owner", b"owner", "public_key", b"public_key", "revoked", b"revoked", "role", b"role", "suite", b"suite", "valid_from_index", b"valid_from_index", "valid_to_index", b"valid_to_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -387,21 +387,33 @@ class SubmitMessagesResponse(_message.Message):
 
     ANSWERS_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
+    NEED_PREPARE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Envelope]:
         """One for each payload that has an answer now (stored answers of replays included)."""
 
     @_builtins.property
     def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___OfferRefused]: ...
+    @_builtins.property
+    def busy(self) -> Global___Busy:
+        """Offers that there is no room for now."""
+
+    @_builtins.property
+    def need_prepare(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeedPrepare]:
+        """Prepares that the bridge wants back, one entry for each source."""
+
     def __init__(
         self,
         *,
         answers: _abc.Iterable[_envelope_pb2.Envelope] | None = ...,
         refused: _abc.Iterable[Global___OfferRefused] | None = ...,
+        busy: Global___Busy | None = ...,
+        need_prepare: _abc.Iterable[Global___NeedPrepare] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "refused", b"refused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "busy", b"busy", "need_prepare", b"need_prepare", "refused", b"refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,6 +52,12 @@ class _JournalEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     JOURNAL_EVENT_KIND_RESERVE_ENTERED: _JournalEventKind.ValueType  # 22
     JOURNAL_EVENT_KIND_UNITS_FINAL: _JournalEventKind.ValueType  # 23
     """Units credited before have become final: a quorum of witnesses cosigned the decision."""
+    JOURNAL_EVENT_KIND_FROZEN: _JournalEventKind.ValueType  # 24
+    """An order froze something here: units, a holder, the region or its traffic with another."""
+    JOURNAL_EVENT_KIND_UNFROZEN: _JournalEventKind.ValueType  # 25
+    """An order lifted a freeze."""
+    JOURNAL_EVENT_KIND_UNITS_CORRECTED: _JournalEventKind.ValueType  # 26
+    """Two approvers of each authority have said where units are."""
 
 class JournalEventKind(_JournalEventKind, metaclass=_JournalEventKindEnumTypeWrapper): ...
 
@@ -80,6 +86,12 @@ JOURNAL_EVENT_KIND_HOME_NOTICE: JournalEventKind.ValueType  # 21
 JOURNAL_EVENT_KIND_RESERVE_ENTERED: JournalEventKind.ValueType  # 22
 JOURNAL_EVENT_KIND_UNITS_FINAL: JournalEventKind.ValueType  # 23
 """Units credited before have become final: a quorum of witnesses cosigned the decision."""
+JOURNAL_EVENT_KIND_FROZEN: JournalEventKind.ValueType  # 24
+"""An order froze something here: units, a holder, the region or its traffic with another."""
+JOURNAL_EVENT_KIND_UNFROZEN: JournalEventKind.ValueType  # 25
+"""An order lifted a freeze."""
+JOURNAL_EVENT_KIND_UNITS_CORRECTED: JournalEventKind.ValueType  # 26
+"""Two approvers of each authority have said where units are."""
 Global___JournalEventKind: _TypeAlias = JournalEventKind  # noqa: Y015
 
 @_typing.final
