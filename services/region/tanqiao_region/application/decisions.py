@@ -101,8 +101,8 @@ def _at_source(group: Group, frame: Frame, item: DecisionItem) -> None:
     own_lock = papers.own_lock(group.context.party) if papers is not None and row is None else None
     if own_lock is not None and not can_lock(group, own_lock):
         own_lock = None  # its units are not here to be honoured: the decision is kept as evidence
-    known = row.record if row is not None else None
-    after = source.on_decision(known, facts, own_lock, _not_here(group, row))
+    before = row.record if row is not None else None
+    after = source.on_decision(before, facts, own_lock, _not_here(group, row))
     record = after.record
     for effect in after.effects:
         match effect:
