@@ -16,6 +16,7 @@ from rich.console import Console
 from tests.bench import bridge_transfers, claims, library, nodes, reconciling, region_transfers, steady
 from tests.bench.bench import ROUNDS, ROUNDS_QUICK, Bench
 from tests.bench.machine import machine_facts
+from tests.bench.offline import measure as measure_offline
 from tests.bench.results import Report, Result
 
 DATABASES: Final = {"sqlite": ("sqlite",), "postgres": ("postgres",), "both": ("sqlite", "postgres")}
@@ -39,6 +40,7 @@ class Item:
 
 
 ITEMS: Final = (
+    Item("offline", measure_offline, ("",)),
     Item("regions", region_transfers.measure),
     Item("bridge", bridge_transfers.measure),
     Item("claims", claims.measure),

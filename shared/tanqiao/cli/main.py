@@ -38,6 +38,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "journal": (_UNITS, "journal"),
     "trace": (_BRIDGE, "trace"),
     "log": (_BRIDGE, "log"),
+    "keys": ("tanqiao.cli.verbs.keys", "keys"),
+    "prove": ("tanqiao.cli.verbs.proving", "prove"),
     "verify": ("tanqiao.cli.verbs.verifying", "verify_command"),
     "claims": ("tanqiao.cli.verbs.claims", "claims"),
     "import": ("tanqiao.cli.verbs.gateways", "import_list"),

@@ -21,6 +21,7 @@ from tanqiao.offline.key_chain import parse_envelope, refused_as
 from tanqiao.offline.location_map import CANCELLED, HELD, LOCATION_ROOT_KIND, STATES, USED, MapRow
 from tanqiao.offline.paths import included_leaf, open_path, report_checkpoint
 from tanqiao.offline.report import Report
+from tanqiao.protocol.locations import LocationBook
 from tanqiao.rpc.protocol_facts import block_of
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import PAYLOAD_TYPES
@@ -36,7 +37,8 @@ __all__ = ["Replay", "audit_entries", "verify_location_root", "verify_replay"]
 
 BLOCKS_IN_LEAF_MAX: Final = 300
 """As many blocks a decision leaf names; one that names so many needs its lock beside it."""
-_HASHES_AT_ONCE: Final = 1024
+_LEAF_START: Final = b"TQL\x01"
+_KIND_AT: Final = 5
 _CLAIM: Final = re.compile(
     r"(?:source (?P<source>[a-z0-9/._-]{1,128})\ntransfer_id (?P<transfer_id>[0-9a-f]{32})\n)"
     r"|(?:series (?P<series>[!-Z^-~]{1,160})\n(?:serial (?P<serial>0|[1-9][0-9]{0,18})\n)?)"
@@ -76,6 +78,9 @@ class Claim:
         )
 
 
+Place = tuple[str, int]
+
+
 @dataclass(slots=True)
 class Replay:
     """Walks over a log and keeps what concerns one transfer or one series.
@@ -88,7 +93,7 @@ class Replay:
     claim: Claim
     locks: dict[bytes, tuple[UnitBlock, ...]] = field(default_factory=dict)
     decisions: list[tuple[int, Leaf]] = field(default_factory=list)
-    rows: list[MapRow] = field(default_factory=list)
+    book: LocationBook[Place] = field(default_factory=LocationBook)
     issued_kg: int = 0
     moves: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
@@ -99,6 +104,9 @@ class Replay:
         Raises:
             TlogError: `UNITS_TWICE`, `UNITS_NOT_THERE`, `BLOCKS_CUT`, `LEAF_UNKNOWN_MOVES`, leaf reasons.
         """
+        if self._is_foreign(entry):
+            self.kinds[entry[_KIND_AT : _KIND_AT + entry[_KIND_AT - 1]].decode("ascii", "replace")] += 1
+            return
         leaf = decode_leaf(entry)
         self.kinds[leaf.kind] += 1
         if leaf.kind == "decision":
@@ -112,6 +120,20 @@ class Replay:
             self._move(index, self._blocks(leaf), leaf.value("from_region"), place)
         elif leaf.get("blocks") is not None and leaf.kind not in _MOVES_NOTHING:
             raise TlogError("LEAF_UNKNOWN_MOVES", f"{leaf.kind} at {index}")
+
+    @property
+    def rows(self) -> list[MapRow]:
+        """Where the units of the series are, in order of serial."""
+        return [MapRow(row.series_id, row.start, row.end, *row.place) for row in self.book.rows()]
+
+    def _is_foreign(self, entry: bytes) -> bool:
+        """Whether a leaf names neither the transfer nor the series, nor so many blocks that it was cut."""
+        needle = self.claim.transfer_id or self.claim.series_id.encode()
+        return (
+            entry.startswith(_LEAF_START)
+            and needle not in entry
+            and entry.count(b"\n") + 1 < BLOCKS_IN_LEAF_MAX
+        )
 
     def _take_decision(self, index: int, leaf: Leaf) -> None:
         claim = self.claim
@@ -132,10 +154,9 @@ class Replay:
         block = _parse_block(leaf.value("block").decode("ascii", "replace"))
         if block.series_id != self.claim.series_id:
             return
-        if any(row.start < block.end and block.start < row.end for row in self.rows):
-            raise TlogError("UNITS_TWICE", f"{block} at {index}")
         region = leaf.value("region").decode("ascii", "replace")
-        self.rows.append(MapRow(block.series_id, block.start, block.end, region, HELD))
+        if self.book.register([block], (region, HELD)):
+            raise TlogError("UNITS_TWICE", f"{block} at {index}")
         self.issued_kg += block.quantity_kg
 
     def _blocks(self, leaf: Leaf) -> Sequence[UnitBlock]:
@@ -147,25 +168,15 @@ class Replay:
             raise TlogError("BLOCKS_CUT", leaf.message_hashes[0].hex())
         return blocks
 
-    def _move(self, index: int, blocks: Iterable[UnitBlock], source: bytes, target: tuple[str, int]) -> None:
+    def _move(self, index: int, blocks: Iterable[UnitBlock], source: bytes, target: Place) -> None:
+        concerned = [block for block in blocks if block.series_id == self.claim.series_id]
+        if not concerned:
+            return
         place = (source.decode("ascii", "replace"), HELD)
-        for block in blocks:
-            if block.series_id != self.claim.series_id:
-                continue
-            touched = [row for row in self.rows if row.start < block.end and block.start < row.end]
-            inside = sum(min(row.end, block.end) - max(row.start, block.start) for row in touched)
-            if inside != block.quantity_kg or any((row.region, row.state) != place for row in touched):
-                raise TlogError("UNITS_NOT_THERE", f"{block} at {index} is not at {place[0]}")
-            gone = set(touched)
-            rest = [row for row in self.rows if row not in gone]
-            for row in touched:
-                if row.start < block.start:
-                    rest.append(MapRow(row.series_id, row.start, block.start, *place))
-                if block.end < row.end:
-                    rest.append(MapRow(row.series_id, block.end, row.end, *place))
-            rest.append(MapRow(block.series_id, block.start, block.end, *target))
-            self.rows = _merged(rest)
-            self.moves += 1
+        failing = self.book.move(concerned, place, target)
+        if failing:
+            raise TlogError("UNITS_NOT_THERE", f"{failing[0]} at {index} is not at {place[0]}")
+        self.moves += len(concerned)
 
 
 _MOVES_NOTHING: Final = frozenset({"freeze", "unfreeze", "reconciliation"})
@@ -271,7 +282,8 @@ def _conclude_decision(report: Report, replay: Replay) -> None:
 
 def _conclude_series(report: Report, kind: str, replay: Replay, tree: Checkpoint) -> None:
     claim = replay.claim
-    if not replay.rows:
+    rows = replay.rows
+    if not rows:
         raise TlogError("SERIES_UNKNOWN", claim.series_id)
     report.held(
         "§7 I2",
@@ -281,13 +293,13 @@ def _conclude_series(report: Report, kind: str, replay: Replay, tree: Checkpoint
     )
     if kind == "location":
         serial = claim.serial or 0
-        row = next((row for row in replay.rows if row.start <= serial < row.end), None)
+        row = next((row for row in rows if row.start <= serial < row.end), None)
         if row is None:
             raise TlogError("SERIES_UNKNOWN", f"{claim.series_id} {serial}")
         _conclude_row(report, row, serial, tree.size)
         return
     totals: Counter[str] = Counter()
-    for row in replay.rows:
+    for row in rows:
         name = "held" if row.state == HELD else "used" if row.state == USED else "cancelled"
         totals[f"{name} {row.region}"] += row.end - row.start
     if sum(totals.values()) != replay.issued_kg:
@@ -326,18 +338,6 @@ def _conclude_row(report: Report, row: MapRow, serial: int, as_of: int) -> None:
 
 def _kinds_shown(kinds: Counter[str]) -> str:
     return ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
-
-
-def _merged(rows: Iterable[MapRow]) -> list[MapRow]:
-    """Sort, and join neighbours that are equal in all but their serials."""
-    merged: list[MapRow] = []
-    for row in sorted(rows):
-        last = merged[-1] if merged else None
-        if last is not None and (last.end, last.region, last.state) == (row.start, row.region, row.state):
-            merged[-1] = MapRow(row.series_id, last.start, row.end, row.region, row.state)
-        else:
-            merged.append(row)
-    return merged
 
 
 def _parse_block(text: str) -> UnitBlock:

@@ -24,6 +24,7 @@ from tanqiao.kernel.errors import DomainError, require
 from tanqiao.rpc.caller import ANY_PARTY, CallerTable
 from tanqiao.rpc.errors import to_status
 from tanqiao.rpc.gate import REQUEST_BYTES_MAX, Gate
+from tanqiao.rpc.server_credentials import server_credentials
 from tanqiao.signing.certificates import TlsFiles, load_tls
 
 WORKERS_DEFAULT: Final = 48
@@ -176,11 +177,8 @@ def build_server(
     )
     checks = health.HealthServicer()
     names = _add_services(server, options.network_id, registrations, callers, checks)
-    credentials = grpc.ssl_server_credentials(
-        [(material.key_pem, material.certificate_pem)], material.ca_pem, require_client_auth=True
-    )
     try:
-        taken = server.add_secure_port(options.address, credentials)
+        taken = server.add_secure_port(options.address, server_credentials(options.tls, material))
     except RuntimeError as error:
         raise DomainError("PORT_TAKEN", address=options.address) from error
     return Server(server, f"{options.address.rpartition(':')[0]}:{taken}", checks, names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,14 @@ from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.errors import from_rpc_error
 from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server, parse_address
 from tanqiao.signing.certificates import CertificateAuthority, TlsFiles
-from tanqiao.testing.network import NETWORK_ID, SHANGHAI, SHANGHAI_CENTRE, SHENZHEN, NetworkOfTest
+from tanqiao.testing.network import (
+    NETWORK_ID,
+    SHANGHAI,
+    SHANGHAI_CENTRE,
+    SHENZHEN,
+    NetworkOfTest,
+    make_network,
+)
 from tests.contract.rpc.toys import CALLERS, CLOCK, Toy, new_toy, registrations, serve
 
 SECONDS = 50
@@ -265,3 +273,97 @@ def test_a_registration_that_adds_nothing_breaks_an_invariant(net: NetworkOfTest
     options = ServerOptions("127.0.0.1:0", net.network.tls(SHANGHAI), NETWORK_ID, SHANGHAI)
     with pytest.raises(InvariantBroken):
         build_server(options, [Registration(lambda *_: None, object())], {}, now=datetime.now(UTC))
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart_and_a_bad_one_is_not(
+    tmp_path: Path, toy: Toy
+) -> None:
+    net = make_network(tmp_path / "renewed")
+    files = net.network.tls(SHANGHAI)
+    running = serve(net, toy)
+    running.start()
+    caller = credentials_of(net.network.tls(SHANGHAI_CENTRE))
+    try:
+        with grpc.secure_channel(running.address, caller) as standing:
+            stub = clock_pb2_grpc.ClockServiceStub(standing)
+            stub.GetClock(clock_pb2.GetClockRequest(), timeout=SECONDS)
+            before = shown_by(running.address, net)
+            renew(net, files, days=90)
+            after = shown_by(running.address, net)
+            assert after != before
+            # Half a renewal, and one that has ended already: the last good certificate stays.
+            files.key.write_bytes(b"half")
+            assert shown_by(running.address, net) == after
+            renew(net, files, days=1, now=datetime.now(UTC) - timedelta(days=2))
+            assert shown_by(running.address, net) == after
+            # Who is connected stays connected through all of it, without a new handshake.
+            stub.GetClock(clock_pb2.GetClockRequest(), timeout=SECONDS)
+        assert call(running.address, caller) is None
+    finally:
+        running.stop(0)
+
+
+@pytest.mark.timeout(180)
+def test_a_caller_whose_certificate_ends_while_connected_stays_and_comes_back_with_a_new_one(
+    tmp_path: Path, toy: Toy
+) -> None:
+    net = make_network(tmp_path / "ending")
+    files = net.network.tls(SHANGHAI_CENTRE)
+    running = serve(net, toy)
+    running.start()
+    try:
+        renew(net, files, seconds=ENDS_IN_SECONDS)
+        short = credentials_of(files)
+        with grpc.secure_channel(running.address, short) as standing:
+            stub = clock_pb2_grpc.ClockServiceStub(standing)
+            stub.GetClock(clock_pb2.GetClockRequest(), timeout=SECONDS)
+            wait_until_refused(running.address, short)
+            stub.GetClock(clock_pb2.GetClockRequest(), timeout=SECONDS)
+        with pytest.raises(DomainError, match="CERTIFICATE_EXPIRED"):
+            open_channel(running.address, files)
+        renew(net, files, days=90)
+        assert call(running.address, credentials_of(files)) is None
+    finally:
+        running.stop(0)
+
+
+ENDS_IN_SECONDS = 8
+ENDED_SECONDS_MAX = 90
+
+
+def renew(
+    net: NetworkOfTest, files: TlsFiles, *, days: int = 1, seconds: int = 0, now: datetime | None = None
+) -> None:
+    """Write a new certificate for the party of the files."""
+    made = now or datetime.now(UTC)
+    if seconds:
+        made = made - timedelta(days=days) + timedelta(seconds=seconds)
+    authority = CertificateAuthority.create(net.network.home / "network", net.network_id, now=made)
+    files.certificate.unlink()
+    party = SHANGHAI if files == net.network.tls(SHANGHAI) else SHANGHAI_CENTRE
+    hosts = ("127.0.0.1", "localhost") if party == SHANGHAI else ()
+    authority.issue(files, net.network_id, party, hosts=hosts, now=made, days=days)
+
+
+def wait_until_refused(address: str, credentials: grpc.ChannelCredentials) -> None:
+    """Wait until a new connection with the certificate is refused: it has ended."""
+    deadline = time.monotonic() + ENDED_SECONDS_MAX
+    while call(address, credentials) is None:
+        assert time.monotonic() < deadline, "the certificate does not end"
+        time.sleep(0.2)
+
+
+def shown_by(address: str, net: NetworkOfTest) -> bytes:
+    """The certificate that the server shows on a new connection."""
+    files = net.network.tls(SHANGHAI_CENTRE)
+    context = ssl.create_default_context(cafile=str(files.ca))
+    context.load_cert_chain(files.certificate, files.key)
+    context.set_alpn_protocols(["h2"])
+    host, _, port = address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname=host) as line,
+    ):
+        shown = line.getpeercert(binary_form=True)
+    assert shown is not None
+    return shown

@@ -22,11 +22,15 @@ def _all_commands() -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
     for name, (module, attribute) in COMMANDS.items():
         command = getattr(import_module(module), attribute)
-        if isinstance(command, click.Group):
-            found |= {f"{name} {inner}": one for inner, one in command.commands.items()}
-        else:
-            found[name] = command
+        found |= _commands_of(name, command)
     return found
+
+
+def _commands_of(path: str, command: click.Command) -> dict[str, click.Command]:
+    if not isinstance(command, click.Group):
+        return {path: command}
+    inner = (_commands_of(f"{path} {name}", one) for name, one in command.commands.items())
+    return {name: one for commands in inner for name, one in commands.items()}
 
 
 @pytest.mark.parametrize("path", sorted(_all_commands()))

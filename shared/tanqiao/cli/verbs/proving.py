@@ -1,0 +1,209 @@
+"""`tanqiao prove`: fetch a proof from the bridge, check it as a stranger would, and write it to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from tanqiao.cli.session import Session, require_region
+from tanqiao.cli.verb import Verb
+from tanqiao.kernel.errors import DomainError
+
+RULE_FILES_MAX: Final = 256
+HEX_OF_ID: Final = 32
+POLICY_NAME: Final = "federation.policy"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group()
+def prove() -> None:
+    """Write proof files that `tanqiao verify` checks offline (生成可离线验证的证明文件)."""
+
+
+def out_option(command: F) -> F:
+    """Give a command the options ``--out`` and ``--policy``."""
+    with_policy = click.option(
+        "--policy",
+        "policy_file",
+        type=click.Path(path_type=Path),
+        help=f"Policy under which the file must hold. [default: {POLICY_NAME} of the network]",
+    )(command)
+    return click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write.")(
+        with_policy
+    )
+
+
+def of_transfer(command: F) -> F:
+    """Give a command a transfer: its source and id."""
+    with_id = click.option("--transfer-id", required=True, help="32 hexadecimal digits.")(command)
+    return click.option("--source", required=True, help="Region that the units came from.")(with_id)
+
+
+@prove.command(cls=Verb)
+@of_transfer
+@click.option("--as", "party", help="Party that asks: source or destination get the openings.")
+@out_option
+@click.pass_obj
+def title(
+    session: Session, source: str, transfer_id: str, party: str | None, out: Path, policy_file: Path | None
+) -> None:
+    """Prove that a transfer is final: who gave, who holds, which units."""
+    _write_decision(session, "title", source, transfer_id, out, policy_file, party=party)
+
+
+@prove.command(cls=Verb)
+@of_transfer
+@click.option("--beneficiary", help="Name to open the commitment with.")
+@click.option("--salt", help="Its salt: 32 hexadecimal digits.")
+@out_option
+@click.pass_obj
+def retirement(
+    session: Session,
+    source: str,
+    transfer_id: str,
+    beneficiary: str | None,
+    salt: str | None,
+    out: Path,
+    policy_file: Path | None,
+) -> None:
+    """Prove a retirement or cancellation, with its purpose; with the opening, for which beneficiary."""
+    opening = b"" if beneficiary is None else beneficiary.encode() + _hex(salt or "", "salt")
+    _write_decision(session, "retirement", source, transfer_id, out, policy_file, beneficiary=opening)
+
+
+@prove.command(cls=Verb)
+@of_transfer
+@click.option("--pack", required=True, type=click.Path(path_type=Path, file_okay=False), help="Rule pack.")
+@out_option
+@click.pass_obj
+def rules(
+    session: Session, source: str, transfer_id: str, pack: Path, out: Path, policy_file: Path | None
+) -> None:
+    """Prove which rule texts were applied: the law files of a PACK, as their digest was signed."""
+    _write_decision(session, "rules", source, transfer_id, out, policy_file, texts=_texts_of(pack))
+
+
+@prove.command(cls=Verb)
+@of_transfer
+@out_option
+@click.pass_obj
+def decision(session: Session, source: str, transfer_id: str, out: Path, policy_file: Path | None) -> None:
+    """Prove that a transfer was decided once, by the whole log."""
+    from tanqiao.offline.replay import Claim
+
+    claim = Claim(require_region(source).party, _hex(transfer_id, "transfer_id"))
+    _write_replay(session, "decision", claim, out, policy_file)
+
+
+@prove.command(cls=Verb)
+@click.argument("series")
+@click.argument("serial", type=click.IntRange(min=0))
+@out_option
+@click.pass_obj
+def location(session: Session, series: str, serial: int, out: Path, policy_file: Path | None) -> None:
+    """Prove where unit SERIAL of SERIES is, by the whole log."""
+    from tanqiao.offline.replay import Claim
+
+    _write_replay(session, "location", Claim(series_id=series, serial=serial), out, policy_file)
+
+
+@prove.command(cls=Verb)
+@click.argument("series")
+@out_option
+@click.pass_obj
+def conservation(session: Session, series: str, out: Path, policy_file: Path | None) -> None:
+    """Prove that nothing of SERIES was lost or made twice, by the whole log."""
+    from tanqiao.offline.replay import Claim
+
+    _write_replay(session, "conservation", Claim(series_id=series), out, policy_file)
+
+
+def policy_of(session: Session, named: Path | None) -> bytes:
+    """Read the policy under which a file is checked before it is written; FILE_MISSING without one."""
+    path = named or session.home.path / "network" / POLICY_NAME
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DomainError("FILE_MISSING", file=path) from error
+
+
+def _write_decision(  # noqa: PLR0913 - what the three kinds differ in
+    session: Session,
+    kind: str,
+    source: str,
+    transfer_id: str,
+    out: Path,
+    policy_file: Path | None,
+    *,
+    party: str | None = None,
+    beneficiary: bytes = b"",
+    texts: tuple[tuple[str, bytes], ...] = (),
+) -> None:
+    from tanqiao.client.proofs import ServedLog
+    from tanqiao.offline.make import Openings, make_decision_proof
+    from tanqiao.tlog.errors import TlogError
+
+    bridge = session.bridge if party is None else session.as_party(party).bridge
+    log = ServedLog(bridge)
+    served, openings = log.decision(require_region(source).party, _hex(transfer_id, "transfer_id"))
+    if beneficiary:
+        openings = Openings(owner=openings.owner, beneficiary=beneficiary)
+    try:
+        data, report = make_decision_proof(
+            log, kind, served, policy_of(session, policy_file), openings=openings, rules=texts
+        )
+    except TlogError as refusal:
+        raise _not_proven(refusal) from None
+    out.write_bytes(data)
+    _answer(session, report.statement, out, len(data))
+
+
+def _write_replay(session: Session, kind: str, claim: Any, out: Path, policy_file: Path | None) -> None:  # noqa: ANN401 - a Claim, loaded late
+    from tanqiao.client.proofs import ServedLog
+    from tanqiao.offline.make import write_replay
+    from tanqiao.tlog.errors import TlogError
+
+    try:
+        report = write_replay(ServedLog(session.bridge), kind, claim, policy_of(session, policy_file), out)
+    except TlogError as refusal:
+        raise _not_proven(refusal) from None
+    _answer(session, report.statement, out, out.stat().st_size)
+
+
+def _answer(session: Session, statement: tuple[str, str] | None, out: Path, size_bytes: int) -> None:
+    english, chinese = statement or ("", "")
+    session.output.answer(
+        {"file": str(out), "bytes": size_bytes, "statement_zh": chinese, "statement_en": english}
+    )
+
+
+def _not_proven(refusal: Any) -> DomainError:  # noqa: ANN401 - a TlogError, loaded late
+    return DomainError("PROOF_INVALID", detail=f"{refusal.reason}: {refusal.sentence_in('en')}")
+
+
+def _hex(text: str, field: str) -> bytes:
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(text) != HEX_OF_ID or not value:
+        raise DomainError("FIELD_INVALID", field=field, detail="32 hexadecimal digits are wanted")
+    return value
+
+
+def _texts_of(pack: Path) -> tuple[tuple[str, bytes], ...]:
+    """Read the law files of a pack: what its digest stands over (rule packs in docs/adding-a-region.md)."""
+    found = [
+        path
+        for path in sorted(pack.rglob("*"))
+        if path.is_file()
+        and path.suffix in (".toml", ".py")
+        and path.relative_to(pack).parts[0] not in ("cases", "__pycache__")
+    ]
+    if not found or len(found) > RULE_FILES_MAX:
+        raise DomainError("FIELD_INVALID", field="pack", detail=f"{len(found)} law files in {pack}")
+    return tuple((path.relative_to(pack).as_posix(), path.read_bytes()) for path in found)

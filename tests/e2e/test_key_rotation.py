@@ -1,0 +1,77 @@
+"""Keys of the bridge and of two regions rotate while transfers run, on both databases; nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tanqiao.kernel.errors import DomainError
+from tanqiao.signing.directory import KeyRole
+from tanqiao.testing.databases import *  # noqa: F403 - pytest finds fixtures by name
+from tanqiao.testing.databases import DatabaseMaker
+from tests.contract.bridge.harness import Running
+from tests.contract.bridge.test_keys import Office
+from tests.contract.region.harness import SHANGHAI, SHENZHEN
+from tests.contract.region.served import full_network
+from tests.contract.region.trio import Trio, trio
+from tests.e2e.test_restarts import stream_of_transfers
+
+ORDER = ("bridge", SHANGHAI, SHENZHEN, "bridge", SHANGHAI)
+END_AHEAD_LEAVES = 200
+WAIT_SECONDS = 60
+
+
+@pytest.fixture
+def three(tmp_path: Path, database_maker: DatabaseMaker, database_kind: str) -> Iterator[tuple[Trio, Office]]:
+    """Three real nodes, and the authorities with their roots."""
+    network = full_network(tmp_path)
+    with trio(network, database_maker, database_kind) as made:
+        yield made, Office(Running(network, made.running["bridge"]))
+
+
+def rotate(office: Office, party: str) -> None:
+    """As an operator does: the next key announced; the old one ended when nothing rests on it."""
+    directory = office.running.bridge.context.directory
+    old = [
+        entry
+        for entry in directory.owned_by(party, KeyRole.MESSAGE)
+        if not entry.revoked and entry.valid_to_index is None
+    ]
+    office.submit(office.next_key(party).entry())
+    deadline = time.monotonic() + WAIT_SECONDS
+    for entry in old:
+        while True:
+            try:
+                office.submit(replace(entry, valid_to_index=office.size + END_AHEAD_LEAVES))
+                break
+            except DomainError as refusal:
+                if refusal.symbol not in ("KEY_IN_USE", "KEY_INDEX_PAST") or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_every_key_rotates_while_transfers_run(three: tuple[Trio, Office]) -> None:
+    nodes, office = three
+    stream_of_transfers(nodes.market, lambda number: rotate(office, ORDER[number]), seed=7)
+    epochs = {
+        party: max(
+            entry.epoch for entry in office.running.bridge.context.directory.owned_by(party, KeyRole.MESSAGE)
+        )
+        for party in dict.fromkeys(ORDER)
+    }
+    assert epochs == {"bridge": 3, SHANGHAI: 3, SHENZHEN: 2}
+    for party in dict.fromkeys(ORDER):
+        context = nodes.running[party].context
+        assert context.signer.key_epoch == epochs[party]
+    nodes.require_clean()
+    # The nodes find the keys again, and books that were signed under the old ones stay whole.
+    for party in dict.fromkeys(ORDER):
+        nodes.restart(party)
+        assert nodes.running[party].context.signer.key_epoch == epochs[party]
+    nodes.require_clean()
