@@ -31,6 +31,8 @@ STATES: Final = {name: state for state, name in STATE_NAMES.items()}
 WAYS: Final = 16
 LEAF_BLOCKS_MAX: Final = 256
 """Ranges with at most so many blocks are leaves of the tree, and are compared block by block."""
+KEPT_BLOCKS_MAX: Final = 4_000_000
+"""Blocks that one run keeps in memory, some 32 bytes each; series beyond are read again where they differ."""
 _CELLS: Final = 3
 _LEAF: Final = b"\x00"
 _NODE: Final = b"\x01"
@@ -70,11 +72,12 @@ class SeriesBlocks:
         pieces: in order of serial, disjoint; adjacent ones of one state are joined.
     """
 
-    __slots__ = ("_cells", "_starts")
+    __slots__ = ("_cells", "_known", "_starts")
 
     def __init__(self, pieces: Iterable[tuple[int, int, int]]) -> None:
         self._starts = array("q")
         self._cells = array("q")
+        self._known: dict[tuple[int, int], bytes] = {}
         starts, cells = self._starts, self._cells
         open_start = open_end = open_state = -1
         for start, end, state in pieces:
@@ -133,7 +136,16 @@ class SeriesBlocks:
         return [Piece(*cells[at : at + _CELLS]) for at in range(0, len(cells), _CELLS)]
 
     def fingerprint(self, start: int, end: int) -> bytes:
-        """Give the fingerprint of the blocks in [start, end), cut at its ends; 32 bytes."""
+        """Give the fingerprint of the blocks in [start, end), cut at its ends; 32 bytes.
+
+        Each is made once: the totals make those of every level.
+        """
+        known = self._known.get((start, end))
+        if known is None:
+            known = self._known[start, end] = self._fingerprint(start, end)
+        return known
+
+    def _fingerprint(self, start: int, end: int) -> bytes:
         first, behind = self._bounds(start, end)
         if behind - first <= LEAF_BLOCKS_MAX:
             cells = self._cut(first, behind, start, end)

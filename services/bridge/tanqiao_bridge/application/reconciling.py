@@ -22,7 +22,14 @@ from tanqiao.db.engine import Database
 from tanqiao.db.signatures import store_envelope
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
-from tanqiao.protocol.reconciliation import STATE_NAMES, Piece, SeriesBlocks, differences, root_of
+from tanqiao.protocol.reconciliation import (
+    KEPT_BLOCKS_MAX,
+    STATE_NAMES,
+    Piece,
+    SeriesBlocks,
+    differences,
+    root_of,
+)
 from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.protocol_facts import block_of
 from tanqiao.signing.envelope import sign_envelope
@@ -76,8 +83,14 @@ class Run:
     seen: set[str] = field(default_factory=set)
     bad: dict[UnitBlock, reconcile_pb2.BadBlock] = field(default_factory=dict)
     result: envelope_pb2.Envelope | None = None
-    book: tuple[str, SeriesBlocks] | None = None
-    """The series that is being looked at, so that it is read once."""
+    books: dict[str, SeriesBlocks] = field(default_factory=dict)
+    """Series that differ, so that they are read once; bounded in blocks."""
+
+    def keep(self, series_id: str, blocks: SeriesBlocks) -> None:
+        """Keep a series that is looked at; the ones before it go where there is no room."""
+        if sum(len(one) for one in self.books.values()) + len(blocks) > KEPT_BLOCKS_MAX:
+            self.books.clear()
+        self.books[series_id] = blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,25 +158,23 @@ class Reconciler:
         """Name the series of a page that differ, with the end of their serials here."""
         stated = {one.series_id: one for one in page}
         run.seen.update(stated)
+        differing: dict[str, int] = {}
         with self._database.reading() as connection:
-            known = {
-                one.series_id: one
-                for one in summaries_of(connection, run.region, run.applied_index, list(stated))
-            }
-            unseen: set[str] = set()
+            wanted = set(stated)
             if is_complete:
-                unseen = series_with_units(connection, run.region, run.applied_index) - run.seen
-                known |= {
-                    one.series_id: one
-                    for one in summaries_of(connection, run.region, run.applied_index, sorted(unseen))
-                }
+                wanted |= series_with_units(connection, run.region, run.applied_index) - run.seen
+            missing = set(stated)
+            for series_id, blocks in books_of(connection, run.region, run.applied_index, sorted(wanted)):
+                if not len(blocks):
+                    continue
+                missing.discard(series_id)
+                here, there = blocks.summary(series_id), stated.get(series_id)
+                if there is None or not _is_same(here, there):
+                    differing[series_id] = here.end
+                    run.keep(series_id, blocks)
+        differing |= dict.fromkeys(missing, 0)
         run.compared += len(stated)
-        differing = []
-        for series_id in sorted(stated.keys() | (unseen & known.keys())):
-            here, there = known.get(series_id), stated.get(series_id)
-            if here is None or there is None or not _is_same(here, there):
-                differing.append((series_id, here.end if here is not None else 0))
-        return differing
+        return sorted(differing.items())
 
     def compare_ranges(
         self, run: Run, series_id: str, ranges: Sequence[reconcile_pb2.RangeFingerprint]
@@ -201,11 +212,13 @@ class Reconciler:
                 run.bad.setdefault(block_of(bad.block), bad)
 
     def _book(self, run: Run, series_id: str) -> SeriesBlocks:
-        if run.book is None or run.book[0] != series_id:
+        known = run.books.get(series_id)
+        if known is None:
             with self._database.reading() as connection:
                 found = dict(books_of(connection, run.region, run.applied_index, [series_id]))
-            run.book = (series_id, found.get(series_id, SeriesBlocks(())))
-        return run.book[1]
+            known = found.get(series_id, SeriesBlocks(()))
+            run.keep(series_id, known)
+        return known
 
     def _now(self) -> int:
         return int(self._context.clock.now().timestamp())
@@ -283,6 +296,7 @@ def end_run(group: Group, command: object) -> envelope_pb2.Envelope:
     else:
         settle_cases(group, CASE, run.region)
     run.state, run.log_index, run.result, run.ended_at = state, log_index, envelope, group.now
+    run.books.clear()
     return envelope
 
 

@@ -99,14 +99,10 @@ def _parts(series_ids: Sequence[str] | None) -> Iterator[Sequence[str] | None]:
         yield series_ids[at : at + SERIES_PER_QUERY]
 
 
-def summaries_of(
-    connection: sa.Connection, region: str, cut: int, series_ids: Sequence[str] | None = None
-) -> list[Summary]:
+def summaries_of(connection: sa.Connection, region: str, cut: int) -> list[Summary]:
     """Give totals and fingerprints of the series that the region has units of, in order of their ids."""
     found = [
-        blocks.summary(series_id)
-        for series_id, blocks in books_of(connection, region, cut, series_ids)
-        if len(blocks)
+        blocks.summary(series_id) for series_id, blocks in books_of(connection, region, cut) if len(blocks)
     ]
     return sorted(found, key=lambda one: one.series_id)
 

@@ -22,6 +22,7 @@ from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.engine import Database
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.reconciliation import (
+    KEPT_BLOCKS_MAX,
     LEAF_BLOCKS_MAX,
     STATE_NAMES,
     SeriesBlocks,
@@ -111,10 +112,15 @@ class Reconciliation:
     def _run(self, connection: sa.Connection, remote: ReconcileRemote, *, full: bool) -> Outcome:
         values = node.load_values(connection, (node.APPLIED_LOG_INDEX,))
         applied = int(values.get(node.APPLIED_LOG_INDEX, node.NOTHING_APPLIED))
-        summaries = sorted(
-            (blocks.summary(series_id) for series_id, blocks in books_of(connection)),
-            key=lambda one: one.series_id,
-        )
+        summaries: list[Summary] = []
+        kept: dict[str, SeriesBlocks] = {}
+        room = KEPT_BLOCKS_MAX
+        for series_id, blocks in books_of(connection):
+            summaries.append(blocks.summary(series_id))
+            room -= len(blocks)
+            if room >= 0:
+                kept[series_id] = blocks
+        summaries.sort(key=lambda one: one.series_id)
         run_id = self._context.random_bytes(RUN_ID_BYTES)
         begun = remote.begin(
             reconcile_pb2.BeginReconciliationRequest(
@@ -124,7 +130,10 @@ class Reconciliation:
         if begun.same:
             return CLEAN
         for series_id, end in self._differing(remote, run_id, summaries):
-            self._descend(connection, remote, run_id, series_id, end)
+            known = kept.get(series_id)
+            if known is None:
+                known = dict(books_of(connection, series_id)).get(series_id, SeriesBlocks(()))
+            self._descend(remote, run_id, series_id, known, end)
         ended = remote.end(reconcile_pb2.EndReconciliationRequest(run_id=run_id))
         return self._outcome(ended.result, applied)
 
@@ -159,10 +168,9 @@ class Reconciliation:
             yield from zip(answer.differing_series_ids, answer.end_serials, strict=True)
 
     def _descend(
-        self, connection: sa.Connection, remote: ReconcileRemote, run_id: bytes, series_id: str, end: int
+        self, remote: ReconcileRemote, run_id: bytes, series_id: str, blocks: SeriesBlocks, end: int
     ) -> None:
         """Go down to the blocks that differ, 16 parts at a time, all ranges of a level in one call."""
-        blocks = dict(books_of(connection, series_id)).get(series_id, SeriesBlocks(()))
         level: list[Range] = [(0, span_of(max(end, blocks.end)))]
         while level:
             small = [one for one in level if blocks.count(*one) <= LEAF_BLOCKS_MAX]
