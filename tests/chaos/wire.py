@@ -77,6 +77,10 @@ class Wire:
         self._faults["delay"] += 1
         self._delay_seconds = self._chance.choice((0.0, self._chance.uniform(0, DELAY_SECONDS_MAX)))
 
+    def lag(self, seconds: float) -> None:
+        """Pass every piece on so much later: a line that is far away."""
+        self._delay_seconds = seconds
+
     def heal(self) -> None:
         """Be a good wire."""
         self._silent_until = self._delay_seconds = 0.0

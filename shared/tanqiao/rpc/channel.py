@@ -16,6 +16,8 @@ from tanqiao.rpc.server import (
 from tanqiao.signing.certificates import TlsFiles, load_tls
 
 KEEPALIVE_TIME_MS: Final = 20_000
+CONNECT_MS: Final = 10_000
+"""How long one attempt to connect may take; gRPC calls it a backoff, and cuts handshakes that take longer."""
 RECONNECT_MIN_MS: Final = 100
 RECONNECT_MAX_MS: Final = 2_000
 
@@ -27,7 +29,7 @@ OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", RECONNECT_MIN_MS),
-    ("grpc.min_reconnect_backoff_ms", RECONNECT_MIN_MS),
+    ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
     ("grpc.max_reconnect_backoff_ms", RECONNECT_MAX_MS),
     ("grpc.enable_retries", 0),
     ("grpc.use_local_subchannel_pool", 1),
