@@ -10,7 +10,6 @@ import hashlib
 import os
 import resource
 import secrets
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +43,7 @@ QUESTIONS: Final = int(os.environ.get("QUESTIONS", "5000"))
 REPEATS: Final = int(os.environ.get("REPEATS", "1000"))
 JUNK_PER_CALL: Final = 500
 CALLERS: Final = 8
+STATM: Final = Path("/proc/self/statm")
 GROWTH_MEBIBYTES_MAX: Final = 64
 STEPS: Final = (timedelta(days=-400), timedelta(hours=-30), timedelta(hours=30), timedelta(days=20))
 
@@ -156,9 +156,7 @@ def junk() -> envelope_pb2.EnvelopeBatch:
     return envelope_pb2.EnvelopeBatch(
         payload_type=payload_type_of(messages_pb2.LockAssertion),
         payloads=[secrets.token_bytes(64) for _ in range(JUNK_PER_CALL)],
-        signatures=[
-            envelope_pb2.Signature(key_id=secrets.token_bytes(16), signature=secrets.token_bytes(64))
-        ],
+        signatures=[forged],
     )
 
 
@@ -186,8 +184,8 @@ def test_junk_from_a_valid_certificate_is_refused_and_leaves_no_trace(ring: Ring
 
 def resident_mebibytes() -> float:
     """Give the memory of this process, in which all three nodes live."""
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    if STATM.exists():
+        pages = int(STATM.read_text(encoding="ascii").split()[1])
         return pages * resource.getpagesize() / (1 << 20)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
 
@@ -220,7 +218,7 @@ def test_questions_about_transfers_that_nobody_knows_write_nothing(ring: Ring) -
 def test_a_request_repeated_by_two_clients_across_restarts_has_one_effect_and_one_answer(ring: Ring) -> None:
     market = ring.market
     held = market.balance(SHENZHEN, market.buyer).held_kg
-    order = market.order("repeated")
+    order = market.order(5_001)
     role = "operator/310000/sh.holder"
     left = iter(range(REPEATS))
     lock = threading.Lock()

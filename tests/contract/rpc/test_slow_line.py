@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -29,5 +30,6 @@ def test_the_first_attempt_over_a_slow_line_connects(net: NetworkOfTest, far: Wi
     """One that dials anew for each attempt would otherwise never get through."""
     for _ in range(3):
         with open_channel(far.address, net.network.tls(SHANGHAI_CENTRE)) as channel:
-            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=30)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
