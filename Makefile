@@ -15,6 +15,7 @@ SEED ?= 1
 SCHEDULES ?= 300
 WORKERS ?= 2
 PYTEST_ARGS ?=
+SIMULATE_ARGS ?=
 CRASH_ARGS ?=
 CHAOS_ARGS ?=
 MINUTES ?= 5
@@ -60,7 +61,7 @@ model: setup ## Every reachable state of the transfer protocol, honest and with 
 	$(BIN)/python -m tanqiao.testing.model
 
 simulate: setup ## The seeded protocol simulation: make simulate SEED=42 SCHEDULES=3000
-	$(BIN)/python -m tanqiao.testing.simulation $(SEED) $(SCHEDULES)
+	$(BIN)/python -m tanqiao.testing.simulation $(SEED) $(SCHEDULES) $(SIMULATE_ARGS)
 
 crash: setup ## The crash matrix: every write and every send, one after the other and in pairs; writes docs/crash-matrix.md.
 	$(BIN)/python -m tests.crash $(CRASH_ARGS)
