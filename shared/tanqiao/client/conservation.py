@@ -250,7 +250,14 @@ def _require(
     movement: Movement,
     findings: list[str],
 ) -> None:
-    if not has.covers(block, state):
+    """Demand that a source still has what a decision behind its snapshot takes.
+
+    It may be HELD in the snapshot: then it was locked and decided after it. A source that gave a lock up by
+    itself is found as soon as it has applied the decision.
+    """
+    pieces = has.pieces_in(block)
+    there_kg = sum(piece.quantity_kg for piece, found in pieces if found in (state, UnitState.HELD))
+    if there_kg != block.quantity_kg:
         findings.append(
             f"I3: {region}: {block} is not {state.value}, though index {movement.log_index} is open"
         )

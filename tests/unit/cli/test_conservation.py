@@ -125,8 +125,20 @@ def test_a_credit_before_the_decision_was_applied_is_found() -> None:
 
 
 def test_a_source_that_has_released_a_committed_transfer_is_found() -> None:
-    released = RegionSnapshot(SHANGHAI, 5, ((block(0, 100), UnitState.HELD),))
-    assert f"I3: {SHANGHAI}: {block(0, 40)} is not LOCKED" in _findings(released, SHENZHEN_NOW)
+    released = replace(SHANGHAI_NOW, pieces=((block(0, 90), UnitState.HELD), *SHANGHAI_NOW.pieces[1:]))
+    found = _findings(released, SHENZHEN_NOW)
+    assert f"{SHANGHAI} should not have {block(0, 90)} HELD" in found
+
+
+def test_a_source_that_lacks_what_is_being_decided_is_found() -> None:
+    gone = RegionSnapshot(SHANGHAI, 5, ((block(30, 100), UnitState.HELD),))
+    assert f"I3: {SHANGHAI}: {block(0, 40)} is not LOCKED" in _findings(gone, SHENZHEN_NOW)
+
+
+def test_what_was_locked_and_decided_after_the_snapshot_is_no_finding() -> None:
+    before = RegionSnapshot(SHANGHAI, 5, ((block(0, 100), UnitState.HELD),))
+    result = check_conservation(BRIDGE, [before, RegionSnapshot(SHENZHEN, 5, ())])
+    assert result.findings == ()
 
 
 def test_two_decisions_for_one_transfer_are_found() -> None:
