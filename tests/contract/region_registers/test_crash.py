@@ -145,6 +145,20 @@ def test_a_crash_between_declaration_and_issue_issues_once(
     assert len(instalments) == 1
 
 
+def test_an_issue_that_has_ended_is_answered_after_a_restart_without_waiting(
+    shanghai: Office, bridge: ClaimBridge, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shanghai.published()
+    shanghai.meter(month("2026-01", 10_000_000))
+    shanghai.node.region.start()
+    request = shanghai.issue_request()
+    first = shanghai.office.issuances.issue_units(ask(request, CENTRE), request)
+    assert first.state == registers_pb2.ISSUANCE_STATE_ISSUED
+    again = restarted(shanghai, make_node, bridge)
+    monkeypatch.setattr(again.office.issuances, "_wait", kill)
+    assert again.office.issuances.issue_units(ask(request, CENTRE), request) == first
+
+
 def test_an_issuance_that_the_bridge_refuses_after_a_crash_frees_its_activity(
     shanghai: Office, bridge: ClaimBridge, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,9 +134,11 @@ class Issuances:
         if request.validate_only:
             return self._validate(ask, request)
         response = registers_pb2.IssueUnitsResponse.FromString(self._steps.run(StepKind.ISSUE_UNITS, ask))
-        issuance_id = response.issuance.issuance_id
-        self._wait(issuance_id, self._receipt_seconds)
-        return self.get(issuance_id)
+        issuance = self.get(response.issuance.issuance_id)
+        if issuance.state != registers_pb2.ISSUANCE_STATE_ISSUING:
+            return issuance  # asked again after it had ended: nobody will tell of it a second time
+        self._wait(issuance.issuance_id, self._receipt_seconds)
+        return self.get(issuance.issuance_id)
 
     def _validate(self, ask: Ask, request: registers_pb2.IssueUnitsRequest) -> registers_pb2.Issuance:
         issuance, claim = self._submit(
