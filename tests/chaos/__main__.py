@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import subprocess
 import sys
 import tempfile
 import threading
@@ -33,6 +34,7 @@ from tests.crash.killed import start
 from tests.e2e.test_restarts import NODES, processes
 
 WRITERS: Final = 64
+REGIONS: Final = ("310000", "440300")
 HOLDER: Final = "operator/310000/sh.holder"
 THINK_SECONDS_MAX: Final = 0.6
 KILL_SECONDS: Final = (1.0, 5.0)
@@ -105,7 +107,7 @@ class Chaos:
                     self._market.network.tls("reader/national"),
                     policy=CallPolicy(attempts_max=2),
                 ) as federation:
-                    found = check_federation(federation, ["310000", "440300"])
+                    found = check_federation(federation, REGIONS)
             except DomainError as refusal:
                 if refusal.symbol not in MEANWHILE:
                     raise
@@ -215,7 +217,9 @@ def main(arguments: Sequence[str]) -> int:
             finally:
                 federation.close_wires()
     sys.stdout.write(f"    transfers: {states[ledger_pb2.TRANSFER_STATE_MOVED]} moved, ")
-    sys.stdout.write(f"{states[ledger_pb2.TRANSFER_STATE_RELEASED]} released, 0 open; books clean\n")
+    sys.stdout.write(
+        f"{states[ledger_pb2.TRANSFER_STATE_RELEASED]} released, 0 open; reconciled, books clean\n"
+    )
     return 0
 
 
@@ -229,9 +233,18 @@ def _run(federation: ChaosFederation, market: Market, asked: argparse.Namespace)
         kills = sum(count for name, count in chaos.counts.items() if name.startswith("killed"))
         sys.stdout.write(f"chaos: {time.monotonic() - begun:.0f} s, {kills} kills, faults: ")
         sys.stdout.write(f"{_listed(federation.faults)}\n    {_listed(chaos.counts)}\n")
+    for code in REGIONS:
+        _reconcile(federation.home.path, code)
     for checked in check_nodes(federation.home, [member.name for member in NODES]):
         assert checked.clean, checked.report
     return states
+
+
+def _reconcile(home: Path, code: str) -> None:
+    """Let the bridge compare a region's books with its own, as an operator would; 0 means clean."""
+    command = [sys.executable, "-m", "tanqiao.cli.main", "reconcile", "--region", code, "--home", str(home)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=END_SECONDS_MAX, check=False)
+    assert done.returncode == 0, f"{code}: {done.stdout}{done.stderr}"
 
 
 def _listed(counts: Counter[str]) -> str:
