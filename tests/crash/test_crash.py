@@ -18,7 +18,9 @@ TRANSFER = 0
 DECIDES = Edge("B", "write", "OfferAnswers Ready")
 LOCKS = Edge("S", "send", "offered lock-assertion")
 """Edges of every committed transfer."""
-SENT_SECONDS = 0.3
+DECIDED = Edge("B", "send", "numbered decision to S")
+SENT_SECONDS_MAX = 30
+LOOK_SECONDS = 0.01
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,9 @@ def test_a_source_that_sends_before_its_commit_is_caught(
         if aftermath.offered:
             for listener in writer._listeners:
                 listener(aftermath)
-            time.sleep(SENT_SECONDS)
+            until = time.monotonic() + SENT_SECONDS_MAX
+            while DECIDED not in bench._points.passings() and time.monotonic() < until:
+                time.sleep(LOOK_SECONDS)
         return answers
 
     monkeypatch.setattr(Writer, "handle", hasty)
