@@ -24,6 +24,7 @@ from tests.bench.lists import import_lists
 from tests.bench.played import recognise
 from tests.bench.processes import TWO_REGIONS, Federation
 
+APPLICANT: Final = "operator/310000/sh.project_applicant"
 RUN: Final = 900_001
 MONTHS: Final = (("2026-01", 600_000_000), ("2026-02", 500_000_000))
 """Metered month, Wh fed into the grid: within what 950 kW can give."""
@@ -72,8 +73,8 @@ def prepare(federation: Federation) -> Ready:
     log_index = recognise(federation)
     operators = _Operators(federation)
     cast = Cast(RUN)
-    seller = _open_account(operators.of("sh.centre"), "seller", 1)
-    other = _open_account(operators.of("sh.centre"), "other", 2)
+    seller = _open_account(operators.of("sh.centre"), "seller", 1, APPLICANT)
+    other = _open_account(operators.of("sh.centre"), "other", 2, APPLICANT)
     buyer = _open_account(operators.of("sz.platform_operator"), "buyer", 3)
     address = operators.of("sz.platform_operator").accounts.CreateReceivingAddress(
         accounts_pb2.CreateReceivingAddressRequest(request_id="bench-address", account_id=buyer)
@@ -123,13 +124,14 @@ class _Operators:
         return self._clients[role]
 
 
-def _open_account(client: RegionClient, name: str, number: int) -> str:
+def _open_account(client: RegionClient, name: str, number: int, holder: str = "") -> str:
     request = accounts_pb2.OpenAccountRequest(
         request_id=f"bench-{name}",
         kind=accounts_pb2.ACCOUNT_KIND_ENTERPRISE,
         display_name=f"虚构 invented {name}",
         uscc=invented_uscc(RUN, number),
         invented=True,
+        holder_party=holder,
     )
     return str(client.accounts.OpenAccount(request).account.account_id)
 

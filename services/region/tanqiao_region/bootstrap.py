@@ -27,6 +27,7 @@ from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.clock import Clock, legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.regions import RegionCode
+from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.clock import ClockServicer, SystemClock, TestClock
 from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
@@ -317,7 +318,7 @@ def build_office(
     steps = ClaimSteps(context, database, submit, claims)
 
     def wait(issuance_id: str, seconds: float) -> None:
-        notifier.wait_ended(bytes.fromhex(issuance_id), seconds)
+        notifier.wait_ended(TransferKey(context.party, bytes.fromhex(issuance_id)), seconds)
 
     return Office(
         steps,
@@ -355,7 +356,7 @@ def _build(
     writer.tell(sync.tell)
     writer.tell(notifier.tell)
     queries = Queries(context, database)
-    orders = Orders(queue, notifier, queries)
+    orders = Orders(queue, notifier, queries, context.party)
     claims = GrpcBridgeClaims(context, open_channel(settings.bridge_address, tls), settings.bridge_address)
     office = build_office(context, database, queue, notifier, claims, settings.calendar_directory)
     facts = NodeFacts(
@@ -385,7 +386,7 @@ def _build(
             ),
             Registration(
                 ledger_pb2_grpc.add_RetirementServiceServicer_to_server,
-                RetirementServicer(orders, queries, settings.region_code),
+                RetirementServicer(orders, queries),
             ),
             Registration(
                 journal_pb2_grpc.add_JournalServiceServicer_to_server, JournalServicer(queries, notifier)

@@ -1,6 +1,7 @@
-"""Which operator's certificate a command uses unless `--as` names another role; as data.
+"""Which certificate a command uses unless `--as` names another role or party; as data.
 
 An operator acts for a body; what its role may do the region's rule pack decides alone (RULES section 7.1).
+For an account acts the party that the account names.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from tanqiao.api.region.v1 import accounts_pb2
 from tanqiao.cli.local.members import SHANGHAI, SHENZHEN, YUNNAN, RegionMember
 from tanqiao.cli.session import Session, require_region
 from tanqiao.client import RegionClient
@@ -32,6 +34,8 @@ ROLES: Final[dict[str, tuple[str, str, str]]] = {
     "retire": ("sh.project_applicant", "sz.holder", _EPD),
     "cancel": ("sh.centre", "sz.bureau", _EPD),
     "reserve": ("sh.centre", "sz.bureau", _EPD),
+    "hold": ("sh.project_applicant", "sz.holder", "yn.holder"),
+    "operate": ("sh.scene_body", "sz.data_operator", "yn.holder"),
     "read": ("sh.centre", "sz.bureau", _EPD),
 }
 _COLUMNS: Final = (SHANGHAI, SHENZHEN, YUNNAN)
@@ -47,7 +51,9 @@ def role_for(act: str, region: RegionMember) -> str:
 def acting(command: F) -> F:
     """Give a command the options ``--region`` and ``--as``."""
     with_role = click.option(
-        "--as", "role", help="Role of the operator who acts. [default: the body that the rules name]"
+        "--as",
+        "role",
+        help="Role of the operator, or party, that acts. [default: the body that the rules name]",
     )(command)
     return click.option(
         "--region", "region_name", required=True, help="Region: 310000, 440300, 530000, or its name."
@@ -62,6 +68,31 @@ def client_for(session: Session, region_name: str, act: str, role: str | None) -
     """
     region = require_region(region_name)
     chosen = role or role_for(act, region)
+    if "/" in chosen:
+        return session.as_party(chosen).region(region.code)
     if chosen not in region.roles:
         raise DomainError("ROLE_NOT_PERMITTED", role=chosen, action=act, body=", ".join(region.roles))
     return session.as_operator(region, chosen)
+
+
+def holder_client(
+    session: Session, region_name: str, act: str, role: str | None, account_id: str
+) -> RegionClient:
+    """Give the region's client for an act upon an account: with the certificate of the account's holder.
+
+    Raises:
+        DomainError: as `client_for`; ACCOUNT_UNKNOWN; CALLER_UNKNOWN where the certificate is not at hand.
+    """
+    region = require_region(region_name)
+    if role is None:
+        office = session.as_operator(region, role_for("accounts", region))
+        request = accounts_pb2.GetAccountRequest(account_id=account_id)
+        role = office.accounts.GetAccount(request).account.holder_party or None
+    return client_for(session, region_name, act, role)
+
+
+def holder_party(region: RegionMember, act: str, name: str) -> str:
+    """Give the party of a holder: ``holder/310000/sh.holder/NAME``; a whole party stays as it is."""
+    if not name or "/" in name:
+        return name
+    return f"holder/{region.code}/{role_for(act, region)}/{name}"

@@ -28,6 +28,7 @@ GATHER_MS_MAX: Final = 1.5
 PATIENCE_MS: Final = 20.0
 """How long a command that nobody waits for may wait for a group that comes anyway."""
 CLOSE_SECONDS_MAX: Final = 30.0
+SYSTEM_FAMILY: Final = 9
 
 Command = TypeVar("Command")
 Answer = TypeVar("Answer")
@@ -54,9 +55,9 @@ class GroupCommit(Generic[Command, Answer]):
         name: of the worker thread, and in refusals.
         after_commit: told each group and its answers once they are durable, before the callers are; errors
             in it are logged (PROTOCOL R6).
-        one_by_one_after_failure: whether a group that failed as a whole with an error of the program is run
-            again command by command, so that one bad command does not fail its neighbours. Never done
-            after a condition of the storage.
+        one_by_one_after_failure: whether a group that failed as a whole with an error of the program, or with
+            a refusal that no command was answered with, is run again command by command, so that one bad
+            command does not fail its neighbours. Never done after a condition of the storage.
         commands_per_group_max: bound of one transaction.
         weigh: how much of a transaction a command takes; each counts for one where it is left out.
         weight_per_group_max: bound of the sum; a single command above it gets a group of its own.
@@ -214,10 +215,8 @@ class GroupCommit(Generic[Command, Answer]):
     def _run(self, commands: list[Command], futures: list[Future[Answer]]) -> None:
         try:
             answers = run_in_transaction(self._database, lambda unit: self._handle(unit, commands))
-        except DomainError as refusal:
-            _fail(futures, refusal)
         except BaseException as error:  # noqa: BLE001 - handed to the callers, and the worker must live on
-            if self._one_by_one and len(commands) > 1:
+            if self._one_by_one and len(commands) > 1 and not _is_of_the_system(error):
                 for command, future in zip(commands, futures, strict=True):
                     self._run([command], [future])
                 return
@@ -250,6 +249,11 @@ class GroupCommit(Generic[Command, Answer]):
             listener(commands, answers)
         except Exception:  # noqa: BLE001 - whatever a listener raises, the commit stands
             _log.exception("a listener of %s failed after its group was committed", self._name)
+
+
+def _is_of_the_system(error: BaseException) -> bool:
+    """Whether it is a condition of storage or process (family 9): every command would meet it."""
+    return isinstance(error, DomainError) and error.reason.family == SYSTEM_FAMILY
 
 
 def _fail(futures: Sequence[Future[Answer]], error: BaseException) -> None:

@@ -23,9 +23,9 @@ class Caller:
 
     Args:
         party: its whole name, ``operator/310000/sh.centre``.
-        kind: ``region``, ``bridge``, ``gateway``, ``authority``, ``operator``, ``reader``.
+        kind: ``region``, ``bridge``, ``gateway``, ``authority``, ``operator``, ``holder``, ``reader``.
         region_code: GB/T 2260 code of the region it belongs to; empty where it belongs to none.
-        role: role of the rule pack; empty unless it is an operator.
+        role: role of the rule pack; empty unless it is an operator or a holder.
         method: method that it calls.
     """
 

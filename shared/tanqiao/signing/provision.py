@@ -5,6 +5,7 @@ Layout under the home directory (docs/design.md sections 1 and 6)::
     network/ca.pem, ca.key, federation.json
     <node>/tls/{ca.pem,node.pem,node.key}   <node>/keys/   <node>/federation.json
     operators/<region code>/<role>/tls/     readers/<name>/tls/
+    holders/<region code>/<role>/<name>/tls/                       made when an office registers the holder
     authorities/<code or bridge>/root/  approver-1/  approver-2/
 
 Doing it twice changes nothing; a region that is new in the plan is added. Every private file has mode 0600.
@@ -23,7 +24,7 @@ from typing import Final
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
-from tanqiao.kernel.errors import require
+from tanqiao.kernel.errors import DomainError, require
 from tanqiao.signing.certificates import CertificateAuthority, TlsFiles, require_network_id
 from tanqiao.signing.directory import KeyEntry, KeyRole
 from tanqiao.signing.envelope import build_header, sign_envelope
@@ -35,6 +36,7 @@ from tanqiao.signing.suites import SuiteId
 
 APPROVERS: Final = 2
 MESSAGE_ID_BYTES: Final = 16
+HOLDER: Final = "holder/"
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "::1", "localhost")
 
 
@@ -107,7 +109,9 @@ class Network:
         return self.home / _directory_of(self.plan.callers(), party)
 
     def tls(self, party: str) -> TlsFiles:
-        """Give the TLS files of any party of the plan."""
+        """Give the TLS files of any party of the plan, or of a holder."""
+        if party.startswith(HOLDER):
+            return TlsFiles.of(holder_directory(self.home, party) / "tls")
         directory = _directory_of([*self.plan.nodes(), *self.plan.callers()], party)
         return TlsFiles.of(self.home / directory / "tls")
 
@@ -153,6 +157,26 @@ def provision_network(
         if not path.exists() or path.read_bytes() != federation.dump():
             path.write_bytes(federation.dump())
     return Network(home, plan, federation, root_passphrase)
+
+
+def holder_directory(home: Path, party: str) -> Path:
+    """Give the directory of a holder's certificate: ``holder/310000/sh.holder/acme``.
+
+    Raises:
+        DomainError: FIELD_INVALID for what is no holder's name.
+    """
+    named = parse_party(party, field="holder_party")
+    if named.kind != "holder":
+        raise DomainError("FIELD_INVALID", field="holder_party", detail="holder/REGION/ROLE/NAME is wanted")
+    return home / "holders" / named.code / named.role / named.name
+
+
+def issue_holder(home: Path, network_id: str, party: str, *, now: datetime) -> TlsFiles:
+    """Make the certificate of a holder of accounts, or leave the good one that is there."""
+    authority = CertificateAuthority.create(home / "network", network_id, now=now)
+    files = _tls_files(holder_directory(home, party))
+    authority.issue(files, network_id, party, now=now)
+    return files
 
 
 def _tls_files(directory: Path) -> TlsFiles:

@@ -32,10 +32,11 @@ def node(database: DatabaseUnderTest) -> Database:
 
 
 class Handler:
-    """Stores numbers; refuses odd ones below zero, fails at zero, and remembers its groups."""
+    """Stores numbers; refuses those below zero, fails at zero, lets a refusal escape at `escapes`."""
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
+        self.escapes: dict[int, DomainError] = {}
         self.gate = threading.Event()
         self.entered = threading.Event()
         self.gate.set()
@@ -47,6 +48,8 @@ class Handler:
         insert_rows(connection, entry, [(number,) for number in commands if number >= 0])
         if 0 in commands:
             raise ValueError("zero")
+        for number in self.escapes.keys() & set(commands):
+            raise self.escapes[number]
         return [f"stored {n}" if n >= 0 else DomainError("NOT_FOUND", what="entry", id=n) for n in commands]
 
 
@@ -186,6 +189,32 @@ def test_a_failed_group_is_run_one_by_one_if_the_handler_says_so(
         bad.result(WAIT_SECONDS)
     assert handler.groups[1:] == [[1, 0, 2], [1], [0], [2]]
     assert count(node, "entry") == 3
+
+
+def test_a_refusal_that_escapes_a_handler_is_its_own_commands_and_one_of_the_system_everybodys(
+    make: Maker, handler: Handler, node: Database
+) -> None:
+    handler.escapes = {
+        5: DomainError("FIELD_INVALID", field="x", detail="bad"),
+        6: DomainError("BUSY", detail=""),
+    }
+    commits = make(one_by_one_after_failure=True)
+    stop_at_the_gate(handler, commits)
+    first, bad, last = commits.submit_many([1, 5, 2])
+    handler.gate.set()
+    assert (first.result(WAIT_SECONDS), last.result(WAIT_SECONDS)) == ("stored 1", "stored 2")
+    with pytest.raises(DomainError) as refusal:
+        bad.result(WAIT_SECONDS)
+    assert refusal.value.symbol == "FIELD_INVALID"
+    stop_at_the_gate(handler, commits, 2_000_000)
+    futures = commits.submit_many([3, 6])
+    handler.gate.set()
+    for future in futures:
+        with pytest.raises(DomainError) as refusal:
+            future.result(WAIT_SECONDS)
+        assert refusal.value.symbol == "BUSY"
+    assert handler.groups[-1] == [3, 6]
+    assert count(node, "entry") == 4
 
 
 def test_a_full_queue_refuses_and_takes_all_or_none(make: Maker, handler: Handler, node: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from tanqiao_gateway.storage.tables import SCHEMA
 
 WAIT_SECONDS: Final = 60.0
 START: Final = "2026-03-02T09:00:00+08:00"
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +67,7 @@ class RunningGateway:
         """Send a file as a list; raises the refusal as a DomainError."""
         kind = registry_pb2.LIST_FORMAT_JSON if file_name.endswith(".json") else registry_pb2.LIST_FORMAT_CSV
         values: dict[str, Any] = {
-            "request_id": "import-1",
+            "request_id": f"import-of-test-{next(_numbers)}",
             "format": kind,
             "source": "test",
             "as_of_date": values_pb2.Date(year=2026, month=3, day=1),

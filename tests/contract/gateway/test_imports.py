@@ -158,6 +158,25 @@ def test_a_row_with_shifted_columns_is_named(running: RunningGateway) -> None:
     assert response.errors[0].line_number == 3
 
 
+def test_a_request_id_belongs_to_what_was_sent_under_it_first(running: RunningGateway) -> None:
+    first = running.send(table(row(1)), request_id="import-1")
+    assert running.send(table(row(1)), request_id="import-1") == first
+    for data, source in ((table(row(1), row(2)), "test"), (table(row(1)), "another source")):
+        with pytest.raises(DomainError) as refusal:
+            running.send(data, request_id="import-1", source=source)
+        assert refusal.value.symbol == "REQUEST_ID_REUSED"
+    assert running.count() == 1
+    # The id of a list that was known already is used up as well; that of a refused one is not.
+    assert running.send(table(row(1)), request_id="import-2").list_import == first.list_import
+    with pytest.raises(DomainError) as refusal:
+        running.send(table(row(3)), request_id="import-2")
+    assert refusal.value.symbol == "REQUEST_ID_REUSED"
+    assert running.send(table(row(4, certificates="-1")), request_id="import-3").errors
+    assert running.send(table(row(4)), request_id="import-3").committed
+    # Another caller's ids are its own.
+    assert running.send(table(row(5)), party="operator/440300/sz.registry", request_id="import-1").committed
+
+
 def test_the_same_file_again_changes_nothing(running: RunningGateway) -> None:
     data = table(row(1), row(2))
     first = running.send(data)

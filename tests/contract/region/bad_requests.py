@@ -161,6 +161,14 @@ def _swapped(address: str) -> str:
     return address[:at] + address[at + 1] + address[at] + address[at + 2 :]
 
 
+BAD_HOLDERS: Final = (
+    ("a holder of another region", "holder/440300/sz.holder/acme"),
+    ("a holder who is no party", "acme"),
+    ("a holder without a name", "holder/310000/sh.holder"),
+    ("a reader as holder", "reader/national"),
+)
+
+
 def accounts() -> Iterator[Case]:
     opening = f"{ACCOUNT}OpenAccount"
     yield Case(opening, "no kind", "FIELD_MISSING", put(kind=0))
@@ -210,6 +218,19 @@ def accounts() -> Iterator[Case]:
         role="sh.holder",
         article=True,
     )
+    for name, party in BAD_HOLDERS:
+        yield Case(opening, name, "FIELD_INVALID", put(holder_party=party))
+        yield Case(ACCOUNT + "SetAccountHolder", name, "FIELD_INVALID", put(holder_party=party))
+    yield Case(opening, "an over-long holder", "TEXT_TOO_LONG", put(holder_party="h" * 129))
+    yield Case(
+        opening,
+        "a person with a holder",
+        "FIELD_INVALID",
+        put(**person, operator_reference="u-9", holder_party="holder/310000/sh.person/me"),
+    )
+    naming = ACCOUNT + "SetAccountHolder"
+    yield Case(naming, "an over-long holder", "TEXT_TOO_LONG", put(holder_party="h" * 129))
+    yield Case(naming, "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.holder")
     batch = f"{ACCOUNT}BatchOpenAccounts"
     yield Case(batch, "no items", "BATCH_EMPTY", none)
     yield Case(batch, "too many items", "BATCH_TOO_LARGE", many(1001))
@@ -224,7 +245,7 @@ def accounts() -> Iterator[Case]:
         put(requests__uscc="91310000MA1FL0007D"),
         at_item=True,
     )
-    for name in ("GetAccount", "GetBalance", "CloseAccount", "CreateReceivingAddress"):
+    for name in ("GetAccount", "GetBalance", "CloseAccount", "CreateReceivingAddress", "SetAccountHolder"):
         yield Case(ACCOUNT + name, "no account", "FIELD_MISSING", put(account_id=""))
         yield Case(ACCOUNT + name, "an unknown account", "ACCOUNT_UNKNOWN", put(account_id="A" + "2" * 16))
         yield Case(ACCOUNT + name, "an over-long account", "TEXT_TOO_LONG", put(account_id="A" * 33))

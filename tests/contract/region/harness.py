@@ -105,6 +105,7 @@ class Node:
     ) -> AccountRow:
         """Open an account by an office that may."""
         by = fields.pop("by", OPENERS[self.party])
+        fields.setdefault("holder_party", HOLDERS[self.party].party)
         order = OpenOrder(
             request=request(by), by=by, kind=kind, display_name=name, uscc=fields.pop("uscc", USCC), **fields
         )
@@ -149,7 +150,7 @@ class Node:
     def held(self, account_id: str) -> list[tuple[int, int, int]]:
         """(start, end, state) of an account's units of any state that is not final."""
         rows, _ = self.queries.holdings(
-            account_id=account_id, series_id="", caller=EXCHANGE.party, after=None, limit=1000
+            account_id=account_id, series_id="", by=OPENERS[self.party], after=None, limit=1000
         )
         return [(row.start, row.end, row.place[1]) for row in rows]
 
@@ -200,6 +201,12 @@ OPENERS = {
     SHENZHEN: By("operator/440300/sz.platform_operator", "sz.platform_operator"),
     YUNNAN: By("operator/530000/yn.epd", "yn.epd"),
 }
+HOLDERS = {
+    SHANGHAI: HOLDER,
+    SHENZHEN: By("operator/440300/sz.holder", "sz.holder"),
+    YUNNAN: By("operator/530000/yn.holder", "yn.holder"),
+}
+"""Who acts for the accounts that the tests open, unless a test says otherwise."""
 
 
 def block(start: int, end: int, series_id: str = SERIES.series_id) -> UnitBlock:

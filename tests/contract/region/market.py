@@ -37,7 +37,7 @@ from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.errors import from_rpc_error
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.signing.provision import Network, build_recognition_record
-from tests.contract.region.harness import SHANGHAI, SHENZHEN, USCC
+from tests.contract.region.harness import HOLDERS, SHANGHAI, SHENZHEN, USCC
 from tests.contract.region_registers.office import (
     METHODOLOGY,
     PROJECT,
@@ -135,6 +135,7 @@ class Market:
             display_name="虚构 invented",
             uscc=USCC,
             invented=True,
+            holder_party=HOLDERS[server].party,
         )
         return str(self.accounts(server, role).OpenAccount(request, timeout=WAIT_SECONDS).account.account_id)
 

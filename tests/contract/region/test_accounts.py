@@ -88,13 +88,13 @@ def test_a_persons_data_are_sealed_and_shown_to_their_operator_alone(node: Node)
     operator = node.open_account("operator", kinds.KIND_DATA_OPERATOR)
     opened = open_person(node, operator.account_id)
     assert isinstance(opened, kinds.AccountRow)
-    assert node.queries.account(opened.account_id, CENTRE.party).reference == REFERENCE
+    assert node.queries.account(opened.account_id, CENTRE).reference == REFERENCE
     with pytest.raises(DomainError) as refusal:
-        node.queries.account(opened.account_id, EXCHANGE.party)
+        node.queries.account(opened.account_id, EXCHANGE)
     assert refusal.value.symbol == "ACCOUNT_UNKNOWN"
     with pytest.raises(DomainError):
-        node.queries.balance(opened.account_id, EXCHANGE.party)
-    listed = node.queries.accounts(kind=0, operator_account_id="", caller=EXCHANGE.party, after="", limit=100)
+        node.queries.balance(opened.account_id, EXCHANGE)
+    listed = node.queries.accounts(kind=0, operator_account_id="", by=EXCHANGE, after="", limit=100)
     assert [view.account.account_id for view in listed] == [operator.account_id]
     with node.region.database.reading() as connection:
         for table in metadata.sorted_tables:
@@ -159,12 +159,12 @@ def test_a_list_of_all_holdings_leaves_out_persons_of_others(node: Node) -> None
     node.give(person.account_id, block(0, 10))
     node.give(operator.account_id, block(10, 20))
 
-    def seen(caller: str) -> list[int]:
-        rows, _ = node.queries.holdings(account_id="", series_id="", caller=caller, after=None, limit=10)
+    def seen(by: By) -> list[int]:
+        rows, _ = node.queries.holdings(account_id="", series_id="", by=by, after=None, limit=10)
         return [row.start for row in rows]
 
-    assert seen(CENTRE.party) == [0, 10]
-    assert seen(EXCHANGE.party) == [10]
+    assert seen(CENTRE) == [0, 10]
+    assert seen(EXCHANGE) == [10]
 
 
 def test_an_address_has_check_characters_and_the_regions_code(node: Node) -> None:

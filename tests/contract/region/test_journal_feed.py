@@ -14,9 +14,9 @@ from tanqiao.rpc.errors import from_rpc_error
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.application.commands import Selection
 from tanqiao_region.server.journal_servicers import WATCHERS_MAX
-from tests.contract.region.harness import Node, block
+from tests.contract.region.harness import CENTRE, Node, block
 
-OPERATOR = "operator/310000/sh.centre"
+OPERATOR = CENTRE.party
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_mirror_made_from_the_feed_alone_holds_what_the_node_holds(
             change -= sum(b.end_serial - b.start_serial for b in effect.removed)
             held[effect.account_id] = held.get(effect.account_id, 0) + change
     for account_id in (giver, taker):
-        assert held[account_id] == node.queries.balance(account_id, OPERATOR).held_kg
+        assert held[account_id] == node.queries.balance(account_id, CENTRE).held_kg
 
 
 @pytest.mark.parametrize(

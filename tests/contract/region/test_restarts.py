@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from tanqiao.kernel.errors import DomainError
-from tanqiao.protocol.types import SourceState
+from tanqiao.protocol.types import SourceState, TransferKey
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.application import issue_offers, journal
 from tanqiao_region.application.commands import Selection, Work
@@ -20,7 +20,9 @@ from tanqiao_region.storage.tables import methodology, project
 from tests.contract.region.conftest import MakeNode, stop
 from tests.contract.region.fake_bridge import ISSUE, LOCK, READY, FakeBridge
 from tests.contract.region.harness import (
+    CENTRE,
     HOLDER,
+    OPENERS,
     SERIES,
     SHANGHAI,
     SHENZHEN,
@@ -58,7 +60,7 @@ def begin(pair: Pair) -> tuple[Any, str, str]:
 
 
 def balance(node: Node, account_id: str) -> tuple[int, int]:
-    found = node.queries.balance(account_id, "operator/310000/sh.centre")
+    found = node.queries.balance(account_id, OPENERS[node.party])
     return found.held_kg, found.locked_kg
 
 
@@ -73,7 +75,7 @@ def test_the_source_restarts_after_its_lock(pair: Pair, bridge: FakeBridge, make
     assert balance(shanghai, holder) == (90, 0)
     assert balance(shenzhen, buyer) == (10, 0)
     assert len({seen.hash for seen in bridge.seen_of(LOCK)}) == 1
-    assert shanghai.queries.transfer(answer.transfer_id).state == 2
+    assert shanghai.queries.transfer(answer.transfer_id, HOLDER).state == 2
 
 
 def test_the_destination_restarts_after_its_ready(
@@ -168,9 +170,9 @@ def test_what_a_refused_work_wrote_is_undone_and_its_neighbours_stand(node: Node
     assert futures[0].result(10) + 1 == futures[2].result(10)
     with pytest.raises(DomainError):
         futures[1].result(10)
-    rows, size = node.queries.journal(from_index=1, limit=100, account_ids=[], kinds=[])
-    assert [row.journal_index for row in rows] == list(range(1, size + 1))
-    assert all(row.kind != journal.ACCOUNT_CLOSED for row in rows)
+    part = node.queries.journal(from_index=1, limit=100, account_ids=[], kinds=[], by=CENTRE)
+    assert [row.journal_index for row in part.rows] == list(range(1, part.size + 1))
+    assert all(row.kind != journal.ACCOUNT_CLOSED for row in part.rows)
 
 
 def test_what_a_refused_work_would_have_sent_and_told_is_forgotten(pair: Pair, bridge: FakeBridge) -> None:
@@ -182,7 +184,7 @@ def test_what_a_refused_work_would_have_sent_and_told_is_forgotten(pair: Pair, b
     def bad(group: Group) -> None:
         put_project(group, order.project_id, order.account_id)
         issue_offers.offer_issue(group, order)
-        group.aftermath.ended.append(Ended(order.issue_id, 1))
+        group.aftermath.ended.append(Ended(TransferKey(SHANGHAI, order.issue_id), 1))
         raise DomainError("STATE_NOT_ALLOWED", what="test", id="1", state="x", needed="y")
 
     with pytest.raises(DomainError):
@@ -193,7 +195,7 @@ def test_what_a_refused_work_would_have_sent_and_told_is_forgotten(pair: Pair, b
     )
     bridge.wait_until(lambda: bool(bridge.seen_of(LOCK)))  # it is offered behind what went before it
     assert not bridge.seen_of(ISSUE)
-    assert shanghai.region.notifier.wait_ended(order.issue_id, 0.0) is None
+    assert shanghai.region.notifier.wait_ended(TransferKey(SHANGHAI, order.issue_id), 0.0) is None
 
 
 def test_a_group_that_breaks_writes_nothing_and_the_rest_of_it_is_carried_out(node: Node) -> None:

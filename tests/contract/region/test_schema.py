@@ -15,16 +15,19 @@ from tests.contract.region.harness import Node, block
 
 def test_the_migrations_make_what_the_program_uses(database: DatabaseUnderTest) -> None:
     opened = database.open(owner=True)
-    assert migrate(opened, SCHEMA) == ["0001"]
+    steps = migrate(opened, SCHEMA)
+    assert steps == sorted(steps)
+    assert steps[0] == "0001"
     assert migrate(opened, SCHEMA) == []
     assert drift(opened, SCHEMA) == []
 
 
-def test_one_step_down_and_up_again(database: DatabaseUnderTest) -> None:
+def test_every_step_down_and_up_again(database: DatabaseUnderTest) -> None:
     opened = database.open(owner=True)
-    migrate(opened, SCHEMA)
-    assert step_down(opened, SCHEMA) is None
-    assert migrate(opened, SCHEMA) == ["0001"]
+    steps = migrate(opened, SCHEMA)
+    for at in reversed(range(len(steps))):
+        assert step_down(opened, SCHEMA) == (steps[at - 1] if at else None)
+    assert migrate(opened, SCHEMA) == steps
     assert drift(opened, SCHEMA) == []
 
 

@@ -68,9 +68,9 @@ def test_units_cross_the_border_and_both_sides_send_receipts(pair: Pair, bridge:
     assert shanghai.held(holder) == [(300, 1000, 1)]
     states = {(seen.party, seen.message.state) for seen in bridge.finals}
     assert states == {(SHANGHAI, messages_pb2.SOURCE_STATE_MOVED), (SHENZHEN, 3)}
-    found = shenzhen.queries.incoming_page(state=0, account_id=buyer, after=("", b""), limit=10)
+    found = shenzhen.queries.incoming_page(state=0, account_id=buyer, by=CLOSER_SZ, after=("", b""), limit=10)
     assert [(view.state, view.quantity_kg) for view in found] == [(3, 300)]
-    rows, _ = shenzhen.queries.holdings(account_id=buyer, series_id="", caller="", after=None, limit=10)
+    rows, _ = shenzhen.queries.holdings(account_id=buyer, series_id="", by=CLOSER_SZ, after=None, limit=10)
     assert [(row.start, row.end, row.place[1]) for row in rows] == [(0, 300, 1)]
 
 
@@ -99,7 +99,7 @@ def test_an_abort_releases_and_joins_what_was_cut(pair: Pair, bridge: FakeBridge
     assert ended(shanghai, answer) == "RELEASED"
     assert shanghai.held(holder) == [(0, 1000, 1)]
     bridge.wait_until(lambda: len(bridge.finals) == 2)
-    found = shenzhen.queries.incoming_page(state=0, account_id=buyer, after=("", b""), limit=10)
+    found = shenzhen.queries.incoming_page(state=0, account_id=buyer, by=CLOSER_SZ, after=("", b""), limit=10)
     assert [view.state for view in found] == [4]
 
 
@@ -160,7 +160,7 @@ def test_a_ready_account_that_closed_is_credited_in_suspense(pair: Pair, bridge:
     bridge.commit(bridge.seen_of(READY))
     assert ended(shanghai, answer) == "MOVED"
     bridge.wait_until(lambda: len(bridge.finals) == 2)
-    rows, _ = shenzhen.queries.holdings(account_id="", series_id="", caller="", after=None, limit=10)
+    rows, _ = shenzhen.queries.holdings(account_id="", series_id="", by=CLOSER_SZ, after=None, limit=10)
     suspense = rows[0].place[0]
     assert suspense != buyer
     stranger = shenzhen.open_account("stranger", uscc="91310000MA1FL00157")

@@ -285,6 +285,12 @@ GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
                 kind=accounts_pb2.ACCOUNT_KIND_ENTERPRISE, page_size=1
             ),
         ),
+        f"{REGION}AccountService/SetAccountHolder": (
+            "sh.centre",
+            lambda w: accounts_pb2.SetAccountHolderRequest(
+                request_id=fresh_id(), account_id=w.taker, holder_party="holder/310000/sh.holder/other"
+            ),
+        ),
         f"{REGION}AccountService/CloseAccount": (
             "sh.centre",
             lambda w: accounts_pb2.CloseAccountRequest(request_id=fresh_id(), account_id=w.giver),

@@ -103,7 +103,7 @@ def journal_size(node: Node) -> int:
 
 
 def out_states(node: Node) -> list[str]:
-    rows = node.queries.outgoing_page(state=0, account_id="", after=b"", limit=10)
+    rows = node.queries.outgoing_page(state=0, account_id="", by=CENTRE, after=b"", limit=10)
     return [SourceState(view.state).name for view in rows]
 
 
@@ -129,7 +129,7 @@ def test_units_move_inside_the_region_without_the_bridge(cut_off: CutOff) -> Non
 
 
 def test_balances_holdings_and_registers_are_read_without_the_bridge(cut_off: CutOff) -> None:
-    assert cut_off.node.queries.balance(cut_off.holder, CENTRE.party).held_kg == UNITS_KG
+    assert cut_off.node.queries.balance(cut_off.holder, CENTRE).held_kg == UNITS_KG
     assert cut_off.node.held(cut_off.holder) == [(0, UNITS_KG, 1)]
     assert cut_off.office.project().state == registers_pb2.PROJECT_STATE_PUBLISHED
 
@@ -137,9 +137,9 @@ def test_balances_holdings_and_registers_are_read_without_the_bridge(cut_off: Cu
 def test_the_journal_grows_and_is_read_without_the_bridge(cut_off: CutOff) -> None:
     before = journal_size(cut_off.node)
     cut_off.node.open_account("another")
-    rows, size = cut_off.node.queries.journal(from_index=before + 1, limit=10, account_ids=[], kinds=[])
-    assert size == before + 1
-    assert [row.kind for row in rows] == [journal.ACCOUNT_OPENED]
+    part = cut_off.node.queries.journal(from_index=before + 1, limit=10, account_ids=[], kinds=[], by=CENTRE)
+    assert part.size == before + 1
+    assert [row.kind for row in part.rows] == [journal.ACCOUNT_OPENED]
 
 
 def test_the_public_api_answers_and_says_that_the_line_is_down(cut_off: CutOff) -> None:
@@ -189,7 +189,7 @@ def test_a_transfer_is_validated_without_the_bridge_and_locks_nothing(cut_off: C
 def test_a_transfer_to_another_region_is_locked_and_offered_when_the_bridge_returns(cut_off: CutOff) -> None:
     answer = cut_off.node.transfer(cut_off.holder, ABROAD, Selection(quantity_kg=300))
     assert out_states(cut_off.node) == ["LOCKED"]
-    balance = cut_off.node.queries.balance(cut_off.holder, CENTRE.party)
+    balance = cut_off.node.queries.balance(cut_off.holder, CENTRE)
     assert (balance.held_kg, balance.locked_kg) == (700, 300)
     taker = cut_off.node.open_account("taker").account_id
     greedy = cut_off.node.move(cut_off.holder, taker, Selection(quantity_kg=701))
@@ -218,7 +218,7 @@ def test_a_withdrawal_is_noted_and_releases_nothing_until_the_bridge_decides(cut
 def test_a_retirement_is_retiring_and_ends_when_the_bridge_returns(cut_off: CutOff) -> None:
     answer = cut_off.node.retire(cut_off.holder, Selection(quantity_kg=400))
     assert use_state(cut_off.node, answer.transfer_id) == "RETIRING"
-    balance = cut_off.node.queries.balance(cut_off.holder, CENTRE.party)
+    balance = cut_off.node.queries.balance(cut_off.holder, CENTRE)
     assert (balance.held_kg, balance.retiring_kg) == (600, 400)
     bridge = cut_off.bridge_returns()
     bridge.wait_until(lambda: len(bridge.seen_of(USE)) >= 1)

@@ -9,6 +9,7 @@ from datetime import date
 
 import pytest
 
+from tanqiao.protocol.types import TransferKey
 from tanqiao_region.application.commands import (
     By,
     CreateTransfers,
@@ -24,11 +25,18 @@ from tanqiao_region.application.uses import parse_document
 from tanqiao_region.application.views import ClientRequest
 from tanqiao_region.application.writer import weigh
 
-ONE, TWO = b"1" * 16, b"2" * 16
+ONE, TWO = TransferKey("region/310000", b"1" * 16), TransferKey("region/310000", b"2" * 16)
 
 
-def ended(*transfer_ids: bytes) -> Aftermath:
-    return Aftermath(ended=[Ended(transfer_id, 2) for transfer_id in transfer_ids])
+def ended(*keys: TransferKey) -> Aftermath:
+    return Aftermath(ended=[Ended(key, 2) for key in keys])
+
+
+def test_another_region_that_draws_the_same_id_wakes_nobody_who_waits_for_ours() -> None:
+    notifier = Notifier()
+    notifier.tell(ended(TransferKey("region/440300", ONE.transfer_id)))
+    assert notifier.wait_ended(ONE, 0.01) is None
+    assert notifier.wait_all_ended(ONE.source, [ONE.transfer_id], 0.01) == {}
 
 
 def test_who_asks_too_late_is_told_at_once() -> None:
@@ -54,7 +62,7 @@ def test_all_who_wait_for_one_transfer_are_woken() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     notifier = Notifier()
-    ids = [number.to_bytes(16, "big") for number in range(ENDED_KEPT_MAX + 10)]
+    ids = [TransferKey("region/310000", number.to_bytes(16, "big")) for number in range(ENDED_KEPT_MAX + 10)]
     notifier.tell(ended(*ids))
     assert notifier.wait_ended(ids[0], 0) is None
     assert notifier.wait_ended(ids[-1], 0) == 2

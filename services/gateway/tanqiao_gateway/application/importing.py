@@ -8,17 +8,22 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import IO, Final
 
+import sqlalchemy as sa
+
 from tanqiao.db.engine import Database
+from tanqiao.db.streams import ClientRequest
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.clock import Clock
 from tanqiao.kernel.errors import DomainError
 from tanqiao_gateway.importers.mapping import ListMapping
 from tanqiao_gateway.importers.rows import Fault, Mapped, RowMapper, SourceRow, read_csv, read_json
 from tanqiao_gateway.storage import records
+from tanqiao_gateway.storage.tables import request_ids
 
 ERRORS_SHOWN_MAX: Final = 1_000
 ROWS_PER_SLICE: Final = 5_000
 DIGEST_CHUNK_BYTES: Final = 1 << 20
+MICROSECONDS: Final = 1_000_000
 
 Reader = Callable[[IO[bytes], str, ListMapping], Iterator[SourceRow | Fault]]
 READERS: Final[dict[str, Reader]] = {"csv": read_csv, "json": read_json}
@@ -36,6 +41,14 @@ class ImportOrder:
     as_of: date
     caller: str
     validate_only: bool
+    request_id: str
+    start_digest: bytes
+    """SHA-256 of everything that was said before the file: with the file's own it is the request's body."""
+
+    def request(self, file_digest: bytes) -> ClientRequest:
+        """Give what makes a call the same one: the caller's id, and all that was sent under it."""
+        body = hashlib.sha256(self.start_digest + file_digest).digest()
+        return ClientRequest(self.caller, self.request_id, body)
 
 
 @dataclass(slots=True)
@@ -55,18 +68,24 @@ class ImportReport:
 
 
 def import_list(database: Database, clock: Clock, order: ImportOrder) -> ImportReport:
-    """Import a list, all or nothing; the very same file again gives the import that it made.
+    """Import a list, all or nothing; the same request and the very same file again give the first import.
 
     Raises:
-        DomainError: what concerns the file as a whole: FILE_EMPTY, FILE_NOT_UTF8, COLUMN_MISSING, …; and
-        what the
-            storage refuses.
+        DomainError: what concerns the file as a whole: FILE_EMPTY, FILE_NOT_UTF8, COLUMN_MISSING, …;
+            REQUEST_ID_REUSED for an id under which something else was imported; what the storage refuses.
     """
     report = ImportReport(digest=_digest(order.file))
+    request = order.request(report.digest)
+    now = int(clock.now().timestamp())
     with database.reading() as connection:
-        report.written = records.find_import(connection, report.digest, order.as_of, order.mapping.name)
-    if report.written is not None:
-        report.row_count = report.written.row_count
+        report.written = _answered(connection, request)
+        known = report.written or records.find_import(
+            connection, report.digest, order.as_of, order.mapping.name
+        )
+    if known is not None:
+        if report.written is None and not order.validate_only:
+            run_in_transaction(database, lambda unit: _remember(unit, request, known, now))
+        report.written, report.row_count = known, known.row_count
         return report
     for item in _mapped(order):
         report.row_count += 1
@@ -78,9 +97,24 @@ def import_list(database: Database, clock: Clock, order: ImportOrder) -> ImportR
         raise DomainError("FILE_EMPTY", file=order.file_name)
     if report.rejected_count or order.validate_only:
         return report
-    now = int(clock.now().timestamp())
     report.written = run_in_transaction(database, lambda unit: _write(unit, order, report, now))
     return report
+
+
+def _answered(connection: sa.Connection, request: ClientRequest) -> records.ImportRow | None:
+    """Give the import that was made under a request's id; REQUEST_ID_REUSED if that was another body."""
+    answer = request_ids.answers(connection, [request])[0]
+    if isinstance(answer, DomainError):
+        raise answer
+    return None if answer is None else records.load_import(connection, int(answer))
+
+
+def _remember(unit: UnitOfWork, request: ClientRequest, written: records.ImportRow, now: int) -> None:
+    """Keep the first answer of a request, unless the same one has been answered meanwhile."""
+    if _answered(unit.connection, request) is None:
+        answer = str(written.import_number).encode()
+        request_ids.store(unit.connection, [(request, answer)], created_at_us=now * MICROSECONDS)
+        unit.commit()
 
 
 def _digest(file: IO[bytes]) -> bytes:
@@ -100,6 +134,9 @@ def _mapped(order: ImportOrder) -> Iterator[Mapped | Fault]:
 
 def _write(unit: UnitOfWork, order: ImportOrder, report: ImportReport, now: int) -> records.ImportRow:
     connection = unit.connection
+    answered = _answered(connection, order.request(report.digest))
+    if answered is not None:
+        return answered
     number = records.next_import_number(connection)
     row = records.ImportRow(
         number,
@@ -132,5 +169,7 @@ def _write(unit: UnitOfWork, order: ImportOrder, report: ImportReport, now: int)
             records.insert_records(connection, number, part)
             part = []
     records.insert_records(connection, number, part)
+    answer = (order.request(report.digest), str(number).encode())
+    request_ids.store(connection, [answer], created_at_us=now * MICROSECONDS)
     unit.commit()
     return row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -75,6 +76,8 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
                 parse_wire_date(start.as_of_date, "start.as_of_date"),
                 caller,
                 start.validate_only,
+                start.request_id,
+                hashlib.sha256(start.SerializeToString(deterministic=True)).digest(),
             )
             return _response(import_list(self._database, self._clock, order), order)
 

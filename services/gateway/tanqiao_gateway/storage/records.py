@@ -77,6 +77,13 @@ def find_import(connection: sa.Connection, digest: bytes, as_of: date, mapping: 
     return None if row is None else _import_row(row)
 
 
+def load_import(connection: sa.Connection, import_number: int) -> ImportRow | None:
+    """Give an import by its number."""
+    columns = [list_import.c[name] for name in COLUMNS]
+    row = connection.execute(sa.select(*columns).where(list_import.c.import_number == import_number)).first()
+    return None if row is None else _import_row(row)
+
+
 def next_import_number(connection: sa.Connection) -> int:
     """Give the number of the next import."""
     return int(connection.execute(sa.select(sa.func.max(list_import.c.import_number))).scalar() or 0) + 1

@@ -6,7 +6,7 @@ sealed under a key of that person, and nothing else of a person is kept (ARCHITE
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tanqiao.db.streams import ClientRequest
@@ -14,7 +14,9 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.identity import check_resident_id, check_uscc
 from tanqiao.kernel.ids import ADDRESS_RANDOM_BYTES, make_address
 from tanqiao.kernel.regions import RegionCode
+from tanqiao.signing.parties import parse_party
 from tanqiao_region.application import journal
+from tanqiao_region.application.access import of_another, offices_of, refusal, represents
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group, new_account_id
 from tanqiao_region.application.rules import actor_of, subject_of
@@ -49,6 +51,8 @@ class OpenOrder:
     operator_reference: str = ""
     seat: str = ""
     invented: bool = False
+    holder_party: str = ""
+    owner_account_id: str = ""
 
 
 OpenAnswer = AccountRow | DomainError
@@ -65,6 +69,7 @@ def open_accounts(group: Group, orders: tuple[OpenOrder, ...]) -> list[OpenAnswe
         except DomainError as refusal:
             answers.append(refusal)
     store.insert_accounts(group.connection, work.accounts)
+    store.delete_persons(group.connection, work.moved)
     store.insert_persons(group.connection, work.persons)
     return answers
 
@@ -76,14 +81,19 @@ class _Opening:
         self._group = group
         self.accounts: list[AccountRow] = []
         self.persons: list[PersonRow] = []
+        self.moved: list[str] = []
+        """Closed accounts of persons who have a new one: the operator's reference goes with the person."""
         self._known: dict[str, AccountRow] = {}
         group.load_answers([order.request for order in orders])
         operators = {order.operator_account_id for order in orders if order.operator_account_id}
         self._operators = store.load_accounts(group.connection, operators)
+        owners = {order.owner_account_id for order in orders if order.owner_account_id}
+        self._earlier = store.load_accounts(group.connection, owners)
         references = [
             (order.operator_account_id, self._index(order)) for order in orders if order.operator_reference
         ]
-        self._references = set(store.known_references(group.connection, references))
+        self._references = store.known_references(group.connection, references)
+        self._earlier |= store.load_accounts(group.connection, self._references.values())
 
     def _index(self, order: OpenOrder) -> bytes:
         return self._group.context.secrets.index(order.operator_account_id, order.operator_reference)
@@ -97,6 +107,11 @@ class _Opening:
             self._check_person(order)
         else:
             _check_organisation(order)
+            if order.operator_account_id:
+                self._require_operator(order)
+            if order.owner_account_id:
+                self._require_same_owner(order)
+        check_holder_party(order.holder_party, group.context.region_code)
         account = self._account(order)
         verdict = group.pack.require(
             OpenAccount(
@@ -107,16 +122,27 @@ class _Opening:
                 holder=subject_of(account, group.context.region_code),
             )
         )
+        self._require_opener(order, account)
         self._note(order, account)
         group.journal.append(
             journal.ACCOUNT_OPENED,
             account.account_id,
             (journal.Effect(account.account_id),),
             applied=journal.Applied.of(verdict),
-            details={"kind": str(account.kind), "by": order.by.party},
+            details=_opening_details(order, account),
         )
         group.note_answer(order.request, account.account_id.encode())
         return account
+
+    def _require_opener(self, order: OpenOrder, account: AccountRow) -> None:
+        """Refuse who neither keeps the accounts of the region nor opens one for a user of its own."""
+        if offices_of(self._group.pack).keep(order.by):
+            return
+        own_user = account.operator_account_id and represents(
+            order.by, replace(account, holder_party=""), self._operators
+        )
+        if not own_user:
+            raise of_another(order.by.party, OpenAccount.act())
 
     def _answered(self, account_id: str) -> AccountRow:
         known = self._known.get(account_id)
@@ -124,29 +150,53 @@ class _Opening:
 
     def _check_person(self, order: OpenOrder) -> None:
         """Refuse what would name the person, and an operator that is none."""
-        for field in ("display_name", "uscc"):
+        for field in ("display_name", "uscc", "holder_party"):
             if getattr(order, field):
                 detail = "a person is known by the operator's reference alone"
                 raise DomainError("FIELD_INVALID", field=field, detail=detail)
-        operator = self._operators.get(order.operator_account_id)
-        if operator is None or operator.kind != store.KIND_DATA_OPERATOR or not operator.is_open:
-            raise DomainError(
-                "INDIVIDUAL_NEEDS_OPERATOR", field="operator_account_id", list=self._list_of_operators()
-            )
+        self._require_operator(order)
         if not order.operator_reference:
             raise DomainError("FIELD_MISSING", field="operator_reference")
         if _is_identity_number(order.operator_reference):
             detail = "an identity number never enters the registry"
             raise DomainError("FIELD_INVALID", field="operator_reference", detail=detail)
-        if (order.operator_account_id, self._index(order)) in self._references:
+        if order.owner_account_id:
+            detail = "a person is known by the operator's reference"
+            raise DomainError("FIELD_INVALID", field="owner_account_id", detail=detail)
+        earlier = self._earlier_of(order)
+        if earlier is not None and earlier.is_open:
             raise DomainError("ALREADY_EXISTS", field="operator_reference", what="account", id="")
+
+    def _earlier_of(self, order: OpenOrder) -> AccountRow | None:
+        """Give another account of the same owner: the person's before, or the one that the office names."""
+        known = order.owner_account_id
+        if order.kind == store.KIND_PERSON:
+            known = self._references.get((order.operator_account_id, self._index(order)), "")
+        return self._known.get(known) or self._earlier.get(known)
+
+    def _require_same_owner(self, order: OpenOrder) -> None:
+        """Refuse a named account that cannot be the same owner's; the keeping office vouches for the rest."""
+        named = self._earlier_of(order)
+        if named is None:
+            raise DomainError("ACCOUNT_UNKNOWN", field="owner_account_id", account_id=order.owner_account_id)
+        if not offices_of(self._group.pack).keep(order.by):
+            raise of_another(order.by.party, OpenAccount.act())
+        if named.is_personal or (order.uscc and named.uscc and order.uscc != named.uscc):
+            raise DomainError("FIELD_INVALID", field="owner_account_id", detail="another owner's account")
+
+    def _require_operator(self, order: OpenOrder) -> None:
+        operator = self._operators.get(order.operator_account_id)
+        if operator is None or operator.kind != store.KIND_DATA_OPERATOR or not operator.is_open:
+            raise DomainError(
+                "INDIVIDUAL_NEEDS_OPERATOR", field="operator_account_id", list=self._list_of_operators()
+            )
 
     def _list_of_operators(self) -> list[str]:
         rows = store.list_accounts(
             self._group.connection,
             kind=store.KIND_DATA_OPERATOR,
             operator_account_id="",
-            opened_by=None,
+            viewer=None,
             after="",
             limit=OPERATORS_SHOWN_MAX,
         )
@@ -155,6 +205,7 @@ class _Opening:
     def _account(self, order: OpenOrder) -> AccountRow:
         context = self._group.context
         account_id = new_account_id(context.random_bytes)
+        earlier = self._earlier_of(order)
         return AccountRow(
             account_id,
             order.kind,
@@ -167,6 +218,8 @@ class _Opening:
             context.secrets.pseudonym(account_id),
             self._group.now,
             order.by.party,
+            holder_party=order.holder_party,
+            owner_id=account_id if earlier is None else earlier.owner_id,
         )
 
     def _note(self, order: OpenOrder, account: AccountRow) -> None:
@@ -179,7 +232,10 @@ class _Opening:
         sealed = self._group.context.secrets.seal(
             account.account_id, order.operator_account_id, order.operator_reference
         )
-        self._references.add((order.operator_account_id, sealed.index))
+        key = (order.operator_account_id, sealed.index)
+        if key in self._references:
+            self.moved.append(self._references[key])
+        self._references[key] = account.account_id
         self.persons.append(
             PersonRow(
                 account.account_id,
@@ -191,14 +247,25 @@ class _Opening:
         )
 
 
+def _opening_details(order: OpenOrder, account: AccountRow) -> dict[str, str]:
+    details = {"kind": str(account.kind), "by": order.by.party}
+    if account.holder_party:
+        details["holder_party"] = account.holder_party
+    if account.owner_id != account.account_id:
+        details["owner"] = account.owner_id
+    return details
+
+
 def _check_organisation(order: OpenOrder) -> None:
     if order.kind == store.KIND_SUSPENSE:
         raise DomainError("ACCOUNT_KIND_NOT_ALLOWED", field="kind", kind="SUSPENSE", action="OpenAccount")
     if not order.display_name:
         raise DomainError("FIELD_MISSING", field="display_name")
-    if order.operator_reference or order.operator_account_id:
-        field = "operator_reference" if order.operator_reference else "operator_account_id"
-        raise DomainError("FIELD_INVALID", field=field, detail="for persons only")
+    if order.operator_reference:
+        raise DomainError("FIELD_INVALID", field="operator_reference", detail="for persons only")
+    if order.operator_account_id and order.kind != store.KIND_SMALL_BUSINESS:
+        detail = "for persons and small businesses only"
+        raise DomainError("FIELD_INVALID", field="operator_account_id", detail=detail)
     if order.kind == store.KIND_EXTERNAL_BUYER and not order.seat:
         raise DomainError("FIELD_MISSING", field="seat")
     if order.uscc:
@@ -215,20 +282,83 @@ def _is_identity_number(text: str) -> bool:
     return True
 
 
+def check_holder_party(party: str, region_code: str) -> None:
+    """Refuse what is not the name of a holder or an operator of this region; empty is nobody.
+
+    Raises:
+        DomainError: FIELD_INVALID for ``holder_party``.
+    """
+    if not party:
+        return
+    named = parse_party(party, field="holder_party")
+    if named.kind not in HOLDER_KINDS or named.region_code != region_code:
+        detail = f"a party of this region is wanted: holder/{region_code}/ROLE/NAME"
+        raise DomainError("FIELD_INVALID", field="holder_party", detail=detail)
+
+
+HOLDER_KINDS: Final = frozenset({"holder", "operator"})
+
+
+def set_holder(group: Group, request: ClientRequest, by: By, account_id: str, party: str) -> AccountRow:
+    """Say whose certificate acts for an account from here on; by the office that keeps the accounts.
+
+    Raises:
+        DomainError: ROLE_NOT_PERMITTED, ACCOUNT_OF_ANOTHER for a role that keeps no accounts,
+            ACCOUNT_UNKNOWN, ACCOUNT_KIND_NOT_ALLOWED for a person, FIELD_INVALID.
+    """
+    group.require_clock()
+    if group.find_answer(request) is not None:
+        return store.load_accounts(group.connection, (account_id,))[account_id]
+    require_permitted(group, by, OpenAccount.act(), "SetAccountHolder")
+    if not offices_of(group.pack).keep(by):
+        raise of_another(by.party, "SetAccountHolder")
+    check_holder_party(party, group.context.region_code)
+    account = store.load_accounts(group.connection, (account_id,)).get(account_id)
+    if account is None:
+        raise DomainError("ACCOUNT_UNKNOWN", field="account_id", account_id=account_id)
+    if account.is_personal:
+        raise DomainError(
+            "ACCOUNT_KIND_NOT_ALLOWED", field="account_id", kind="PERSON", action="SetAccountHolder"
+        )
+    store.set_holder_party(group.connection, account_id, party)
+    group.journal.append(
+        journal.ACCOUNT_HOLDER_SET,
+        account_id,
+        (journal.Effect(account_id),),
+        details={"holder_party": party, "before": account.holder_party, "by": by.party},
+    )
+    group.note_answer(request, account_id.encode())
+    return replace(account, holder_party=party)
+
+
+def _require_keeper_or_holder(group: Group, by: By, act: str, account_id: str) -> AccountRow:
+    """Give an account that the caller may open, close or make an address of.
+
+    Raises:
+        DomainError: ACCOUNT_UNKNOWN, ACCOUNT_OF_ANOTHER.
+    """
+    accounts = group.load_accounts((account_id,))
+    account = accounts.get(account_id)
+    if account is None:
+        raise DomainError("ACCOUNT_UNKNOWN", field="account_id", account_id=account_id)
+    barred = refusal(by, act, account, accounts, offices_of(group.pack))
+    if barred is not None:
+        raise barred
+    return account
+
+
 def close_account(group: Group, request: ClientRequest, by: By, account_id: str) -> AccountRow:
     """Close an account in which nothing is left.
 
     Raises:
-        DomainError: ROLE_NOT_PERMITTED, ACCOUNT_UNKNOWN, ACCOUNT_CLOSED, ACCOUNT_HAS_LOCKED_UNITS (R7),
-            STATE_NOT_ALLOWED if it holds units.
+        DomainError: ROLE_NOT_PERMITTED, ACCOUNT_UNKNOWN, ACCOUNT_OF_ANOTHER, ACCOUNT_CLOSED,
+            ACCOUNT_HAS_LOCKED_UNITS (R7), STATE_NOT_ALLOWED if it holds units.
     """
     group.require_clock()
     if group.find_answer(request) is not None:
         return store.load_accounts(group.connection, (account_id,))[account_id]
     require_permitted(group, by, OpenAccount.act(), "CloseAccount")
-    account = store.load_accounts(group.connection, (account_id,)).get(account_id)
-    if account is None:
-        raise DomainError("ACCOUNT_UNKNOWN", field="account_id", account_id=account_id)
+    account = _require_keeper_or_holder(group, by, OpenAccount.act(), account_id)
     if not account.is_open:
         raise DomainError("ACCOUNT_CLOSED", field="account_id", account_id=account_id)
     rows = holdings.list_holdings(
@@ -246,23 +376,22 @@ def close_account(group: Group, request: ClientRequest, by: By, account_id: str)
         journal.ACCOUNT_CLOSED, account_id, (journal.Effect(account_id),), details={"by": by.party}
     )
     group.note_answer(request, account_id.encode())
-    return store.load_accounts(group.connection, (account_id,))[account_id]
+    return replace(account, state=store.CLOSED)
 
 
 def create_address(group: Group, request: ClientRequest, by: By, account_id: str) -> str:
     """Make a receiving address: random, with check characters, opaque to everybody else.
 
     Raises:
-        DomainError: ROLE_NOT_PERMITTED, ACCOUNT_UNKNOWN, ACCOUNT_CLOSED, ACCOUNT_KIND_NOT_ALLOWED.
+        DomainError: ROLE_NOT_PERMITTED, ACCOUNT_UNKNOWN, ACCOUNT_OF_ANOTHER, ACCOUNT_CLOSED,
+            ACCOUNT_KIND_NOT_ALLOWED.
     """
     group.require_clock()
     stored = group.find_answer(request)
     if stored is not None:
         return stored.decode()
     require_permitted(group, by, ReceiveTransfer.act(), "CreateReceivingAddress")
-    account = store.load_accounts(group.connection, (account_id,)).get(account_id)
-    if account is None:
-        raise DomainError("ACCOUNT_UNKNOWN", field="account_id", account_id=account_id)
+    account = _require_keeper_or_holder(group, by, ReceiveTransfer.act(), account_id)
     if not account.is_open:
         raise DomainError("ACCOUNT_CLOSED", field="account_id", account_id=account_id)
     if account.kind == store.KIND_SUSPENSE:

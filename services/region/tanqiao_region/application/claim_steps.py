@@ -44,6 +44,7 @@ IMPORT_SECONDS_MAX: Final = 600.0
 """Longest wait for the one transaction of a large file."""
 RESUME_SECONDS: Final = 15.0
 """Pause between two rounds over the open steps."""
+SYSTEM_FAMILY: Final = 9
 ACCEPTED: Final = b"\x00"
 REFUSED: Final = b"\x01"
 
@@ -61,6 +62,10 @@ class StepKind(IntEnum):
     ISSUE_UNITS = 5
     ENTER_RESOURCE = 6
     RELEASE_CLAIM = 7
+
+
+CLAIMING: Final = frozenset({StepKind.SUBMIT_PROJECT, StepKind.ISSUE_UNITS, StepKind.ENTER_RESOURCE})
+"""Steps whose statement makes a claim; the others move one on that stays."""
 
 
 class Submit(Protocol):
@@ -265,7 +270,14 @@ class ClaimSteps:
         except DomainError as refused:
             refusal = refused
             return self._submit(lambda group: self._abandon(group, step.step_id, refusal))
-        return self._submit(lambda group: self._finish(group, step.step_id, receipt))
+        try:
+            return self._submit(lambda group: self._finish(group, step.step_id, receipt))
+        except DomainError as refused:
+            if refused.reason.retry.transient or refused.reason.family == SYSTEM_FAMILY:
+                raise  # the next round tries again
+            refusal = refused
+        # What cannot be finished now cannot be finished later: an open step would bar its subject for ever.
+        return self._submit(lambda group: self._give_up(group, step.step_id, receipt, refusal))
 
     def _finish(self, group: Group, step_id: str, receipt: Receipt) -> bytes:
         step, request = self._reload(group, step_id)
@@ -281,6 +293,17 @@ class ClaimSteps:
             return self._ended(group, step, request)
         self._handlers[step.kind].abandon(group, step, refusal)
         return self._end(group, step, request, refusal, store.REFUSED, b"")
+
+    def _give_up(self, group: Group, step_id: str, receipt: Receipt, refusal: DomainError) -> bytes:
+        """End a step that the bridge has accepted and this node cannot finish; a new claim is let go."""
+        step, request = self._reload(group, step_id)
+        if step.state != store.OPEN:
+            return self._ended(group, step, request)
+        self._handlers[step.kind].abandon(group, step, refusal)
+        if step.kind in CLAIMING and receipt.message.status == claims_pb2.CLAIM_STATUS_DECLARED:
+            claim_id = receipt.message.claim_id
+            release_later(group, claim_id, claims_pb2.CLAIM_STATUS_WITHDRAWN, refusal.symbol)
+        return self._end(group, step, request, refusal, store.REFUSED, receipt.envelope.SerializeToString())
 
     def _ended(self, group: Group, step: StepRow, request: ClientRequest) -> bytes:
         known = group.find_answer(request)

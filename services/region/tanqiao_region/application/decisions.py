@@ -182,7 +182,7 @@ def _end_outgoing(
     if not _has_final(frame, item):
         group.send_numbered(SOURCE_FINAL_TYPE, final.SerializeToString())
     group.outgoing[key.transfer_id] = OutgoingRow(record, row.account_id, row.quantity_kg, row.created_at)
-    group.aftermath.ended.append(Ended(key.transfer_id, int(record.state)))
+    group.aftermath.ended.append(Ended(key, int(record.state)))
 
 
 def _has_final(frame: Frame, item: DecisionItem) -> bool:
@@ -285,7 +285,7 @@ def _end_incoming(
         group.send_numbered(DEST_FINAL_TYPE, final.SerializeToString())
     account_id, quantity_kg = ("", 0) if row is None else (row.account_id, row.quantity_kg)
     group.incoming[key] = IncomingRow(record, account_id, quantity_kg, group.now)
-    group.aftermath.ended.append(Ended(key.transfer_id, int(record.state)))
+    group.aftermath.ended.append(Ended(key, int(record.state)))
 
 
 def _dropped(group: Group, item: DecisionItem, record: DestinationRecord, signature_id: int) -> NewIncoming:

@@ -27,6 +27,8 @@ from tanqiao.protocol.recovery import EpochStart
 from tanqiao.protocol.types import TransferKey
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
 from tanqiao.signing.directory import KeyDirectory
+from tanqiao_region.application import journal
+from tanqiao_region.application.access import operators_of
 from tanqiao_region.application.commands import Frame, Selection
 from tanqiao_region.application.context import BRIDGE, RandomBytes, RegionContext
 from tanqiao_region.application.holdings import Holdings
@@ -42,6 +44,7 @@ from tanqiao_region.storage import node
 from tanqiao_region.storage import orders as order_store
 from tanqiao_region.storage import transfers as transfer_store
 from tanqiao_region.storage.accounts import AccountRow
+from tanqiao_region.storage.beneficiaries import BeneficiaryRow, insert_beneficiaries
 from tanqiao_region.storage.holdings import HoldingRow, SeriesRow
 from tanqiao_region.storage.issues import IssuanceRow
 from tanqiao_region.storage.tables import outbox, request_ids, signature
@@ -88,9 +91,9 @@ class Needs:
 
 @dataclass(slots=True)
 class Ended:
-    """A transfer or use that was decided, for those who wait for it."""
+    """A transfer or use that was decided, for those who wait for it; an id is its source's own."""
 
-    transfer_id: bytes
+    key: TransferKey
     state: int
 
 
@@ -194,6 +197,7 @@ class Group:
         self.new_series: list[SeriesRow] = []
         self.new_outgoing: dict[str, list[NewOutgoing]] = {}
         self.new_retirements: list[RetirementRow] = []
+        self.new_beneficiaries: list[BeneficiaryRow] = []
         self.new_incoming: dict[str, list[NewIncoming]] = {}
         self.answered_incoming: dict[str, list[NewIncoming]] = {}
         self.dropped_incoming: list[NewIncoming] = []
@@ -251,7 +255,7 @@ class Group:
         account_ids.update(self.addresses.values())
         account_ids.update(row.account_id for row in self.outgoing.values())
         account_ids.update(row.account_id for row in self.incoming.values() if row.account_id)
-        self.accounts = account_store.load_accounts(connection, account_ids)
+        self.accounts = self.load_accounts(account_ids)
         rows = self._load_holdings(needs)
         withheld = self.frozen_things().blocks if needs.demanded else ()
         self.holdings = Holdings(rows, {account_id for account_id, _ in needs.demanded}, withheld)
@@ -292,8 +296,10 @@ class Group:
                 self._answers.setdefault((request.caller, request.request_id), (b"", b""))
 
     def load_accounts(self, account_ids: Iterable[str]) -> dict[str, AccountRow]:
-        """Give accounts outside of a stretch of hot commands."""
-        return account_store.load_accounts(self.connection, account_ids)
+        """Give accounts that exist, with those of the data-platform operators behind them."""
+        found = account_store.load_accounts(self.connection, account_ids)
+        operators = operators_of(found.values()) - found.keys()
+        return found | account_store.load_accounts(self.connection, operators) if operators else found
 
     # -- request ids -----------------------------------------------------------------------------------------
 
@@ -362,8 +368,21 @@ class Group:
                 self.now,
                 self.context.party,
                 closed.account_id,
+                closed.holder_party,
+                closed.owner_id,
             )
             self.new_accounts.append(found)
+            self.journal.append(
+                journal.ACCOUNT_OPENED,
+                account_id,
+                (journal.Effect(account_id),),
+                details={
+                    "kind": str(found.kind),
+                    "by": self.context.party,
+                    "owner": found.owner_id,
+                    "suspense_of": closed.account_id,
+                },
+            )
         self.accounts[found.account_id] = found
         return found
 
@@ -419,6 +438,7 @@ class Group:
                 transfer_store.insert_outgoing(self.connection, part, signature_id)
                 self.aftermath.offered.append(batch)
         transfer_store.insert_retirements(self.connection, self.new_retirements)
+        insert_beneficiaries(self.connection, self.new_beneficiaries)
         ended = transfer_store.end_outgoing(self.connection, self.ended_outgoing)
         require(ended == len(self.ended_outgoing), "a transfer vanished under the one writer")
         transfer_store.set_decision_dates(self.connection, self.decision_dates)

@@ -27,7 +27,7 @@ from tanqiao.protocol.effects import (
     SetIssueState,
     StoreEvidence,
 )
-from tanqiao.protocol.types import IssueFacts, IssueReceiptFacts, IssueState
+from tanqiao.protocol.types import IssueFacts, IssueReceiptFacts, IssueState, TransferKey
 from tanqiao.rpc.protocol_facts import block_message, date_message
 from tanqiao.signing.batch import sign_batch
 from tanqiao.signing.pae import message_hash
@@ -212,7 +212,7 @@ def settle(
     if own_issue is None:  # what was set aside for a forgotten Issue was forgotten with it
         for settlement in group.context.issue_settlements:
             settlement(group, row, facts.accepted)
-    group.aftermath.ended.append(Ended(facts.issue_id, int(record.state)))
+    group.aftermath.ended.append(Ended(TransferKey(group.context.party, facts.issue_id), int(record.state)))
     return IssuanceRow(
         record,
         row.issuance_id,

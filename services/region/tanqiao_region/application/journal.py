@@ -25,6 +25,7 @@ Kind = journal_pb2.JournalEventKind
 Blocks = Sequence[UnitBlock]
 
 ACCOUNT_OPENED: Final = journal_pb2.JOURNAL_EVENT_KIND_ACCOUNT_OPENED
+ACCOUNT_HOLDER_SET: Final = journal_pb2.JOURNAL_EVENT_KIND_ACCOUNT_HOLDER_SET
 ACCOUNT_CLOSED: Final = journal_pb2.JOURNAL_EVENT_KIND_ACCOUNT_CLOSED
 METHODOLOGY_PUBLISHED: Final = journal_pb2.JOURNAL_EVENT_KIND_METHODOLOGY_PUBLISHED
 PROJECT_CHANGED: Final = journal_pb2.JOURNAL_EVENT_KIND_PROJECT_CHANGED
@@ -133,10 +134,15 @@ def entry_bytes(
     return dated + entry if applied is None else dated + entry + _rules_bytes(applied)
 
 
-def entry_message(row: JournalRow) -> journal_pb2.JournalEntry:
-    """Give an entry as it is read: with its index."""
+def entry_message(row: JournalRow, seen: frozenset[str] | None = None) -> journal_pb2.JournalEntry:
+    """Give an entry as it is read: with its index, and only the sides of the accounts that are seen."""
     entry = journal_pb2.JournalEntry.FromString(row.entry)
     entry.journal_index = row.journal_index
+    if seen is not None:
+        shown = [effect for effect in entry.effects if effect.account_id in seen]
+        if len(shown) < len(entry.effects):
+            del entry.effects[:]
+            entry.effects.extend(shown)
     return entry
 
 

@@ -9,6 +9,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
 from tanqiao.kernel.units import UnitBlock, coalesce
 from tanqiao_region.application import journal
+from tanqiao_region.application.access import bar
 from tanqiao_region.application.commands import LocalOrder, LocalTransfers, MovedLocally, Selection
 from tanqiao_region.application.freezes import require_free
 from tanqiao_region.application.group import Group, Needs
@@ -68,7 +69,8 @@ def _apply(group: Group, order: LocalOrder) -> MovedLocally:
         )
 
     question = (TransferLocal, order.by, giver.account_id, taker.account_id, bool(order.settlement_reference))
-    blocks, verdict = choose_lawfully(group, giver.account_id, order.selection, facts, question)
+    barred = bar(group, order.by, TransferLocal.act(), giver)
+    blocks, verdict = choose_lawfully(group, giver.account_id, order.selection, facts, question, barred)
     require_free(group, giver, blocks)
     if order.validate_only:
         return MovedLocally(blocks, 0)
@@ -111,7 +113,7 @@ def _require_suspense_rule(giver: AccountRow, taker: AccountRow, order: LocalOrd
         raise DomainError(
             "ACCOUNT_KIND_NOT_ALLOWED", field="to_account_id", kind="SUSPENSE", action="TransferUnits"
         )
-    if giver.kind == KIND_SUSPENSE and not (giver.uscc and giver.uscc == taker.uscc):
+    if giver.kind == KIND_SUSPENSE and not giver.has_owner_of(taker):
         raise DomainError("SUSPENSE_OWNER_MISMATCH", ranges=list(order.selection.blocks) or giver.account_id)
 
 
@@ -121,6 +123,7 @@ def choose_lawfully(
     selection: Selection,
     facts: Callable[[tuple[UnitLot, ...]], Facts],
     question: tuple[object, ...] = (),
+    barred: DomainError | None = None,
 ) -> tuple[tuple[UnitBlock, ...], Verdict]:
     """Choose units and ask the rules about them.
 
@@ -135,10 +138,14 @@ def choose_lawfully(
         question: all that the facts are made of besides the lots. Within a group the same question about
             equal quantities of the same series has the same answer, for no rule looks at the numbers of
             serials.
+        barred: why the caller may not act for this account, whatever it holds.
 
     Raises:
-        DomainError: the rules' refusal, or what `choose` raises.
+        DomainError: the rules' refusal, `barred`, or what `choose` raises.
     """
+    if barred is not None:
+        group.pack.require(facts(()))
+        raise barred
     try:
         blocks = choose(group, account_id, selection)
         asked = (*question, *((block.series_id, block.end - block.start) for block in blocks))

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from typing import Final
 
+from tanqiao.protocol.types import TransferKey
 from tanqiao_region.application.group import Aftermath
 
 ENDED_KEPT_MAX: Final = 65_536
@@ -18,8 +19,8 @@ class Notifier:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[bytes, list[threading.Event]] = {}
-        self._ended: OrderedDict[bytes, int] = OrderedDict()
+        self._waiting: dict[TransferKey, list[threading.Event]] = {}
+        self._ended: OrderedDict[TransferKey, int] = OrderedDict()
         self._grown = threading.Condition(threading.Lock())
         self._journal_index = 0
         self._closed = False
@@ -29,8 +30,8 @@ class Notifier:
         if aftermath.ended:
             with self._lock:
                 for ended in aftermath.ended:
-                    self._ended[ended.transfer_id] = ended.state
-                    for event in self._waiting.pop(ended.transfer_id, ()):
+                    self._ended[ended.key] = ended.state
+                    for event in self._waiting.pop(ended.key, ()):
                         event.set()
                 while len(self._ended) > ENDED_KEPT_MAX:
                     self._ended.popitem(last=False)
@@ -39,29 +40,29 @@ class Notifier:
                 self._journal_index = max(self._journal_index, aftermath.journal_index)
                 self._grown.notify_all()
 
-    def wait_ended(self, transfer_id: bytes, seconds: float) -> int | None:
-        """Wait until a transfer, use or issuance has ended; its state, or None if the time ran out."""
+    def wait_ended(self, key: TransferKey, seconds: float) -> int | None:
+        """Wait until a transfer or use of a source has ended; its state, or None if the time ran out."""
         with self._lock:
-            state = self._ended.get(transfer_id)
+            state = self._ended.get(key)
             if state is not None or seconds <= 0 or self._closed:
                 return state
             event = threading.Event()
-            self._waiting.setdefault(transfer_id, []).append(event)
+            self._waiting.setdefault(key, []).append(event)
         event.wait(seconds)
         with self._lock:
-            waiting = self._waiting.get(transfer_id)
+            waiting = self._waiting.get(key)
             if waiting is not None and event in waiting:
                 waiting.remove(event)
                 if not waiting:
-                    del self._waiting[transfer_id]
-            return self._ended.get(transfer_id)
+                    del self._waiting[key]
+            return self._ended.get(key)
 
-    def wait_all_ended(self, transfer_ids: list[bytes], seconds: float) -> dict[bytes, int]:
-        """Wait until all have ended or the time runs out; the states of those that have."""
+    def wait_all_ended(self, source: str, transfer_ids: list[bytes], seconds: float) -> dict[bytes, int]:
+        """Wait until all of a source have ended or the time runs out; the states of those that have."""
         until = time.monotonic() + seconds
         states = {}
         for transfer_id in transfer_ids:
-            state = self.wait_ended(transfer_id, until - time.monotonic())
+            state = self.wait_ended(TransferKey(source, transfer_id), until - time.monotonic())
             if state is not None:
                 states[transfer_id] = state
         return states

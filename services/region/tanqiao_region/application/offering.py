@@ -14,7 +14,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.ids import ID_BYTES, parse_address
 from tanqiao.kernel.invariants import require
 from tanqiao.kernel.regions import RegionCode
-from tanqiao.kernel.units import UnitBlock, total_quantity_kg
+from tanqiao.kernel.units import UnitBlock, coalesce, subtract_blocks, total_quantity_kg
 from tanqiao.protocol import source
 from tanqiao.protocol.effects import Effects, LockBlocks, OfferAgain, RefuseCommand, SetSourceState
 from tanqiao.protocol.types import Kind, LockFacts, Reasons, SourceRecord, SourceState, TransferKey
@@ -23,6 +23,7 @@ from tanqiao.signing.commitments import SALT_LENGTH, commitment
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_region.application import journal
+from tanqiao_region.application.access import bar, offices_of, refusal
 from tanqiao_region.application.accounts import require_permitted
 from tanqiao_region.application.commands import By, CreateTransfers, Locked, TransferOrder
 from tanqiao_region.application.context import BRIDGE
@@ -34,7 +35,7 @@ from tanqiao_region.application.rules import actor_of, subject_of
 from tanqiao_region.domain.rules.facts import TransferOut, UnitLot
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import transfers as transfer_store
-from tanqiao_region.storage.accounts import KIND_PERSON, KIND_SUSPENSE, AccountRow
+from tanqiao_region.storage.accounts import KIND_SUSPENSE, AccountRow
 from tanqiao_region.storage.holdings import LOCKED, RETIRING
 from tanqiao_region.storage.transfers import NewOutgoing
 
@@ -70,10 +71,6 @@ def _apply(group: Group, order: TransferOrder) -> Locked:
     group.require_clock()
     destination = _require_destination(group, order)
     holder = require_account(group, order.from_account_id, "from_account_id")
-    if holder.kind == KIND_SUSPENSE:
-        raise DomainError(
-            "ACCOUNT_KIND_NOT_ALLOWED", field="from_account_id", kind="SUSPENSE", action="CreateTransfer"
-        )
 
     def facts(lots: tuple[UnitLot, ...]) -> TransferOut:
         return TransferOut(
@@ -88,13 +85,28 @@ def _apply(group: Group, order: TransferOrder) -> Locked:
         )
 
     question = (TransferOut, order.by, holder.account_id, destination)
-    blocks, verdict = choose_lawfully(group, holder.account_id, order.selection, facts, question)
+    barred = bar(group, order.by, TransferOut.act(), holder)
+    blocks, verdict = choose_lawfully(group, holder.account_id, order.selection, facts, question, barred)
     require_free(group, holder, blocks, source=group.context.party, destination=order.destination)
     if len(blocks) > BLOCKS_PER_MESSAGE_MAX:
         raise DomainError("BATCH_TOO_LARGE", field="units", limit=BLOCKS_PER_MESSAGE_MAX, count=len(blocks))
+    if holder.kind == KIND_SUSPENSE:
+        _require_way_back(group, holder, order.destination, blocks)
     if order.validate_only:
         return Locked(b"", blocks, group.now)
     return _lock(group, order, holder, blocks, verdict)
+
+
+def _require_way_back(
+    group: Group, holder: AccountRow, destination: str, blocks: tuple[UnitBlock, ...]
+) -> None:
+    """R7: units in suspense leave for the region alone from which they were sent to their owner."""
+    arrived = transfer_store.blocks_credited_from(
+        group.connection, (holder.suspense_of, holder.account_id), destination
+    )
+    elsewhere = subtract_blocks(blocks, coalesce(arrived))
+    if elsewhere:
+        raise DomainError("SUSPENSE_OWNER_MISMATCH", field="destination_region_code", ranges=elsewhere)
 
 
 def _require_destination(group: Group, order: TransferOrder) -> str:
@@ -125,7 +137,7 @@ def _lock(
         drawn[at : at + ID_BYTES] for at in range(0, 5 * ID_BYTES, ID_BYTES)
     )
     require(len(owner_salt) == SALT_LENGTH, "a salt has the length of an id")
-    pseudonym = fresh if holder.kind == KIND_PERSON else holder.pseudonym
+    pseudonym = fresh if holder.is_personal else holder.pseudonym
     payload = messages_pb2.LockAssertion(
         header=context.header(
             (BRIDGE,),
@@ -206,13 +218,18 @@ def withdraw(group: Group, transfer_id: bytes, by: By) -> None:
     """Note the holder's wish to have a transfer back; only the bridge's ABORT releases the units (R3).
 
     Raises:
-        DomainError: TRANSFER_UNKNOWN, WITHDRAW_NOT_POSSIBLE, ALREADY_DECIDED, or the refusal of the rules.
+        DomainError: TRANSFER_UNKNOWN, ACCOUNT_OF_ANOTHER, WITHDRAW_NOT_POSSIBLE, ALREADY_DECIDED, or the
+            refusal of the rules.
     """
     row = transfer_store.load_outgoing(group.connection, group.context.party, (transfer_id,)).get(transfer_id)
     if row is None:
         raise DomainError("TRANSFER_UNKNOWN", transfer_id=transfer_id.hex())
     # Who may lock units for a transfer may take the wish back.
     require_permitted(group, by, TransferOut.act(), "WithdrawTransfer")
+    accounts = group.load_accounts((row.account_id,))
+    barred = refusal(by, TransferOut.act(), accounts[row.account_id], accounts, offices_of(group.pack))
+    if barred is not None:
+        raise barred
     after = source.on_withdraw_requested(row.record)
     _refuse_if_asked(after.effects)
     if any(isinstance(effect, SetSourceState) for effect in after.effects):

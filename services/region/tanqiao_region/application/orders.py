@@ -57,9 +57,11 @@ class Orders:
         writer: the node's one writer.
         notifier: tells when transfers and uses have ended.
         queries: tells which had ended before.
+        party: this node, the source of what is ordered here.
     """
 
-    def __init__(self, writer: Submit, notifier: Notifier, queries: Queries) -> None:
+    def __init__(self, writer: Submit, notifier: Notifier, queries: Queries, party: str) -> None:
+        self._party = party
         self._writer = writer
         self._notifier = notifier
         self._queries = queries
@@ -103,7 +105,7 @@ class Orders:
         found = self._queries.outgoing(repeated).values() if repeated else ()
         states = {view.transfer_id: view.state for view in found if view.ended_at is not None}
         begun = [one.transfer_id for one in given if one.transfer_id not in states]
-        states |= self._notifier.wait_all_ended(begun, seconds)
+        states |= self._notifier.wait_all_ended(self._party, begun, seconds)
         return {transfer_id: SourceState(state) for transfer_id, state in states.items()}
 
     def withdraw(self, request: ClientRequest, by: By, transfer_id: bytes) -> None:
@@ -122,6 +124,10 @@ class Orders:
     def open_accounts(self, orders: Sequence[OpenOrder]) -> list[OpenAnswer]:
         """Open accounts, in order."""
         return self.run(lambda group: accounts.open_accounts(group, tuple(orders)))
+
+    def set_holder(self, request: ClientRequest, by: By, account_id: str, party: str) -> AccountRow:
+        """Say whose certificate acts for an account from here on."""
+        return self.run(lambda group: accounts.set_holder(group, request, by, account_id, party))
 
     def close_account(self, request: ClientRequest, by: By, account_id: str) -> AccountRow:
         """Close an account in which nothing is left."""

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+import sqlalchemy as sa
+
 from tanqiao.db.engine import Database
+from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
+from tanqiao.signing.commitments import SALT_LENGTH
+from tanqiao_region.application.access import OFFICE, of_another, offices_of
+from tanqiao_region.application.commands import By
 from tanqiao_region.application.context import RegionContext
-from tanqiao_region.storage import accounts, holdings, journal, node, reading, transfers
-from tanqiao_region.storage.accounts import AccountRow
+from tanqiao_region.storage import accounts, beneficiaries, holdings, journal, node, reading, transfers
+from tanqiao_region.storage.accounts import AccountRow, Viewer
 from tanqiao_region.storage.holdings import HoldingRow
 from tanqiao_region.storage.journal import JournalRow
 from tanqiao_region.storage.reading import IncomingView, OutgoingView, RetirementView
 
+SALT_CHARACTERS: Final = 2 * SALT_LENGTH
 OUT: Final = 1
 IN: Final = 2
 
@@ -36,6 +43,15 @@ class Balance:
     locked_kg: int
     retiring_kg: int
     as_of_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPart:
+    """Entries of the journal, its size, and the accounts whose sides are shown; None: all of them."""
+
+    rows: Sequence[JournalRow]
+    size: int
+    seen: frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +88,20 @@ class Queries:
 
     # -- accounts --------------------------------------------------------------------------------------------
 
-    def account(self, account_id: str, caller: str) -> AccountView:
-        """Give an account; a person's to its operator alone (ACCOUNT_UNKNOWN to everybody else)."""
+    def viewer(self, by: By) -> Viewer:
+        """Give what the caller may see; which offices look at more, today's rule pack says."""
+        if not by.party.startswith(OFFICE):
+            return Viewer(by.party)
+        return offices_of(self._context.pack(legal_date(self._context.now()))).viewer(by)
+
+    def account(self, account_id: str, by: By) -> AccountView:
+        """Give an account that the caller may see.
+
+        Raises:
+            DomainError: ACCOUNT_OF_ANOTHER; ACCOUNT_UNKNOWN where there is none or it is another's user's.
+        """
         with self._database.reading() as connection:
-            account = accounts.load_accounts(connection, (account_id,)).get(account_id)
-            if account is None or not _may_see(account, caller):
-                raise DomainError("ACCOUNT_UNKNOWN", field="account_id", account_id=account_id[:32])
+            account = _see(connection, account_id, self.viewer(by), "GetAccount")
             persons = accounts.load_persons(connection, (account_id,)) if _is_person(account) else {}
         return self._view(account, persons)
 
@@ -91,27 +115,25 @@ class Queries:
         return AccountView(account, reference)
 
     def accounts(
-        self, *, kind: int, operator_account_id: str, caller: str, after: str, limit: int
+        self, *, kind: int, operator_account_id: str, by: By, after: str, limit: int
     ) -> list[AccountView]:
-        """Give a page of accounts; persons only those of the caller."""
+        """Give a page of the accounts that the caller may see."""
         with self._database.reading() as connection:
             found = accounts.list_accounts(
                 connection,
                 kind=kind,
                 operator_account_id=operator_account_id,
-                opened_by=caller,
+                viewer=self.viewer(by),
                 after=after,
                 limit=limit,
             )
             persons = accounts.load_persons(connection, [row.account_id for row in found if _is_person(row)])
         return [self._view(row, persons) for row in found]
 
-    def balance(self, account_id: str, caller: str) -> Balance:
-        """Give what an account holds, has locked and retires."""
+    def balance(self, account_id: str, by: By) -> Balance:
+        """Give what an account holds, has locked and retires; refusals as for `account`."""
         with self._database.reading() as connection:
-            account = accounts.load_accounts(connection, (account_id,)).get(account_id)
-            if account is None or not _may_see(account, caller):
-                raise DomainError("ACCOUNT_UNKNOWN", field="account_id", account_id=account_id[:32])
+            _see(connection, account_id, self.viewer(by), "GetBalance")
             by_state = holdings.balance(connection, account_id)
             index, _ = journal.journal_head(connection)
         return Balance(
@@ -122,37 +144,44 @@ class Queries:
         )
 
     def holdings(
-        self, *, account_id: str, series_id: str, caller: str, after: tuple[str, int] | None, limit: int
+        self, *, account_id: str, series_id: str, by: By, after: tuple[str, int] | None, limit: int
     ) -> tuple[list[HoldingRow], int]:
-        """Give a page of holdings and the journal index of it; persons' only to their operator."""
+        """Give a page of holdings that the caller may see and the journal index of it."""
+        viewer = self.viewer(by)
         with self._database.reading() as connection:
             if account_id:
-                account = accounts.load_accounts(connection, (account_id,)).get(account_id)
-                if account is None or not _may_see(account, caller):
-                    raise DomainError("ACCOUNT_UNKNOWN", field="account_id", account_id=account_id[:32])
+                _see(connection, account_id, viewer, "ListHoldings")
             found = holdings.list_holdings(
                 connection,
                 account_id=account_id,
                 series_id=series_id,
                 after=after,
                 limit=limit,
-                persons_of=None if account_id else caller,
+                viewer=None if account_id else viewer,
             )
             index, _ = journal.journal_head(connection)
         return found, index
 
     # -- transfers -------------------------------------------------------------------------------------------
 
-    def transfer(self, transfer_id: bytes) -> OutgoingView | IncomingView:
-        """Give a transfer that leaves or comes in; TRANSFER_UNKNOWN where there is none."""
+    def transfer(self, transfer_id: bytes, by: By) -> OutgoingView | IncomingView:
+        """Give a transfer that leaves or comes in, of an account that the caller may see.
+
+        Raises:
+            DomainError: ACCOUNT_OF_ANOTHER; TRANSFER_UNKNOWN where there is none or it is of another's user.
+        """
+        viewer = self.viewer(by)
         with self._database.reading() as connection:
-            leaving = reading.find_outgoing(connection, (transfer_id,), with_envelopes=True)
-            if leaving and leaving[0].kind == transfers.TRANSFER_KIND:
-                return leaving[0]
-            arriving = reading.find_incoming(connection, transfer_id)
-        if not arriving:
-            raise DomainError("TRANSFER_UNKNOWN", field="transfer_id", transfer_id=transfer_id.hex())
-        return arriving[0]
+            found: list[OutgoingView] | list[IncomingView] = [
+                view
+                for view in reading.find_outgoing(connection, (transfer_id,), with_envelopes=True)
+                if view.kind == transfers.TRANSFER_KIND
+            ]
+            found = found or reading.find_incoming(connection, transfer_id)
+            if not found:
+                raise _transfer_unknown(transfer_id)
+            _see_transfer(connection, found[0].account_id, viewer, transfer_id)
+        return found[0]
 
     def outgoing(self, transfer_ids: Sequence[bytes]) -> dict[bytes, OutgoingView]:
         """Give outgoing transfers without their envelopes, by id."""
@@ -160,26 +189,47 @@ class Queries:
             found = reading.find_outgoing(connection, transfer_ids, with_envelopes=False)
         return {view.transfer_id: view for view in found}
 
-    def outgoing_page(self, *, state: int, account_id: str, after: bytes, limit: int) -> list[OutgoingView]:
-        """Give a page of transfers that leave."""
+    def require_seen(self, account_id: str, by: By, act: str) -> None:
+        """Refuse a question about an account that the caller may not see, as `account` does."""
+        with self._database.reading() as connection:
+            _see(connection, account_id, self.viewer(by), act)
+
+    def outgoing_page(
+        self, *, state: int, account_id: str, by: By, after: bytes, limit: int
+    ) -> list[OutgoingView]:
+        """Give a page of transfers that leave, of accounts that the caller may see."""
         with self._database.reading() as connection:
             return reading.list_outgoing(
-                connection, state=state, account_id=account_id, after=after, limit=limit
+                connection,
+                state=state,
+                account_id=account_id,
+                viewer=self.viewer(by),
+                after=after,
+                limit=limit,
             )
 
     def incoming_page(
-        self, *, state: int, account_id: str, after: tuple[str, bytes], limit: int
+        self, *, state: int, account_id: str, by: By, after: tuple[str, bytes], limit: int
     ) -> list[IncomingView]:
-        """Give a page of transfers that come in."""
+        """Give a page of transfers that come in, for accounts that the caller may see."""
         with self._database.reading() as connection:
             return reading.list_incoming(
-                connection, state=state, account_id=account_id, after=after, limit=limit
+                connection,
+                state=state,
+                account_id=account_id,
+                viewer=self.viewer(by),
+                after=after,
+                limit=limit,
             )
 
     # -- retirements -----------------------------------------------------------------------------------------
 
-    def retirement(self, transfer_id: bytes) -> RetirementView:
-        """Give a use with its signed messages; NOT_FOUND where there is none."""
+    def retirement(self, transfer_id: bytes, by: By) -> tuple[RetirementView, bool]:
+        """Give a use with its signed messages, and whether the caller may see its account.
+
+        Raises:
+            DomainError: NOT_FOUND where there is none.
+        """
         with self._database.reading() as connection:
             found = reading.list_retirements(
                 connection,
@@ -189,37 +239,89 @@ class Queries:
                 transfer_id=transfer_id,
                 with_envelopes=True,
             )
+            seen = accounts.seen_of(connection, [view.use.account_id for view in found], self.viewer(by))
+            found = self._revealed(connection, found, seen)
         if not found:
             raise DomainError("NOT_FOUND", field="retirement_id", what="retirement", id=transfer_id.hex())
-        return found[0]
+        return found[0], found[0].use.account_id in seen
+
+    def _revealed(
+        self, connection: sa.Connection, views: list[RetirementView], seen: frozenset[str]
+    ) -> list[RetirementView]:
+        """Give for whom the uses are, where that is sealed and the caller may see it."""
+        wanted = [view.use.transfer_id for view in views if view.use.account_id in seen]
+        sealed = beneficiaries.load_beneficiaries(connection, wanted)
+        shown = []
+        for view in views:
+            row = sealed.get(view.use.transfer_id)
+            if row is not None:
+                text = self._context.secrets.reveal(row.transfer_id.hex(), row.sealed, row.wrapped_key)
+                salt, name = bytes.fromhex(text[:SALT_CHARACTERS]), text[SALT_CHARACTERS:]
+                shown.append(replace(view, beneficiary_name=name, beneficiary_salt=salt))
+            else:
+                shown.append(view)
+        return shown
 
     def retirements(
-        self, *, account_id: str, after: bytes, limit: int
-    ) -> tuple[list[RetirementView], int, dict[str, AccountRow]]:
-        """Give a page of uses, the journal index that it stands at, and the accounts concerned."""
+        self, *, account_id: str, by: By, after: bytes, limit: int
+    ) -> tuple[list[RetirementView], int, frozenset[str]]:
+        """Give a page of uses, the journal index that it stands at, and which accounts the caller may see.
+
+        Every use is public; of whose account it is, is not: only who may see an account asks for its uses.
+        """
+        viewer = self.viewer(by)
         with self._database.reading() as connection:
+            if account_id:
+                _see(connection, account_id, viewer, "ListRetirements")
             found = reading.list_retirements(connection, account_id=account_id, after=after, limit=limit)
             index, _ = journal.journal_head(connection)
-            owners = accounts.load_accounts(connection, [view.use.account_id for view in found])
-        return found, index, owners
-
-    def owner(self, account_id: str) -> AccountRow:
-        """Give the account behind a use."""
-        with self._database.reading() as connection:
-            return accounts.load_accounts(connection, (account_id,))[account_id]
+            seen = accounts.seen_of(connection, [view.use.account_id for view in found], viewer)
+            found = self._revealed(connection, found, seen)
+        return found, index, seen
 
     # -- journal and node ------------------------------------------------------------------------------------
 
     def journal(
-        self, *, from_index: int, limit: int, account_ids: Sequence[str], kinds: Sequence[int]
-    ) -> tuple[list[JournalRow], int]:
-        """Give entries from an index on, and the size of the journal in the same snapshot."""
+        self, *, from_index: int, limit: int, account_ids: Sequence[str], kinds: Sequence[int], by: By
+    ) -> JournalPart:
+        """Give entries from an index on, and the size of the journal in the same snapshot.
+
+        Offices and national readers read the whole journal, in which account numbers are random; anybody
+        else the entries that touch accounts of its own, and of those only these accounts' sides.
+        """
+        viewer = None if _reads_whole_journal(by) else self.viewer(by)
+        if viewer is not None and viewer.organisations:
+            viewer = None
         with self._database.reading() as connection:
             size, _ = journal.journal_head(connection)
             found = journal.read_entries(
-                connection, from_index=from_index, limit=limit, accounts=account_ids, kinds=kinds
+                connection,
+                from_index=from_index,
+                limit=limit,
+                accounts=account_ids,
+                kinds=kinds,
+                viewer=viewer,
             )
-        return found, size
+            seen = None
+            if viewer is not None:
+                seen = journal.accounts_seen(connection, [row.journal_index for row in found], viewer)
+        return JournalPart(found, size, seen)
+
+    def require_journal_of(self, account_ids: Sequence[str], by: By) -> None:
+        """Refuse a filter that names an account which the caller may not see.
+
+        Raises:
+            DomainError: ACCOUNT_OF_ANOTHER.
+        """
+        if not account_ids or _reads_whole_journal(by):
+            return
+        viewer = self.viewer(by)
+        if viewer.organisations:
+            return
+        with self._database.reading() as connection:
+            seen = accounts.seen_of(connection, account_ids, viewer)
+        if not seen.issuperset(account_ids):
+            raise of_another(by.party, "WatchJournal")
 
     def totals(self) -> Totals:
         """Give everything in the books per series, block by block, in one snapshot (PROTOCOL section 7)."""
@@ -249,6 +351,32 @@ def _is_person(account: AccountRow) -> bool:
     return account.kind == accounts.KIND_PERSON
 
 
-def _may_see(account: AccountRow, caller: str) -> bool:
-    """Persons' data go to the operator who opened the account, and to nobody else."""
-    return not _is_person(account) or account.opened_by == caller
+def _see(connection: sa.Connection, account_id: str, viewer: Viewer, act: str) -> AccountRow:
+    """Give an account that the viewer may see; a person's is not even known to others."""
+    account, seen = accounts.see(connection, account_id, viewer)
+    if account is None or (account.is_personal and not seen):
+        raise DomainError("ACCOUNT_UNKNOWN", field="account_id", account_id=account_id[:32])
+    if not seen:
+        raise of_another(viewer.party, act)
+    return account
+
+
+def _see_transfer(connection: sa.Connection, account_id: str, viewer: Viewer, transfer_id: bytes) -> None:
+    """The same for the account of a transfer; one that was refused for want of an account is the offices'."""
+    if not account_id:
+        if not viewer.organisations:
+            raise of_another(viewer.party, "GetTransfer")
+        return
+    account, seen = accounts.see(connection, account_id, viewer)
+    if account is None or (account.is_personal and not seen):
+        raise _transfer_unknown(transfer_id)
+    if not seen:
+        raise of_another(viewer.party, "GetTransfer")
+
+
+def _transfer_unknown(transfer_id: bytes) -> DomainError:
+    return DomainError("TRANSFER_UNKNOWN", field="transfer_id", transfer_id=transfer_id.hex())
+
+
+def _reads_whole_journal(by: By) -> bool:
+    return by.party.startswith("reader/")

@@ -86,24 +86,25 @@ class NodeSecrets:
 
     def seal(self, account_id: str, operator_account_id: str, reference: str) -> SealedReference:
         """Seal an operator's reference to the person behind an account under a new key."""
+        index = self.index(operator_account_id, reference)
+        return SealedReference(index, *self.seal_text(account_id, reference))
+
+    def seal_text(self, bound_to: str, text: str) -> tuple[bytes, bytes]:
+        """Seal a text under a new key; the sealed bytes and the wrapped key, which `reveal` reads."""
         key = self._random_bytes(SECRET_BYTES)
-        bound_to = account_id.encode()
-        return SealedReference(
-            self.index(operator_account_id, reference),
-            self._encrypt(AESGCM(key), reference.encode(), bound_to),
-            self._encrypt(self._wrapping, key, bound_to),
-        )
+        sealed = self._encrypt(AESGCM(key), text.encode(), bound_to.encode())
+        return sealed, self._encrypt(self._wrapping, key, bound_to.encode())
 
     def _encrypt(self, cipher: AESGCM, data: bytes, bound_to: bytes) -> bytes:
         nonce = self._random_bytes(_NONCE_BYTES)
         return nonce + cipher.encrypt(nonce, data, bound_to)
 
-    def reveal(self, account_id: str, sealed: bytes, wrapped_key: bytes) -> str:
+    def reveal(self, bound_to: str, sealed: bytes, wrapped_key: bytes) -> str:
         """Read a sealed reference; KEY_FILE_INVALID if it was sealed under another secret."""
-        bound_to = account_id.encode()
+        name = bound_to.encode()
         try:
-            key = self._wrapping.decrypt(wrapped_key[:_NONCE_BYTES], wrapped_key[_NONCE_BYTES:], bound_to)
-            return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to).decode()
+            key = self._wrapping.decrypt(wrapped_key[:_NONCE_BYTES], wrapped_key[_NONCE_BYTES:], name)
+            return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name).decode()
         except InvalidTag as error:
             detail = "it is not the secret under which personal data were sealed"
             raise DomainError("KEY_FILE_INVALID", file="node.secret", detail=detail) from error

@@ -20,6 +20,7 @@ from tanqiao.signing.commitments import commitment
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_region.application import journal
+from tanqiao_region.application.access import bar
 from tanqiao_region.application.commands import CreateUses, Retiring, UseOrder
 from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.freezes import require_free
@@ -30,6 +31,7 @@ from tanqiao_region.application.rules import actor_of, subject_of
 from tanqiao_region.domain.rules.facts import Cancel, Facts, LegalDocument, Recognition, Retire, UnitLot
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage.accounts import KIND_PERSON, KIND_SUSPENSE, AccountRow
+from tanqiao_region.storage.beneficiaries import BeneficiaryRow
 from tanqiao_region.storage.transfers import RetirementRow, used_for_purpose_kg
 
 USE_TYPE: Final = payload_type_of(messages_pb2.Use)
@@ -80,7 +82,9 @@ def _apply(group: Group, order: UseOrder) -> Retiring:
     def facts(lots: tuple[UnitLot, ...]) -> Facts:
         return _facts(group, order, holder, lots)
 
-    blocks, verdict = choose_lawfully(group, holder.account_id, order.selection, facts)
+    act = Cancel.act() if order.kind is Kind.CANCEL else Retire.act()
+    barred = bar(group, order.by, act, holder)
+    blocks, verdict = choose_lawfully(group, holder.account_id, order.selection, facts, barred=barred)
     require_free(group, holder, blocks, source=group.context.party, destination=SINK)
     if len(blocks) > BLOCKS_PER_MESSAGE_MAX:
         raise DomainError("BATCH_TOO_LARGE", field="units", limit=BLOCKS_PER_MESSAGE_MAX, count=len(blocks))
@@ -160,7 +164,7 @@ def _retire(
     use_id, message_id, beneficiary_salt, owner_salt, fresh = (
         drawn[at : at + ID_BYTES] for at in range(0, 5 * ID_BYTES, ID_BYTES)
     )
-    pseudonym = fresh if holder.kind == KIND_PERSON else holder.pseudonym
+    pseudonym = fresh if holder.is_personal else holder.pseudonym
     beneficiary = _beneficiary(order, holder)
     quantity_kg = total_quantity_kg(blocks)
     payload = messages_pb2.Use(
@@ -190,6 +194,10 @@ def _retire(
         order.purpose,
     )
     promise(group, holder.account_id, use, USE_TYPE, payload, companion)
+    if _may_be_a_person(order, holder, beneficiary):
+        sealed = context.secrets.seal_text(use_id.hex(), beneficiary_salt.hex() + beneficiary)
+        group.new_beneficiaries.append(BeneficiaryRow(use_id, *sealed))
+        beneficiary, beneficiary_salt = "", b""
     group.new_retirements.append(_row(group, order, use_id, beneficiary, beneficiary_salt, blocks, verdict))
     if order.compliance_year:
         used = group.used_kg[order.purpose, order.compliance_year]
@@ -211,6 +219,16 @@ def _beneficiary(order: UseOrder, holder: AccountRow) -> str:
     if order.pseudonymous:
         return ""
     return order.beneficiary_name or ("" if holder.kind == KIND_PERSON else holder.display_name)
+
+
+def _may_be_a_person(order: UseOrder, holder: AccountRow, beneficiary: str) -> bool:
+    """Whether a name must not stand in plain in a table from which nothing is taken out.
+
+    An organisation is named by its credit code or is the holder itself; any other name may be a person's.
+    """
+    if holder.is_personal:
+        return bool(beneficiary)
+    return bool(beneficiary) and not order.beneficiary_uscc and beneficiary != holder.display_name
 
 
 def _row(

@@ -9,7 +9,6 @@ import grpc
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import accounts_pb2, accounts_pb2_grpc
 from tanqiao.kernel.errors import DomainError
-from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.errors import item_status
 from tanqiao.rpc.validation import (
     optional_text,
@@ -19,6 +18,7 @@ from tanqiao.rpc.validation import (
     require_enum,
     require_text,
 )
+from tanqiao.signing.parties import PARTY_LENGTH_MAX
 from tanqiao_region.application.accounts import OpenOrder
 from tanqiao_region.application.orders import Orders
 from tanqiao_region.application.queries import AccountView, Queries
@@ -79,20 +79,20 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
     ) -> accounts_pb2.GetAccountResponse:
         """Give an account."""
         account_id = _account_id(request.account_id)
-        view = self._queries.account(account_id, current_caller().party)
+        view = self._queries.account(account_id, by_caller())
         return accounts_pb2.GetAccountResponse(account=account_message(view))
 
     def ListAccounts(
         self, request: accounts_pb2.ListAccountsRequest, context: grpc.ServicerContext
     ) -> accounts_pb2.ListAccountsResponse:
-        """Give a page of accounts; persons only those that the caller has opened."""
+        """Give a page of the accounts that the caller may see."""
         part = page(request.page_size, request.page_token, request.kind, request.operator_account_id)
         found = self._queries.accounts(
             kind=request.kind,
             operator_account_id=optional_text(
                 request.operator_account_id, "operator_account_id", length_max=ACCOUNT_ID_LENGTH_MAX
             ),
-            caller=current_caller().party,
+            by=by_caller(),
             after=part.after,
             limit=part.size + 1,
         )
@@ -101,6 +101,18 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         return accounts_pb2.ListAccountsResponse(
             accounts=[account_message(view) for view in shown], next_page_token=more
         )
+
+    def SetAccountHolder(
+        self, request: accounts_pb2.SetAccountHolderRequest, context: grpc.ServicerContext
+    ) -> accounts_pb2.SetAccountHolderResponse:
+        """Say whose certificate acts for an account from here on."""
+        row = self._orders.set_holder(
+            client_request(request, request.request_id),
+            by_caller(),
+            _account_id(request.account_id),
+            _holder_party(request.holder_party),
+        )
+        return accounts_pb2.SetAccountHolderResponse(account=account_message(AccountView(row)))
 
     def CloseAccount(
         self, request: accounts_pb2.CloseAccountRequest, context: grpc.ServicerContext
@@ -124,7 +136,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         self, request: accounts_pb2.GetBalanceRequest, context: grpc.ServicerContext
     ) -> accounts_pb2.GetBalanceResponse:
         """Give what an account holds, has locked and retires."""
-        balance = self._queries.balance(_account_id(request.account_id), current_caller().party)
+        balance = self._queries.balance(_account_id(request.account_id), by_caller())
         return accounts_pb2.GetBalanceResponse(
             held_kg=balance.held_kg,
             locked_kg=balance.locked_kg,
@@ -140,7 +152,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         found, index = self._queries.holdings(
             account_id=optional_text(request.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX),
             series_id=optional_text(request.series_id, "series_id", length_max=SERIES_ID_LENGTH_MAX),
-            caller=current_caller().party,
+            by=by_caller(),
             after=part.read(_holding_position, None),
             limit=part.size + 1,
         )
@@ -175,6 +187,10 @@ def _account_id(text: str, field: str = "account_id") -> str:
     return require_text(text, field, length_max=ACCOUNT_ID_LENGTH_MAX)
 
 
+def _holder_party(text: str) -> str:
+    return optional_text(text, "holder_party", length_max=PARTY_LENGTH_MAX)
+
+
 def _open_order(request: accounts_pb2.OpenAccountRequest) -> OpenOrder:
     return OpenOrder(
         request=client_request(request, request.request_id),
@@ -190,4 +206,8 @@ def _open_order(request: accounts_pb2.OpenAccountRequest) -> OpenOrder:
         ),
         seat=optional_text(request.seat, "seat", length_max=SEAT_LENGTH_MAX),
         invented=request.invented,
+        holder_party=_holder_party(request.holder_party),
+        owner_account_id=optional_text(
+            request.owner_account_id, "owner_account_id", length_max=ACCOUNT_ID_LENGTH_MAX
+        ),
     )

@@ -1,8 +1,8 @@
 """Who may call a region node: every method, one row. Patterns of parties as in `tanqiao.signing.parties`.
 
-Operators of the region write, and the rule pack decides which role may do what. Everybody of the network may
-read what is public; what is not is left out of the answers to others (`server.wire`) or is not theirs to
-call.
+Operators of the region write for its bodies, holders for their own accounts; the rule pack decides which
+role may do what, and `application.access` for whose account. Everybody of the network may read what is
+public; what is not is left out of the answers to others (`server.wire`) or is not theirs to call.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ ANYBODY: Final = (ANY_PARTY,)
 
 def callers(region_code: str) -> CallerTable:
     """Give the table of one region's node."""
-    own: Final = (f"operator/{region_code}/*",)
+    office: Final = (f"operator/{region_code}/*",)
+    own: Final = (*office, f"holder/{region_code}/*/*")
     watchers: Final = (*own, "reader/*")
     region = "/tanqiao.api.region.v1"
     return {
         "/tanqiao.api.common.v1.ClockService/GetClock": ANYBODY,
-        "/tanqiao.api.common.v1.ClockService/AdvanceTestClock": own,
+        "/tanqiao.api.common.v1.ClockService/AdvanceTestClock": office,
         f"{region}.AccountService/OpenAccount": own,
         f"{region}.AccountService/BatchOpenAccounts": own,
         f"{region}.AccountService/GetAccount": own,
         f"{region}.AccountService/ListAccounts": own,
+        f"{region}.AccountService/SetAccountHolder": office,
         f"{region}.AccountService/CloseAccount": own,
         f"{region}.AccountService/CreateReceivingAddress": own,
         f"{region}.AccountService/GetBalance": own,
@@ -39,32 +41,33 @@ def callers(region_code: str) -> CallerTable:
         f"{region}.TransferService/ListTransfers": own,
         f"{region}.TransferService/WatchTransfer": own,
         f"{region}.RetirementService/RetireUnits": own,
-        f"{region}.RetirementService/CancelUnits": own,
+        f"{region}.RetirementService/CancelUnits": office,
         f"{region}.RetirementService/GetRetirement": ANYBODY,
         f"{region}.RetirementService/ListRetirements": ANYBODY,
         # Account numbers in the journal are random; a national reader mirrors it, another region does not.
         f"{region}.JournalService/WatchJournal": watchers,
         f"{region}.JournalService/ListJournal": watchers,
-        f"{region}.RegisterService/PublishMethodology": own,
+        f"{region}.RegisterService/PublishMethodology": office,
         f"{region}.RegisterService/ListMethodologies": ANYBODY,
         f"{region}.RegisterService/SubmitProject": own,
-        f"{region}.RegisterService/AssessProject": own,
-        f"{region}.RegisterService/OpenProjectNotice": own,
-        f"{region}.RegisterService/PublishProject": own,
+        f"{region}.RegisterService/AssessProject": office,
+        f"{region}.RegisterService/OpenProjectNotice": office,
+        f"{region}.RegisterService/PublishProject": office,
         f"{region}.RegisterService/WithdrawProject": own,
         f"{region}.RegisterService/GetProject": ANYBODY,
         f"{region}.RegisterService/ListProjects": ANYBODY,
         f"{region}.IssuanceService/SubmitActivity": own,
         f"{region}.IssuanceService/ImportActivity": own,
         f"{region}.IssuanceService/QuantifyProject": watchers,
-        f"{region}.IssuanceService/IssueUnits": own,
+        f"{region}.IssuanceService/IssueUnits": office,
         f"{region}.IssuanceService/GetIssuance": ANYBODY,
         f"{region}.IssuanceService/ListIssuances": ANYBODY,
-        f"{region}.ReserveService/EnterResource": own,
+        f"{region}.ReserveService/EnterResource": office,
         f"{region}.ReserveService/ListResources": ANYBODY,
         # An order proves itself by the signatures of approvers; the caller only carries it.
         f"{region}.LocalOrderService/SubmitLocalFreeze": (*own, f"authority/{region_code}"),
         f"{region}.LocalOrderService/ListLocalFreezes": (*own, f"authority/{region_code}"),
         f"{region}.NodeService/GetNodeStatus": ANYBODY,
-        f"{region}.NodeService/ListSeriesTotals": ANYBODY,
+        # Block by block what the region holds: for its offices, and for who checks conservation.
+        f"{region}.NodeService/ListSeriesTotals": (*office, "reader/*"),
     }

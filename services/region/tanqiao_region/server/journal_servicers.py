@@ -14,11 +14,12 @@ from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import journal_pb2, journal_pb2_grpc
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import require_count, require_text
+from tanqiao_region.application.commands import By
 from tanqiao_region.application.journal import entry_message
 from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.queries import Queries
 from tanqiao_region.application.views import STATE_NAMES
-from tanqiao_region.server.wire import moment, wire_blocks
+from tanqiao_region.server.wire import by_caller, moment, wire_blocks
 
 ENTRIES_PER_PUSH_MAX: Final = 500
 ENTRIES_PER_PAGE_DEFAULT: Final = 100
@@ -43,12 +44,14 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     ) -> Iterator[journal_pb2.WatchJournalResponse]:
         """Push entries from an index on, then every new one; at least once, resumable at any index."""
         _check_filter(request.filter)
+        by = by_caller()
+        self._queries.require_journal_of(list(request.filter.account_ids), by)
         position = _first(request.from_index)
         if not self._room.acquire(blocking=False):
             raise DomainError("QUOTA_EXCEEDED", limit=f"{WATCHERS_MAX} watchers", retry_time="later")
         try:
             while context.is_active() and not self._notifier.closed:
-                response, position, complete = self._next(request.filter, position)
+                response, position, complete = self._next(request.filter, position, by)
                 if response is not None:
                     yield response
                 if complete:
@@ -57,21 +60,23 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             self._room.release()
 
     def _next(
-        self, chosen: journal_pb2.JournalFilter, position: int
+        self, chosen: journal_pb2.JournalFilter, position: int, by: By
     ) -> tuple[journal_pb2.WatchJournalResponse | None, int, bool]:
         """Give the next push, where to go on, and whether the feed has come to the journal's end."""
-        rows, size = self._queries.journal(
+        part = self._queries.journal(
             from_index=position,
             limit=ENTRIES_PER_PUSH_MAX,
             account_ids=list(chosen.account_ids),
             kinds=list(chosen.kinds),
+            by=by,
         )
+        rows, size = part.rows, part.size
         complete = len(rows) < ENTRIES_PER_PUSH_MAX
         up_to = max(size, position - 1) if complete else rows[-1].journal_index
         if not rows and up_to < position:
             return None, position, True
         response = journal_pb2.WatchJournalResponse(
-            entries=[entry_message(row) for row in rows], up_to_index=up_to
+            entries=[entry_message(row, part.seen) for row in rows], up_to_index=up_to
         )
         return response, up_to + 1, complete
 
@@ -80,16 +85,19 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     ) -> journal_pb2.ListJournalResponse:
         """Give a page of entries from an index on."""
         _check_filter(request.filter)
+        by = by_caller()
+        self._queries.require_journal_of(list(request.filter.account_ids), by)
         if request.page_size < 0:
             raise DomainError("FIELD_INVALID", field="page_size", detail="negative")
-        rows, size = self._queries.journal(
+        part = self._queries.journal(
             from_index=_first(request.from_index),
             limit=min(request.page_size or ENTRIES_PER_PAGE_DEFAULT, ENTRIES_PER_PAGE_MAX),
             account_ids=list(request.filter.account_ids),
             kinds=list(request.filter.kinds),
+            by=by,
         )
         return journal_pb2.ListJournalResponse(
-            entries=[entry_message(row) for row in rows], journal_size=size
+            entries=[entry_message(row, part.seen) for row in part.rows], journal_size=part.size
         )
 
 

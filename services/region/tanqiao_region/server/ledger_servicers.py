@@ -16,21 +16,14 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.ids import parse_id_hex
 from tanqiao.kernel.regions import RegionCode
 from tanqiao.kernel.units import total_quantity_kg
-from tanqiao.protocol.types import Kind, SourceState
-from tanqiao.rpc.caller import current_caller
+from tanqiao.protocol.types import Kind, SourceState, TransferKey
 from tanqiao.rpc.errors import item_status
 from tanqiao.rpc.validation import optional_text, page, require_count, require_text
 from tanqiao_region.application.commands import LocalOrder, Locked, TransferOrder, UseOrder
 from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.orders import Orders
 from tanqiao_region.application.queries import Queries
-from tanqiao_region.application.views import (
-    KIND_PERSON,
-    AccountRow,
-    IncomingView,
-    OutgoingView,
-    RetirementView,
-)
+from tanqiao_region.application.views import IncomingView, OutgoingView
 from tanqiao_region.server.wire import (
     IN_STATES,
     OUT_STATES,
@@ -229,7 +222,7 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
         return ledger_pb2.GetTransferResponse(transfer=self._show(transfer_id))
 
     def _show(self, transfer_id: bytes) -> ledger_pb2.Transfer:
-        view = self._queries.transfer(transfer_id)
+        view = self._queries.transfer(transfer_id, by_caller())
         if isinstance(view, OutgoingView):
             return outgoing_message(view, self._party)
         return incoming_message(view, self._party)
@@ -238,7 +231,8 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
         self, request: ledger_pb2.ListTransfersRequest, context: grpc.ServicerContext
     ) -> ledger_pb2.ListTransfersResponse:
         """Give a page of transfers: those that leave first, then those that come in, in the order of ids."""
-        optional_text(request.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX)
+        if optional_text(request.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX):
+            self._queries.require_seen(request.account_id, by_caller(), "ListTransfers")
         part = page(
             request.page_size, request.page_token, request.direction, request.state, request.account_id
         )
@@ -266,13 +260,18 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
             found += self._queries.outgoing_page(
                 state=out_state,
                 account_id=request.account_id,
+                by=by_caller(),
                 after=transfer_id,
                 limit=limit,
             )
         if request.direction != ledger_pb2.TRANSFER_DIRECTION_OUT and in_state is not None:
             behind = (source, transfer_id) if side == "in" else ("", b"")
             found += self._queries.incoming_page(
-                state=in_state, account_id=request.account_id, after=behind, limit=limit - len(found)
+                state=in_state,
+                account_id=request.account_id,
+                by=by_caller(),
+                after=behind,
+                limit=limit - len(found),
             )
         return found
 
@@ -299,7 +298,7 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
                 yield ledger_pb2.WatchTransferResponse(transfer=shown)
             if shown.HasField("end_time"):
                 return
-            self._notifier.wait_ended(transfer_id, WATCH_STEP_SECONDS)
+            self._notifier.wait_ended(TransferKey(shown.source, transfer_id), WATCH_STEP_SECONDS)
 
 
 def _state(states: Mapping[Any, int], wanted: int) -> int | None:
@@ -343,10 +342,9 @@ def _transfer_order(request: ledger_pb2.CreateTransferRequest) -> TransferOrder:
 class RetirementServicer(ledger_pb2_grpc.RetirementServiceServicer):
     """Uses: retirement for a purpose and a beneficiary, and cancellation."""
 
-    def __init__(self, orders: Orders, queries: Queries, region_code: str) -> None:
+    def __init__(self, orders: Orders, queries: Queries) -> None:
         self._orders = orders
         self._queries = queries
-        self._region_code = region_code
 
     def RetireUnits(
         self, request: ledger_pb2.RetireUnitsRequest, context: grpc.ServicerContext
@@ -375,15 +373,16 @@ class RetirementServicer(ledger_pb2_grpc.RetirementServiceServicer):
                 purpose=order.purpose,
             )
         self._orders.wait_ended([answer], seconds)
-        return retirement_message(self._queries.retirement(answer.transfer_id), is_public=False)
+        view, seen = self._queries.retirement(answer.transfer_id, by_caller())
+        return retirement_message(view, is_public=not seen)
 
     def GetRetirement(
         self, request: ledger_pb2.GetRetirementRequest, context: grpc.ServicerContext
     ) -> ledger_pb2.GetRetirementResponse:
         """Give a use with its signed messages; what is not public stays with the region's own bodies."""
-        view = self._queries.retirement(parse_id_hex(request.retirement_id, field="retirement_id"))
-        owner = self._queries.owner(view.use.account_id)
-        return ledger_pb2.GetRetirementResponse(retirement=self._show(view, owner))
+        transfer_id = parse_id_hex(request.retirement_id, field="retirement_id")
+        view, seen = self._queries.retirement(transfer_id, by_caller())
+        return ledger_pb2.GetRetirementResponse(retirement=retirement_message(view, is_public=not seen))
 
     def ListRetirements(
         self, request: ledger_pb2.ListRetirementsRequest, context: grpc.ServicerContext
@@ -391,23 +390,21 @@ class RetirementServicer(ledger_pb2_grpc.RetirementServiceServicer):
         """Give a page of uses in the order of their ids."""
         optional_text(request.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX)
         part = page(request.page_size, request.page_token, request.account_id)
-        found, index, owners = self._queries.retirements(
-            account_id=request.account_id, after=part.read(bytes.fromhex, b""), limit=part.size + 1
+        found, index, seen = self._queries.retirements(
+            account_id=request.account_id,
+            by=by_caller(),
+            after=part.read(bytes.fromhex, b""),
+            limit=part.size + 1,
         )
         shown = found[: part.size]
         more = part.token(shown[-1].use.transfer_id.hex()) if len(found) > part.size else ""
         return ledger_pb2.ListRetirementsResponse(
-            retirements=[self._show(view, owners[view.use.account_id]) for view in shown],
+            retirements=[
+                retirement_message(view, is_public=view.use.account_id not in seen) for view in shown
+            ],
             next_page_token=more,
             as_of_index=index,
         )
-
-    def _show(self, view: RetirementView, owner: AccountRow) -> ledger_pb2.Retirement:
-        caller = current_caller()
-        is_own = caller.kind == "operator" and caller.region_code == self._region_code
-        if owner.kind == KIND_PERSON and owner.opened_by != caller.party:
-            is_own = False
-        return retirement_message(view, is_public=not is_own)
 
 
 def _retire_order(request: ledger_pb2.RetireUnitsRequest) -> UseOrder:

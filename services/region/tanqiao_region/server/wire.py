@@ -147,6 +147,7 @@ def account_message(view: AccountView) -> accounts_pb2.Account:
         open_time=timestamp(row.opened_at),
         seat=row.seat,
         invented=row.invented,
+        holder_party=row.holder_party,
     )
 
 

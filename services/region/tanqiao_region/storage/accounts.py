@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from tanqiao.db.bulk import insert_rows, rows_by_key, update_by_key
+from tanqiao.db.bulk import delete_by_key, insert_rows, rows_by_key, update_by_key
 from tanqiao_region.storage.tables import account, person_data, receiving_address
 
 OPEN: Final = 1
@@ -41,11 +41,38 @@ class AccountRow:
     opened_at: int
     opened_by: str
     suspense_of: str = ""
+    holder_party: str = ""
+    owner_id: str = ""
 
     @property
     def is_open(self) -> bool:
         """Whether it takes business."""
         return self.state == OPEN
+
+    def has_owner_of(self, other: AccountRow) -> bool:
+        """Whether both are one owner's: by what was found at opening, or by the credit code."""
+        return self.owner_id == other.owner_id or bool(self.uscc and self.uscc == other.uscc)
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether a natural person stands behind it, also where it keeps their units in suspense."""
+        keeps_a_persons = self.kind == KIND_SUSPENSE and bool(self.operator_account_id) and not self.uscc
+        return self.kind == KIND_PERSON or keeps_a_persons
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who reads accounts, and how far.
+
+    Args:
+        party: sees the accounts whose `holder_party` it is, and those of that account's users.
+        organisations: an office that the law lets look: sees the account of every organisation.
+        opened: an office that keeps accounts: sees the personal accounts that it opened itself as well.
+    """
+
+    party: str
+    organisations: bool = False
+    opened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +137,17 @@ def insert_accounts(connection: sa.Connection, rows: Sequence[AccountRow]) -> No
                 row.opened_at,
                 row.opened_by,
                 row.suspense_of,
+                row.holder_party,
+                row.owner_id or row.account_id,
             )
             for row in rows
         ],
     )
+
+
+def set_holder_party(connection: sa.Connection, account_id: str, party: str) -> None:
+    """Say whose certificate acts for an account; empty: nobody's."""
+    update_by_key(connection, account, ("account_id",), ("holder_party",), [(account_id, party)])
 
 
 def set_closed(connection: sa.Connection, account_id: str) -> None:
@@ -137,6 +171,11 @@ def insert_persons(connection: sa.Connection, rows: Sequence[PersonRow]) -> None
             for row in rows
         ],
     )
+
+
+def delete_persons(connection: sa.Connection, account_ids: Iterable[str]) -> None:
+    """Forget what the operators call the persons behind these accounts, with the keys that read it."""
+    delete_by_key(connection, person_data, ("account_id",), [(one,) for one in account_ids])
 
 
 def known_references(
@@ -183,7 +222,7 @@ def list_accounts(
     *,
     kind: int,
     operator_account_id: str,
-    opened_by: str | None,
+    viewer: Viewer | None,
     after: str,
     limit: int,
 ) -> list[AccountRow]:
@@ -192,8 +231,8 @@ def list_accounts(
     Args:
         connection: inside a transaction.
         kind: only this kind; 0: all.
-        operator_account_id: only persons of this operator; empty: all.
-        opened_by: who may see the persons among them: those opened by this party, or every one for None.
+        operator_account_id: only users of this operator; empty: all.
+        viewer: only what this one may see; None: everything.
         after: id behind which the page begins.
         limit: most rows.
     """
@@ -204,6 +243,58 @@ def list_accounts(
         statement = statement.where(account.c.kind == kind)
     if operator_account_id:
         statement = statement.where(account.c.operator_account_id == operator_account_id)
-    if opened_by is not None:
-        statement = statement.where(sa.or_(account.c.kind != KIND_PERSON, account.c.opened_by == opened_by))
+    if viewer is not None:
+        statement = statement.where(_seen_by(viewer))
     return [_account(tuple(row)) for row in connection.execute(statement)]
+
+
+# -- who sees what -------------------------------------------------------------------------------------------
+
+_PERSONAL: Final = sa.or_(
+    account.c.kind == KIND_PERSON,
+    sa.and_(
+        account.c.kind == KIND_SUSPENSE, account.c.operator_account_id.is_not(None), account.c.uscc == ""
+    ),
+)
+"""The same as `AccountRow.is_personal`."""
+
+
+def _own(viewer: Viewer) -> sa.ColumnElement[bool]:
+    operator = account.alias("operator")
+    its_users = sa.select(operator.c.account_id).where(operator.c.holder_party == viewer.party)
+    own = [account.c.holder_party == viewer.party, account.c.operator_account_id.in_(its_users)]
+    if viewer.opened:
+        own.append(account.c.opened_by == viewer.party)
+    return sa.or_(*own)
+
+
+def _seen_by(viewer: Viewer) -> sa.ColumnElement[bool]:
+    return sa.or_(~_PERSONAL, _own(viewer)) if viewer.organisations else _own(viewer)
+
+
+def seen_among(column: sa.ColumnElement[str], viewer: Viewer) -> sa.ColumnElement[bool]:
+    """Give the condition that the account named in a column is one that the viewer may see.
+
+    An empty name is no account: an office sees such a row, nobody else does.
+    """
+    if viewer.organisations:
+        hidden = sa.select(account.c.account_id).where(_PERSONAL, ~_own(viewer))
+        return column.not_in(hidden)
+    return column.in_(sa.select(account.c.account_id).where(_own(viewer)))
+
+
+def seen_of(connection: sa.Connection, account_ids: Iterable[str], viewer: Viewer) -> frozenset[str]:
+    """Give those of the accounts that the viewer may see."""
+    wanted = sorted(set(account_ids))
+    statement = sa.select(account.c.account_id).where(account.c.account_id.in_(wanted), _seen_by(viewer))
+    return frozenset(connection.execute(statement).scalars()) if wanted else frozenset()
+
+
+def see(connection: sa.Connection, account_id: str, viewer: Viewer) -> tuple[AccountRow | None, bool]:
+    """Give an account, and whether the viewer may see it; None and False where there is none."""
+    row = connection.execute(
+        sa.select(*account.c, sa.case((_seen_by(viewer), 1), else_=0).label("seen")).where(
+            account.c.account_id == account_id
+        )
+    ).first()
+    return (None, False) if row is None else (_account(tuple(row)[:-1]), bool(row[-1]))

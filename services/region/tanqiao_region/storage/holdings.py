@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from tanqiao.db.bulk import PARAMETERS_PER_STATEMENT_MAX, delete_by_key, insert_rows, rows_by_key, slices
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.locations import LocationRow
-from tanqiao_region.storage.accounts import KIND_PERSON
-from tanqiao_region.storage.tables import account, holding, series
+from tanqiao_region.storage.accounts import Viewer, seen_among
+from tanqiao_region.storage.tables import holding, series
 
 HELD: Final = 1
 LOCKED: Final = 2
@@ -190,7 +190,7 @@ def list_holdings(
     series_id: str,
     after: tuple[str, int] | None,
     limit: int,
-    persons_of: str | None = None,
+    viewer: Viewer | None = None,
 ) -> list[HoldingRow]:
     """Give a page of units held, locked or retiring, in the order of series and serial.
 
@@ -200,7 +200,7 @@ def list_holdings(
         series_id: only of this series; empty: of all.
         after: series and first serial behind which the page begins.
         limit: most rows.
-        persons_of: who may see persons' holdings: of those accounts that this party opened, or all for None.
+        viewer: only of accounts that this one may see; None: of all.
     """
     columns = holding.c
     statement = (
@@ -215,13 +215,8 @@ def list_holdings(
         statement = statement.where(columns.series_id == series_id)
     if after is not None:
         statement = statement.where(sa.tuple_(columns.series_id, columns.start_serial) > sa.tuple_(*after))
-    if persons_of is not None:
-        hidden = sa.exists().where(
-            account.c.account_id == columns.account_id,
-            account.c.kind == KIND_PERSON,
-            account.c.opened_by != persons_of,
-        )
-        statement = statement.where(~hidden)
+    if viewer is not None:
+        statement = statement.where(seen_among(columns.account_id, viewer))
     return [_row(tuple(row)) for row in connection.execute(statement)]
 
 

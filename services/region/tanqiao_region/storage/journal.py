@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows
+from tanqiao_region.storage.accounts import Viewer, seen_among
 from tanqiao_region.storage.tables import journal, journal_account
 
 FIRST_INDEX: Final = 1
@@ -53,8 +54,12 @@ def read_entries(
     limit: int,
     accounts: Sequence[str] = (),
     kinds: Sequence[int] = (),
+    viewer: Viewer | None = None,
 ) -> list[JournalRow]:
-    """Give up to `limit` entries from an index on, in order; filtered where accounts or kinds are named."""
+    """Give up to `limit` entries from an index on, in order; filtered where accounts or kinds are named.
+
+    With a viewer only those that touch an account which this one may see.
+    """
     statement = (
         sa.select(journal)
         .where(journal.c.journal_index >= from_index)
@@ -74,7 +79,26 @@ def read_entries(
         statement = statement.where(journal.c.journal_index.in_(touched))
     if kinds:
         statement = statement.where(journal.c.kind.in_(kinds))
+    if viewer is not None:
+        statement = statement.where(
+            journal.c.journal_index.in_(
+                sa.select(journal_account.c.journal_index).where(
+                    journal_account.c.journal_index >= from_index,
+                    seen_among(journal_account.c.account_id, viewer),
+                )
+            )
+        )
     return [
         JournalRow(row[0], row[1], row[2], row[3], row[4], bytes(row[5]))
         for row in connection.execute(statement)
     ]
+
+
+def accounts_seen(connection: sa.Connection, indexes: Sequence[int], viewer: Viewer) -> frozenset[str]:
+    """Give the accounts touched by some entries that the viewer may see."""
+    statement = (
+        sa.select(journal_account.c.account_id)
+        .where(journal_account.c.journal_index.in_(indexes), seen_among(journal_account.c.account_id, viewer))
+        .distinct()
+    )
+    return frozenset(connection.execute(statement).scalars()) if indexes else frozenset()

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.signatures import SignatureRow, envelope_from, load_signatures
+from tanqiao_region.storage.accounts import Viewer, seen_among
 from tanqiao_region.storage.holdings import HELD, LOCKED, RETIRING
 from tanqiao_region.storage.tables import (
     holding,
@@ -189,12 +190,12 @@ def find_incoming(connection: sa.Connection, transfer_id: bytes) -> list[Incomin
 
 
 def list_outgoing(
-    connection: sa.Connection, *, state: int, account_id: str, after: bytes, limit: int
+    connection: sa.Connection, *, state: int, account_id: str, viewer: Viewer, after: bytes, limit: int
 ) -> list[OutgoingView]:
     """Give a page of transfers that leave, in the order of ids; state 0 and an empty account are any."""
     statement = (
         sa.select(*_OUT_COLUMNS)
-        .where(_OUT.kind == _TRANSFER, _OUT.transfer_id > after)
+        .where(_OUT.kind == _TRANSFER, _OUT.transfer_id > after, seen_among(_OUT.account_id, viewer))
         .order_by(_OUT.transfer_id)
         .limit(limit)
     )
@@ -206,12 +207,21 @@ def list_outgoing(
 
 
 def list_incoming(
-    connection: sa.Connection, *, state: int, account_id: str, after: tuple[str, bytes], limit: int
+    connection: sa.Connection,
+    *,
+    state: int,
+    account_id: str,
+    viewer: Viewer,
+    after: tuple[str, bytes],
+    limit: int,
 ) -> list[IncomingView]:
     """Give a page of transfers that come in, in the order of source and id."""
     statement = (
         sa.select(*_IN_COLUMNS)
-        .where(sa.or_(_IN.source > after[0], sa.and_(_IN.source == after[0], _IN.transfer_id > after[1])))
+        .where(
+            sa.or_(_IN.source > after[0], sa.and_(_IN.source == after[0], _IN.transfer_id > after[1])),
+            seen_among(_IN.account_id, viewer),
+        )
         .order_by(_IN.source, _IN.transfer_id)
         .limit(limit)
     )

@@ -74,15 +74,20 @@ account = Table(
     Column("opened_at", BigInteger, nullable=False),
     Column("opened_by", String(96), nullable=False),
     Column("suspense_of", String(32), nullable=False),
+    Column("holder_party", String(128), nullable=False, server_default=""),
+    Column("owner_id", String(32), nullable=False, server_default=""),
     CheckConstraint("state IN (1, 2)", name="state_known"),
     Index(None, "operator_account_id"),
     Index(None, "uscc"),
     Index(None, "suspense_of"),
+    Index(None, "holder_party"),
 )
 """Accounts; display_name and uscc are empty for persons. `pseudonym` is HMAC(region key, account).
 
-`suspense_of` names the closed account whose units a suspense account keeps (PROTOCOL R7), and is empty
-otherwise.
+`holder_party` is the party whose certificate acts for the account (empty: nobody's but its data-platform
+operator's); the office that keeps the accounts sets and changes it. `owner_id` is the number of its owner's
+first account: accounts that have it in common are one owner's. `suspense_of` names the closed account
+whose units a suspense account keeps (PROTOCOL R7), and is empty otherwise.
 """
 
 person_data = Table(
@@ -99,6 +104,18 @@ person_data = Table(
 
 `wrapped_key` is that key under the node's own secret: with the row it is gone. `reference_index` is a keyed
 hash, so that an operator opens one account for one of its users.
+"""
+
+beneficiary_data = Table(
+    "beneficiary_data",
+    metadata,
+    Column("transfer_id", LargeBinary, ForeignKey("outgoing_transfer.transfer_id"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("wrapped_key", LargeBinary, nullable=False),
+)
+"""For whom a use is, where that may be a person: the name and the salt that opens its commitment, sealed.
+
+Mutable and deletable like `person_data`: without the row the commitment in the signed Use says nothing.
 """
 
 receiving_address = Table(
@@ -346,7 +363,10 @@ retirement = Table(
     Column("requested_by", String(96), nullable=False),
     Index(None, "purpose", "compliance_year"),
 )
-"""What a use was for; its blocks, state and signed messages stand in `outgoing_transfer`."""
+"""What a use was for; its blocks, state and signed messages stand in `outgoing_transfer`.
+
+The name and salt of a beneficiary that may be a person stand in `beneficiary_data`, and here are empty.
+"""
 
 incoming_transfer = Table(
     "incoming_transfer",

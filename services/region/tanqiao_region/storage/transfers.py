@@ -204,6 +204,21 @@ def insert_outgoing(connection: sa.Connection, rows: Sequence[NewOutgoing], sign
     )
 
 
+def blocks_credited_from(
+    connection: sa.Connection, account_ids: Sequence[str], source: str
+) -> list[UnitBlock]:
+    """Give the blocks that were credited by transfers of a region promised to these accounts."""
+    columns = incoming_transfer.c
+    rows = connection.execute(
+        sa.select(columns.blocks).where(
+            columns.account_id.in_(account_ids),
+            columns.source == source,
+            columns.state == int(DestinationState.CREDITED),
+        )
+    )
+    return [block for row in rows for block in unpack_blocks(bytes(row.blocks))]
+
+
 def store_withdraw(connection: sa.Connection, transfer_id: bytes, payload: bytes) -> None:
     """Keep the holder's wish."""
     update_by_key(

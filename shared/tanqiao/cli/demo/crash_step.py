@@ -66,7 +66,7 @@ def _buyer_kg(story: Story) -> int:
 def _rush(story: Story) -> list[str]:
     """Start all transfers from many callers, kill the bridge among them, start it again."""
     address = receiving_address(story)
-    client = story.operator(SHANGHAI, "sh.project_applicant")
+    client = story.holder(SHANGHAI, "seller")
     ended = threading.Semaphore(0)
 
     def send(number: int) -> str:

@@ -28,7 +28,13 @@ def _register(story: Story) -> None:
     cast, plant = story.cast, story.cast.rooftop
     centre = story.operator(SHANGHAI, "sh.centre")
     story.found.seller = open_account(
-        story, centre, plant.owner, accounts_pb2.ACCOUNT_KIND_ENTERPRISE, plant.uscc, "seller"
+        story,
+        centre,
+        plant.owner,
+        accounts_pb2.ACCOUNT_KIND_ENTERPRISE,
+        plant.uscc,
+        "seller",
+        holder=story.holder_party(SHANGHAI, "seller"),
     )
     project = project_of(
         plant,

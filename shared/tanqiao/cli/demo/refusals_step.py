@@ -136,7 +136,7 @@ def _to_yunnan(story: Story) -> None:
         "无互认协议划转至云南 a transfer to Yunnan without an agreement",
         ("RECOGNITION_NOT_IN_FORCE",),
         "deny by default",
-        lambda: story.operator(SHANGHAI, "sh.project_applicant").transfers.CreateTransfer(
+        lambda: story.holder(SHANGHAI, "seller").transfers.CreateTransfer(
             ledger_pb2.CreateTransferRequest(
                 request_id=story.cast.request_id("to-yunnan"),
                 from_account_id=story.found.seller,

@@ -128,14 +128,17 @@ def _shenzhen_methodology(today: date) -> registers_pb2.PublishMethodologyReques
     )
 
 
-def open_account(story: Story, client: RegionClient, name: str, kind: int, uscc: str, step: str) -> str:
-    """Open an account of an invented organisation; gives its number."""
+def open_account(
+    story: Story, client: RegionClient, name: str, kind: int, uscc: str, step: str, *, holder: str = ""
+) -> str:
+    """Open an account of an invented organisation for which `holder` acts; gives its number."""
     request = accounts_pb2.OpenAccountRequest(
         request_id=story.cast.request_id(step),
         kind=kind,  # type: ignore[arg-type]  # a number of the enumeration
         display_name=name,
         uscc=uscc,
         invented=True,
+        holder_party=holder,
     )
     return str(client.accounts.OpenAccount(request).account.account_id)
 

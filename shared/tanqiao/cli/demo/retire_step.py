@@ -19,7 +19,7 @@ def retire(story: Story) -> None:
     """Retire, print the record with serials and signatures, and read it back as the national reader."""
     story.begin("d", "消纳", "The buyer retires units for a named event")
     done = (
-        story.operator(SHENZHEN, "sz.holder")
+        story.holder(SHENZHEN, "buyer")
         .retirements.RetireUnits(
             ledger_pb2.RetireUnitsRequest(
                 request_id=story.cast.request_id("retire"),

@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from tanqiao.cli.acting import holder_party
 from tanqiao.cli.demo.cast import Cast
 from tanqiao.cli.local.federation import LocalFederation
 from tanqiao.cli.local.home import read_json, write_private
@@ -82,6 +83,16 @@ class Story:
     def operator(self, region: RegionMember, role: str) -> RegionClient:
         """Give the client of an operator."""
         return self.session.as_operator(region, role)
+
+    def holder(self, region: RegionMember, name: str) -> RegionClient:
+        """Give the client of a holder of accounts of this run; its certificate is made when first needed."""
+        party = self.holder_party(region, name)
+        self.session.home.make_holder(party)
+        return self.session.as_party(party).region(region.code)
+
+    def holder_party(self, region: RegionMember, name: str) -> str:
+        """Give the party of a holder of this run."""
+        return holder_party(region, "hold", f"{name}-{self.cast.run:06d}")
 
     # Saying ------------------------------------------------------------------------------------------
 

@@ -32,11 +32,12 @@ def transfer(story: Story) -> None:
         accounts_pb2.ACCOUNT_KIND_ENTERPRISE,
         invented_uscc(story.cast.run, BUYER_NUMBER),
         "buyer",
+        holder=story.holder_party(SHENZHEN, "buyer"),
     )
     address = receiving_address(story)
     started = time.monotonic()
     moved = (
-        story.operator(SHANGHAI, "sh.project_applicant")
+        story.holder(SHANGHAI, "seller")
         .transfers.CreateTransfer(
             ledger_pb2.CreateTransferRequest(
                 request_id=story.cast.request_id("transfer"),
@@ -61,7 +62,7 @@ def transfer(story: Story) -> None:
 
 def receiving_address(story: Story) -> str:
     """Give a fresh receiving address of the buyer."""
-    answer = story.operator(SHENZHEN, "sz.platform_operator").accounts.CreateReceivingAddress(
+    answer = story.holder(SHENZHEN, "buyer").accounts.CreateReceivingAddress(
         accounts_pb2.CreateReceivingAddressRequest(
             request_id=story.cast.request_id("address", time.monotonic_ns()), account_id=story.found.buyer
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from tanqiao.cli.local.members import MEMBERS, NETWORK_ID, Member, network_plan
 from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.certificates import TlsFiles
 from tanqiao.signing.federation import FEDERATION_NAME, Federation
-from tanqiao.signing.provision import Network
+from tanqiao.signing.provision import HOLDER, Network, holder_directory, issue_holder
 
 DEFAULT_HOME: Final = Path(".tanqiao")
 POSTGRES_HOME: Final = DEFAULT_HOME / "postgres"
@@ -110,10 +111,20 @@ class Home:
         Raises:
             DomainError: CALLER_UNKNOWN when there is none for it.
         """
+        if party.startswith(HOLDER):
+            files = TlsFiles.of(holder_directory(self.path, party) / "tls")
+            if not files.certificate.is_file():
+                raise DomainError("CALLER_UNKNOWN", caller=party)
+            return files
         known = {owner: directory for directory, owner in network_plan().callers()}
         if party not in known:
             raise DomainError("CALLER_UNKNOWN", caller=party)
         return TlsFiles.of(self.path / known[party] / "tls")
+
+    def make_holder(self, party: str) -> None:
+        """Make the certificate of a holder of this federation unless it is there."""
+        self.require_made()
+        issue_holder(self.path, self.network_id, party, now=datetime.now(UTC))
 
     def network(self) -> Network:
         """Give keys and certificates of everybody, for what authorities sign."""

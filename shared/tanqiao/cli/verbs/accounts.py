@@ -7,11 +7,12 @@ from typing import Final
 import click
 
 from tanqiao.api.region.v1 import accounts_pb2
-from tanqiao.cli.acting import acting, client_for
+from tanqiao.cli.acting import acting, client_for, holder_party
 from tanqiao.cli.output import message_fields
 from tanqiao.cli.parse import blocks_text
-from tanqiao.cli.session import Session, new_request_id
+from tanqiao.cli.session import Session, new_request_id, require_region
 from tanqiao.cli.verb import Verb
+from tanqiao.signing.provision import HOLDER
 
 KINDS: Final[dict[str, accounts_pb2.AccountKind.ValueType]] = {
     name.removeprefix("ACCOUNT_KIND_").lower(): number
@@ -34,6 +35,7 @@ def accounts() -> None:
 @click.option("--seat", default="", help="Division code or country of a buyer from elsewhere.")
 @click.option("--operator", default="", help="Account of the data-platform operator a person acts through.")
 @click.option("--reference", default="", help="The operator's own pseudonymous reference of a person.")
+@click.option("--holder", default="", help="Who acts for it: a name, or a party; makes the certificate.")
 @click.option("--invented", is_flag=True, help="The holder is invented, for demonstration 虚构.")
 @click.option("--request-id", help="Same id and same content: the first answer again.")
 @click.pass_obj
@@ -48,9 +50,10 @@ def open_account(
 ) -> None:
     """Open an account; prints its number.
 
-    Example: tanqiao accounts open --region shenzhen --kind enterprise --name 演示买方 --invented
+    Example: tanqiao accounts open --region shenzhen --kind enterprise --name 演示 --holder acme --invented
     """
     client = client_for(session, region_name, "accounts", role)
+    holder = _registered(session, region_name, kind, str(values["holder"]))
     request = accounts_pb2.OpenAccountRequest(
         request_id=request_id or new_request_id(),
         kind=KINDS[kind],
@@ -60,6 +63,7 @@ def open_account(
         operator_account_id=str(values["operator"]),
         operator_reference=str(values["reference"]),
         invented=bool(values["invented"]),
+        holder_party=holder,
     )
     session.output.message(client.accounts.OpenAccount(request).account)
 
@@ -125,6 +129,7 @@ def show(session: Session, region_name: str, role: str | None, account_id: str) 
         {
             "账户 account": account.account_id,
             "名称 name": account.display_name + ("（虚构 invented）" if account.invented else ""),
+            "代表 acts for it": account.holder_party or "–",
             "持有 held kg": balance.held_kg,
             "锁定 locked kg": balance.locked_kg,
             "消纳中 retiring kg": balance.retiring_kg,
@@ -140,6 +145,32 @@ def show(session: Session, region_name: str, role: str | None, account_id: str) 
             for holding in holdings
         ],
     )
+
+
+@accounts.command("holder", cls=Verb)
+@acting
+@click.argument("account_id")
+@click.argument("holder")
+@click.pass_obj
+def holder(session: Session, region_name: str, role: str | None, account_id: str, holder: str) -> None:
+    """Name who acts for an account from here on: a name, a party, or '' for nobody."""
+    client = client_for(session, region_name, "accounts", role)
+    account = client.accounts.GetAccount(accounts_pb2.GetAccountRequest(account_id=account_id)).account
+    kind = _word(accounts_pb2.AccountKind.Name(account.kind), "ACCOUNT_KIND_").lower()
+    request = accounts_pb2.SetAccountHolderRequest(
+        request_id=new_request_id(),
+        account_id=account_id,
+        holder_party=_registered(session, region_name, kind, holder),
+    )
+    session.output.message(client.accounts.SetAccountHolder(request).account)
+
+
+def _registered(session: Session, region_name: str, kind: str, name: str) -> str:
+    """Give the party of a holder, whose certificate is made if it is one of this federation's."""
+    party = holder_party(require_region(region_name), "operate" if kind == "data_operator" else "hold", name)
+    if party.startswith(HOLDER):
+        session.home.make_holder(party)
+    return party
 
 
 @accounts.command("close", cls=Verb)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from tanqiao.api.region.v1 import journal_pb2, ledger_pb2
-from tanqiao.cli.acting import acting, client_for
+from tanqiao.cli.acting import acting, client_for, holder_client
 from tanqiao.cli.output import message_fields
 from tanqiao.cli.parse import blocks_text, date_text, selection
 from tanqiao.cli.session import Session, new_request_id, require_region
@@ -54,7 +54,7 @@ def create(session: Session, /, region_name: str, role: str | None, **values: An
 
     Exits with 1 when the bridge or the destination refuses; the units are then held again.
     """
-    client = client_for(session, region_name, "move", role)
+    client = holder_client(session, region_name, "move", role, values["from_account"])
     request = ledger_pb2.CreateTransferRequest(
         request_id=values["request_id"] or new_request_id(),
         from_account_id=values["from_account"],
@@ -96,7 +96,12 @@ def watch(session: Session, region_name: str, role: str | None, transfer_id: str
 @click.pass_obj
 def withdraw(session: Session, region_name: str, role: str | None, transfer_id: str) -> None:
     """Ask for a transfer to be given up; done unless it is decided already."""
-    client = client_for(session, region_name, "move", role)
+    if role is None:
+        office = client_for(session, region_name, "accounts", None)
+        asked = office.transfers.GetTransfer(ledger_pb2.GetTransferRequest(transfer_id=transfer_id))
+        client = holder_client(session, region_name, "move", None, asked.transfer.account_id)
+    else:
+        client = client_for(session, region_name, "move", role)
     request = ledger_pb2.WithdrawTransferRequest(request_id=new_request_id(), transfer_id=transfer_id)
     _show_transfer(session, client.transfers.WithdrawTransfer(request).transfer)
 
@@ -144,8 +149,10 @@ def local() -> None:
 @click.pass_obj
 def local_transfer(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
     """Move units between two accounts of a region."""
-    act = "settle" if values["settlement"] else "move"
-    client = client_for(session, region_name, act, role)
+    if values["settlement"]:
+        client = client_for(session, region_name, "settle", role)
+    else:
+        client = holder_client(session, region_name, "move", role, values["from_account"])
     request = ledger_pb2.TransferUnitsRequest(
         request_id=values["request_id"] or new_request_id(),
         from_account_id=values["from_account"],
@@ -182,7 +189,7 @@ def local_transfer(session: Session, /, region_name: str, role: str | None, **va
 @click.pass_obj
 def retire(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
     """Use units for a purpose; final. Prints the retirement record."""
-    client = client_for(session, region_name, "retire", role)
+    client = holder_client(session, region_name, "retire", role, values["account"])
     request = ledger_pb2.RetireUnitsRequest(
         request_id=values["request_id"] or new_request_id(),
         account_id=values["account"],

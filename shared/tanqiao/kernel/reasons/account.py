@@ -262,8 +262,9 @@ REASONS: Final[tuple[Reason, ...]] = (
         "SUSPENSE_OWNER_MISMATCH",
         Retry.NEVER,
         "PERMISSION_DENIED",
-        zh="暂记账户中的减排量只能转至同一权属人的账户：{ranges}。",
-        en="Units in suspense move only to an account of the same owner: {ranges}.",
+        zh="暂记账户中的减排量只能转至同一权属人的账户，或退回转出地区：{ranges}。",
+        en="Units in suspense move only to an account of the same owner, or back to the region that sent "
+        "them: {ranges}.",
     ),
     Reason(
         4033,
@@ -272,6 +273,15 @@ REASONS: Final[tuple[Reason, ...]] = (
         "FAILED_PRECONDITION",
         zh="账户{account_id}尚未完成实名核验。",
         en="The real name behind account {account_id} has not been verified.",
+    ),
+    Reason(
+        4034,
+        "ACCOUNT_OF_ANOTHER",
+        Retry.AFTER_FIX,
+        "PERMISSION_DENIED",
+        zh="{caller}不是该账户登记的持有方，不能办理“{action}”；持有方由开户机构登记和变更。",
+        en="{caller} is not the registered holder of this account and cannot do “{action}”; "
+        "the office that keeps the account registers and changes its holder.",
     ),
     Reason(
         4040,

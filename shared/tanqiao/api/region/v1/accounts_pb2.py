@@ -26,55 +26,59 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tanqiao.api.common.v1 import values_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tanqiao/api/region/v1/accounts.proto\x12\x15tanqiao.api.region.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/common/v1/values.proto\"\x93\x02\n\x07\x41\x63\x63ount\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".tanqiao.api.region.v1.AccountKind\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.tanqiao.api.region.v1.AccountState\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12\x0c\n\x04uscc\x18\x05 \x01(\t\x12\x1b\n\x13operator_account_id\x18\x06 \x01(\t\x12-\n\topen_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04seat\x18\x08 \x01(\t\x12\x10\n\x08invented\x18\t \x01(\x08\"\xd7\x01\n\x12OpenAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".tanqiao.api.region.v1.AccountKind\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x0c\n\x04uscc\x18\x04 \x01(\t\x12\x1b\n\x13operator_account_id\x18\x05 \x01(\t\x12\x1a\n\x12operator_reference\x18\x06 \x01(\t\x12\x0c\n\x04seat\x18\x07 \x01(\t\x12\x10\n\x08invented\x18\x08 \x01(\x08\"F\n\x13OpenAccountResponse\x12/\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Account\"W\n\x18\x42\x61tchOpenAccountsRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32).tanqiao.api.region.v1.OpenAccountRequest\"\x82\x01\n\x19\x42\x61tchOpenAccountsResponse\x12\x33\n\x08statuses\x18\x01 \x03(\x0b\x32!.tanqiao.api.common.v1.ItemStatus\x12\x30\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x1e.tanqiao.api.region.v1.Account\"\'\n\x11GetAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"E\n\x12GetAccountResponse\x12/\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Account\"\x8b\x01\n\x13ListAccountsRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".tanqiao.api.region.v1.AccountKind\x12\x1b\n\x13operator_account_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x14ListAccountsResponse\x12\x30\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1e.tanqiao.api.region.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x13\x43loseAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\"G\n\x14\x43loseAccountResponse\x12/\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Account\"G\n\x1d\x43reateReceivingAddressRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\";\n\x1e\x43reateReceivingAddressResponse\x12\x19\n\x11receiving_address\x18\x01 \x01(\t\"\xca\x01\n\x07Holding\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12/\n\x05\x62lock\x18\x02 \x01(\x0b\x32 .tanqiao.api.common.v1.UnitBlock\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.tanqiao.api.region.v1.HoldingState\x12\x31\n\x08\x66inality\x18\x04 \x01(\x0e\x32\x1f.tanqiao.api.common.v1.Finality\x12\x13\n\x0btransfer_id\x18\x05 \x01(\x0c\"\'\n\x11GetBalanceRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"b\n\x12GetBalanceResponse\x12\x0f\n\x07held_kg\x18\x01 \x01(\x03\x12\x11\n\tlocked_kg\x18\x02 \x01(\x03\x12\x13\n\x0bretiring_kg\x18\x03 \x01(\x03\x12\x13\n\x0b\x61s_of_index\x18\x04 \x01(\x03\"c\n\x13ListHoldingsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tseries_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"v\n\x14ListHoldingsResponse\x12\x30\n\x08holdings\x18\x01 \x03(\x0b\x32\x1e.tanqiao.api.region.v1.Holding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03*\xb7\x02\n\x0b\x41\x63\x63ountKind\x12\x1c\n\x18\x41\x43\x43OUNT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x43\x43OUNT_KIND_AUTHORITY\x10\x01\x12\x19\n\x15\x41\x43\x43OUNT_KIND_EXCHANGE\x10\x02\x12\x1b\n\x17\x41\x43\x43OUNT_KIND_ENTERPRISE\x10\x03\x12\x1f\n\x1b\x41\x43\x43OUNT_KIND_SMALL_BUSINESS\x10\x04\x12\x17\n\x13\x41\x43\x43OUNT_KIND_PERSON\x10\x05\x12\x1e\n\x1a\x41\x43\x43OUNT_KIND_DATA_OPERATOR\x10\x06\x12\x1f\n\x1b\x41\x43\x43OUNT_KIND_EXTERNAL_BUYER\x10\x07\x12 \n\x1c\x41\x43\x43OUNT_KIND_COVERED_EMITTER\x10\x08\x12\x19\n\x15\x41\x43\x43OUNT_KIND_SUSPENSE\x10\t*_\n\x0c\x41\x63\x63ountState\x12\x1d\n\x19\x41\x43\x43OUNT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43\x43OUNT_STATE_OPEN\x10\x01\x12\x18\n\x14\x41\x43\x43OUNT_STATE_CLOSED\x10\x02*{\n\x0cHoldingState\x12\x1d\n\x19HOLDING_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12HOLDING_STATE_HELD\x10\x01\x12\x18\n\x14HOLDING_STATE_LOCKED\x10\x02\x12\x1a\n\x16HOLDING_STATE_RETIRING\x10\x03\x32\xf7\x06\n\x0e\x41\x63\x63ountService\x12\x64\n\x0bOpenAccount\x12).tanqiao.api.region.v1.OpenAccountRequest\x1a*.tanqiao.api.region.v1.OpenAccountResponse\x12v\n\x11\x42\x61tchOpenAccounts\x12/.tanqiao.api.region.v1.BatchOpenAccountsRequest\x1a\x30.tanqiao.api.region.v1.BatchOpenAccountsResponse\x12\x61\n\nGetAccount\x12(.tanqiao.api.region.v1.GetAccountRequest\x1a).tanqiao.api.region.v1.GetAccountResponse\x12g\n\x0cListAccounts\x12*.tanqiao.api.region.v1.ListAccountsRequest\x1a+.tanqiao.api.region.v1.ListAccountsResponse\x12g\n\x0c\x43loseAccount\x12*.tanqiao.api.region.v1.CloseAccountRequest\x1a+.tanqiao.api.region.v1.CloseAccountResponse\x12\x85\x01\n\x16\x43reateReceivingAddress\x12\x34.tanqiao.api.region.v1.CreateReceivingAddressRequest\x1a\x35.tanqiao.api.region.v1.CreateReceivingAddressResponse\x12\x61\n\nGetBalance\x12(.tanqiao.api.region.v1.GetBalanceRequest\x1a).tanqiao.api.region.v1.GetBalanceResponse\x12g\n\x0cListHoldings\x12*.tanqiao.api.region.v1.ListHoldingsRequest\x1a+.tanqiao.api.region.v1.ListHoldingsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tanqiao/api/region/v1/accounts.proto\x12\x15tanqiao.api.region.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/common/v1/values.proto\"\xa9\x02\n\x07\x41\x63\x63ount\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".tanqiao.api.region.v1.AccountKind\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.tanqiao.api.region.v1.AccountState\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12\x0c\n\x04uscc\x18\x05 \x01(\t\x12\x1b\n\x13operator_account_id\x18\x06 \x01(\t\x12-\n\topen_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04seat\x18\x08 \x01(\t\x12\x10\n\x08invented\x18\t \x01(\x08\x12\x14\n\x0cholder_party\x18\n \x01(\t\"\x87\x02\n\x12OpenAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".tanqiao.api.region.v1.AccountKind\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x0c\n\x04uscc\x18\x04 \x01(\t\x12\x1b\n\x13operator_account_id\x18\x05 \x01(\t\x12\x1a\n\x12operator_reference\x18\x06 \x01(\t\x12\x0c\n\x04seat\x18\x07 \x01(\t\x12\x10\n\x08invented\x18\x08 \x01(\x08\x12\x14\n\x0cholder_party\x18\t \x01(\t\x12\x18\n\x10owner_account_id\x18\n \x01(\t\"F\n\x13OpenAccountResponse\x12/\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Account\"W\n\x18\x42\x61tchOpenAccountsRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32).tanqiao.api.region.v1.OpenAccountRequest\"\x82\x01\n\x19\x42\x61tchOpenAccountsResponse\x12\x33\n\x08statuses\x18\x01 \x03(\x0b\x32!.tanqiao.api.common.v1.ItemStatus\x12\x30\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x1e.tanqiao.api.region.v1.Account\"\'\n\x11GetAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"E\n\x12GetAccountResponse\x12/\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Account\"\x8b\x01\n\x13ListAccountsRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".tanqiao.api.region.v1.AccountKind\x12\x1b\n\x13operator_account_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x14ListAccountsResponse\x12\x30\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1e.tanqiao.api.region.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x17SetAccountHolderRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x14\n\x0cholder_party\x18\x03 \x01(\t\"K\n\x18SetAccountHolderResponse\x12/\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Account\"=\n\x13\x43loseAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\"G\n\x14\x43loseAccountResponse\x12/\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Account\"G\n\x1d\x43reateReceivingAddressRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\";\n\x1e\x43reateReceivingAddressResponse\x12\x19\n\x11receiving_address\x18\x01 \x01(\t\"\xca\x01\n\x07Holding\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12/\n\x05\x62lock\x18\x02 \x01(\x0b\x32 .tanqiao.api.common.v1.UnitBlock\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.tanqiao.api.region.v1.HoldingState\x12\x31\n\x08\x66inality\x18\x04 \x01(\x0e\x32\x1f.tanqiao.api.common.v1.Finality\x12\x13\n\x0btransfer_id\x18\x05 \x01(\x0c\"\'\n\x11GetBalanceRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"b\n\x12GetBalanceResponse\x12\x0f\n\x07held_kg\x18\x01 \x01(\x03\x12\x11\n\tlocked_kg\x18\x02 \x01(\x03\x12\x13\n\x0bretiring_kg\x18\x03 \x01(\x03\x12\x13\n\x0b\x61s_of_index\x18\x04 \x01(\x03\"c\n\x13ListHoldingsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tseries_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"v\n\x14ListHoldingsResponse\x12\x30\n\x08holdings\x18\x01 \x03(\x0b\x32\x1e.tanqiao.api.region.v1.Holding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03*\xb7\x02\n\x0b\x41\x63\x63ountKind\x12\x1c\n\x18\x41\x43\x43OUNT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x43\x43OUNT_KIND_AUTHORITY\x10\x01\x12\x19\n\x15\x41\x43\x43OUNT_KIND_EXCHANGE\x10\x02\x12\x1b\n\x17\x41\x43\x43OUNT_KIND_ENTERPRISE\x10\x03\x12\x1f\n\x1b\x41\x43\x43OUNT_KIND_SMALL_BUSINESS\x10\x04\x12\x17\n\x13\x41\x43\x43OUNT_KIND_PERSON\x10\x05\x12\x1e\n\x1a\x41\x43\x43OUNT_KIND_DATA_OPERATOR\x10\x06\x12\x1f\n\x1b\x41\x43\x43OUNT_KIND_EXTERNAL_BUYER\x10\x07\x12 \n\x1c\x41\x43\x43OUNT_KIND_COVERED_EMITTER\x10\x08\x12\x19\n\x15\x41\x43\x43OUNT_KIND_SUSPENSE\x10\t*_\n\x0c\x41\x63\x63ountState\x12\x1d\n\x19\x41\x43\x43OUNT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43\x43OUNT_STATE_OPEN\x10\x01\x12\x18\n\x14\x41\x43\x43OUNT_STATE_CLOSED\x10\x02*{\n\x0cHoldingState\x12\x1d\n\x19HOLDING_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12HOLDING_STATE_HELD\x10\x01\x12\x18\n\x14HOLDING_STATE_LOCKED\x10\x02\x12\x1a\n\x16HOLDING_STATE_RETIRING\x10\x03\x32\xec\x07\n\x0e\x41\x63\x63ountService\x12\x64\n\x0bOpenAccount\x12).tanqiao.api.region.v1.OpenAccountRequest\x1a*.tanqiao.api.region.v1.OpenAccountResponse\x12v\n\x11\x42\x61tchOpenAccounts\x12/.tanqiao.api.region.v1.BatchOpenAccountsRequest\x1a\x30.tanqiao.api.region.v1.BatchOpenAccountsResponse\x12\x61\n\nGetAccount\x12(.tanqiao.api.region.v1.GetAccountRequest\x1a).tanqiao.api.region.v1.GetAccountResponse\x12g\n\x0cListAccounts\x12*.tanqiao.api.region.v1.ListAccountsRequest\x1a+.tanqiao.api.region.v1.ListAccountsResponse\x12s\n\x10SetAccountHolder\x12..tanqiao.api.region.v1.SetAccountHolderRequest\x1a/.tanqiao.api.region.v1.SetAccountHolderResponse\x12g\n\x0c\x43loseAccount\x12*.tanqiao.api.region.v1.CloseAccountRequest\x1a+.tanqiao.api.region.v1.CloseAccountResponse\x12\x85\x01\n\x16\x43reateReceivingAddress\x12\x34.tanqiao.api.region.v1.CreateReceivingAddressRequest\x1a\x35.tanqiao.api.region.v1.CreateReceivingAddressResponse\x12\x61\n\nGetBalance\x12(.tanqiao.api.region.v1.GetBalanceRequest\x1a).tanqiao.api.region.v1.GetBalanceResponse\x12g\n\x0cListHoldings\x12*.tanqiao.api.region.v1.ListHoldingsRequest\x1a+.tanqiao.api.region.v1.ListHoldingsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.region.v1.accounts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCOUNTKIND']._serialized_start=2113
-  _globals['_ACCOUNTKIND']._serialized_end=2424
-  _globals['_ACCOUNTSTATE']._serialized_start=2426
-  _globals['_ACCOUNTSTATE']._serialized_end=2521
-  _globals['_HOLDINGSTATE']._serialized_start=2523
-  _globals['_HOLDINGSTATE']._serialized_end=2646
+  _globals['_ACCOUNTKIND']._serialized_start=2349
+  _globals['_ACCOUNTKIND']._serialized_end=2660
+  _globals['_ACCOUNTSTATE']._serialized_start=2662
+  _globals['_ACCOUNTSTATE']._serialized_end=2757
+  _globals['_HOLDINGSTATE']._serialized_start=2759
+  _globals['_HOLDINGSTATE']._serialized_end=2882
   _globals['_ACCOUNT']._serialized_start=133
-  _globals['_ACCOUNT']._serialized_end=408
-  _globals['_OPENACCOUNTREQUEST']._serialized_start=411
-  _globals['_OPENACCOUNTREQUEST']._serialized_end=626
-  _globals['_OPENACCOUNTRESPONSE']._serialized_start=628
-  _globals['_OPENACCOUNTRESPONSE']._serialized_end=698
-  _globals['_BATCHOPENACCOUNTSREQUEST']._serialized_start=700
-  _globals['_BATCHOPENACCOUNTSREQUEST']._serialized_end=787
-  _globals['_BATCHOPENACCOUNTSRESPONSE']._serialized_start=790
-  _globals['_BATCHOPENACCOUNTSRESPONSE']._serialized_end=920
-  _globals['_GETACCOUNTREQUEST']._serialized_start=922
-  _globals['_GETACCOUNTREQUEST']._serialized_end=961
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=963
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=1032
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1035
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1174
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1176
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1273
-  _globals['_CLOSEACCOUNTREQUEST']._serialized_start=1275
-  _globals['_CLOSEACCOUNTREQUEST']._serialized_end=1336
-  _globals['_CLOSEACCOUNTRESPONSE']._serialized_start=1338
-  _globals['_CLOSEACCOUNTRESPONSE']._serialized_end=1409
-  _globals['_CREATERECEIVINGADDRESSREQUEST']._serialized_start=1411
-  _globals['_CREATERECEIVINGADDRESSREQUEST']._serialized_end=1482
-  _globals['_CREATERECEIVINGADDRESSRESPONSE']._serialized_start=1484
-  _globals['_CREATERECEIVINGADDRESSRESPONSE']._serialized_end=1543
-  _globals['_HOLDING']._serialized_start=1546
-  _globals['_HOLDING']._serialized_end=1748
-  _globals['_GETBALANCEREQUEST']._serialized_start=1750
-  _globals['_GETBALANCEREQUEST']._serialized_end=1789
-  _globals['_GETBALANCERESPONSE']._serialized_start=1791
-  _globals['_GETBALANCERESPONSE']._serialized_end=1889
-  _globals['_LISTHOLDINGSREQUEST']._serialized_start=1891
-  _globals['_LISTHOLDINGSREQUEST']._serialized_end=1990
-  _globals['_LISTHOLDINGSRESPONSE']._serialized_start=1992
-  _globals['_LISTHOLDINGSRESPONSE']._serialized_end=2110
-  _globals['_ACCOUNTSERVICE']._serialized_start=2649
-  _globals['_ACCOUNTSERVICE']._serialized_end=3536
+  _globals['_ACCOUNT']._serialized_end=430
+  _globals['_OPENACCOUNTREQUEST']._serialized_start=433
+  _globals['_OPENACCOUNTREQUEST']._serialized_end=696
+  _globals['_OPENACCOUNTRESPONSE']._serialized_start=698
+  _globals['_OPENACCOUNTRESPONSE']._serialized_end=768
+  _globals['_BATCHOPENACCOUNTSREQUEST']._serialized_start=770
+  _globals['_BATCHOPENACCOUNTSREQUEST']._serialized_end=857
+  _globals['_BATCHOPENACCOUNTSRESPONSE']._serialized_start=860
+  _globals['_BATCHOPENACCOUNTSRESPONSE']._serialized_end=990
+  _globals['_GETACCOUNTREQUEST']._serialized_start=992
+  _globals['_GETACCOUNTREQUEST']._serialized_end=1031
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=1033
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=1102
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1105
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1244
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1246
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1343
+  _globals['_SETACCOUNTHOLDERREQUEST']._serialized_start=1345
+  _globals['_SETACCOUNTHOLDERREQUEST']._serialized_end=1432
+  _globals['_SETACCOUNTHOLDERRESPONSE']._serialized_start=1434
+  _globals['_SETACCOUNTHOLDERRESPONSE']._serialized_end=1509
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_start=1511
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_end=1572
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_start=1574
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_end=1645
+  _globals['_CREATERECEIVINGADDRESSREQUEST']._serialized_start=1647
+  _globals['_CREATERECEIVINGADDRESSREQUEST']._serialized_end=1718
+  _globals['_CREATERECEIVINGADDRESSRESPONSE']._serialized_start=1720
+  _globals['_CREATERECEIVINGADDRESSRESPONSE']._serialized_end=1779
+  _globals['_HOLDING']._serialized_start=1782
+  _globals['_HOLDING']._serialized_end=1984
+  _globals['_GETBALANCEREQUEST']._serialized_start=1986
+  _globals['_GETBALANCEREQUEST']._serialized_end=2025
+  _globals['_GETBALANCERESPONSE']._serialized_start=2027
+  _globals['_GETBALANCERESPONSE']._serialized_end=2125
+  _globals['_LISTHOLDINGSREQUEST']._serialized_start=2127
+  _globals['_LISTHOLDINGSREQUEST']._serialized_end=2226
+  _globals['_LISTHOLDINGSRESPONSE']._serialized_start=2228
+  _globals['_LISTHOLDINGSRESPONSE']._serialized_end=2346
+  _globals['_ACCOUNTSERVICE']._serialized_start=2885
+  _globals['_ACCOUNTSERVICE']._serialized_end=3889
 # @@protoc_insertion_point(module_scope)

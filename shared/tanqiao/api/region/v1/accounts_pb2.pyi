@@ -109,6 +109,7 @@ class Account(_message.Message):
     OPEN_TIME_FIELD_NUMBER: _builtins.int
     SEAT_FIELD_NUMBER: _builtins.int
     INVENTED_FIELD_NUMBER: _builtins.int
+    HOLDER_PARTY_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """Random, carries no meaning: "A" and 16 characters."""
     kind: Global___AccountKind.ValueType
@@ -123,6 +124,10 @@ class Account(_message.Message):
     """Country (ISO 3166 alpha-2) or division code of a buyer from elsewhere."""
     invented: _builtins.bool
     """Invented for demonstration."""
+    holder_party: _builtins.str
+    """Party whose certificate acts for the account, "holder/310000/sh.holder/acme"; empty: nobody's, or for
+    the account of a data-platform operator's user the operator's.
+    """
     @_builtins.property
     def open_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -137,10 +142,11 @@ class Account(_message.Message):
         open_time: _timestamp_pb2.Timestamp | None = ...,
         seat: _builtins.str = ...,
         invented: _builtins.bool = ...,
+        holder_party: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "display_name", b"display_name", "invented", b"invented", "kind", b"kind", "open_time", b"open_time", "operator_account_id", b"operator_account_id", "seat", b"seat", "state", b"state", "uscc", b"uscc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "display_name", b"display_name", "holder_party", b"holder_party", "invented", b"invented", "kind", b"kind", "open_time", b"open_time", "operator_account_id", b"operator_account_id", "seat", b"seat", "state", b"state", "uscc", b"uscc"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -158,6 +164,8 @@ class OpenAccountRequest(_message.Message):
     OPERATOR_REFERENCE_FIELD_NUMBER: _builtins.int
     SEAT_FIELD_NUMBER: _builtins.int
     INVENTED_FIELD_NUMBER: _builtins.int
+    HOLDER_PARTY_FIELD_NUMBER: _builtins.int
+    OWNER_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     kind: Global___AccountKind.ValueType
     display_name: _builtins.str
@@ -167,6 +175,12 @@ class OpenAccountRequest(_message.Message):
     """The operator's own pseudonymous reference of a person; never an identity number."""
     seat: _builtins.str
     invented: _builtins.bool
+    holder_party: _builtins.str
+    """Party of this region that shall act for the account; not of a person."""
+    owner_account_id: _builtins.str
+    """Another account of the same owner, open or closed, for owners without a credit code: the office vouches.
+    Units that wait in suspense for the owner may then be moved here. A person is found by the reference.
+    """
     def __init__(
         self,
         *,
@@ -178,10 +192,12 @@ class OpenAccountRequest(_message.Message):
         operator_reference: _builtins.str = ...,
         seat: _builtins.str = ...,
         invented: _builtins.bool = ...,
+        holder_party: _builtins.str = ...,
+        owner_account_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "invented", b"invented", "kind", b"kind", "operator_account_id", b"operator_account_id", "operator_reference", b"operator_reference", "request_id", b"request_id", "seat", b"seat", "uscc", b"uscc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "holder_party", b"holder_party", "invented", b"invented", "kind", b"kind", "operator_account_id", b"operator_account_id", "operator_reference", b"operator_reference", "owner_account_id", b"owner_account_id", "request_id", b"request_id", "seat", b"seat", "uscc", b"uscc"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -342,6 +358,52 @@ class ListAccountsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAccountsResponse: _TypeAlias = ListAccountsResponse  # noqa: Y015
+
+@_typing.final
+class SetAccountHolderRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    HOLDER_PARTY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    account_id: _builtins.str
+    holder_party: _builtins.str
+    """Party of this region; empty: nobody acts for the account until a party is named again."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        holder_party: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "holder_party", b"holder_party", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAccountHolderRequest: _TypeAlias = SetAccountHolderRequest  # noqa: Y015
+
+@_typing.final
+class SetAccountHolderResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> Global___Account: ...
+    def __init__(
+        self,
+        *,
+        account: Global___Account | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAccountHolderResponse: _TypeAlias = SetAccountHolderResponse  # noqa: Y015
 
 @_typing.final
 class CloseAccountRequest(_message.Message):

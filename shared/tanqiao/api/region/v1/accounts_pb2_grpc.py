@@ -55,6 +55,11 @@ class AccountServiceStub:
                 request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.ListAccountsRequest.SerializeToString,
                 response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.ListAccountsResponse.FromString,
                 _registered_method=True)
+        self.SetAccountHolder = channel.unary_unary(
+                '/tanqiao.api.region.v1.AccountService/SetAccountHolder',
+                request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.SetAccountHolderRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.SetAccountHolderResponse.FromString,
+                _registered_method=True)
         self.CloseAccount = channel.unary_unary(
                 '/tanqiao.api.region.v1.AccountService/CloseAccount',
                 request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.CloseAccountRequest.SerializeToString,
@@ -104,6 +109,13 @@ class AccountServiceServicer:
 
     def ListAccounts(self, request, context):
         """Accounts by kind or data-platform operator, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAccountHolder(self, request, context):
+        """Says whose certificate acts for an account from here on; by the office that keeps the accounts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +171,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListAccounts,
                     request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.ListAccountsRequest.FromString,
                     response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.ListAccountsResponse.SerializeToString,
+            ),
+            'SetAccountHolder': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAccountHolder,
+                    request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.SetAccountHolderRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.SetAccountHolderResponse.SerializeToString,
             ),
             'CloseAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseAccount,
@@ -290,6 +307,33 @@ class AccountService:
             '/tanqiao.api.region.v1.AccountService/ListAccounts',
             tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.ListAccountsRequest.SerializeToString,
             tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.ListAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAccountHolder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.region.v1.AccountService/SetAccountHolder',
+            tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.SetAccountHolderRequest.SerializeToString,
+            tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.SetAccountHolderResponse.FromString,
             options,
             channel_credentials,
             insecure,

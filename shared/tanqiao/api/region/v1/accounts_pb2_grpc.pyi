@@ -41,6 +41,8 @@ class AccountServiceStub:
     """One account."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListAccountsRequest, _accounts_pb2.ListAccountsResponse]
     """Accounts by kind or data-platform operator, page by page."""
+    SetAccountHolder: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.SetAccountHolderRequest, _accounts_pb2.SetAccountHolderResponse]
+    """Says whose certificate acts for an account from here on; by the office that keeps the accounts."""
     CloseAccount: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CloseAccountRequest, _accounts_pb2.CloseAccountResponse]
     """Closes an account that holds nothing and has nothing under way."""
     CreateReceivingAddress: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CreateReceivingAddressRequest, _accounts_pb2.CreateReceivingAddressResponse]
@@ -63,6 +65,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """One account."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListAccountsRequest, _accounts_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """Accounts by kind or data-platform operator, page by page."""
+    SetAccountHolder: _aio.UnaryUnaryMultiCallable[_accounts_pb2.SetAccountHolderRequest, _accounts_pb2.SetAccountHolderResponse]  # type: ignore[assignment]
+    """Says whose certificate acts for an account from here on; by the office that keeps the accounts."""
     CloseAccount: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CloseAccountRequest, _accounts_pb2.CloseAccountResponse]  # type: ignore[assignment]
     """Closes an account that holds nothing and has nothing under way."""
     CreateReceivingAddress: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CreateReceivingAddressRequest, _accounts_pb2.CreateReceivingAddressResponse]  # type: ignore[assignment]
@@ -106,6 +110,14 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.ListAccountsResponse, _abc.Awaitable[_accounts_pb2.ListAccountsResponse]]:
         """Accounts by kind or data-platform operator, page by page."""
+
+    @_abc_1.abstractmethod
+    def SetAccountHolder(
+        self,
+        request: _accounts_pb2.SetAccountHolderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.SetAccountHolderResponse, _abc.Awaitable[_accounts_pb2.SetAccountHolderResponse]]:
+        """Says whose certificate acts for an account from here on; by the office that keeps the accounts."""
 
     @_abc_1.abstractmethod
     def CloseAccount(

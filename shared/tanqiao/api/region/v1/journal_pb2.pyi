@@ -58,6 +58,8 @@ class _JournalEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     """An order lifted a freeze."""
     JOURNAL_EVENT_KIND_UNITS_CORRECTED: _JournalEventKind.ValueType  # 26
     """Two approvers of each authority have said where units are."""
+    JOURNAL_EVENT_KIND_ACCOUNT_HOLDER_SET: _JournalEventKind.ValueType  # 27
+    """Another party acts for an account from here on; details: holder_party, before, by."""
 
 class JournalEventKind(_JournalEventKind, metaclass=_JournalEventKindEnumTypeWrapper): ...
 
@@ -92,6 +94,8 @@ JOURNAL_EVENT_KIND_UNFROZEN: JournalEventKind.ValueType  # 25
 """An order lifted a freeze."""
 JOURNAL_EVENT_KIND_UNITS_CORRECTED: JournalEventKind.ValueType  # 26
 """Two approvers of each authority have said where units are."""
+JOURNAL_EVENT_KIND_ACCOUNT_HOLDER_SET: JournalEventKind.ValueType  # 27
+"""Another party acts for an account from here on; details: holder_party, before, by."""
 Global___JournalEventKind: _TypeAlias = JournalEventKind  # noqa: Y015
 
 @_typing.final
