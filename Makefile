@@ -13,6 +13,8 @@ BIN := .venv/bin
 DATABASES ?= sqlite
 SEED ?= 1
 SCHEDULES ?= 300
+MESSAGES ?= 100000
+FUZZ_ARGS ?=
 WORKERS ?= 2
 PYTEST_ARGS ?=
 SIMULATE_ARGS ?=
@@ -71,6 +73,10 @@ chaos: setup ## Processes that die at random behind bad wires, writers and a rea
 
 mutants: setup ## One-line faults of the protocol, and which check catches each.
 	$(BIN)/python -m tests.simulation.mutants
+
+.PHONY: fuzz
+fuzz: setup ## Messages that no honest party sends, at real servers: make fuzz SEED=42 MESSAGES=100000
+	$(BIN)/python -m tests.fuzz $(SEED) $(MESSAGES) $(FUZZ_ARGS)
 
 bench: setup ## Measured rates beside their limits, as ratios.
 	$(BIN)/python -m tests.bench

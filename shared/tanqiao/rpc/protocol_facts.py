@@ -43,6 +43,8 @@ from tanqiao.signing.verify import Opened
 BLOCKS_PER_MESSAGE_MAX: Final = 1000
 TRANSFER_ID_LENGTH: Final = 16
 REASONS_PER_MESSAGE_MAX: Final = 64
+LOG_INDEX_MAX: Final = 2**62
+"""No log grows so long; the size that lies behind an index must fit its field too."""
 
 RETRY_CLASS: Final = {
     Retry.NEVER: values_pb2.RETRY_CLASS_NEVER,
@@ -92,6 +94,13 @@ def blocks_of(messages: Sequence[values_pb2.UnitBlock]) -> tuple[UnitBlock, ...]
             if first.series_id == second.series_id and second.start < first.end:
                 raise DomainError("RANGE_OVERLAP", field="blocks", first=first, second=second)
     return blocks
+
+
+def log_index_of(value: int, field: str = "log_index") -> int:
+    """Read a place in the bridge's log; FIELD_INVALID for one that no log has."""
+    if not 0 <= value <= LOG_INDEX_MAX:
+        raise DomainError("FIELD_INVALID", field=field, detail=str(value))
+    return value
 
 
 def date_message(day: date | str) -> values_pb2.Date:
@@ -241,7 +250,7 @@ def decision_facts(opened: Opened) -> DecisionFacts:
         Outcome(message.outcome),
         _require_hash(message.lock_hash, "lock_hash"),
         _require_hash(message.ready_hash or ZERO_HASH, "ready_hash"),
-        message.log_index,
+        log_index_of(message.log_index),
         reasons_of(message.reasons),
     )
 
@@ -264,10 +273,11 @@ def final_facts(opened: Opened) -> FinalFacts:
 
 
 def withdraw_facts(opened: Opened) -> WithdrawFacts:
-    """Read a Withdraw (row 13)."""
-    return WithdrawFacts(
-        _key_of(opened), opened.message_hash, _require_hash(opened.message.lock_hash, "lock_hash")
-    )
+    """Read a Withdraw (row 13): the wish of the source's holder, which nobody else may utter."""
+    key = _key_of(opened)
+    if key.source != opened.header.sender:
+        raise DomainError("SENDER_MISMATCH", sender=opened.header.sender, owner=key.source)
+    return WithdrawFacts(key, opened.message_hash, _require_hash(opened.message.lock_hash, "lock_hash"))
 
 
 def issue_facts(opened: Opened) -> IssueFacts:
@@ -293,6 +303,6 @@ def receipt_facts(opened: Opened) -> IssueReceiptFacts:
         opened.message_hash,
         _require_hash(message.issue_hash, "issue_hash"),
         message.accepted,
-        message.log_index,
+        log_index_of(message.log_index),
         reasons_of(message.reasons),
     )

@@ -221,6 +221,7 @@ MUTATIONS: Final[tuple[tuple[Callable[[World], Pair], dict[str, Any], str], ...]
     (withdraw, {"lock_hash": b""}, "MESSAGE_MALFORMED"),
     (withdraw, {"header__transfer_id": b""}, "MESSAGE_MALFORMED"),
     (withdraw, {"header__source": ""}, "FIELD_MISSING"),
+    (withdraw, {"header__source": SHENZHEN}, "SENDER_MISMATCH"),
 )
 
 

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import SourceState, TransferKey
@@ -16,7 +15,6 @@ from tanqiao_region.application.commands import Selection, Work
 from tanqiao_region.application.group import Ended, Group
 from tanqiao_region.application.issue_offers import IssueOrder, series_message
 from tanqiao_region.storage.issues import load_issuances
-from tanqiao_region.storage.tables import methodology, project
 from tests.contract.region.conftest import MakeNode, stop
 from tests.contract.region.fake_bridge import ISSUE, LOCK, READY, FakeBridge
 from tests.contract.region.harness import (
@@ -31,6 +29,7 @@ from tests.contract.region.harness import (
     block,
     request,
 )
+from tests.contract.region.issues import order_of, put_project
 
 Pair = tuple[Node, Node]
 
@@ -240,36 +239,6 @@ def test_a_request_that_is_repeated_after_a_restart_is_answered_without_waiting(
 
 
 # -- issuance ------------------------------------------------------------------------------------------------
-
-
-def order_of(account_id: str, node: Node, start: int = 0, end: int = 1000) -> IssueOrder:
-    return IssueOrder(
-        issue_id=node.context.random_bytes(16),
-        project_id="PV-1",
-        account_id=account_id,
-        start_date="2026-01-01",
-        end_date="2026-02-01",
-        series=SERIES,
-        block=block(start, end),
-        claim_id="C-1",
-        claim_receipt_hash=b"h" * 32,
-        activity_quantity=1,
-        activity_unit="Wh",
-        carried_in_g=0,
-        carried_out_g=0,
-        applied=journal.Applied(node.context.pack(None).identity, ("SH-15b",)),
-    )
-
-
-def put_project(group: Group, project_id: str, owner: str) -> None:
-    """Put a project and its methodology there, with nothing in them but what the keys need."""
-    named = {"project_id": project_id, "methodology_id": "M-1", "owner_account_id": owner}
-    for table in (methodology, project):
-        values = {}
-        for column in table.columns:
-            kind = column.type.python_type
-            values[column.name] = named.get(column.name, kind() if kind is not int else 1)
-        group.connection.execute(sa.insert(table).values(**values))
 
 
 def offer_issue(node: Node, order: IssueOrder) -> None:

@@ -15,6 +15,7 @@ from tanqiao.protocol import destination, source
 from tanqiao.protocol.effects import (
     CreditBlocks,
     DropReady,
+    Effects,
     LockBlocks,
     MoveBlocksOut,
     OpenCase,
@@ -85,16 +86,18 @@ def gather(group: Group, frame: Frame, item: DecisionItem, needs: Needs) -> None
 def apply(group: Group, frame: Frame, item: DecisionItem) -> None:
     """Let one decision take effect; one that was seen before, or is void, changes nothing."""
     if item.facts.key.source == group.context.party:
-        _at_source(group, frame, item)
+        effects = _at_source(group, frame, item)
     else:
-        _at_destination(group, frame, item)
-    group.applied_log_index = max(group.applied_log_index, item.facts.log_index)
+        effects = _at_destination(group, frame, item)
+    # What is void is evidence: it does not say how far the log was applied here.
+    if not any(isinstance(effect, StoreEvidence) for effect in effects):
+        group.applied_log_index = max(group.applied_log_index, item.facts.log_index)
 
 
 # -- source --------------------------------------------------------------------------------------------------
 
 
-def _at_source(group: Group, frame: Frame, item: DecisionItem) -> None:
+def _at_source(group: Group, frame: Frame, item: DecisionItem) -> Effects:
     facts = item.facts
     row = group.outgoing.get(facts.key.transfer_id)
     papers = frame.papers.get(item.opened.envelope_index)
@@ -122,6 +125,7 @@ def _at_source(group: Group, frame: Frame, item: DecisionItem) -> None:
                 _end_outgoing(group, frame, item, _known(row), record)
             case _:
                 _common(group, frame, item, effect)
+    return after.effects
 
 
 def _not_here(group: Group, row: OutgoingRow | None) -> tuple[UnitBlock, ...]:
@@ -208,7 +212,7 @@ def _journal_source(group: Group, facts: DecisionFacts, row: OutgoingRow, record
 # -- destination ---------------------------------------------------------------------------------------------
 
 
-def _at_destination(group: Group, frame: Frame, item: DecisionItem) -> None:
+def _at_destination(group: Group, frame: Frame, item: DecisionItem) -> Effects:
     facts = item.facts
     row = group.incoming.get(facts.key)
     papers = frame.papers.get(item.opened.envelope_index)
@@ -238,6 +242,7 @@ def _at_destination(group: Group, frame: Frame, item: DecisionItem) -> None:
                 _end_incoming(group, frame, item, row, record)
             case _:
                 _common(group, frame, item, effect)
+    return after.effects
 
 
 def _already_here(

@@ -12,7 +12,7 @@ from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.numbering import Arrival, InboxState, on_numbered
 from tanqiao.protocol.types import IssueReceiptFacts
-from tanqiao.rpc.protocol_facts import blocks_of, reason_of_error, receipt_facts
+from tanqiao.rpc.protocol_facts import blocks_of, log_index_of, reason_of_error, receipt_facts
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened
 from tanqiao_region.application import cases, corrections, decisions, issue_offers, journal, records
@@ -123,12 +123,12 @@ def _take_receipt(group: Group, frame: Frame, opened: Opened, facts: IssueReceip
     settled = issue_offers.settle(group, frame, opened, facts, row)
     if settled is not None:
         group.issuances[facts.issue_id] = settled
-    group.applied_log_index = max(group.applied_log_index, facts.log_index)
+        group.applied_log_index = max(group.applied_log_index, facts.log_index)
 
 
 def _note_home(group: Group, opened: Opened, notice: messages_pb2.HomeNotice) -> None:
     """Row 15: a unit of this region moved or was used elsewhere."""
-    blocks = blocks_of(notice.blocks)
+    blocks, log_index = blocks_of(notice.blocks), log_index_of(notice.log_index)
     group.journal.append(
         journal.HOME_NOTICE,
         opened.header.transfer_id.hex(),
@@ -139,7 +139,7 @@ def _note_home(group: Group, opened: Opened, notice: messages_pb2.HomeNotice) ->
             "from_region": notice.from_region,
             "to_region": notice.to_region,
             "purpose": notice.purpose,
-            "log_index": str(notice.log_index),
+            "log_index": str(log_index),
         },
     )
-    group.applied_log_index = max(group.applied_log_index, notice.log_index)
+    group.applied_log_index = max(group.applied_log_index, log_index)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from tanqiao.api.bridge.v1 import messages_pb2, recovery_pb2
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.rpc.protocol_facts import log_index_of
 from tanqiao.signing.approvals import CORRECTION_TYPE, FREEZE_TYPE
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
 from tanqiao.signing.federation import authority_of, open_key_record
@@ -45,6 +46,7 @@ def take_record(group: Group, notice: messages_pb2.RecordNotice) -> None:
     Raises:
         DomainError: what is wrong with it; nothing is kept then.
     """
+    log_index_of(notice.log_index)
     match notice.record.payload_type:
         case payload_type if payload_type == KEY_RECORD_TYPE:
             _take_key(group, notice)
@@ -110,7 +112,7 @@ def _index_of_signer(directory: KeyDirectory, envelope: envelope_pb2.Envelope) -
 
 def _take_recognition(group: Group, notice: messages_pb2.RecordNotice) -> None:
     record = open_recognition(
-        group.context.verifier, notice.record, _directory(group), at_index=max(0, notice.log_index)
+        group.context.verifier, notice.record, _directory(group), at_index=notice.log_index
     )
     period = record.period
     node.store_recognition(

@@ -1,0 +1,1 @@
+"""Byzantine fuzz of the running servers (PROTOCOL section 10.5): ``make fuzz``."""
