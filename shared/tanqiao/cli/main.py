@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "claims": ("tanqiao.cli.verbs.claims", "claims"),
     "import": ("tanqiao.cli.verbs.gateways", "import_list"),
     "reserve": (_REGISTERS, "reserve"),
+    "conformance": ("tanqiao.cli.verbs.conformance", "conformance"),
     "clock": (_BRIDGE, "clock"),
     "conservation": (_BRIDGE, "conservation"),
     "reconcile": ("tanqiao.cli.verbs.reconcile", "reconcile"),
