@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 from scripts.documents.markdown import code, page, paragraph, table
@@ -11,6 +14,9 @@ from tanqiao.kernel.reasons import CATALOGUE, FAMILY_NAMES, Reason
 
 COLUMNS: Final = ("number", "symbol", "severity", "retry", "grpc_status", "zh", "en", "article")
 SOURCE: Final = "`tanqiao.kernel.reasons`"
+ROOT: Final = Path(__file__).resolve().parents[2]
+PROGRAMS: Final = ("shared/tanqiao", "services")
+GIVEN: Final = re.compile(r"\x22([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)\x22")
 RETRY_MEANINGS: Final = {
     "never": "The same request will never be accepted.",
     "same-bytes": "Send the same bytes again.",
@@ -33,9 +39,30 @@ def render_page() -> str:
         "",
         *table(("class", "meaning"), [(code(name), text) for name, text in RETRY_MEANINGS.items()]),
     ]
-    return page(
-        "Reasons 原因代码", SOURCE, introduction, classes, *(_family(number) for number in FAMILY_NAMES)
-    )
+    later = [
+        "## Published, not given yet",
+        "",
+        *paragraph(
+            "No part of this release gives these; they keep their numbers for what is to come.",
+            "Every other one is provoked by a test on a line, or the test",
+            "`test_every_reason_that_is_given_is_provoked_over_the_wire_or_it_is_said_why_not` says why not.",
+        ),
+        "",
+        *paragraph(*(f"{code(symbol)}," for symbol in not_given_yet())),
+    ]
+    families = [_family(number) for number in FAMILY_NAMES]
+    return page("Reasons 原因代码", SOURCE, introduction, classes, *families, later)
+
+
+@cache
+def not_given_yet() -> tuple[str, ...]:
+    """Give the reasons that no program and no rule pack names, in order."""
+    named: set[str] = set()
+    for folder in PROGRAMS:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in {".py", ".toml"} and "reasons" not in path.parts and "api" not in path.parts:
+                named.update(GIVEN.findall(path.read_text(encoding="utf-8")))
+    return tuple(symbol for symbol in CATALOGUE if symbol not in named)
 
 
 def _family(number: int) -> list[str]:
