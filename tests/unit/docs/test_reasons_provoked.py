@@ -34,7 +34,7 @@ NOT_OVER_THE_WIRE: dict[str, str] = {
     "RULES_DIGEST_MISMATCH": START,
     "PARAMETER_INVALID": START,
     "PEER_REFUSED": CLIENT,
-    "APPROVERS_MISSING": "its check is tested alone: who carries such an order to a call is told so by the same",
+    "APPROVERS_MISSING": "its check is tested alone, as no call of this release takes an order of approvers",
     "CASE_BLOCKING": "nothing opens a blocking case yet: the check stands for cases that people will open",
     "SECOND_SIGNATURE_MISSING": RULE_CASE,
     "OPERATOR_NOT_REGISTERED": RULE_CASE,
