@@ -74,7 +74,6 @@ chaos: setup ## Processes that die at random behind bad wires, writers and a rea
 mutants: setup ## One-line faults of the protocol, and which check catches each.
 	$(BIN)/python -m tests.simulation.mutants
 
-.PHONY: fuzz
 fuzz: setup ## Messages that no honest party sends, at real servers: make fuzz SEED=42 MESSAGES=100000
 	$(BIN)/python -m tests.fuzz $(SEED) $(MESSAGES) $(FUZZ_ARGS)
 
@@ -126,5 +125,5 @@ clean: ## Remove .venv, caches and build results; a federation's data in .tanqia
 	rm -rf .venv .setup.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run down test test-pure test-own test-serial rules model simulate crash chaos mutants bench setup check check-format check-lint check-types \
+.PHONY: help run down test test-pure test-own test-serial rules model simulate crash chaos mutants fuzz bench setup check check-format check-lint check-types \
 	check-imports check-protos check-drift format generate docs release-protos lock clean
