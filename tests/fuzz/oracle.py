@@ -57,12 +57,13 @@ def bridge_rules(liars: Iterable[str], liar_side: int) -> Rules:
     return Rules(
         still=frozenset(
             {"key_record", "agreement", "agreement_use", "series", "location", "claim", "claim_key"}
-            | {"claim_receipt", "freeze_order", "node_state"}
+            | {"claim_receipt", "node_state"}
         ),
         growing={
             "decision": aborted,
             "decision_block": lambda _: True,  # beside a decision, which is judged
             "issue": lambda row: not row["accepted"],
+            "freeze_order": lambda row: any(name.encode() in bytes(row["payload"]) for name in names),
             "frozen": lambda row: bool(names & {row["region"], row["other_region"]}),
             "transfer_final": lambda row: row["side"] == liar_side,
         },
@@ -89,6 +90,7 @@ def bridge_rules(liars: Iterable[str], liar_side: int) -> Rules:
 UNPAID: Final = frozenset({DestinationState.READY, DestinationState.REFUSED, DestinationState.DROPPED})
 NOTES: Final = frozenset(
     {journal.TRANSFER_READY, journal.TRANSFER_REFUSED, journal.TRANSFER_DROPPED, journal.HOME_NOTICE}
+    | {journal.FROZEN}
 )
 
 
@@ -114,6 +116,9 @@ def region_rules() -> Rules:
             "inbox": "numbers taken",
             "inbox_stream": "numbers taken",
             "journal_account": "beside the journal, which is judged",
+            "freeze_order": "row 10: the bridge may freeze; no unit moves by it",
+            "frozen": "as freeze_order",
+            "correction_wait": "a correction that waits for what it needs moves nothing",
         },
         # Section 5: REFUSED becomes DROPPED on any ABORT. R9: DROPPED unheard refuses a Prepare, once.
         settling={
