@@ -29,7 +29,7 @@ from tanqiao_region.application.local_orders import LocalOrders
 from tanqiao_region.storage.evidence import list_evidence
 from tanqiao_region.storage.tables import holding
 from tests.contract.region.fake_bridge import READY, FakeBridge
-from tests.contract.region.harness import SERIES, SHANGHAI, SHENZHEN, Node, block
+from tests.contract.region.harness import OPENERS, SERIES, SHANGHAI, SHENZHEN, Node, block
 from tests.contract.region.test_transfers import ended, ready_to_send, symbol
 
 Pair = tuple[Node, Node]
@@ -299,7 +299,7 @@ def test_a_correction_to_an_address_that_nobody_has_is_kept_in_suspense(
 
     def suspended() -> bool:
         rows, _ = shenzhen.queries.holdings(
-            account_id="", series_id=SERIES.series_id, caller="", after=None, limit=10
+            account_id="", series_id=SERIES.series_id, by=OPENERS[SHENZHEN], after=None, limit=10
         )
         return [(row.start, row.end) for row in rows] == [(0, 10)]
 
