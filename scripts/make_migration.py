@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from alembic.autogenerate import produce_migrations, render_python_code
@@ -57,7 +58,8 @@ def main() -> None:
         database = open_engine(f"sqlite:///{directory}/draft.sqlite", role="writer")
         with database.migrating() as connection:
             if down is not None:
-                _upgrade(connection, _config(schema), schema, "head")
+                # Guards of the tables that this revision is to make cannot be there yet.
+                _upgrade(connection, _config(schema), replace(schema, guards=()), "head")
             context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
             script = produce_migrations(context, schema.metadata)
             upgrade = render_python_code(script.upgrade_ops_list[0], render_as_batch=False)

@@ -52,6 +52,13 @@ class Bench:
             self._federations[database] = Federation(self.folder / database, database, self.report)
         return self._federations[database]
 
+    def witnessed_federation(self, database: str) -> Federation:
+        """Give a federation of its own in which two of three regions are a quorum."""
+        name = f"{database}-witnessed"
+        if name not in self._federations:
+            self._federations[name] = Federation(self.folder / name, database, self.report, quorum=2)
+        return self._federations[name]
+
     def close(self, databases: Iterable[str] | None = None) -> None:
         """Stop the processes (of some databases); nothing else runs while an item is measured."""
         for database in list(self._federations if databases is None else databases):

@@ -24,7 +24,7 @@ WINDOW: Final = 4
 """Batches under way at one time: the source does not wait for a Decision before it offers the next batch."""
 
 
-class _Played:
+class Played:
     """Two played regions and the serials that have not moved yet."""
 
     def __init__(self, federation: Federation) -> None:
@@ -51,24 +51,24 @@ def measure(bench: Bench, database: str) -> list[Result]:
     federation.start(BRIDGE_AND_GATEWAYS)
     import_lists(federation, LISTED_PLANTS)
     recognise(federation)
-    played = _Played(federation)
+    played = Played(federation)
     try:
         issue_units(federation, played.source)
         pid = federation.pid(BRIDGE_MEMBER)
         batches = bench.scaled(BATCHES_PER_ROUND, 2)
-        _round(played, played.batches(2, BATCH))
+        run_batches(played, played.batches(2, BATCH))
         rates, costs = [], []
         for _ in range(bench.rounds):
             work = played.batches(batches, BATCH)
             before = cpu_seconds(pid)
-            seconds, _ = timed(lambda work=work: _round(played, work))  # type: ignore[misc]
+            seconds, _ = timed(lambda work=work: run_batches(played, work))  # type: ignore[misc]
             rates.append(batches * BATCH / seconds)
             costs.append((cpu_seconds(pid) - before) * 1e6 / (batches * BATCH))
         singles = bench.scaled(SINGLES_PER_ROUND, 64)
         single_rates = []
         for _ in range(bench.rounds):
             work = played.batches(singles, 1)
-            seconds, _ = timed(lambda work=work: _round(played, work, CALLERS))  # type: ignore[misc]
+            seconds, _ = timed(lambda work=work: run_batches(played, work, CALLERS))  # type: ignore[misc]
             single_rates.append(singles / seconds)
         _require_all_committed(played)
     finally:
@@ -97,7 +97,7 @@ def measure(bench: Bench, database: str) -> list[Result]:
     ]
 
 
-def _round(played: _Played, batches: Sequence[list[tuple[bytes, bytes]]], window: int = WINDOW) -> None:
+def run_batches(played: Played, batches: Sequence[list[tuple[bytes, bytes]]], window: int = WINDOW) -> None:
     """Offer batches, some at a time, until all are decided at both regions."""
     source = played.source
     start = source.committed + source.aborted
@@ -111,11 +111,11 @@ def _round(played: _Played, batches: Sequence[list[tuple[bytes, bytes]]], window
     played.destination.wait_decided(done)
 
 
-def _require_all_committed(played: _Played) -> None:
+def _require_all_committed(played: Played) -> None:
     if played.source.aborted:
         raise RuntimeError(f"{played.source.aborted} transfers were aborted: {played.source.first_reason}")
     if played.source.committed != played.destination.committed:
         raise RuntimeError("the regions saw different decisions")
 
 
-__all__ = ["measure"]
+__all__ = ["Played", "measure", "run_batches"]

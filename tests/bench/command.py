@@ -13,7 +13,16 @@ from typing import Final
 import click
 from rich.console import Console
 
-from tests.bench import bridge_transfers, claims, library, nodes, reconciling, region_transfers, steady
+from tests.bench import (
+    bridge_transfers,
+    claims,
+    library,
+    nodes,
+    reconciling,
+    region_transfers,
+    steady,
+    witnesses,
+)
 from tests.bench.bench import ROUNDS, ROUNDS_QUICK, Bench
 from tests.bench.machine import machine_facts
 from tests.bench.offline import measure as measure_offline
@@ -47,6 +56,7 @@ ITEMS: Final = (
     Item("nodes", nodes.measure),
     Item("steady", steady.measure),
     Item("reconcile", reconciling.measure),
+    Item("witnesses", witnesses.measure),
     Item("library", library.measure, ("",)),
 )
 

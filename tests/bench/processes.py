@@ -11,7 +11,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -51,9 +51,13 @@ class Federation:
         folder: made if it does not exist.
         database: ``sqlite`` or ``postgres``.
         report: told each step in words.
+        quorum: witnesses that make a decision final; 0: none, so that the protocol alone is measured.
     """
 
-    def __init__(self, folder: Path, database: str, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, database: str, report: Callable[[str], None], *, quorum: int = 0
+    ) -> None:
+        self._quorum = quorum
         self.database: Final = database
         self.home: Final = Home(folder)
         self._report = report
@@ -70,7 +74,8 @@ class Federation:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             choice = Choice(self.database, _free_ports([member.name for member in MEMBERS]))
             write_private(self.home.choice_file, json.dumps(asdict(choice)))
-            self._network = provision_network(folder, network_plan(), now=datetime.now(UTC))
+            plan = replace(network_plan(), quorum=self._quorum)
+            self._network = provision_network(folder, plan, now=datetime.now(UTC))
             write_settings(self.home, choice)
         return self._network
 

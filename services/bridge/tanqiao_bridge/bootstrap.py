@@ -14,6 +14,7 @@ import structlog
 from tanqiao.api.bridge.v1 import (
     claims_pb2_grpc,
     directory_pb2_grpc,
+    log_pb2_grpc,
     orders_pb2_grpc,
     reconcile_pb2_grpc,
     recovery_pb2_grpc,
@@ -34,14 +35,18 @@ from tanqiao.signing.certificates import TlsFiles
 from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.federation import Federation
 from tanqiao.signing.keyring import Keyring
+from tanqiao.signing.logs import note_signer
 from tanqiao.signing.own_keys import OwnKeys
+from tanqiao.tlog.keys import NoteSigner
 from tanqiao_bridge.application import start
 from tanqiao_bridge.application.adopting import TakeReport, load_state, take_report
+from tanqiao_bridge.application.bundles import Bundles
 from tanqiao_bridge.application.claims import claim_handlers
 from tanqiao_bridge.application.claims_for_issue import judge_and_record
 from tanqiao_bridge.application.commands import PassDeadlines
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.engine import BridgeEngine, OtherHandler
+from tanqiao_bridge.application.log_keeping import LogKeeper
 from tanqiao_bridge.application.open_promises import ListOpen, list_open
 from tanqiao_bridge.application.order_handlers import order_handlers
 from tanqiao_bridge.application.order_queries import OrderQueries
@@ -49,6 +54,7 @@ from tanqiao_bridge.application.queries import Queries
 from tanqiao_bridge.application.reconciling import EndRun, Reconciler, end_run
 from tanqiao_bridge.application.reported import ReportOpener
 from tanqiao_bridge.application.restoring import Begun, begin_epoch
+from tanqiao_bridge.application.sealing import Sealing
 from tanqiao_bridge.remote.gateways import Gateways
 from tanqiao_bridge.server.callers import CALLERS
 from tanqiao_bridge.server.claim_servicer import ClaimServicer
@@ -59,6 +65,8 @@ from tanqiao_bridge.server.directory_servicers import (
     RecognitionServicer,
 )
 from tanqiao_bridge.server.lines import Lines
+from tanqiao_bridge.server.log_files import LogFiles
+from tanqiao_bridge.server.log_servicer import LogServicer
 from tanqiao_bridge.server.opening import Opener
 from tanqiao_bridge.server.order_servicer import OrderServicer
 from tanqiao_bridge.server.reconcile_servicer import ReconcileServicer
@@ -76,6 +84,31 @@ LINES_SECONDS_MAX: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """The logs that the bridge keeps: sealing its own, reading all, and serving them as files."""
+
+    keeper: LogKeeper
+    sealing: Sealing | None
+    files: LogFiles | None
+
+    def start(self) -> None:
+        """Seal and serve; a bridge without a checkpoint key does not seal."""
+        if self.sealing is not None:
+            self.sealing.start()
+        else:
+            _log.warning("the log is not sealed: the keyring has no checkpoint key")
+        if self.files is not None:
+            self.files.start()
+
+    def stop(self) -> None:
+        """End both."""
+        if self.files is not None:
+            self.files.stop()
+        if self.sealing is not None:
+            self.sealing.stop()
+
+
 @dataclass(slots=True)
 class Bridge:
     """A bridge that is built: `start`, then `wait`, then `stop`."""
@@ -86,6 +119,7 @@ class Bridge:
     writer: GroupCommit[Any, Any]
     lines: Lines
     gateways: Gateways
+    logs: Logs
     server: Server
     _stopping: threading.Event
     _ticker: threading.Thread | None = None
@@ -93,6 +127,7 @@ class Bridge:
     def start(self) -> None:
         """Serve, and let time decide what has no answer in time (R2)."""
         self.server.start()
+        self.logs.start()
         self._ticker = threading.Thread(target=self._tick, name="deadlines", daemon=True)
         self._ticker.start()
 
@@ -106,6 +141,7 @@ class Bridge:
             self._ticker.join()
         self.writer.close()
         self.gateways.close()
+        self.logs.stop()
         self.database.close()
 
     def _tick(self) -> None:
@@ -190,9 +226,10 @@ def build(settings: Settings) -> Bridge:
         detail = f"{settings.federation_file} is of network {federation.network_id}"
         raise DomainError("SETTING_INVALID", setting="network_id", detail=detail)
     own_keys = OwnKeys(settings.keys_directory)
+    seals = note_signer(settings.network_id, Keyring.open(settings.keys_directory), KeyRole.CHECKPOINT)
     database = open_database(settings)
     try:
-        return _build(settings, federation, own_keys, database)
+        return _build(settings, federation, own_keys, seals, database)
     except BaseException:
         database.close()
         raise
@@ -203,7 +240,29 @@ def _other_handlers() -> dict[type, OtherHandler]:
     return {**claim_handlers(), **order_handlers(), **own}
 
 
-def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, database: Database) -> Bridge:
+def _build_logs(
+    settings: Settings,
+    federation: Federation,
+    context: BridgeContext,
+    seals: NoteSigner | None,
+    database: Database,
+) -> Logs:
+    keeper = LogKeeper(database, settings.network_id, lambda: context.directory, federation.witness_group)
+    if federation.witness_group.witnesses:
+        keeper.policy()  # a witness without a key is found out now, not when units wait for it
+    sealing = None if seals is None else Sealing(database, seals, secrets.token_hex(16))
+    tls = TlsFiles.of(settings.tls_directory)
+    files = LogFiles(settings.log_listen, tls, keeper) if settings.log_listen else None
+    return Logs(keeper, sealing, files)
+
+
+def _build(
+    settings: Settings,
+    federation: Federation,
+    own_keys: OwnKeys,
+    seals: NoteSigner | None,
+    database: Database,
+) -> Bridge:
     clock: Clock = SystemClock()
     if settings.test_clock_start is not None:
         offsets = ClockOffsets(database, node_state)
@@ -249,6 +308,7 @@ def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, databa
         one_by_one_after_failure=True,
     )
     opener = Opener(context)
+    logs = _build_logs(settings, federation, context, seals, database)
     server = build_server(
         ServerOptions(settings.listen, tls, settings.network_id, BRIDGE),
         [
@@ -276,9 +336,13 @@ def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, databa
             ),
             Registration(
                 directory_pb2_grpc.add_DecisionServiceServicer_to_server,
-                DecisionServicer(context, queries, writer, opener),
+                DecisionServicer(context, queries, writer, opener, logs.keeper.finality_of),
             ),
             Registration(directory_pb2_grpc.add_LocationServiceServicer_to_server, LocationServicer(queries)),
+            Registration(
+                log_pb2_grpc.add_LogServiceServicer_to_server,
+                LogServicer(logs.keeper, Bundles(database, logs.keeper.group.quorum)),
+            ),
             Registration(
                 claims_pb2_grpc.add_ClaimServiceServicer_to_server,
                 ClaimServicer(context, queries, writer, gateways, opener),
@@ -291,4 +355,4 @@ def _build(settings: Settings, federation: Federation, own_keys: OwnKeys, databa
         CALLERS,
         now=SystemClock().now(),
     )
-    return Bridge(settings, context, database, writer, lines, gateways, server, threading.Event())
+    return Bridge(settings, context, database, writer, lines, gateways, logs, server, threading.Event())

@@ -11,6 +11,7 @@ from tanqiao.rpc.settings import SettingsFile
 
 ENVIRONMENT: Final[dict[str, str]] = {
     "TANQIAO_LISTEN": "listen",
+    "TANQIAO_LOG_LISTEN": "log_listen",
     "TANQIAO_DATABASE_URL": "database_url",
     "TANQIAO_OWNER_DATABASE_URL": "owner_database_url",
     "TANQIAO_TEST_CLOCK_START": "test_clock_start",
@@ -34,6 +35,7 @@ class Settings:
         gateways: address of each outside registry's gateway, by name (``ccer``, ``gec``).
         test_clock_start: moment at which a test clock begins; None: the machine's clock.
         decide_by_seconds: time for a destination's answer.
+        log_listen: ``host:port`` at which the logs are served as files over HTTPS; empty: they are not.
     """
 
     network_id: str
@@ -46,6 +48,7 @@ class Settings:
     gateways: dict[str, str] = field(default_factory=dict)
     test_clock_start: datetime | None = None
     decide_by_seconds: int = DECIDE_BY_SECONDS_DEFAULT
+    log_listen: str = ""
 
 
 def load_settings(path: Path) -> Settings:
@@ -66,6 +69,7 @@ def load_settings(path: Path) -> Settings:
         gateways=file.texts("gateways"),
         test_clock_start=file.moment("test_clock_start"),
         decide_by_seconds=file.integer("decide_by_seconds", default=DECIDE_BY_SECONDS_DEFAULT),
+        log_listen=file.text("log_listen", default=""),
     )
     file.require_all_known()
     return settings

@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+import grpc
+
 from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.api.region.v1 import (
     accounts_pb2_grpc,
@@ -32,10 +34,15 @@ from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.clock import ClockServicer, SystemClock, TestClock
 from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
 from tanqiao.signing.certificates import TlsFiles
+from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.federation import Federation
-from tanqiao.signing.keyring import read_private, write_private
+from tanqiao.signing.keyring import Keyring, read_private, write_private
+from tanqiao.signing.logs import note_signer, witness_policy
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao.signing.verify import Verifier
+from tanqiao.witnessing.follower import Follower
+from tanqiao.witnessing.remote import RemoteLog
+from tanqiao.witnessing.running import build_follower, open_witness_database
 from tanqiao_region.application import start
 from tanqiao_region.application.activity import Activity
 from tanqiao_region.application.activity_import import ActivityImports
@@ -48,6 +55,8 @@ from tanqiao_region.application.local_orders import LocalOrders
 from tanqiao_region.application.methodologies import Methodologies
 from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.orders import Orders
+from tanqiao_region.application.own_log import OwnLog
+from tanqiao_region.application.pending import Pending
 from tanqiao_region.application.queries import Queries
 from tanqiao_region.application.reconciling import Reconciliation, Schedule
 from tanqiao_region.application.recovery import mark_restored
@@ -62,16 +71,19 @@ from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack
 from tanqiao_region.server.account_servicer import AccountServicer
 from tanqiao_region.server.callers import callers
 from tanqiao_region.server.claims_line import GrpcBridgeClaims
+from tanqiao_region.server.finality_line import FinalityLine
 from tanqiao_region.server.issuance_servicer import IssuanceServicer
 from tanqiao_region.server.journal_servicers import JournalServicer, NodeFacts, NodeServicer
 from tanqiao_region.server.ledger_servicers import LedgerServicer, RetirementServicer, TransferServicer
 from tanqiao_region.server.local_order_servicer import LocalOrderServicer
+from tanqiao_region.server.log_uplink import LogUplink
 from tanqiao_region.server.reconcile_line import GrpcReconcile
 from tanqiao_region.server.recovery_line import GrpcRecovery
 from tanqiao_region.server.register_servicer import RegisterServicer
 from tanqiao_region.server.reserve_servicer import ReserveServicer
 from tanqiao_region.server.sync_client import SyncClient
 from tanqiao_region.settings import Settings
+from tanqiao_region.storage.finality import all_pending
 from tanqiao_region.storage.schema import SCHEMA
 from tanqiao_region.storage.tables import node_state
 
@@ -111,6 +123,34 @@ class Office:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """The node's own log, its witness of the bridge's, and what makes decisions final."""
+
+    finality: FinalityLine
+    uplink: LogUplink | None
+    witness: Follower | None
+    witness_database: Database | None
+    channel: grpc.Channel
+
+    def start(self) -> None:
+        """Begin: each in a thread of its own."""
+        self.finality.start()
+        for part in (self.uplink, self.witness):
+            if part is not None:
+                part.start()
+
+    def stop(self) -> None:
+        """End the threads and the line."""
+        self.finality.stop()
+        for part in (self.uplink, self.witness):
+            if part is not None:
+                part.stop()
+        self.channel.close()
+        if self.witness_database is not None:
+            self.witness_database.close()
+
+
 @dataclass(slots=True)
 class Region:
     """A node that is built: `start`, then `stop`."""
@@ -123,6 +163,7 @@ class Region:
     orders: Orders
     queries: Queries
     office: Office
+    logs: Logs
     sync: SyncClient
     server: Server
 
@@ -131,10 +172,12 @@ class Region:
         self.server.start()
         self.sync.start()
         self.office.steps.start()
+        self.logs.start()
 
     def stop(self) -> None:
         """End the line, the waiting calls, the server, the writer and the database, in this order."""
         self.office.steps.stop()
+        self.logs.stop()
         self.sync.stop()
         self.notifier.close()
         self.server.stop()
@@ -266,6 +309,9 @@ def build_context(
     run_in_transaction(database, prepare)
     with database.reading() as connection:
         begun = start.begin(connection, federation, verifier)
+        waiting = all_pending(connection)
+    pending = Pending(federation.witness_group.quorum)
+    pending.begin(waiting)
     return RegionContext(
         network_id=settings.network_id,
         region_code=settings.region_code,
@@ -282,6 +328,7 @@ def build_context(
         applied_log_index=begun.applied_log_index,
         recovering=begun.recovering,
         epoch_start=begun.epoch_start,
+        pending=pending,
     )
 
 
@@ -332,6 +379,42 @@ def build_office(
     )
 
 
+def _build_logs(
+    settings: Settings,
+    federation: Federation,
+    context: RegionContext,
+    database: Database,
+    orders: Orders,
+) -> Logs:
+    """Give the node's own log and its witness.
+
+    Raises:
+        DomainError: SETTING_INVALID if this region has a witness's database and is no witness of the group;
+            what opening that database is refused with.
+    """
+    network_id, address = settings.network_id, settings.bridge_address
+    keyring = Keyring.open(settings.keys_directory)
+    channel = open_channel(address, TlsFiles.of(settings.tls_directory))
+    remote = RemoteLog(channel, address)
+    group = federation.witness_group
+    finality = FinalityLine(
+        context.pending, orders, remote, lambda: witness_policy(network_id, context.directory, group)
+    )
+    seals = note_signer(network_id, keyring, KeyRole.CHECKPOINT)
+    uplink = None
+    if seals is not None:
+        own_log = OwnLog(database, seals, context.party, context.secrets.log_salt)
+        uplink = LogUplink(own_log, remote)
+    witness = witness_database = None
+    cosigns = note_signer(network_id, keyring, KeyRole.WITNESS)
+    if settings.witness_database_url and cosigns is not None and group.witnesses:
+        witness_database = open_witness_database(
+            settings.witness_database_url, settings.witness_owner_database_url
+        )
+        witness = build_follower(federation, context.party, cosigns, witness_database, channel, address)
+    return Logs(finality, uplink, witness, witness_database, channel)
+
+
 def _build(
     settings: Settings,
     federation: Federation,
@@ -359,6 +442,7 @@ def _build(
     orders = Orders(queue, notifier, queries, context.party)
     claims = GrpcBridgeClaims(context, open_channel(settings.bridge_address, tls), settings.bridge_address)
     office = build_office(context, database, queue, notifier, claims, settings.calendar_directory)
+    logs = _build_logs(settings, federation, context, database, orders)
     facts = NodeFacts(
         network_id=settings.network_id,
         region_code=settings.region_code,
@@ -401,7 +485,7 @@ def _build(
         callers(settings.region_code),
         now=SystemClock().now(),
     )
-    return Region(settings, context, database, queue, notifier, orders, queries, office, sync, server)
+    return Region(settings, context, database, queue, notifier, orders, queries, office, logs, sync, server)
 
 
 def _pack_in_force(context: RegionContext) -> tuple[str, str]:

@@ -14,6 +14,8 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "TANQIAO_DATABASE_URL": "database_url",
     "TANQIAO_OWNER_DATABASE_URL": "owner_database_url",
     "TANQIAO_BRIDGE_ADDRESS": "bridge_address",
+    "TANQIAO_WITNESS_DATABASE_URL": "witness_database_url",
+    "TANQIAO_WITNESS_OWNER_DATABASE_URL": "witness_owner_database_url",
     "TANQIAO_RULE_PACK": "rule_pack",
     "TANQIAO_TEST_CLOCK_START": "test_clock_start",
     "TANQIAO_CALENDAR_DIRECTORY": "calendar_directory",
@@ -36,6 +38,8 @@ class Settings:
         federation_file: trust anchors and first key records.
         rule_pack: name of a pack that is shipped (``sh_draft``), or the path of a pack's directory.
         owner_database_url: of the role that owns the tables and migrates; empty: the same.
+        witness_database_url: of this region's witness, which keeps its own database; empty: it is no witness.
+        witness_owner_database_url: of the role that owns the witness's tables; empty: the same.
         calendar_directory: ``<year>.toml`` with working-day notices of years that the library does not know.
         test_clock_start: moment at which a test clock begins; None: the machine's clock.
     """
@@ -52,6 +56,8 @@ class Settings:
     owner_database_url: str = ""
     test_clock_start: datetime | None = None
     calendar_directory: Path | None = None
+    witness_database_url: str = ""
+    witness_owner_database_url: str = ""
 
 
 def load_settings(path: Path) -> Settings:
@@ -72,6 +78,8 @@ def load_settings(path: Path) -> Settings:
         keys_directory=file.path("keys_directory", default="keys"),
         federation_file=file.path("federation_file", default="federation.json"),
         rule_pack=file.text("rule_pack"),
+        witness_database_url=file.database_url("witness_database_url", default=""),
+        witness_owner_database_url=file.database_url("witness_owner_database_url", default=""),
         test_clock_start=file.moment("test_clock_start"),
         calendar_directory=file.path("calendar_directory")
         if file.text("calendar_directory", default="")

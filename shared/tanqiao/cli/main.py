@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "keys": ("tanqiao.cli.verbs.keys", "keys"),
     "prove": ("tanqiao.cli.verbs.proving", "prove"),
     "verify": ("tanqiao.cli.verbs.verifying", "verify_command"),
+    "witness": ("tanqiao.cli.witness", "witness_command"),
     "claims": ("tanqiao.cli.verbs.claims", "claims"),
     "import": ("tanqiao.cli.verbs.gateways", "import_list"),
     "reserve": (_REGISTERS, "reserve"),

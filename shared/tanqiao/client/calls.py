@@ -72,11 +72,16 @@ def _has_request_id(message: object) -> bool:
     return bool(request_id)
 
 
+ENDS_BY_ITSELF: Final = frozenset({"UNIT_PENDING"})
+"""Refusals that end within seconds without anybody's doing: credited units await their witnesses (R10)."""
+
+
 def may_retry(refusal: DomainError) -> bool:
     """Whether the same bytes may succeed shortly: not where people or registers must act first."""
     reason = refusal.reason
     return reason.retry is Retry.SAME_BYTES or (
-        reason.retry is Retry.WAIT and reason.grpc_status == "UNAVAILABLE"
+        reason.retry is Retry.WAIT
+        and (reason.grpc_status == "UNAVAILABLE" or refusal.symbol in ENDS_BY_ITSELF)
     )
 
 

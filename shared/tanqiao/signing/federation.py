@@ -59,6 +59,35 @@ class TrustAnchor:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessGroup:
+    """Who cosigns the bridge's log, and how many of them make a decision final (PROTOCOL section 8).
+
+    Args:
+        witnesses: parties with a witness key: ``region/310000``, ``witness/regulator``.
+        quorum: more than half of them and never all; 0 with no witnesses: COMMIT alone is final.
+
+    Raises:
+        DomainError: SETTING_INVALID for a quorum that half could reach or that all must.
+    """
+
+    witnesses: tuple[str, ...] = ()
+    quorum: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a group that could be final twice, or that one silent witness could hold up."""
+        count = len(self.witnesses)
+        sound = count < 2 * self.quorum < 2 * count if self.witnesses else self.quorum == 0
+        if not sound or len(set(self.witnesses)) != count:
+            detail = f"{self.quorum} of {count}: more than half are needed and never all"
+            raise DomainError("SETTING_INVALID", setting="witness_group", detail=detail)
+        for witness in self.witnesses:
+            parse_party(witness, field="witness_group")
+
+
+NO_WITNESSES: Final = WitnessGroup()
+
+
+@dataclass(frozen=True, slots=True)
 class Federation:
     """What a node knows of its network before it has spoken to anybody.
 
@@ -66,11 +95,13 @@ class Federation:
         network_id: name of the network; it begins with ``test-`` where a test clock is allowed.
         anchors: roots of the authorities.
         key_records: envelopes of the first key records, each signed by a root.
+        witness_group: the first witnesses; without any, COMMIT alone is final.
     """
 
     network_id: str
     anchors: tuple[TrustAnchor, ...]
     key_records: tuple[envelope_pb2.Envelope, ...]
+    witness_group: WitnessGroup = NO_WITNESSES
 
     def directory(self) -> KeyDirectory:
         """Give the directory of the anchors and of every key record, each verified.
@@ -116,12 +147,17 @@ class Federation:
             for anchor in self.anchors
         ]
         records = [base64.b64encode(record.SerializeToString()).decode() for record in self.key_records]
-        document = {
+        document: dict[str, Any] = {
             "format": FORMAT,
             "network_id": self.network_id,
             "trust_anchors": anchors,
             "key_records": records,
         }
+        if self.witness_group.witnesses:
+            document["witness_group"] = {
+                "witnesses": list(self.witness_group.witnesses),
+                "quorum": self.witness_group.quorum,
+            }
         return (json.dumps(document, indent=2) + "\n").encode()
 
     @property
@@ -171,8 +207,12 @@ def _read(document: Mapping[str, Any]) -> Federation:
         )
     except binascii.Error as error:
         raise ValueError("not base64") from error
+    group = document.get("witness_group")
     return Federation(
-        require_network_id(document["network_id"]), tuple(_read_anchor(row) for row in anchors), records
+        require_network_id(document["network_id"]),
+        tuple(_read_anchor(row) for row in anchors),
+        records,
+        WitnessGroup(tuple(group["witnesses"]), int(group["quorum"])) if group else NO_WITNESSES,
     )
 
 

@@ -4,7 +4,7 @@ Layout under the home directory (docs/design.md sections 1 and 6)::
 
     network/ca.pem, ca.key, federation.json
     <node>/tls/{ca.pem,node.pem,node.key}   <node>/keys/   <node>/federation.json
-    operators/<region code>/<role>/tls/     readers/<name>/tls/
+    operators/<region code>/<role>/tls/     readers/<name>/tls/     witnesses/<name>/{tls,keys}/
     holders/<region code>/<role>/<name>/tls/                       made when an office registers the holder
     authorities/<code or bridge>/root/  approver-1/  approver-2/
 
@@ -28,7 +28,14 @@ from tanqiao.kernel.errors import DomainError, require
 from tanqiao.signing.certificates import CertificateAuthority, TlsFiles, require_network_id
 from tanqiao.signing.directory import KeyEntry, KeyRole
 from tanqiao.signing.envelope import build_header, sign_envelope
-from tanqiao.signing.federation import FEDERATION_NAME, Federation, TrustAnchor, authority_of
+from tanqiao.signing.federation import (
+    FEDERATION_NAME,
+    NO_WITNESSES,
+    Federation,
+    TrustAnchor,
+    WitnessGroup,
+    authority_of,
+)
 from tanqiao.signing.keyring import DIRECTORY_MODE, INDEX_NAME, Keyring, StoredKey
 from tanqiao.signing.parties import BRIDGE, parse_party
 from tanqiao.signing.payload_types import payload_type_of
@@ -60,6 +67,8 @@ class NetworkPlan:
         readers: names of parties that only read: ``national``.
         hosts: host names and addresses that the servers answer to, besides loopback.
         bridge_directory: name of the bridge's directory.
+        witnesses: names of third parties that cosign the bridge's log: ``regulator``.
+        quorum: witnesses that make a decision final, regions and third parties alike; 0: none does.
     """
 
     network_id: str
@@ -68,6 +77,15 @@ class NetworkPlan:
     readers: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     bridge_directory: str = "bridge"
+    witnesses: tuple[str, ...] = ()
+    quorum: int = 0
+
+    def witness_group(self) -> WitnessGroup:
+        """Give the witnesses, regions first; none where no quorum is wanted."""
+        if not self.quorum:
+            return NO_WITNESSES
+        regions = tuple(f"region/{region.code}" for region in self.regions)
+        return WitnessGroup((*regions, *(f"witness/{name}" for name in self.witnesses)), self.quorum)
 
     def nodes(self) -> list[tuple[str, str]]:
         """Give (directory, party) of every process that serves."""
@@ -84,7 +102,20 @@ class NetworkPlan:
             for region in self.regions
             for role in region.operator_roles
         ]
-        return [*operators, *((f"readers/{name}", f"reader/{name}") for name in self.readers)]
+        readers = [(f"readers/{name}", f"reader/{name}") for name in self.readers]
+        witnesses = [(f"witnesses/{name}", f"witness/{name}") for name in self.witnesses]
+        return [*operators, *readers, *witnesses]
+
+    def node_keys(self) -> list[tuple[str, str, KeyRole]]:
+        """Give (directory, party, role) of every key that a process signs with."""
+        keys = [(directory, party, KeyRole.MESSAGE) for directory, party in self.nodes()]
+        logs = [(directory, party) for directory, party in self.nodes() if not party.startswith("gateway/")]
+        keys += [(directory, party, KeyRole.CHECKPOINT) for directory, party in logs]
+        witnesses = [(directory, party) for directory, party in logs if party != BRIDGE]
+        witnesses += [
+            (directory, party) for directory, party in self.callers() if party.startswith("witness/")
+        ]
+        return [*keys, *((directory, party, KeyRole.WITNESS) for directory, party in witnesses)]
 
     def authorities(self) -> list[str]:
         """Give the authorities: one for each region, one for the bridge."""
@@ -152,7 +183,8 @@ def provision_network(
     for directory, party in plan.callers():
         authority.issue(_tls_files(home / directory), plan.network_id, party, now=now)
     federation = _provision_keys(home, plan, root_passphrase)
-    for directory in ("network", *(directory for directory, _ in plan.nodes())):
+    witnesses = (f"witnesses/{name}" for name in plan.witnesses)
+    for directory in ("network", *(directory for directory, _ in plan.nodes()), *witnesses):
         path = home / directory / FEDERATION_NAME
         if not path.exists() or path.read_bytes() != federation.dump():
             path.write_bytes(federation.dump())
@@ -195,8 +227,8 @@ def _provision_keys(home: Path, plan: NetworkPlan, root_passphrase: bytes | None
         roots[owner] = root
         anchors[owner] = TrustAnchor(owner, root.suite, root.public_key, root.signer.key_epoch)
     keys = [
-        _ensure_key(home / directory / "keys", party, KeyRole.MESSAGE, None)
-        for directory, party in plan.nodes()
+        _ensure_key(home / directory / "keys", party, role, None)
+        for directory, party, role in plan.node_keys()
     ]
     holders: dict[bytes, str] = {}
     for owner in plan.authorities():
@@ -216,7 +248,9 @@ def _provision_keys(home: Path, plan: NetworkPlan, root_passphrase: bytes | None
         for key in keys
         if recorded.get(key.signer.key_id) is None
     ]
-    return Federation(plan.network_id, tuple(anchors.values()), (*known.key_records, *records))
+    return Federation(
+        plan.network_id, tuple(anchors.values()), (*known.key_records, *records), plan.witness_group()
+    )
 
 
 def _ensure_key(directory: Path, owner: str, role: KeyRole, passphrase: bytes | None) -> StoredKey:

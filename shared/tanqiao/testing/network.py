@@ -36,7 +36,9 @@ HASH_BYTES: Final = 32
 M = TypeVar("M", bound=Message)
 
 
-def standard_plan(network_id: str = NETWORK_ID) -> NetworkPlan:
+def standard_plan(
+    network_id: str = NETWORK_ID, *, quorum: int = 0, witnesses: tuple[str, ...] = ()
+) -> NetworkPlan:
     """Give the plan of three regions, the bridge, two gateways, some operators and one reader."""
     return NetworkPlan(
         network_id,
@@ -47,12 +49,17 @@ def standard_plan(network_id: str = NETWORK_ID) -> NetworkPlan:
         ),
         gateways=("ccer", "gec"),
         readers=("national",),
+        witnesses=witnesses,
+        quorum=quorum,
     )
 
 
-def make_network(home: Path, network_id: str = NETWORK_ID) -> NetworkOfTest:
-    """Make the standard network in an empty directory."""
-    network = provision_network(home, standard_plan(network_id), now=datetime.now(UTC))
+def make_network(
+    home: Path, network_id: str = NETWORK_ID, *, quorum: int = 0, witnesses: tuple[str, ...] = ()
+) -> NetworkOfTest:
+    """Make the standard network in an empty directory; with a quorum its regions are witnesses."""
+    plan = standard_plan(network_id, quorum=quorum, witnesses=witnesses)
+    network = provision_network(home, plan, now=datetime.now(UTC))
     return NetworkOfTest(network, network.federation.directory())
 
 

@@ -255,6 +255,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "The log signed two different trees that cannot both be honest.",
             "日志签署了两棵互相矛盾的树。",
         ),
+        "WITNESS_LEAF_REFUSED": (
+            "A leaf does not show what it must, and the witness does not cosign a tree with it.",
+            "某个叶子未能证明其内容，见证方不签署含有该叶子的树。",
+        ),
         "WITNESS_UNKNOWN_LOG": ("The witness does not follow this log.", "见证方未跟踪该日志。"),
         "EVIDENCE_FORM": ("The file is not an evidence file.", "文件不是证据文件。"),
         "EVIDENCE_PROVES_NOTHING": (

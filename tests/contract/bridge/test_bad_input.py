@@ -27,6 +27,7 @@ from tanqiao.rpc.gate import REQUEST_BYTES_MAX
 from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE, SHENZHEN
 from tanqiao_bridge.server.callers import CALLERS
 from tests.contract.bridge.bad_claims import BAD_CLAIMS, wrong_claim
+from tests.contract.bridge.bad_log import BAD_LOG
 from tests.contract.bridge.bad_orders import BAD_ORDERS
 from tests.contract.bridge.bad_recovery import RECOVERY_AND_RECONCILIATION
 from tests.contract.bridge.cases import Build, Case, plain
@@ -371,6 +372,10 @@ CASES: Final[tuple[Case, ...]] = (
     Case(f"{LOCATION}TraceUnits", "a reversed range", "RANGE_REVERSED", traced(5, 1)),
     Case(f"{LOCATION}TraceUnits", "an empty range", "RANGE_REVERSED", traced(5, 5)),
     Case(f"{LOCATION}TraceUnits", "negative serials", "FIELD_INVALID", traced(-5, 5)),
+    *(
+        Case(f"{API}LogService/{method}", name, symbol, plain(request), party)
+        for method, name, symbol, request, party in BAD_LOG
+    ),
     *(Case(f"{CLAIM}CheckClaim", name, symbol, checked(**changes)) for name, symbol, changes in BAD_CLAIMS),
     *(
         Case(f"{CLAIM}DeclareClaim", name, symbol, declared(**changes))

@@ -53,12 +53,16 @@ KEPT: Final = frozenset(
 """What evidence may touch: R4 keeps it, freezes on it, names the freeze in a leaf and tells the regions."""
 
 
+SEALING: Final = frozenset({"sealed_tree", "tree_tile", "tree_checkpoint", "lease"})
+"""What sealing writes on its own, each second in which the log has grown."""
+
+
 def digest(database: Database, leaving_out: frozenset[str] = frozenset()) -> str:
-    """Digest every row of every table."""
+    """Digest every row of every table but those of sealing."""
     total = hashlib.sha256()
     with database.reading() as connection:
         for table in metadata.sorted_tables:
-            if table.name in leaving_out:
+            if table.name in leaving_out | SEALING:
                 continue
             rows = sorted(repr(tuple(row)) for row in connection.execute(sa.select(table)))
             total.update(f"{table.name}:{len(rows)}\n".encode())

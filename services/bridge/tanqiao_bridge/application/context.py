@@ -31,6 +31,8 @@ from tanqiao_bridge.storage.decisions import DecisionRow, MessageRow
 from tanqiao_bridge.storage.tables import signature
 
 BRIDGE = "bridge"
+NO_TRANSFER = TransferKey("", b"")
+"""Of a message that is about no transfer."""
 
 
 @dataclass(slots=True)
@@ -189,6 +191,22 @@ class Group:
             self._signatures[id(batch)] = known
             self._kept.append(batch)  # so that its id is not given to another batch of this group
         return known, material.opened.envelope_index
+
+    def keep_record(self, envelope: envelope_pb2.Envelope, message_hash: bytes, sender: str) -> None:
+        """Keep a record as its authorities signed it: it travels beside its leaf."""
+        signature_id = store_envelope(self.connection, signature, envelope)
+        self.messages.append(
+            MessageRow(
+                message_hash,
+                envelope.payload_type,
+                sender,
+                NO_TRANSFER,
+                envelope.payload,
+                signature_id,
+                0,
+                None,
+            )
+        )
 
     def keep_message(self, material: Material, key: TransferKey) -> None:
         """Keep a message that a decision, a receipt or a case names."""

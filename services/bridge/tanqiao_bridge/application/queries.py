@@ -53,6 +53,7 @@ class KnownOutcome:
 
     decision: envelope_pb2.Envelope
     outcome: int
+    log_index: int
     source_final: bool
     destination_final: bool
 
@@ -118,7 +119,7 @@ class Queries:
             if found is None:
                 return None
             finals = reads.finals_of(connection, key)
-        return KnownOutcome(found[0], found[1], SOURCE_SIDE in finals, DESTINATION_SIDE in finals)
+        return KnownOutcome(found[0], found[1], found[2], SOURCE_SIDE in finals, DESTINATION_SIDE in finals)
 
     def log_entries(
         self, from_index: int, limit: int, *, with_envelopes: bool

@@ -60,6 +60,7 @@ def submit_key_record(group: Group, command: SubmitKeyRecord) -> Answer:
         public=key_facts(entry),
     )
     answer.log_index = log.append_leaves(group.connection, [leaf], recorded_at=group.now)
+    group.keep_record(command.envelope, command.message_hash, command.record.header.sender)
     group.connection.execute(sa.delete(key_record).where(key_record.c.key_id == entry.key_id))
     group.connection.execute(
         sa.insert(key_record).values(
@@ -181,6 +182,7 @@ def submit_recognition(group: Group, command: SubmitRecognition) -> Answer:
         },
     )
     answer.log_index = log.append_leaves(group.connection, [leaf], recorded_at=group.now)
+    group.keep_record(command.envelope, command.message_hash, record.header.sender)
     group.connection.execute(
         sa.insert(agreement).values(
             agreement_id=record.agreement_id,

@@ -19,8 +19,9 @@ from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.context import BRIDGE
-from tanqiao_bridge.application.start import EPOCH
+from tanqiao_bridge.application.start import EPOCH, kept_record
 from tanqiao_bridge.storage import log, policy
+from tanqiao_bridge.storage.decisions import insert_messages
 from tanqiao_bridge.storage.recovery import CONTINUES_FROM, EPOCH_RECORD
 from tanqiao_bridge.storage.tables import node_state, outbox
 
@@ -78,6 +79,7 @@ def begin_epoch(
         public={"bridge_epoch": str(number).encode(), "continues_from": str(continues_from).encode()},
     )
     log_index = log.append_leaves(connection, [leaf], recorded_at=now)
+    insert_messages(connection, [kept_record(connection, envelope, root.owner)])
     text = base64.b64encode(envelope.SerializeToString()).decode()
     set_state(connection, node_state, EPOCH, str(number))
     set_state(connection, node_state, EPOCH_RECORD, text)

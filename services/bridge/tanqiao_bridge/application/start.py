@@ -13,14 +13,16 @@ from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.bulk import insert_rows
 from tanqiao.db.node_state import claim_database, get_state, set_state
+from tanqiao.db.signatures import store_envelope
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
 from tanqiao.signing.federation import Federation
 from tanqiao.signing.pae import message_hash
 from tanqiao.tlog.leaf import make_leaf
-from tanqiao_bridge.application.context import BRIDGE
+from tanqiao_bridge.application.context import BRIDGE, NO_TRANSFER
 from tanqiao_bridge.storage import log
+from tanqiao_bridge.storage.decisions import MessageRow, insert_messages
 from tanqiao_bridge.storage.recovery import EPOCH_RECORD
-from tanqiao_bridge.storage.tables import key_record, node_state, region
+from tanqiao_bridge.storage.tables import key_record, node_state, region, signature
 
 EPOCH = "bridge_epoch"
 
@@ -50,7 +52,7 @@ def load_epoch_record(connection: sa.Connection) -> envelope_pb2.Envelope | None
 def _add_keys(connection: sa.Connection, federation: Federation, now: int) -> None:
     directory = federation.directory()  # verifies every record
     known = {bytes(value) for value in connection.execute(sa.select(key_record.c.key_id)).scalars()}
-    rows, leaves = [], []
+    rows, leaves, kept = [], [], []
     for anchor in federation.anchors:
         if anchor.entry.key_id not in known:
             rows.append((anchor.entry, b""))
@@ -59,6 +61,7 @@ def _add_keys(connection: sa.Connection, federation: Federation, now: int) -> No
         record = messages_pb2.KeyRecord.FromString(envelope.payload)
         entry = KeyEntry.of_record(record)
         if entry.key_id not in known:
+            kept.append(kept_record(connection, envelope, record.header.sender))
             rows.append((entry, envelope.SerializeToString()))
             leaves.append(
                 make_leaf(
@@ -71,6 +74,7 @@ def _add_keys(connection: sa.Connection, federation: Federation, now: int) -> No
     if not rows:
         return
     first_index = log.append_leaves(connection, leaves, recorded_at=now)
+    insert_messages(connection, kept)
     insert_rows(
         connection,
         key_record,
@@ -92,6 +96,15 @@ def _add_keys(connection: sa.Connection, federation: Federation, now: int) -> No
         ],
     )
     _add_regions(connection, directory, now)
+
+
+def kept_record(connection: sa.Connection, envelope: envelope_pb2.Envelope, sender: str) -> MessageRow:
+    """Give the record as it is kept, to travel beside its leaf."""
+    signature_id = store_envelope(connection, signature, envelope)
+    value = message_hash(envelope.payload_type, envelope.payload)
+    return MessageRow(
+        value, envelope.payload_type, sender, NO_TRANSFER, envelope.payload, signature_id, 0, None
+    )
 
 
 def key_facts(entry: KeyEntry) -> dict[str, bytes]:

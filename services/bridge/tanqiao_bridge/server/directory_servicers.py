@@ -5,7 +5,7 @@ What is public here: what everybody may read, and the records of authorities.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -220,7 +220,15 @@ class RecognitionServicer(directory_pb2_grpc.RecognitionServiceServicer):
 class DecisionServicer(directory_pb2_grpc.DecisionServiceServicer):
     """Outcomes and the log."""
 
-    def __init__(self, context: BridgeContext, queries: Queries, writer: Writer, opener: Opener) -> None:
+    def __init__(
+        self,
+        context: BridgeContext,
+        queries: Queries,
+        writer: Writer,
+        opener: Opener,
+        finality_of: Callable[[int], values_pb2.Finality.ValueType],
+    ) -> None:
+        self._finality_of = finality_of
         self._context = context
         self._queries = queries
         self._writer = writer
@@ -274,7 +282,7 @@ class DecisionServicer(directory_pb2_grpc.DecisionServiceServicer):
             decision=known.decision,
             source_final=known.source_final,
             destination_final=known.destination_final,
-            finality=values_pb2.FINALITY_COMMIT,
+            finality=self._finality_of(known.log_index),
         )
 
     def ListLogEntries(

@@ -94,17 +94,17 @@ def envelopes_by_hash(connection: sa.Connection, hashes: Iterable[bytes]) -> lis
 
 def decision_envelope(
     connection: sa.Connection, key: TransferKey
-) -> tuple[envelope_pb2.Envelope, int] | None:
-    """Give the signed Decision of a transfer and its outcome, or None."""
+) -> tuple[envelope_pb2.Envelope, int, int] | None:
+    """Give the signed Decision of a transfer, its outcome and its index in the log, or None."""
     row = connection.execute(
-        sa.select(decision.c.decision_hash, decision.c.outcome).where(
+        sa.select(decision.c.decision_hash, decision.c.outcome, decision.c.log_index).where(
             decision.c.source == key.source, decision.c.transfer_id == key.transfer_id
         )
     ).first()
     if row is None:
         return None
     found = envelopes_by_hash(connection, [bytes(row.decision_hash)])
-    return (found[0], row.outcome) if found else None
+    return (found[0], row.outcome, row.log_index) if found else None
 
 
 def finals_of(connection: sa.Connection, key: TransferKey) -> set[int]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from tanqiao.db.guards import BlockColumns, append_only, never_decreases, no_overlap, undeletable
 from tanqiao.db.migrations import Schema
-from tanqiao_bridge.storage.tables import APPEND_ONLY, metadata
+from tanqiao_bridge.storage.tables import APPEND_ONLY, leases, metadata, sealed_logs
 
 GUARDS: Final = (
     *(append_only(table) for table in APPEND_ONLY),
@@ -26,5 +26,7 @@ GUARDS: Final = (
     undeletable("claim"),
     undeletable("recovery_item"),
     never_decreases("region", "session_number", "incarnation"),
+    *sealed_logs.guards(),
+    *leases.guards(),
 )
 SCHEMA: Final = Schema("tanqiao_bridge.migrations", metadata, GUARDS)

@@ -25,7 +25,9 @@ from sqlalchemy import (
     Text,
 )
 
+from tanqiao.db.leases import Leases
 from tanqiao.db.node_state import node_state_table
+from tanqiao.db.sealed_logs import SealedLogs
 from tanqiao.db.signatures import signature_table
 from tanqiao.db.streams import Inbox, Outbox, RequestIds
 
@@ -431,6 +433,29 @@ inbox: Final = Inbox(metadata)
 request_ids: Final = RequestIds(metadata)
 """Answers given to mutating calls."""
 
+sealed_logs: Final = SealedLogs(metadata)
+"""The bridge's own log and those of the regions, sealed: tiles, checkpoints, cosignatures."""
+
+leases: Final = Leases(metadata)
+"""Who seals: one process at a time."""
+
+region_leaf = Table(
+    "region_leaf",
+    metadata,
+    Column("log", String(128), primary_key=True),
+    Column("log_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf", LargeBinary, nullable=False),
+)
+"""Leaves of the regions' logs as they came up, dense from 0 in each."""
+
+known_leaf_kind = Table(
+    "known_leaf_kind",
+    metadata,
+    Column("witness", String(96), primary_key=True),
+    Column("kind", String(64), primary_key=True),
+)
+"""Kinds of leaf that a witness has said it validates: a new kind is written when every witness has."""
+
 APPEND_ONLY: Final = (
     "outbox",
     "issue",
@@ -448,5 +473,7 @@ APPEND_ONLY: Final = (
     "claim_receipt",
     "recovery_report",
     "reconciliation",
+    "region_leaf",
+    "known_leaf_kind",
 )
 """UPDATE, DELETE and TRUNCATE are refused by the database."""

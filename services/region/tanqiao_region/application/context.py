@@ -14,6 +14,7 @@ from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.envelope import Signer, build_header
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao.signing.verify import Verifier
+from tanqiao_region.application.pending import Pending
 from tanqiao_region.application.secrets import NodeSecrets
 from tanqiao_region.domain.rules.facts import Recognition
 from tanqiao_region.domain.rules.pack import RulePack
@@ -44,6 +45,7 @@ class RegionContext:
         applied_log_index: highest index of the bridge's log that has taken effect here; -1 before the first.
         recovering: whether the node was restored from an old backup: it serves reads only.
         epoch_start: where the bridge's present epoch continues from.
+        pending: which decisions await the quorum of witnesses (R10).
         issue_settlements: told inside the transaction how an issuance ended (`issue_offers.IssueSettlement`).
     """
 
@@ -61,6 +63,7 @@ class RegionContext:
     applied_log_index: int = -1
     recovering: bool = False
     epoch_start: EpochStart = FIRST_EPOCH
+    pending: Pending = field(default_factory=lambda: Pending(0))
     issue_settlements: list[Callable[..., None]] = field(default_factory=list)
     own_keys: OwnKeys | None = None
     bridge_log_size: int = 0

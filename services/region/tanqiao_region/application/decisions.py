@@ -48,7 +48,8 @@ from tanqiao_region.application.holdings import held_by
 from tanqiao_region.application.honouring import can_lock, honour_lock, honour_ready
 from tanqiao_region.application.papers import receiving_address, touched
 from tanqiao_region.storage.accounts import AccountRow
-from tanqiao_region.storage.holdings import CANCELLED, LOCKED, RETIRING, USED, Place
+from tanqiao_region.storage.finality import PendingRow
+from tanqiao_region.storage.holdings import CANCELLED, HELD, LOCKED, RETIRING, USED, Place
 from tanqiao_region.storage.transfers import (
     DecisionUpdate,
     IncomingRow,
@@ -159,6 +160,25 @@ def open_or_suspense(group: Group, account_id: str) -> AccountRow:
     return account if account.is_open else group.suspense_account(account)
 
 
+def _credited(group: Group, account_id: str, key: TransferKey) -> Place:
+    """R10: with witnesses, credited units are marked by their transfer until a quorum has cosigned it."""
+    return (account_id, HELD, key.transfer_id) if group.context.pending.quorum else held_by(account_id)
+
+
+def _await_quorum(
+    group: Group, facts: DecisionFacts, account_id: str, blocks: tuple[UnitBlock, ...] = ()
+) -> None:
+    """Note a COMMIT that is not final yet, with the units that it credited here."""
+    if group.context.pending.quorum and facts.outcome is Outcome.COMMIT:
+        decided_at_ms = int(group.context.now().timestamp() * _MILLISECONDS)
+        group.new_pending.append(
+            PendingRow(facts.key, facts.log_index, facts.message_hash, account_id, blocks, decided_at_ms)
+        )
+
+
+_MILLISECONDS: Final = 1_000
+
+
 def _end_outgoing(
     group: Group, frame: Frame, item: DecisionItem, row: OutgoingRow, record: SourceRecord | None
 ) -> None:
@@ -185,6 +205,7 @@ def _end_outgoing(
     )
     if not _has_final(frame, item):
         group.send_numbered(SOURCE_FINAL_TYPE, final.SerializeToString())
+    _await_quorum(group, item.facts, row.account_id)
     group.outgoing[key.transfer_id] = OutgoingRow(record, row.account_id, row.quantity_kg, row.created_at)
     group.aftermath.ended.append(Ended(key, int(record.state)))
 
@@ -234,7 +255,7 @@ def _at_destination(group: Group, frame: Frame, item: DecisionItem) -> Effects:
         match effect:
             case CreditBlocks(blocks=blocks):
                 account = open_or_suspense(group, _promised(row).account_id)
-                failing = group.holdings.register(blocks, held_by(account.account_id))
+                failing = group.holdings.register(blocks, _credited(group, account.account_id, facts.key))
                 require(not failing, "the credit was looked at before")
             case DropReady():
                 pass  # a Ready reserves nothing but the account, which it does not bind
@@ -319,12 +340,16 @@ def _journal_destination(
     group: Group, facts: DecisionFacts, row: IncomingRow | None, record: DestinationRecord
 ) -> int:
     effects: tuple[journal.Effect, ...] = ()
+    shared = {"source": record.key.source}
     details = {"log_index": str(facts.log_index)}
     kind = journal.TRANSFER_DROPPED
     if record.state is DestinationState.CREDITED:
         account = open_or_suspense(group, _promised(row).account_id)
         effects = (journal.Effect(account.account_id, added=record.blocks),)
         kind = journal.UNITS_CREDITED
+        if group.context.pending.quorum:
+            shared["pending"] = "1"
+            _await_quorum(group, facts, account.account_id, record.blocks)
     elif row is not None and row.account_id:
         effects = (journal.Effect(row.account_id),)
     return group.journal.append(
@@ -333,7 +358,7 @@ def _journal_destination(
         effects,
         message_hash=facts.message_hash,
         details=details,
-        shared={"source": record.key.source},
+        shared=shared,
     )
 
 

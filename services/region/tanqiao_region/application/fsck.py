@@ -133,6 +133,7 @@ class _Books:
 
     holdings: LocationBook[Place] = field(default_factory=LocationBook)
     locked: dict[bytes, tuple[Place, tuple[UnitBlock, ...]]] = field(default_factory=dict)
+    pending: dict[tuple[str, bytes], tuple[str, tuple[UnitBlock, ...]]] = field(default_factory=dict)
     outgoing: dict[bytes, SourceState] = field(default_factory=dict)
     incoming: dict[tuple[str, bytes], DestinationState] = field(default_factory=dict)
 
@@ -162,7 +163,10 @@ def _rebuild(connection: sa.Connection, report: Report) -> _Books:
             if entry.kind in _DESTINATION_STATES:
                 key = (entry.details["source"], bytes.fromhex(entry.subject_id))
                 books.incoming[key] = _DESTINATION_STATES[entry.kind]
-            _take_effects(books, entry, report)
+            if entry.kind == journal.UNITS_FINAL:
+                _take_finality(books, entry, report)
+            else:
+                _take_effects(books, entry, report)
     return books
 
 
@@ -197,7 +201,24 @@ def _take_effects(books: _Books, entry: journal_pb2.JournalEntry, report: Report
         _note_failing(books.holdings.remove(removed, _held(effect.account_id)), entry, report)
     for effect in entry.effects:
         added = tuple(block_of(block) for block in effect.added)
-        _note_failing(books.holdings.register(added, _held(effect.account_id)), entry, report)
+        place = _held(effect.account_id)
+        if "pending" in entry.details:  # R10: until a quorum of witnesses has cosigned the decision
+            transfer_id = bytes.fromhex(entry.subject_id)
+            place = (effect.account_id, HELD, transfer_id)
+            books.pending[entry.details["source"], transfer_id] = (effect.account_id, added)
+        _note_failing(books.holdings.register(added, place), entry, report)
+
+
+def _take_finality(books: _Books, entry: journal_pb2.JournalEntry, report: Report) -> None:
+    """Let units that were credited pending be held like all others."""
+    transfer_id = bytes.fromhex(entry.subject_id)
+    found = books.pending.pop((entry.details["source"], transfer_id), None)
+    if found is None:
+        report.note(f"journal {entry.journal_index}: nothing was pending for {entry.subject_id}")
+        return
+    account_id, blocks = found
+    place: Place = (account_id, HELD, transfer_id)
+    _note_failing(books.holdings.move(blocks, place, _held(account_id)), entry, report)
 
 
 def _held(account_id: str) -> Place:

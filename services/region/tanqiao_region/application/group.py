@@ -38,6 +38,7 @@ from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import accounts as account_store
 from tanqiao_region.storage import evidence as evidence_store
+from tanqiao_region.storage import finality as finality_store
 from tanqiao_region.storage import holdings as holding_store
 from tanqiao_region.storage import journal as journal_store
 from tanqiao_region.storage import node
@@ -45,6 +46,7 @@ from tanqiao_region.storage import orders as order_store
 from tanqiao_region.storage import transfers as transfer_store
 from tanqiao_region.storage.accounts import AccountRow
 from tanqiao_region.storage.beneficiaries import BeneficiaryRow, insert_beneficiaries
+from tanqiao_region.storage.finality import PendingRow
 from tanqiao_region.storage.holdings import HoldingRow, SeriesRow
 from tanqiao_region.storage.issues import IssuanceRow
 from tanqiao_region.storage.tables import outbox, request_ids, signature
@@ -128,6 +130,8 @@ class Aftermath:
     """A new incarnation, and whether the node recovers, where the group changed it."""
     epoch_start: EpochStart | None = None
     withdrawals: list[bytes] = field(default_factory=list)
+    pending: list[PendingRow] = field(default_factory=list)
+    final_indexes: list[int] = field(default_factory=list)
 
     def mark(self) -> tuple[Aftermath, tuple[int, ...]]:
         """Note how it stands, for `back_to`."""
@@ -142,7 +146,7 @@ class Aftermath:
             del getattr(self, name)[length:]
 
 
-GROWING: Final = ("offered", "stored", "ended", "withdrawals")
+GROWING: Final = ("offered", "stored", "ended", "withdrawals", "pending", "final_indexes")
 """The lists of an `Aftermath`; nothing is ever taken out of them within a group."""
 
 
@@ -206,6 +210,7 @@ class Group:
         self.ended_outgoing: list[DecisionUpdate] = []
         self.ended_incoming: list[DecisionUpdate] = []
         self.decision_dates: list[tuple[bytes, str]] = []
+        self.new_pending: list[PendingRow] = []
         self.numbered: list[OutboxMessage] = []
         self.evidence: list[evidence_store.EvidenceRow] = []
         self._new_answers: list[tuple[ClientRequest, bytes]] = []
@@ -276,6 +281,10 @@ class Group:
                 wanted_kg = needs.demands[account_id] + withheld_kg
                 held = holding_store.load_held(connection, account_id, series_id, wanted_kg)
                 rows += held
+                if self.context.pending.quorum:
+                    rows += holding_store.load_pending_held(
+                        connection, account_id, series_id, held, needs.demands[account_id]
+                    )
                 if account_id in needs.joining:
                     joined += [UnitBlock(row.series_id, row.start, row.end) for row in held]
         leaving: list[UnitBlock] = []
@@ -401,6 +410,8 @@ class Group:
         journal_store.insert_entries(connection, self.journal.rows, self.journal.accounts)
         outbox.append_many(connection, self.incarnation, self.numbered, created_at_us=self.now * MICROSECONDS)
         evidence_store.insert_evidence(connection, self.evidence)
+        finality_store.insert_pending(connection, self.new_pending)
+        self.aftermath.pending.extend(self.new_pending)
         request_ids.store(connection, self._new_answers, created_at_us=self.now * MICROSECONDS)
         if self.applied_log_index != self._applied_before:
             node.store_value(connection, node.APPLIED_LOG_INDEX, self.applied_log_index)

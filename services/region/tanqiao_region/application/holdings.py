@@ -16,6 +16,7 @@ from tanqiao.protocol.locations import Difference, LocationBook
 from tanqiao_region.storage.holdings import CANCELLED, HELD, LOCKED, RETIRING, USED, HoldingRow, Place
 
 NO_TRANSFER: Final = b""
+BLOCKS_SHOWN_MAX: Final = 20
 
 
 def held_by(account_id: str) -> Place:
@@ -32,7 +33,7 @@ class Holdings:
         withheld: frozen units: `take` passes them over.
     """
 
-    __slots__ = ("_book", "_held")
+    __slots__ = ("_book", "_held", "_pending")
 
     def __init__(
         self, rows: Iterable[HoldingRow], tracked: Iterable[str] = (), withheld: Iterable[UnitBlock] = ()
@@ -40,9 +41,15 @@ class Holdings:
         unique = {(row.series_id, row.start): row for row in rows}
         self._book: LocationBook[Place] = LocationBook(unique.values())
         self._held: dict[str, dict[str, list[tuple[int, int]]]] = {account_id: {} for account_id in tracked}
+        self._pending: dict[str, list[UnitBlock]] = {}
         for row in sorted(unique.values()):
             account_id, state, _ = row.place
-            if state == HELD and account_id in self._held:
+            if state != HELD or account_id not in self._held:
+                continue
+            if row.place != held_by(account_id):
+                block = UnitBlock(row.series_id, row.start, row.end)
+                self._pending.setdefault(account_id, []).append(block)
+            else:
                 self._held[account_id].setdefault(row.series_id, []).append((row.start, row.end))
         for block in withheld:
             for held in self._held.values():
@@ -52,7 +59,8 @@ class Holdings:
         """Choose the lowest serials that the account holds; nothing changes yet.
 
         Raises:
-            DomainError: UNITS_INSUFFICIENT with what was asked and what is there.
+            DomainError: UNITS_INSUFFICIENT with what was asked and what is there; UNIT_PENDING if units that
+                await their witnesses would make it up (R10).
         """
         held = self._held[account_id]
         chosen: list[UnitBlock] = []
@@ -64,6 +72,9 @@ class Holdings:
                 missing_kg -= part_end - start
                 if missing_kg == 0:
                     return tuple(chosen)
+        pending = [block for block in self._pending.get(account_id, ()) if series_id in ("", block.series_id)]
+        if pending and total_quantity_kg(pending) >= missing_kg:
+            raise DomainError("UNIT_PENDING", ranges=pending[:BLOCKS_SHOWN_MAX])
         raise DomainError("UNITS_INSUFFICIENT", asked_kg=quantity_kg, available_kg=quantity_kg - missing_kg)
 
     def require_held(self, account_id: str, blocks: Sequence[UnitBlock]) -> None:
@@ -166,14 +177,14 @@ class Holdings:
         return self._book.difference()
 
     def _note_removed(self, blocks: Sequence[UnitBlock], place: Place) -> None:
-        if place[1] != HELD or place[0] not in self._held:
+        if place != held_by(place[0]) or place[0] not in self._held:
             return
         held = self._held[place[0]]
         for block in blocks:
             _subtract(held.get(block.series_id, []), block.start, block.end)
 
     def _note_added(self, blocks: Sequence[UnitBlock], place: Place) -> None:
-        if place[1] != HELD or place[0] not in self._held:
+        if place != held_by(place[0]) or place[0] not in self._held:
             return
         held = self._held[place[0]]
         for block in blocks:
@@ -181,9 +192,11 @@ class Holdings:
 
 
 def _reason_of(account_id: str, place: Place) -> str:
-    holder, state, _ = place
+    holder, state, transfer_id = place
     if holder != account_id:
         return "NOT_HELD"
+    if state == HELD and transfer_id:
+        return "UNIT_PENDING"  # credited, awaiting the quorum of witnesses (R10)
     return {HELD: "RANGE_OVERLAP", LOCKED: "UNIT_LOCKED", RETIRING: "UNIT_LOCKED", USED: "UNIT_USED"}.get(
         state, "UNIT_CANCELLED" if state == CANCELLED else "NOT_HELD"
     )

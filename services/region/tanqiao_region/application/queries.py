@@ -8,6 +8,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from tanqiao.api.common.v1 import values_pb2
+from tanqiao.api.region.v1 import journal_pb2
 from tanqiao.db.engine import Database
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
@@ -18,7 +20,7 @@ from tanqiao_region.application.commands import By
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.storage import accounts, beneficiaries, holdings, journal, node, reading, transfers
 from tanqiao_region.storage.accounts import AccountRow, Viewer
-from tanqiao_region.storage.holdings import HoldingRow
+from tanqiao_region.storage.holdings import HELD, HoldingRow, Place
 from tanqiao_region.storage.journal import JournalRow
 from tanqiao_region.storage.reading import IncomingView, OutgoingView, RetirementView
 
@@ -85,6 +87,34 @@ class Queries:
     def __init__(self, context: RegionContext, database: Database) -> None:
         self._context = context
         self._database = database
+
+    # -- finality --------------------------------------------------------------------------------------------
+
+    def finality_of(self, log_index: int) -> values_pb2.Finality.ValueType:
+        """Say how final a COMMIT at an index of the bridge's log is."""
+        return self._context.pending.of(log_index)
+
+    def finality_held(self, place: Place) -> values_pb2.Finality.ValueType:
+        """Say how final it is that units are at a place: those that keep their transfer are pending (R10)."""
+        if self._context.pending.quorum == 0:
+            return values_pb2.FINALITY_COMMIT
+        pending = place[1] == HELD and bool(place[2])
+        return values_pb2.FINALITY_PENDING if pending else values_pb2.FINALITY_QUORUM
+
+    def finality_status(self) -> journal_pb2.FinalityStatus:
+        """Give how far what was decided has become final here."""
+        pending = self._context.pending
+        oldest_ms, lag = pending.oldest_ms(), pending.lag()
+        now_ms = int(self._context.now().timestamp() * 1000)
+        return journal_pb2.FinalityStatus(
+            quorum=pending.quorum,
+            cosigned_size=pending.cosigned_size,
+            transfers_pending=len(pending),
+            pending_kg=pending.pending_kg(),
+            oldest_pending_seconds=0 if oldest_ms is None else max(0, now_ms - oldest_ms) // 1000,
+            lag_p50_ms=lag.p50_ms,
+            lag_p99_ms=lag.p99_ms,
+        )
 
     # -- accounts --------------------------------------------------------------------------------------------
 

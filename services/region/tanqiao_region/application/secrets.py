@@ -22,6 +22,7 @@ from tanqiao.kernel.invariants import require
 
 SECRET_BYTES: Final = 32
 POOL_BYTES: Final = 16_384
+LOG_SALT_BYTES: Final = 16
 _NONCE_BYTES: Final = 12
 _FINGERPRINT_BYTES: Final = 8
 
@@ -71,6 +72,7 @@ class NodeSecrets:
         require(len(secret) == SECRET_BYTES, f"the node's secret has {SECRET_BYTES} bytes")
         self._pseudonym_key = _derived(secret, b"account pseudonym")
         self._index_key = _derived(secret, b"reference index")
+        self._log_key = _derived(secret, b"log salt")
         self._wrapping = AESGCM(_derived(secret, b"personal data"))
         self._random_bytes = random_bytes
         self.fingerprint: Final = _derived(secret, b"fingerprint")[:_FINGERPRINT_BYTES].hex()
@@ -78,6 +80,10 @@ class NodeSecrets:
     def pseudonym(self, account_id: str) -> bytes:
         """Give HMAC(region key, account), 32 bytes: the stable pseudonym of PROTOCOL section 4."""
         return hmac.digest(self._pseudonym_key, account_id.encode(), hashlib.sha256)
+
+    def log_salt(self, journal_index: int) -> bytes:
+        """Give the salt of an entry's commitment in the node's own log: known to this node alone."""
+        return hmac.digest(self._log_key, journal_index.to_bytes(8, "big"), hashlib.sha256)[:LOG_SALT_BYTES]
 
     def index(self, operator_account_id: str, reference: str) -> bytes:
         """Give the keyed hash under which an operator's reference is found."""

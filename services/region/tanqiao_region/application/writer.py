@@ -70,6 +70,8 @@ class Writer:
         self._context.renew_signer(directory_changed=aftermath.directory is not None)
         if aftermath.recognitions is not None:
             self._context.recognitions = aftermath.recognitions
+        self._context.pending.begin(aftermath.pending)
+        self._context.pending.end(aftermath.final_indexes, int(self._context.now().timestamp() * 1000))
         if aftermath.epoch_start is not None:
             # The restored bridge's log may be shorter than what was applied of the one before.
             self._context.epoch_start = aftermath.epoch_start

@@ -168,7 +168,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
                         series_id=row.series_id, start_serial=row.start, end_serial=row.end
                     ),
                     state=row.place[1],  # type: ignore[arg-type]  # numbers of the enumeration
-                    finality=values_pb2.FINALITY_COMMIT,
+                    finality=self._queries.finality_held(row.place),
                     transfer_id=row.place[2],
                 )
                 for row in shown

@@ -156,6 +156,7 @@ class NodeServicer(journal_pb2_grpc.NodeServiceServicer):
             transfers_open=status.transfers_open,
             rule_pack_id=pack_id,
             rule_pack_version=pack_version,
+            finality=self._queries.finality_status(),
         )
 
     def ListSeriesTotals(

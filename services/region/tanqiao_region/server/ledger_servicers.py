@@ -169,7 +169,7 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
                 continue
             response.statuses.append(values_pb2.ItemStatus())
             if answer.transfer_id in known:
-                shown = outgoing_message(known[answer.transfer_id], self._party)
+                shown = outgoing_message(known[answer.transfer_id], self._party, self._queries.finality_of)
             else:
                 shown = self._begun(one, answer, states.get(answer.transfer_id))
             response.transfers.append(shown)
@@ -224,8 +224,8 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
     def _show(self, transfer_id: bytes) -> ledger_pb2.Transfer:
         view = self._queries.transfer(transfer_id, by_caller())
         if isinstance(view, OutgoingView):
-            return outgoing_message(view, self._party)
-        return incoming_message(view, self._party)
+            return outgoing_message(view, self._party, self._queries.finality_of)
+        return incoming_message(view, self._party, self._queries.finality_of)
 
     def ListTransfers(
         self, request: ledger_pb2.ListTransfersRequest, context: grpc.ServicerContext
@@ -241,9 +241,9 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
         response = ledger_pb2.ListTransfersResponse()
         for view in shown:
             response.transfers.append(
-                outgoing_message(view, self._party)
+                outgoing_message(view, self._party, self._queries.finality_of)
                 if isinstance(view, OutgoingView)
-                else incoming_message(view, self._party)
+                else incoming_message(view, self._party, self._queries.finality_of)
             )
         if len(views) > part.size:
             response.next_page_token = part.token(_position(shown[-1]))
@@ -374,7 +374,7 @@ class RetirementServicer(ledger_pb2_grpc.RetirementServiceServicer):
             )
         self._orders.wait_ended([answer], seconds)
         view, seen = self._queries.retirement(answer.transfer_id, by_caller())
-        return retirement_message(view, is_public=not seen)
+        return retirement_message(view, self._queries.finality_of, is_public=not seen)
 
     def GetRetirement(
         self, request: ledger_pb2.GetRetirementRequest, context: grpc.ServicerContext
@@ -382,7 +382,9 @@ class RetirementServicer(ledger_pb2_grpc.RetirementServiceServicer):
         """Give a use with its signed messages; what is not public stays with the region's own bodies."""
         transfer_id = parse_id_hex(request.retirement_id, field="retirement_id")
         view, seen = self._queries.retirement(transfer_id, by_caller())
-        return ledger_pb2.GetRetirementResponse(retirement=retirement_message(view, is_public=not seen))
+        return ledger_pb2.GetRetirementResponse(
+            retirement=retirement_message(view, self._queries.finality_of, is_public=not seen)
+        )
 
     def ListRetirements(
         self, request: ledger_pb2.ListRetirementsRequest, context: grpc.ServicerContext
@@ -400,7 +402,8 @@ class RetirementServicer(ledger_pb2_grpc.RetirementServiceServicer):
         more = part.token(shown[-1].use.transfer_id.hex()) if len(found) > part.size else ""
         return ledger_pb2.ListRetirementsResponse(
             retirements=[
-                retirement_message(view, is_public=view.use.account_id not in seen) for view in shown
+                retirement_message(view, self._queries.finality_of, is_public=view.use.account_id not in seen)
+                for view in shown
             ],
             next_page_token=more,
             as_of_index=index,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -29,6 +30,8 @@ from tanqiao_region.application.views import (
 )
 
 WAIT_MS_MAX: Final = 30_000
+FinalityOf = Callable[[int], values_pb2.Finality.ValueType]
+"""Says how final a COMMIT at an index of the bridge's log is."""
 SERIES_ID_LENGTH_MAX: Final = 160
 
 OUT_STATES: Final = {
@@ -155,7 +158,7 @@ def _decision(payload: bytes) -> messages_pb2.Decision | None:
     return messages_pb2.Decision.FromString(payload) if payload else None
 
 
-def outgoing_message(view: OutgoingView, source: str) -> ledger_pb2.Transfer:
+def outgoing_message(view: OutgoingView, source: str, finality_of: FinalityOf) -> ledger_pb2.Transfer:
     """Give a transfer that leaves."""
     decision = _decision(view.decision_payload)
     openings = messages_pb2.Openings.FromString(view.companion)
@@ -173,13 +176,13 @@ def outgoing_message(view: OutgoingView, source: str) -> ledger_pb2.Transfer:
         reasons=decision.reasons if decision is not None else (),
         lock=view.promise,
         decision=view.decision,
-        finality=finality(decision),
+        finality=finality(decision, finality_of),
         create_time=timestamp(view.created_at),
         end_time=timestamp(view.ended_at),
     )
 
 
-def incoming_message(view: IncomingView, destination: str) -> ledger_pb2.Transfer:
+def incoming_message(view: IncomingView, destination: str, finality_of: FinalityOf) -> ledger_pb2.Transfer:
     """Give a transfer that comes in."""
     decision = _decision(view.decision_payload)
     prepare = messages_pb2.Prepare.FromString(view.prepare_payload)
@@ -201,24 +204,29 @@ def incoming_message(view: IncomingView, destination: str) -> ledger_pb2.Transfe
         lock=prepare.lock if view.prepare_payload else None,
         ready=view.answer,
         decision=view.decision,
-        finality=finality(decision),
+        finality=finality(decision, finality_of),
         create_time=timestamp(view.created_at),
         end_time=timestamp(view.ended_at),
     )
 
 
-def finality(decision: messages_pb2.Decision | None) -> values_pb2.Finality.ValueType:
-    """Until witnesses cosign, a COMMIT is final by the bridge's decision."""
+def finality(
+    decision: messages_pb2.Decision | None, finality_of: FinalityOf
+) -> values_pb2.Finality.ValueType:
+    """Say how final a COMMIT is; without witnesses it is final by the bridge's decision."""
     if decision is None or decision.outcome != messages_pb2.OUTCOME_COMMIT:
         return values_pb2.FINALITY_UNSPECIFIED
-    return values_pb2.FINALITY_COMMIT
+    return finality_of(decision.log_index)
 
 
-def retirement_message(view: RetirementView, *, is_public: bool) -> ledger_pb2.Retirement:
+def retirement_message(
+    view: RetirementView, finality_of: FinalityOf, *, is_public: bool
+) -> ledger_pb2.Retirement:
     """Give a use.
 
     Args:
         view: as stored.
+        finality_of: says how final its decision is.
         is_public: leave out what is not for everybody: the account, the salt that opens the beneficiary's
             commitment, and the name of a beneficiary who is no organisation.
     """
@@ -249,5 +257,5 @@ def retirement_message(view: RetirementView, *, is_public: bool) -> ledger_pb2.R
         decision=use.decision,
         beneficiary_salt=b"" if is_public else view.beneficiary_salt,
         reasons=decision.reasons if decision is not None else (),
-        finality=finality(decision),
+        finality=finality(decision, finality_of),
     )

@@ -104,7 +104,12 @@ def _held(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Make the look-up once: making it costs more than running it."""
     return (
         sa.select(holding.c.series_id, holding.c.start_serial, holding.c.end_serial)
-        .where(holding.c.account_id == sa.bindparam("account"), holding.c.state == HELD, *conditions)
+        .where(
+            holding.c.account_id == sa.bindparam("account"),
+            holding.c.state == HELD,
+            holding.c.transfer_id == b"",
+            *conditions,
+        )
         .order_by(holding.c.series_id, holding.c.start_serial)
         .limit(HELD_ROWS_PER_PAGE)
     )
@@ -148,6 +153,31 @@ def load_held(
             return found
         after_series, after_serial = page[-1][0], page[-1][1]
     return found
+
+
+def load_pending_held(
+    connection: sa.Connection,
+    account_id: str,
+    series_id: str,
+    held: Sequence[HoldingRow],
+    quantity_kg: int,
+) -> list[HoldingRow]:
+    """Give units of the account that are pending, where those that are held do not make up the quantity.
+
+    They cannot be taken; whoever asks for them is told that they are on their way to being held.
+    """
+    if sum(row.end - row.start for row in held) >= quantity_kg:
+        return []
+    columns = holding.c
+    statement = (
+        sa.select(*(columns[name] for name in _COLUMNS))
+        .where(columns.account_id == account_id, columns.state == HELD, columns.transfer_id != b"")
+        .order_by(columns.series_id, columns.start_serial)
+        .limit(HELD_ROWS_PER_PAGE)
+    )
+    if series_id:
+        statement = statement.where(columns.series_id == series_id)
+    return [_row(tuple(row)) for row in connection.execute(statement)]
 
 
 def write_difference(

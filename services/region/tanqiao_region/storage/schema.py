@@ -6,7 +6,7 @@ from typing import Final
 
 from tanqiao.db.guards import BlockColumns, append_only, immutable, no_overlap, undeletable, write_once
 from tanqiao.db.migrations import Schema
-from tanqiao_region.storage.tables import APPEND_ONLY, inbox, metadata, outbox, request_ids
+from tanqiao_region.storage.tables import APPEND_ONLY, inbox, metadata, outbox, request_ids, sealed_logs
 
 GUARDS: Final = (
     *(append_only(table) for table in APPEND_ONLY),
@@ -54,6 +54,10 @@ GUARDS: Final = (
     immutable("activity", "end_date", "on_grid_wh", "self_use_wh", "batch_id"),
     append_only("resource"),
     append_only("resource_asset"),
+    undeletable("transfer_finality"),
+    immutable("transfer_finality", "source", "transfer_id", "log_index", "decision_hash", "blocks"),
+    write_once("transfer_finality", "final_at_ms"),
+    *sealed_logs.guards(),
     *outbox.guards(),
     *inbox.guards(),
     *request_ids.guards(),

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from tanqiao.db.node_state import node_state_table
+from tanqiao.db.sealed_logs import SealedLogs
 from tanqiao.db.signatures import signature_table
 from tanqiao.db.streams import Inbox, Outbox, RequestIds
 
@@ -303,7 +304,32 @@ holding = Table(
     Index(None, "account_id", "state", "series_id", "start_serial"),
     sqlite_with_rowid=False,
 )
-"""Units here: 1 held, 2 locked, 3 retiring, 4 used, 5 cancelled. `transfer_id` is empty where held."""
+"""Units here: 1 held, 2 locked, 3 retiring, 4 used, 5 cancelled.
+
+`transfer_id` is empty where units are held; units that are held and pending (R10) keep that of the transfer
+which brought them until a quorum of witnesses has cosigned it.
+"""
+
+transfer_finality = Table(
+    "transfer_finality",
+    metadata,
+    Column("source", String(96), primary_key=True),
+    Column("transfer_id", LargeBinary, primary_key=True),
+    Column("log_index", BigInteger, nullable=False),
+    Column("decision_hash", LargeBinary, nullable=False),
+    Column("account_id", String(32), nullable=False),
+    Column("blocks", LargeBinary, nullable=False),
+    Column("decided_at_ms", BigInteger, nullable=False),
+    Column("final_at_ms", BigInteger, nullable=True),
+    Column("bundle", LargeBinary, nullable=False),
+    Index(
+        "ix_transfer_finality_pending",
+        "log_index",
+        sqlite_where=text("final_at_ms IS NULL"),
+        postgresql_where=text("final_at_ms IS NULL"),
+    ),
+)
+"""COMMITs that await or have their quorum; `blocks` are what they credited here, `bundle` is the proof."""
 
 outgoing_transfer = Table(
     "outgoing_transfer",
@@ -545,6 +571,9 @@ inbox: Final = Inbox(metadata)
 
 request_ids: Final = RequestIds(metadata)
 """Answers given to mutating calls."""
+
+sealed_logs: Final = SealedLogs(metadata)
+"""The node's own log, sealed: one leaf for each entry of the journal."""
 
 APPEND_ONLY: Final = ("journal", "journal_account", "signature", "evidence", "freeze_order", "correction")
 """UPDATE, DELETE and TRUNCATE are refused by the database."""

@@ -15,6 +15,8 @@ from tanqiao.signing.provision import NetworkPlan, RegionPlan
 NETWORK_ID: Final = "test-local"
 TEST_CLOCK_START: Final = "2026-03-02T09:00:00+08:00"
 READER: Final = "reader/national"
+QUORUM: Final = 2
+"""Of the three regions, which are the witnesses of the local federation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def network_plan() -> NetworkPlan:
         tuple(RegionPlan(region.code, region.name, region.roles) for region in REGIONS),
         tuple(gateway.name for gateway in GATEWAYS),
         ("national",),
+        quorum=QUORUM,
     )
 
 

@@ -42,6 +42,8 @@ def settings_of(
     if isinstance(member, RegionMember):
         values["region_code"] = member.code
         values["rule_pack"] = member.rule_pack
+        # Its own file on either kind of database: what a witness has promised does not stand with the books.
+        values["witness_database_url"] = "sqlite:///data/witness.sqlite"
         values["bridge_address"] = f"{HOST}:{choice.ports[BRIDGE_MEMBER.name]}"
     elif member in GATEWAYS:
         values["registry"] = member.name

@@ -167,4 +167,12 @@ REASONS: Final[tuple[Reason, ...]] = (
         zh="消息{id}引用的前一消息与记录不符。",
         en="Message {id} answers another message than the one on record.",
     ),
+    Reason(
+        3019,
+        "LOG_CHECK_FAILED",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="日志检查未通过（{check}）：{detail}。",
+        en="A check of the log failed ({check}): {detail}.",
+    ),
 )

@@ -1,0 +1,297 @@
+"""The logs that the bridge keeps: what is read from them, and what witnesses and regions add.
+
+Nothing here is believed by whoever reads it: checkpoints are signed and cosigned, tiles and proofs hash to
+their roots. What is added is checked first: a cosignature under the key that the directory has for the
+witness, a region's leaves against the checkpoint that its own key signed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from tanqiao.api.bridge.v1 import log_pb2
+from tanqiao.api.common.v1 import envelope_pb2, values_pb2
+from tanqiao.db.bulk import insert_rows
+from tanqiao.db.engine import Database
+from tanqiao.db.sealed_logs import StoredCheckpoint, TilesOf
+from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
+from tanqiao.kernel.errors import DomainError
+from tanqiao.signing.directory import KeyDirectory
+from tanqiao.signing.federation import WitnessGroup
+from tanqiao.signing.logs import checkpoint_keys, log_name, witness_policy
+from tanqiao.signing.parties import BRIDGE
+from tanqiao.tlog.checkpoint import open_checkpoint
+from tanqiao.tlog.cosignature import verify_cosignatures
+from tanqiao.tlog.errors import TlogError
+from tanqiao.tlog.keys import VerifierKey
+from tanqiao.tlog.leaf import decode_leaf
+from tanqiao.tlog.merkle import consistency_proof, hash_leaf, inclusion_proof
+from tanqiao.tlog.note import parse_note
+from tanqiao.tlog.policy import Policy
+from tanqiao.tlog.sealing import Tree
+from tanqiao.tlog.tiles import MAX_ENTRY_BYTES, TileBuilder, parse_tile_path
+from tanqiao_bridge.storage.beside import envelopes_beside
+from tanqiao_bridge.storage.region_logs import append_region_leaves, leaves_of, size_of
+from tanqiao_bridge.storage.tables import known_leaf_kind, sealed_logs
+
+LEAVES_PER_PAGE_MAX: Final = 500
+LEAVES_PER_CALL_MAX: Final = 4_096
+LEAF_KINDS_MAX: Final = 64
+KIND_LENGTH_MAX: Final = 64
+COSIGNATURE_CHARACTERS_MAX: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The newest checkpoint of a log, and the newest with a quorum; None before the first."""
+
+    newest: StoredCheckpoint | None
+    cosigned: StoredCheckpoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLeaf:
+    """A leaf with the messages beside it."""
+
+    log_index: int
+    leaf: bytes
+    envelopes: list[envelope_pb2.Envelope]
+
+
+@contextmanager
+def refusals_of_logs() -> Iterator[None]:
+    """Give a refusal of the log library as LOG_CHECK_FAILED with its reason."""
+    try:
+        yield
+    except TlogError as error:
+        raise DomainError(
+            "LOG_CHECK_FAILED", check=error.reason, detail=error.detail or error.sentence_in("en")
+        ) from error
+
+
+class LogKeeper:
+    """Reads of sealed logs and what is added to them.
+
+    Args:
+        database: of the bridge.
+        network_id: part of the name of every log.
+        directory: gives the key directory as it is now.
+        group: the witnesses.
+        now_ms: wall clock, milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        network_id: str,
+        directory: Callable[[], KeyDirectory],
+        group: WitnessGroup,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._database = database
+        self._network_id = network_id
+        self._directory = directory
+        self.group: Final = group
+        self._now_ms = now_ms
+        self._builders: dict[str, TileBuilder] = {}
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def checkpoints(self, party: str) -> Checkpoints:
+        """Give the newest checkpoints of a party's log, with every cosignature collected."""
+        with self._database.reading() as connection:
+            newest = sealed_logs.checkpoint(connection, party)
+            cosigned = sealed_logs.cosigned_checkpoint(connection, party)
+            if newest is not None:
+                lines = sealed_logs.cosignatures_of(connection, party, newest.size)
+                note = newest.note + "".join(lines.values()).encode()
+                newest = StoredCheckpoint(newest.size, note, newest.sealed_at_ms)
+        return Checkpoints(newest, cosigned)
+
+    def leaves(
+        self, party: str, from_index: int, limit: int, *, with_envelopes: bool
+    ) -> tuple[list[ShownLeaf], int]:
+        """Give leaves in order, and how many the log has."""
+        with self._database.reading() as connection:
+            size = size_of(connection, party)
+            leaves = leaves_of(party)(connection, from_index, min(limit, LEAVES_PER_PAGE_MAX))
+            beside: list[list[envelope_pb2.Envelope]] = [[] for _ in leaves]
+            if with_envelopes and party == BRIDGE:
+                beside = envelopes_beside(connection, [decode_leaf(leaf) for leaf in leaves])
+        return [
+            ShownLeaf(from_index + at, leaf, envelopes)
+            for at, (leaf, envelopes) in enumerate(zip(leaves, beside, strict=True))
+        ], size
+
+    def tile(self, party: str, path: str) -> bytes:
+        """Give a tile or bundle of the sealed log by its path; LOG_CHECK_FAILED where there is none."""
+        with refusals_of_logs(), self._database.reading() as connection:
+            return self._tiles(connection, party, None).read_tile(parse_tile_path(path))
+
+    def inclusion(self, party: str, log_index: int, size: int) -> tuple[int, list[bytes]]:
+        """Give the path of a leaf in the tree of a size, 0 standing for the newest; (size, path)."""
+        with refusals_of_logs(), self._database.reading() as connection:
+            wanted = self._sealed_size(connection, party, size)
+            return wanted, inclusion_proof(log_index, wanted, self._tiles(connection, party, wanted))
+
+    def consistency(self, party: str, old_size: int, size: int) -> tuple[int, list[bytes]]:
+        """Give the proof that a size extends an older one; (size, path)."""
+        with refusals_of_logs(), self._database.reading() as connection:
+            wanted = self._sealed_size(connection, party, size)
+            return wanted, consistency_proof(old_size, wanted, self._tiles(connection, party, wanted))
+
+    def _sealed_size(self, connection: sa.Connection, party: str, size: int) -> int:
+        sealed = sealed_logs.tree(connection, party).size
+        if size > sealed:
+            raise TlogError("TREE_SIZE", f"{sealed} leaves are sealed")
+        return size or sealed
+
+    def _tiles(self, connection: sa.Connection, party: str, size: int | None) -> TilesOf:
+        wanted = sealed_logs.tree(connection, party).size if size is None else size
+        return TilesOf(sealed_logs, connection, party, wanted, leaves_of(party))
+
+    def finality_of(self, log_index: int) -> values_pb2.Finality.ValueType:
+        """Say how final a decision at an index is: without witnesses COMMIT alone is."""
+        if not self.group.quorum:
+            return values_pb2.FINALITY_COMMIT
+        with self._database.reading() as connection:
+            cosigned = sealed_logs.cosigned_checkpoint(connection, BRIDGE, log_index + 1)
+        return values_pb2.FINALITY_PENDING if cosigned is None else values_pb2.FINALITY_QUORUM
+
+    # -- witnesses -------------------------------------------------------------------------------------------
+
+    def policy(self) -> Policy:
+        """Give the policy under which the bridge's log is final."""
+        return witness_policy(self._network_id, self._directory(), self.group)
+
+    def add_cosignature(self, witness: str, size: int, line: str, kinds: Sequence[str]) -> int:
+        """Take a witness's cosignature of the bridge's checkpoint of a size; the size with a quorum then.
+
+        Raises:
+            DomainError: LOG_CHECK_FAILED: no witness of the group, no such checkpoint, or it does not verify.
+        """
+        policy = self.policy()
+        key = next((one.key for one in policy.witnesses if one.name == witness), None)
+        if key is None:
+            raise DomainError("LOG_CHECK_FAILED", check="WITNESS_UNKNOWN", detail=witness)
+
+        def work(unit: UnitOfWork) -> int:
+            connection = unit.connection
+            _note_kinds(connection, witness, kinds)
+            done = sealed_logs.cosigned_checkpoint(connection, BRIDGE)
+            if done is None or done.size < size:
+                self._take_line(connection, policy, key, witness, size, line)
+            newest = sealed_logs.cosigned_checkpoint(connection, BRIDGE)
+            unit.commit()
+            return 0 if newest is None else newest.size
+
+        with refusals_of_logs():
+            return run_in_transaction(self._database, work)
+
+    def _take_line(
+        self, connection: sa.Connection, policy: Policy, key: VerifierKey, witness: str, size: int, line: str
+    ) -> None:
+        checkpoint = sealed_logs.checkpoint(connection, BRIDGE, size)
+        if checkpoint is None:
+            raise TlogError("CHECKPOINT_SIZE", f"no checkpoint of {size} leaves is waiting")
+        note = parse_note(checkpoint.note)
+        signed = parse_note(checkpoint.note + line.encode())
+        if len(signed.signatures) != len(note.signatures) + 1:
+            raise TlogError("COSIGNATURE_FORM", "one line is wanted")
+        if not verify_cosignatures(signed, (key,)):
+            raise TlogError("COSIGNATURE_FORM", f"not a cosignature of {key.name}")
+        lines = sealed_logs.add_cosignature(connection, BRIDGE, size, witness, line)
+        if policy.is_quorum(lines):
+            whole = note.encode() + "".join(lines.values()).encode()
+            final = StoredCheckpoint(size, whole, checkpoint.sealed_at_ms)
+            sealed_logs.keep_cosigned(connection, BRIDGE, final, cosigned_at_ms=self._now_ms())
+
+    # -- logs of the regions ---------------------------------------------------------------------------------
+
+    def add_leaves(
+        self, party: str, first_index: int, leaves: Sequence[bytes], checkpoint: bytes
+    ) -> tuple[int, int]:
+        """Take the growth of a region's log; (leaves durable here, size of the newest checkpoint held).
+
+        Raises:
+            DomainError: SEQUENCE_GAP where leaves are missing; LOG_CHECK_FAILED for a leaf other than the one
+                taken before (LOG_ROLLED_BACK), or a checkpoint that does not fit the leaves.
+        """
+
+        def work(unit: UnitOfWork) -> tuple[int, int]:
+            connection = unit.connection
+            size = size_of(connection, party)
+            if first_index > size:
+                raise DomainError("SEQUENCE_GAP", expected=size, received=first_index)
+            known = leaves_of(party)(connection, first_index, max(1, min(size - first_index, len(leaves))))
+            if list(known[: len(leaves)]) != list(leaves[: size - first_index]):
+                raise TlogError("LOG_ROLLED_BACK", f"another leaf than before from {first_index} on")
+            fresh = leaves[size - first_index :]
+            if any(not 0 < len(leaf) <= MAX_ENTRY_BYTES for leaf in fresh):
+                raise TlogError("ENTRY_TOO_LARGE", "a leaf is empty or too large")
+            append_region_leaves(connection, party, size, fresh)
+            size += len(fresh)
+            if checkpoint:
+                self._take_checkpoint(connection, party, size, checkpoint)
+            newest = sealed_logs.checkpoint(connection, party)
+            unit.commit()
+            return size, 0 if newest is None else newest.size
+
+        with refusals_of_logs():
+            return run_in_transaction(self._database, work)
+
+    def _take_checkpoint(self, connection: sa.Connection, party: str, size: int, note: bytes) -> None:
+        keys = checkpoint_keys(self._network_id, self._directory(), party)
+        signed, _ = open_checkpoint(note, *keys)
+        if signed.origin != log_name(self._network_id, party):
+            raise TlogError("CHECKPOINT_ORIGIN_WRONG", signed.origin)
+        before = sealed_logs.tree(connection, party)
+        if signed.size < before.size or signed.size > size:
+            raise TlogError("CHECKPOINT_SIZE", f"{signed.size}; {before.size} sealed of {size} leaves")
+        builder = TileBuilder.resume(before.size, before.root, self._tiles(connection, party, before.size))
+        leaves = leaves_of(party)(connection, before.size, signed.size - before.size)
+        builder.extend(hash_leaf(leaf) for leaf in leaves)
+        after = Tree(builder.size, builder.root())
+        if after.root != signed.root:
+            raise TlogError("WITNESS_SPLIT_VIEW", f"{party} signed another root for {signed.size} leaves")
+        if after != before:
+            sealed_logs.grow(connection, party, before, after, builder.take_tiles())
+        sealed_logs.publish(connection, party, signed.size, note, sealed_at_ms=self._now_ms())
+
+    # -- announced kinds -------------------------------------------------------------------------------------
+
+    def kinds_known_to_all(self) -> frozenset[str]:
+        """Give the kinds of leaf that every witness of the group has announced; all where there is none."""
+        with self._database.reading() as connection:
+            return announced_by_all(connection, self.group)
+
+
+def announced_by_all(connection: sa.Connection, group: WitnessGroup) -> frozenset[str]:
+    """Give the kinds that every witness of the group has announced."""
+    kinds: dict[str, set[str]] = {witness: set() for witness in group.witnesses}
+    for row in connection.execute(sa.select(known_leaf_kind.c.witness, known_leaf_kind.c.kind)):
+        if row.witness in kinds:
+            kinds[row.witness].add(row.kind)
+    return frozenset(set.intersection(*kinds.values())) if kinds else frozenset()
+
+
+def _note_kinds(connection: sa.Connection, witness: str, kinds: Sequence[str]) -> None:
+    known = set(
+        connection.execute(
+            sa.select(known_leaf_kind.c.kind).where(known_leaf_kind.c.witness == witness)
+        ).scalars()
+    )
+    insert_rows(
+        connection, known_leaf_kind, [(witness, kind) for kind in sorted(set(kinds)) if kind not in known]
+    )
+
+
+def leaf_message(leaf: ShownLeaf) -> log_pb2.LogLeaf:
+    """Give a leaf as it is answered."""
+    return log_pb2.LogLeaf(log_index=leaf.log_index, leaf=leaf.leaf, envelopes=leaf.envelopes)

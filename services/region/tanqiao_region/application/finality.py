@@ -1,0 +1,78 @@
+"""Finality of what was decided (PROTOCOL R10): pending until a quorum of witnesses has cosigned its leaf.
+
+Units that a decision credits are pending: they are in the account and count as held, but cannot be moved or
+used. Where units are, they are marked by the transfer that brought them; when its FinalityBundle has been
+verified here, the mark goes. On a network without witnesses nothing is pending and COMMIT is final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tanqiao.api.bridge.v1 import log_pb2
+from tanqiao.kernel.invariants import require
+from tanqiao.protocol.types import TransferKey
+from tanqiao.tlog.errors import TlogError
+from tanqiao.tlog.leaf import decode_leaf
+from tanqiao.tlog.policy import Policy
+from tanqiao.tlog.proof import verify_proof
+from tanqiao_region.application import journal
+from tanqiao_region.application.group import Group, Needs
+from tanqiao_region.application.holdings import held_by
+from tanqiao_region.storage import finality as store
+from tanqiao_region.storage.finality import PendingRow
+from tanqiao_region.storage.holdings import HELD
+
+
+def check_bundle(bundle: log_pb2.FinalityBundle, row: PendingRow, policy: Policy) -> None:
+    """Check that a bundle makes the decision of a row final.
+
+    Raises:
+        TlogError: the proof does not hold, or it proves another decision's leaf.
+    """
+    verified = verify_proof(bundle.proof, bundle.leaf, policy)
+    leaf = decode_leaf(bundle.leaf)
+    if verified.index != row.log_index or leaf.kind != "decision":
+        raise TlogError("INCLUSION_NOT_PROVEN", "another leaf than the decision's")
+    hashes = leaf.message_hashes
+    if not hashes or hashes[-1] != row.decision_hash:
+        # The bridge told this node one decision and the log another one.
+        raise TlogError("INCLUSION_NOT_PROVEN", "the leaf names another decision than this node was sent")
+
+
+def make_final(group: Group, bundles: Sequence[tuple[PendingRow, bytes]]) -> list[int]:
+    """Make checked bundles' decisions final in the books; the log indexes of those that were pending.
+
+    Args:
+        group: of the writer.
+        bundles: rows with the serialised bundle that was checked for each.
+    """
+    open_rows = store.load_pending(group.connection, [row.key for row, _ in bundles])
+    fresh = [(row, data) for row, data in bundles if row.key in open_rows]
+    group.load(Needs(touched=[block for row, _ in fresh for block in row.blocks]))
+    for row, _ in fresh:
+        if row.blocks:
+            place = (row.account_id, HELD, row.key.transfer_id)
+            failing = group.holdings.move(row.blocks, place, held_by(row.account_id))
+            require(not failing, f"pending units are not where they were credited: {failing}")
+            group.journal.append(
+                journal.UNITS_FINAL,
+                row.key.transfer_id.hex(),
+                (journal.Effect(row.account_id),),
+                message_hash=row.decision_hash,
+                details={"log_index": str(row.log_index)},
+                shared={"source": row.key.source},
+            )
+    store.set_final(
+        group.connection,
+        [(row.key, data) for row, data in fresh],
+        final_at_ms=int(group.context.now().timestamp() * 1000),
+    )
+    indexes = [row.log_index for row, _ in fresh]
+    group.aftermath.final_indexes.extend(indexes)
+    return indexes
+
+
+def keys_of(rows: Iterable[PendingRow]) -> list[TransferKey]:
+    """Give the transfers of rows."""
+    return [row.key for row in rows]

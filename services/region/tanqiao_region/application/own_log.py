@@ -1,0 +1,98 @@
+"""The region's log (PROTOCOL section 8): one leaf for each journal entry, sealed with the node's own key."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from tanqiao.db.engine import Database
+from tanqiao.db.sealed_logs import DatabaseLogStore, StoredCheckpoint
+from tanqiao.tlog.keys import NoteSigner
+from tanqiao.tlog.leaf import make_leaf
+from tanqiao.tlog.sealing import Sealer
+from tanqiao_region.application.journal import entry_message
+from tanqiao_region.storage.journal import FIRST_INDEX, JournalRow, read_entries
+from tanqiao_region.storage.tables import sealed_logs
+
+SEALS_PER_TURN_MAX: Final = 64
+LEAF_KIND: Final = "journal"
+_INDEX_BYTES: Final = 8
+
+Salt = Callable[[int], bytes]
+"""Gives the salt of the entry at an index of the journal."""
+
+
+def leaf_of(row: JournalRow, salt: bytes) -> bytes:
+    """Give the leaf of a journal entry.
+
+    Its commitment is SHA-256(entry ‖ salt): with the entry and the salt anybody can check what the log says.
+    """
+    message = entry_message(row)
+    return make_leaf(
+        LEAF_KIND,
+        message_hashes=[message.message_hash]
+        if len(message.message_hash) == hashlib.sha256().digest_size
+        else [],
+        public={
+            "entry": hashlib.sha256(row.entry + salt).digest(),
+            "index": row.journal_index.to_bytes(_INDEX_BYTES, "big"),
+            "kind": str(row.kind).encode(),
+            "legal_date": row.legal_date.encode(),
+        },
+    ).encode()
+
+
+__all__ = ["OwnLog", "StoredCheckpoint", "leaf_of"]
+
+
+class OwnLog:
+    """One node's log.
+
+    Args:
+        database: of the node.
+        signer: its checkpoint key.
+        party: name of the node.
+        salt: salts of the entries.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        signer: NoteSigner,
+        party: str,
+        salt: Salt,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._database = database
+        self._party = party
+        self._salt = salt
+        self._sealer = Sealer(DatabaseLogStore(database, sealed_logs, party, self._read, now_ms), signer)
+
+    def seal(self) -> None:
+        """Seal what the journal has grown by.
+
+        Raises:
+            TlogError: the journal is not what was sealed before; nothing is signed.
+        """
+        for _ in range(SEALS_PER_TURN_MAX):
+            sealed = self._sealer.seal()
+            if sealed is None or not sealed.more:
+                return
+
+    def checkpoint(self) -> StoredCheckpoint | None:
+        """Give the newest checkpoint."""
+        with self._database.reading() as connection:
+            return sealed_logs.checkpoint(connection, self._party)
+
+    def leaves(self, start: int, limit: int) -> list[bytes]:
+        """Give leaves from an index of the log on."""
+        with self._database.reading() as connection:
+            return list(self._read(connection, start, limit))
+
+    def _read(self, connection: sa.Connection, start: int, limit: int) -> Sequence[bytes]:
+        rows = read_entries(connection, from_index=start + FIRST_INDEX, limit=limit)
+        return [leaf_of(row, self._salt(row.journal_index)) for row in rows]

@@ -1,0 +1,79 @@
+"""The bridge's `LogService` as a witness and a region read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import grpc
+
+from tanqiao.api.bridge.v1 import log_pb2, log_pb2_grpc
+from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.types import TransferKey
+from tanqiao.rpc.errors import from_rpc_error
+from tanqiao.witnessing.follower import Offered
+from tanqiao.witnessing.replay import SeenLeaf
+
+CALL_SECONDS_MAX: Final = 30.0
+
+Answer = TypeVar("Answer")
+
+
+class RemoteLog:
+    """Calls of one channel to the bridge.
+
+    Args:
+        channel: to the bridge.
+        address: of the bridge, for refusals.
+    """
+
+    def __init__(self, channel: grpc.Channel, address: str) -> None:
+        self._stub = log_pb2_grpc.LogServiceStub(channel)
+        self._address = address
+
+    def checkpoint(self) -> Offered:
+        """Give the newest checkpoint as the log signed it."""
+        answer = self._call(self._stub.GetCheckpoint, log_pb2.GetCheckpointRequest())
+        return Offered(answer.checkpoint, answer.size)
+
+    def cosigned(self) -> Offered:
+        """Give the newest checkpoint with a quorum."""
+        answer = self._call(self._stub.GetCheckpoint, log_pb2.GetCheckpointRequest())
+        return Offered(answer.cosigned_checkpoint, answer.cosigned_size)
+
+    def leaves(self, from_index: int, limit: int) -> Sequence[SeenLeaf]:
+        """Give leaves with the messages beside them."""
+        request = log_pb2.ListLeavesRequest(from_index=from_index, page_size=limit, with_envelopes=True)
+        answer = self._call(self._stub.ListLeaves, request)
+        return [SeenLeaf(one.log_index, one.leaf, tuple(one.envelopes)) for one in answer.leaves]
+
+    def consistency(self, old_size: int, size: int) -> Sequence[bytes]:
+        """Give the proof that a size extends an older one."""
+        request = log_pb2.GetConsistencyProofRequest(old_size=old_size, size=size)
+        return list(self._call(self._stub.GetConsistencyProof, request).path)
+
+    def add_cosignature(self, size: int, line: str, kinds: Sequence[str]) -> int:
+        """Hand in a cosignature of the bridge's log."""
+        request = log_pb2.AddCosignatureRequest(size=size, cosignature=line, leaf_kinds=kinds)
+        return int(self._call(self._stub.AddCosignature, request).cosigned_size)
+
+    def add_leaves(self, first_index: int, leaves: Sequence[bytes], checkpoint: bytes) -> tuple[int, int]:
+        """Hand in the growth of the caller's own log; (leaves there, size of the checkpoint there)."""
+        request = log_pb2.AddLeavesRequest(first_index=first_index, leaves=leaves, checkpoint=checkpoint)
+        answer = self._call(self._stub.AddLeaves, request)
+        return answer.log_size, answer.checkpoint_size
+
+    def bundles(self, keys: Sequence[TransferKey]) -> Sequence[log_pb2.FinalityBundle]:
+        """Give the bundles of those transfers that are final."""
+        names = [log_pb2.TransferName(source=key.source, transfer_id=key.transfer_id) for key in keys]
+        request = log_pb2.BatchGetFinalityBundlesRequest(transfers=names)
+        return list(self._call(self._stub.BatchGetFinalityBundles, request).bundles)
+
+    def _call(self, method: Callable[..., Answer], request: Any) -> Answer:  # noqa: ANN401 - any request
+        try:
+            return method(request, timeout=CALL_SECONDS_MAX)
+        except grpc.RpcError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: grpc.RpcError) -> DomainError:
+        return from_rpc_error(error, peer="bridge", address=self._address)

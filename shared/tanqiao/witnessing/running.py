@@ -1,0 +1,68 @@
+"""Puts a witness together: its database, its key, the federation, and the line to the bridge."""
+
+from __future__ import annotations
+
+import grpc
+
+from tanqiao.db.engine import Database, open_engine
+from tanqiao.db.migrations import check_current, migrate
+from tanqiao.db.node_state import claim_database
+from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
+from tanqiao.kernel.errors import DomainError
+from tanqiao.signing.federation import Federation
+from tanqiao.signing.logs import log_name
+from tanqiao.signing.parties import BRIDGE
+from tanqiao.tlog.keys import NoteSigner
+from tanqiao.witnessing import tables
+from tanqiao.witnessing.follower import Follower
+from tanqiao.witnessing.remote import RemoteLog
+from tanqiao.witnessing.store import ReplayStore
+
+
+def open_witness_database(url: str, owner_url: str = "") -> Database:
+    """Open a witness's database as its one writer, migrated.
+
+    Raises:
+        DomainError: WRITER_ALREADY_RUNNING, DIRECTORY_MISSING, MIGRATION_PENDING, …
+    """
+    if owner_url:
+        owner = open_engine(owner_url, role="writer")
+        try:
+            migrate(owner, tables.SCHEMA)
+        finally:
+            owner.close()
+    database = open_engine(url, role="writer")
+    try:
+        if not owner_url:
+            migrate(database, tables.SCHEMA)
+        check_current(database, tables.SCHEMA)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def build_follower(
+    federation: Federation,
+    party: str,
+    signer: NoteSigner,
+    database: Database,
+    channel: grpc.Channel,
+    address: str,
+) -> Follower:
+    """Give the witness of a party, whose database is its own from then on.
+
+    Raises:
+        DomainError: SETTING_INVALID if the party is no witness of the federation's group, or the database is
+            another's.
+    """
+    if party not in federation.witness_group.witnesses:
+        raise DomainError("SETTING_INVALID", setting="witness_group", detail=f"{party} is no witness of it")
+
+    def claim(unit: UnitOfWork) -> None:
+        claim_database(unit.connection, tables.node_state, network_id=federation.network_id, party=party)
+        unit.commit()
+
+    run_in_transaction(database, claim)
+    store = ReplayStore(database, log_name(federation.network_id, BRIDGE))
+    return Follower(federation, signer, store, RemoteLog(channel, address))

@@ -1,0 +1,135 @@
+"""Tables of a witness: what it has replayed, what it has promised, and the mirror of the log.
+
+PROTOCOL sections 6 and 8. One witness follows one log. `witness_tree` is the tree replayed so far with the
+hashes that appending to it needs; `witness_promise` the largest tree that was cosigned. A witness that
+loses them could cosign a second history: its database is to be kept as carefully as its key.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+
+from tanqiao.db.guards import append_only, never_decreases, undeletable
+from tanqiao.db.migrations import Schema
+from tanqiao.db.node_state import node_state_table
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+node_state = node_state_table(metadata)
+"""Whose database this is."""
+
+tree = Table(
+    "witness_tree",
+    metadata,
+    Column("log", String(192), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("edge", LargeBinary, nullable=False),
+)
+"""The tree that was replayed; `edge` are the hashes of its perfect subtrees, left to right."""
+
+promise = Table(
+    "witness_promise",
+    metadata,
+    Column("log", String(192), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+)
+"""The largest tree that was cosigned, with the log's own signed checkpoint of it."""
+
+key = Table(
+    "witness_key",
+    metadata,
+    Column("key_id", LargeBinary, primary_key=True),
+    Column("owner", String(128), nullable=False),
+    Column("role", Integer, nullable=False),
+    Column("suite", Integer, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("key_epoch", BigInteger, nullable=False),
+    Column("valid_from_index", BigInteger, nullable=False),
+    Column("valid_to_index", BigInteger, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+    Column("holder", String(128), nullable=False),
+)
+"""Keys as the log has stated them so far."""
+
+location = Table(
+    "witness_location",
+    metadata,
+    Column("series_id", String(160), primary_key=True),
+    Column("start_serial", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_serial", BigInteger, nullable=False),
+    Column("region", String(96), nullable=False),
+    Column("state", Integer, nullable=False),
+    Index("uq_witness_location_end", "series_id", "end_serial", unique=True),
+)
+"""Where units are by the replayed leaves: 1 held, 2 used, 3 cancelled."""
+
+decided = Table(
+    "witness_decided",
+    metadata,
+    Column("source", String(96), primary_key=True),
+    Column("transfer_id", LargeBinary, primary_key=True),
+    Column("log_index", BigInteger, nullable=False),
+)
+
+issued = Table(
+    "witness_issued",
+    metadata,
+    Column("region", String(96), primary_key=True),
+    Column("issue_id", LargeBinary, primary_key=True),
+    Column("log_index", BigInteger, nullable=False),
+)
+
+claimed = Table(
+    "witness_claimed",
+    metadata,
+    Column("receipt_hash", LargeBinary, primary_key=True),
+    Column("claim_id", String(96), nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+)
+"""Receipts of claims that are not rejected."""
+
+mirrored_leaf = Table(
+    "mirrored_leaf",
+    metadata,
+    Column("log_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("records", LargeBinary, nullable=False),
+)
+"""The mirror: every leaf, and a serialised `LogLeaf` with the signed messages that it names."""
+
+evidence = Table(
+    "witness_evidence",
+    metadata,
+    Column("evidence_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("kind", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("first_note", LargeBinary, nullable=False),
+    Column("second_note", LargeBinary, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+"""What made this witness stop: two checkpoints, or a checkpoint and the leaf that it would not cosign."""
+
+GUARDS: Final = (
+    undeletable("witness_tree"),
+    never_decreases("witness_tree", "size"),
+    undeletable("witness_promise"),
+    never_decreases("witness_promise", "size"),
+    append_only("witness_decided"),
+    append_only("witness_issued"),
+    append_only("witness_claimed"),
+    append_only("mirrored_leaf"),
+    append_only("witness_evidence"),
+)
+SCHEMA: Final = Schema("tanqiao.witnessing.migrations", metadata, GUARDS)

@@ -1,0 +1,134 @@
+"""Witnesses of a real bridge, and sources that lie to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from tanqiao.db.engine import Database, open_engine
+from tanqiao.db.migrations import migrate
+from tanqiao.signing.directory import KeyRole
+from tanqiao.signing.keyring import Keyring
+from tanqiao.signing.logs import log_name, note_signer
+from tanqiao.testing.databases import DatabaseMaker
+from tanqiao.testing.network import BRIDGE
+from tanqiao.tlog.keys import NoteSigner
+from tanqiao.witnessing.follower import Follower, Offered
+from tanqiao.witnessing.remote import RemoteLog
+from tanqiao.witnessing.replay import SeenLeaf
+from tanqiao.witnessing.store import ReplayStore
+from tanqiao.witnessing.tables import SCHEMA
+from tests.contract.bridge.harness import Running
+
+
+def migrated_witness(url: str) -> None:
+    """Bring a database to the schema of a witness."""
+    with open_engine(url, role="writer") as database:
+        migrate(database, SCHEMA)
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    """Wait for a condition, with a generous limit."""
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.05)
+
+
+@dataclass
+class WitnessMaker:
+    """Makes witnesses; closes what it opened."""
+
+    running: Running
+    kind: str
+    maker: DatabaseMaker
+    _opened: list[Database] = field(default_factory=list)
+    _made: list[Any] = field(default_factory=list)
+    _channels: list[Any] = field(default_factory=list)
+
+    def signer(self, party: str) -> NoteSigner:
+        """Give the witness key of a party."""
+        network = self.running.network
+        keyring = Keyring.open(network.network.node(party) / "keys")
+        signer = note_signer(network.network_id, keyring, KeyRole.WITNESS)
+        assert signer is not None
+        return signer
+
+    def remote(self, party: str) -> RemoteLog:
+        """Give the bridge's log as the party reads it."""
+        channel = self.running.channel(party)
+        self._channels.append(channel)
+        grpc.channel_ready_future(channel).result(60)  # on a loaded machine a fresh line takes its time
+        return RemoteLog(channel, self.running.address)
+
+    def database(self) -> Database:
+        """Make a witness's database."""
+        made = self.maker.make(self.kind, migrated_witness, "witness")
+        self._made.append(made)
+        database = made.open()
+        self._opened.append(database)
+        return database
+
+    def store(self, database: Database) -> ReplayStore:
+        """Give the durable side on a database."""
+        return ReplayStore(database, log_name(self.running.network.network_id, BRIDGE))
+
+    def make(self, party: str, source: Any = None, database: Database | None = None) -> Follower:
+        """Make a witness."""
+        return Follower(
+            self.running.network.network.federation,
+            self.signer(party),
+            self.store(database or self.database()),
+            source or self.remote(party),
+        )
+
+    def sealed(self) -> int:
+        """Wait until everything durable is sealed; the size."""
+        keeper = self.running.bridge.logs.keeper
+        size = keeper.leaves(BRIDGE, 0, 1, with_envelopes=False)[1]
+
+        def is_sealed() -> bool:
+            newest = keeper.checkpoints(BRIDGE).newest
+            return newest is not None and newest.size >= size
+
+        wait_for(is_sealed)
+        return size
+
+    def close(self) -> None:
+        """Close all."""
+        for channel in self._channels:
+            channel.close()
+        for database in self._opened:
+            database.close()
+        for made in self._made:
+            self.maker.drop(made)
+
+
+@dataclass
+class LyingSource:
+    """A bridge's log in which a test may change what is given."""
+
+    honest: Any
+    change_leaf: Callable[[SeenLeaf], SeenLeaf] = lambda leaf: leaf
+    note: bytes | None = None
+    taken: list[tuple[int, str]] = field(default_factory=list)
+
+    def checkpoint(self) -> Offered:
+        offered: Offered = self.honest.checkpoint()
+        return offered if self.note is None else Offered(self.note, offered.size)
+
+    def leaves(self, from_index: int, limit: int) -> Sequence[SeenLeaf]:
+        return [self.change_leaf(leaf) for leaf in self.honest.leaves(from_index, limit)]
+
+    def consistency(self, old_size: int, size: int) -> Sequence[bytes]:
+        proof: Sequence[bytes] = self.honest.consistency(old_size, size)
+        return proof
+
+    def add_cosignature(self, size: int, line: str, kinds: Sequence[str]) -> int:
+        assert kinds
+        self.taken.append((size, line))
+        return 0
