@@ -14,7 +14,6 @@ from tanqiao.kernel.errors import DomainError
 
 RULE_FILES_MAX: Final = 256
 HEX_OF_ID: Final = 32
-POLICY_NAME: Final = "federation.policy"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +29,7 @@ def out_option(command: F) -> F:
         "--policy",
         "policy_file",
         type=click.Path(path_type=Path),
-        help=f"Policy under which the file must hold. [default: {POLICY_NAME} of the network]",
+        help="Policy under which the file must hold. [default: of the network's own file]",
     )(command)
     return click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write.")(
         with_policy
@@ -41,6 +40,15 @@ def of_transfer(command: F) -> F:
     """Give a command a transfer: its source and id."""
     with_id = click.option("--transfer-id", required=True, help="32 hexadecimal digits.")(command)
     return click.option("--source", required=True, help="Region that the units came from.")(with_id)
+
+
+@prove.command(cls=Verb)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write.")
+@click.pass_obj
+def policy(session: Session, out: Path) -> None:
+    """Write the policy: the bridge's log, the witnesses and their quorum, from this machine's own files."""
+    out.write_bytes(_own_policy(session))
+    session.output.answer({"file": str(out)})
 
 
 @prove.command(cls=Verb)
@@ -123,12 +131,22 @@ def conservation(session: Session, series: str, out: Path, policy_file: Path | N
 
 
 def policy_of(session: Session, named: Path | None) -> bytes:
-    """Read the policy under which a file is checked before it is written; FILE_MISSING without one."""
-    path = named or session.home.path / "network" / POLICY_NAME
+    """Give the policy under which a file is checked before it is written; FILE_MISSING where it is not."""
+    if named is None:
+        return _own_policy(session)
     try:
-        return path.read_bytes()
+        return named.read_bytes()
     except OSError as error:
-        raise DomainError("FILE_MISSING", file=path) from error
+        raise DomainError("FILE_MISSING", file=named) from error
+
+
+def _own_policy(session: Session) -> bytes:
+    """Make the policy of the home's own federation file: nobody on the network is asked."""
+    from tanqiao.signing.federation import FEDERATION_NAME, Federation
+    from tanqiao.signing.logs import witness_policy
+
+    federation = Federation.load(session.home.path / "network" / FEDERATION_NAME)
+    return witness_policy(federation.network_id, federation.directory(), federation.witness_group).encode()
 
 
 def _write_decision(  # noqa: PLR0913 - what the three kinds differ in
