@@ -35,6 +35,7 @@ NOT_OVER_THE_WIRE: dict[str, str] = {
     "RULES_DIGEST_MISMATCH": START,
     "PARAMETER_INVALID": START,
     "PEER_REFUSED": CLIENT,
+    "PROOF_INVALID": CLIENT,
     "APPROVERS_MISSING": "its check is tested alone, as no call of this release takes an order of approvers",
     "CASE_BLOCKING": UNOPENED,
     "SECOND_SIGNATURE_MISSING": RULE_CASE,
