@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import pytest
 
 from tanqiao.api.bridge.v1 import log_pb2, log_pb2_grpc
+from tanqiao.cli.verbs.proving import conservation
 from tanqiao.client.proofs import ServedLog
 from tanqiao.client.servers import BridgeClient
 from tanqiao.kernel.errors import DomainError
@@ -124,3 +127,21 @@ def test_a_transfer_and_a_use_are_proven_to_a_stranger_with_one_file(
             out = tmp_path / kind
             write_replay(log, kind, claim, policy, out)
             assert said in both_accept(out.read_bytes(), policy)
+
+
+def test_a_proof_that_does_not_hold_under_the_policy_is_not_written(
+    running: Running, network: NetworkOfTest, shanghai: PlayedRegion, tmp_path: Path
+) -> None:
+    assert issue_units(running, shanghai).accepted
+    finalise(running)
+    other = provision_network(
+        tmp_path / "other", replace(standard_plan(), quorum=2), now=datetime.now(UTC)
+    ).federation
+    named, out = tmp_path / "policy", tmp_path / "conservation"
+    named.write_bytes(witness_policy(other.network_id, other.directory(), other.witness_group).encode())
+    with client(running, "reader/national") as bridge:
+        session = SimpleNamespace(bridge=bridge, home=SimpleNamespace(path=tmp_path / "net"))
+        with pytest.raises(DomainError) as caught, click.Context(conservation, obj=session).scope():
+            conservation.callback(SERIES, out, named)  # type: ignore[misc] - what click wraps
+    assert caught.value.symbol == "PROOF_INVALID"
+    assert not out.exists()
