@@ -139,9 +139,11 @@ def test_a_proof_that_does_not_hold_under_the_policy_is_not_written(
     ).federation
     named, out = tmp_path / "policy", tmp_path / "conservation"
     named.write_bytes(witness_policy(other.network_id, other.directory(), other.witness_group).encode())
+    write = conservation.callback
+    assert write is not None
     with client(running, "reader/national") as bridge:
         session = SimpleNamespace(bridge=bridge, home=SimpleNamespace(path=tmp_path / "net"))
         with pytest.raises(DomainError) as caught, click.Context(conservation, obj=session).scope():
-            conservation.callback(SERIES, out, named)  # type: ignore[misc] - what click wraps
+            write(SERIES, out, named)
     assert caught.value.symbol == "PROOF_INVALID"
     assert not out.exists()

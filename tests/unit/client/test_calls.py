@@ -65,7 +65,8 @@ def test_only_what_the_same_bytes_can_mend_is_sent_again(reason: object) -> None
     retry = refusal.reason.retry
     if may_retry(refusal):
         assert retry is Retry.SAME_BYTES or (
-            retry is Retry.WAIT and refusal.reason.grpc_status == "UNAVAILABLE"
+            retry is Retry.WAIT
+            and (refusal.reason.grpc_status == "UNAVAILABLE" or refusal.symbol == "UNIT_PENDING")
         )
         pauses = [delay_seconds(refusal, attempt) for attempt in range(1, 12)]
         assert all(0 < pause <= DELAY_SECONDS_MAX * (1 + JITTER) for pause in pauses)
