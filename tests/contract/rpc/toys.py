@@ -35,6 +35,7 @@ CALLERS: Final = {
             "GetAccount",
             "ListAccounts",
             "CloseAccount",
+            "SetAccountHolder",
             "CreateReceivingAddress",
             "GetBalance",
             "ListHoldings",
