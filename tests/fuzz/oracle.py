@@ -82,6 +82,12 @@ def bridge_rules(liars: Iterable[str], liar_side: int) -> Rules:
             "inbox": "numbers taken",
             "request_ids": "answers of requests",
             "claim_lock": "a row to lock by, without content",
+            "lease": "who seals the log",
+            "sealed_tree": "how far the log is sealed, by time",
+            "tree_tile": "as sealed_tree",
+            "tree_checkpoint": "as sealed_tree",
+            "tree_cosignature": "a witness's word on the bridge's tree: no unit moves by it",
+            "tree_cosigned": "as tree_cosignature",
         },
         volatile=frozenset({("node_state", "value")}),
     )
@@ -119,6 +125,12 @@ def region_rules() -> Rules:
             "freeze_order": "row 10: the bridge may freeze; no unit moves by it",
             "frozen": "as freeze_order",
             "correction_wait": "a correction that waits for what it needs moves nothing",
+            "lease": "who seals the node's own log",
+            "sealed_tree": "how far that log is sealed, by time",
+            "tree_tile": "as sealed_tree",
+            "tree_checkpoint": "as sealed_tree",
+            "tree_cosignature": "as sealed_tree",
+            "tree_cosigned": "as sealed_tree",
         },
         # Section 5: REFUSED becomes DROPPED on any ABORT. R9: DROPPED unheard refuses a Prepare, once.
         settling={

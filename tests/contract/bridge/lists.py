@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -39,6 +40,9 @@ def migrated_gateway(url: str) -> None:
         database.close()
 
 
+_numbers = itertools.count(1)
+
+
 @dataclass
 class RunningList:
     """A gateway that serves one list, or none yet."""
@@ -57,7 +61,7 @@ class RunningList:
         columns = GEC_COLUMNS if self.registry == "gec" else CCER_COLUMNS
         data = "\n".join([columns, *rows, ""]).encode()
         start = registry_pb2.ImportListRequest.Start(
-            request_id=f"import-{self.registry}",
+            request_id=f"import-{self.registry}-{next(_numbers)}",
             format=registry_pb2.LIST_FORMAT_CSV,
             source="虚构 invented",
             as_of_date=date_message(as_of),

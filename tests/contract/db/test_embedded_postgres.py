@@ -137,6 +137,7 @@ def test_the_last_port_is_left_when_something_else_has_taken_it(directory: Path)
     first = embedded_postgres.start(directory)
     first.stop()
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # its ended connections may linger
         taken.bind(("127.0.0.1", first.port))
         taken.listen()
         assert embedded_postgres.start(directory).port != first.port

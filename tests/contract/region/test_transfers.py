@@ -14,6 +14,8 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.ids import make_address
 from tanqiao.kernel.regions import RegionCode
 from tanqiao.protocol.types import Kind
+from tanqiao.rpc.caller import Caller, enter_call, leave_call
+from tanqiao.signing.parties import parse_party
 from tanqiao_region.application.commands import Selection, Work
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.issue_offers import series_message
@@ -400,14 +402,18 @@ def test_watchers_of_transfers_are_bounded_so_that_others_are_served(pair: Pair,
         assert next(changes).transfer.state == ledger_pb2.TRANSFER_STATE_LOCKED
         return changes
 
-    watchers = [watch() for _ in range(WATCHERS_MAX)]
-    with pytest.raises(DomainError) as refusal:
-        watch()
-    assert refusal.value.symbol == "QUOTA_EXCEEDED"
-    watchers.pop().close()
-    watch().close()
-    for one in watchers:
-        one.close()
+    call = enter_call(Caller.of(parse_party(HOLDER.party), "WatchTransfer"))
+    try:
+        watchers = [watch() for _ in range(WATCHERS_MAX)]
+        with pytest.raises(DomainError) as refusal:
+            watch()
+        assert refusal.value.symbol == "QUOTA_EXCEEDED"
+        watchers.pop().close()
+        watch().close()
+        for one in watchers:
+            one.close()
+    finally:
+        leave_call(call)
 
 
 def test_a_repeated_prepare_gets_the_stored_answer(pair: Pair, bridge: FakeBridge) -> None:
@@ -458,7 +464,7 @@ def test_a_retirement_ends_used_and_an_abort_gives_the_units_back(pair: Pair, br
     holder, _, _ = ready_to_send(pair)
     answer = shanghai.retire(holder, Selection(quantity_kg=100), purpose_text="虚构马拉松 invented marathon")
     assert ended(shanghai, answer) == "USED"
-    view = shanghai.queries.retirement(answer.transfer_id)
+    view, _ = shanghai.queries.retirement(answer.transfer_id, HOLDER)
     assert (view.purpose, view.retiring_date, view.decision_date) == (
         "event_neutrality",
         "2026-03-02",

@@ -58,7 +58,8 @@ def test_a_final_refusal_ends_the_step_undoes_what_was_written_and_lets_the_clai
     assert shanghai.office.steps.resume() == 1
     assert list(bridge.claims.status.values()) == [claims_pb2.CLAIM_STATUS_WITHDRAWN]
     shanghai.office.steps._handlers[int(StepKind.SUBMIT_PROJECT)] = real
-    again = shanghai.submit(request_id="unfinished-2")
+    # The bridge never takes a claim's id twice: the plant comes back under a new project id.
+    again = shanghai.submit(request_id="unfinished-2", project_id="SH-PV-AGAIN")
     assert again.project.state == registers_pb2.PROJECT_STATE_SUBMITTED
 
 

@@ -108,7 +108,7 @@ def out_states(node: Node) -> list[str]:
 
 
 def use_state(node: Node, transfer_id: bytes) -> str:
-    return SourceState(node.queries.retirement(transfer_id).use.state).name
+    return SourceState(node.queries.retirement(transfer_id, CENTRE)[0].use.state).name
 
 
 # -- works -----------------------------------------------------------------------------------------------
