@@ -56,6 +56,9 @@ test-own: setup test-pure
 test-serial: setup test-own
 	$(if $(call with_tests,$(SERIAL)),$(BIN)/pytest $(call with_tests,$(SERIAL)) $(PYTEST_ARGS))
 
+test-long: setup ## The tests that take longest: `.ci/run` runs them after `make test`.
+	$(BIN)/pytest -m long tests $(PYTEST_ARGS)
+
 rules: setup ## Every case file of every rule pack.
 	$(BIN)/pytest tests/rules $(PYTEST_ARGS)
 
@@ -125,5 +128,5 @@ clean: ## Remove .venv, caches and build results; a federation's data in .tanqia
 	rm -rf .venv .setup.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run down test test-pure test-own test-serial rules model simulate crash chaos mutants fuzz bench setup check check-format check-lint check-types \
+.PHONY: help run down test test-pure test-own test-serial test-long rules model simulate crash chaos mutants fuzz bench setup check check-format check-lint check-types \
 	check-imports check-protos check-drift format generate docs release-protos lock clean

@@ -47,7 +47,7 @@ STATM: Final = Path("/proc/self/statm")
 GROWTH_MEBIBYTES_MAX: Final = 64
 STEPS: Final = (timedelta(days=-400), timedelta(hours=-30), timedelta(hours=30), timedelta(days=20))
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

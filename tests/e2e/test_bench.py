@@ -19,7 +19,7 @@ UNITS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(BENCH_SECONDS_MAX)
 @pytest.mark.parametrize("item", sorted(UNITS))

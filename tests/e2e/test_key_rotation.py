@@ -54,7 +54,7 @@ def rotate(office: Office, party: str) -> None:
                 time.sleep(0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_every_key_rotates_while_transfers_run(three: tuple[Trio, Office]) -> None:
     nodes, office = three

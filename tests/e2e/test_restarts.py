@@ -140,7 +140,7 @@ def processes(
             embedded_postgres.remove(home.postgres)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.processes
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("databases", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgresql)])

@@ -76,7 +76,7 @@ def make(database_kind: str, database_maker: DatabaseMaker) -> Iterator[Callable
         database_maker.drop(database)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("subject", [SHANGHAI, SHENZHEN], ids=["shanghai", "shenzhen"])
 def test_our_own_node_meets_every_requirement(

@@ -270,7 +270,7 @@ def _days(year: int) -> list[Period]:
     return [Period.of_day(whole.start.fromordinal(whole.start.toordinal() + n)) for n in range(whole.days)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)  # no row reaches the database
 def test_a_million_rows_with_one_bad_one_stream_through_and_nothing_is_recorded(office: Office) -> None:
