@@ -27,6 +27,8 @@ from tests.bench.results import Result
 BLOCKS: Final = 1_000_000
 BLOCKS_QUICK: Final = 2_000
 BLOCK_KG: Final = 10
+SIGNATURE_ID: Final = 1_000_000_000
+"""Far behind those that the bridge has given."""
 REGION: Final = "region/310000"
 READER: Final = "reader/national"
 SERIES: Final = "310000:SH_SHCER:P-BENCH:2026:1"
@@ -96,14 +98,14 @@ def _fill(federation: Federation, count: int) -> None:
                 ),
                 (
                     "INSERT INTO signature (signature_id, payload_type, size, hashes, signatures) "
-                    "VALUES (1, 'bench', 0, {empty}, {empty})"
+                    f"VALUES ({SIGNATURE_ID}, 'bench', 0, {{empty}}, {{empty}})"
                 ),
                 (
                     "INSERT INTO issue (region, issue_id, message_hash, payload, receipt_payload, "
                     "receipt_hash, accepted, series_id, start_serial, end_serial, claim_id, log_index, "
                     "signature_id, item_index) "
                     f"VALUES ('{REGION}', {{empty}}, {{empty}}, {{empty}}, {{empty}}, {{empty}}, "
-                    f"{{true}}, '{SERIES}', 0, {end}, '', 0, 1, 0)"
+                    f"{{true}}, '{SERIES}', 0, {end}, '', 0, {SIGNATURE_ID}, 0)"
                 ),
                 (
                     "INSERT INTO location (series_id, start_serial, end_serial, region, state, log_index) "

@@ -48,6 +48,11 @@ GROWTH_MEBIBYTES_MAX: Final = 64
 STEPS: Final = (timedelta(days=-400), timedelta(hours=-30), timedelta(hours=30), timedelta(days=20))
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
+SEALED_BY_TIME = frozenset(
+    {"lease", "sealed_tree", "tree_tile", "tree_checkpoint", "tree_cosignature", "tree_cosigned"}
+    | {"region_leaf"}
+)
+"""Tables of logs that are sealed each second and carried up in the background."""
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +85,12 @@ def a_transfer(ring: Ring, number: int) -> None:
 
 
 def digest(database: Database) -> str:
-    """Digest every row of every table of the bridge."""
+    """Digest every row of every table of the bridge, but for the logs sealed by time."""
     found = hashlib.sha256()
     with database.reading() as connection:
         for table in metadata.sorted_tables:
+            if table.name in SEALED_BY_TIME:
+                continue
             rows = connection.execute(sa.select(table)).all()
             for row in sorted(repr(tuple(row)) for row in rows):
                 found.update(f"{table.name} {row}".encode())
@@ -211,7 +218,8 @@ def test_questions_about_transfers_that_nobody_knows_write_nothing(ring: Ring) -
         channel.close()
     print(f"{QUESTIONS} questions")
     assert answers == {directory_pb2.TRANSFER_OUTCOME_UNKNOWN}
-    assert not [edge for edge in ring.points.met if edge.kind == "write"], ring.points.met
+    written = [edge for edge in ring.points.met if edge.kind == "write" and "LogKeeper" not in edge.what]
+    assert not written, written
     assert rest(ring) == before
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from tanqiao_region.application.writer import Writer
 from tests.crash.cases import DISK_FULL, FORCED_WRITE, Bench, Case, points_for_pairs, points_of
 from tests.crash.failpoints import Edge, parse_point
 from tests.crash.matrix import SQLITE, pairs
@@ -64,26 +61,3 @@ def test_a_node_that_dies_or_loses_its_disk_there_loses_nothing(
     assert not outcome.failure, outcome.failure
     assert outcome.fired
     assert bool(outcome.refused) == bool(fault)
-
-
-@pytest.mark.timeout(240)
-def test_a_source_that_sends_before_its_commit_is_caught(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handle = Writer.handle
-
-    def hasty(writer: Writer, connection: Any, commands: Sequence[Any]) -> list[Any]:
-        answers = handle(writer, connection, commands)
-        aftermath = writer._aftermath
-        assert aftermath is not None
-        if aftermath.offered:
-            for listener in writer._listeners:
-                listener(aftermath)
-            until = time.monotonic() + SENT_SECONDS_MAX
-            while DECIDED not in bench._points.passings() and time.monotonic() < until:
-                time.sleep(LOOK_SECONDS)
-        return answers
-
-    monkeypatch.setattr(Writer, "handle", hasty)
-    point = parse_point("S before write CreateTransfers #1")
-    assert "AssertionError" in bench.run(Case(SQLITE, TRANSFER, (point,))).failure
