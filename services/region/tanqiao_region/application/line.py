@@ -7,7 +7,7 @@ both are signed again in batches: an item's message hash does not depend on the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from itertools import groupby
 from typing import Any, Final, Protocol
 
@@ -23,7 +23,7 @@ from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
 from tanqiao.signing.envelope import Signer, sign_envelope
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_region.application.arriving import READY_TYPE, REFUSE_TYPE
-from tanqiao_region.application.commands import Work
+from tanqiao_region.application.commands import ApplyPrepares, Unacceptable, Work
 from tanqiao_region.application.context import BRIDGE, RegionContext
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.issue_offers import ISSUE_TYPE
@@ -41,6 +41,8 @@ WITHDRAW_TYPE: Final = payload_type_of(messages_pb2.Withdraw)
 MESSAGE_VERSIONS: Final = (1,)
 BATCH_PAYLOAD_BYTES_MAX: Final = 4 << 20
 FOR_EVER: Final = 2**62
+KEY_UNKNOWN: Final = "KEY_UNKNOWN"
+RECORDS_SECONDS_MAX: Final = 30.0
 
 _log = structlog.get_logger("tanqiao.region.line")
 
@@ -68,6 +70,7 @@ class Line:
         self._database = database
         self._writer = writer
         self._opener = Opener(context)
+        self._numbered: Future[Any] | None = None
 
     # -- opening a session -----------------------------------------------------------------------------------
 
@@ -120,18 +123,37 @@ class Line:
 
     def take_numbered(self, frame: sync_pb2.NumberedBatch) -> Future[Any]:
         """Queue a numbered frame; the future gives up to which number everything is durable."""
-        return self._writer.submit(self._opener.numbered(frame))
+        command = self._opener.numbered(frame)
+        refusals = (item.refusal for item in command.items if isinstance(item, Unacceptable))
+        if any(one.symbol == KEY_UNKNOWN for one in refusals) and self._await_records():
+            command = self._opener.numbered(frame)
+        self._numbered = self._writer.submit(command)
+        return self._numbered
+
+    def _await_records(self) -> bool:
+        """Wait for the frame before: the record of a key that is not known yet may stand in it."""
+        if self._numbered is None:
+            return False
+        wait([self._numbered], RECORDS_SECONDS_MAX)
+        return True
 
     def take_offered(self, batch: envelope_pb2.EnvelopeBatch) -> Future[Any] | None:
         """Queue a frame of offers; None if nothing of it can be used."""
-        try:
-            command, refused = self._opener.offered(batch)
-        except DomainError as refusal:
-            _log.warning("offers_refused", payload_type=batch.payload_type[:96], reason=refusal.symbol)
-            return None
+        command, refused = self._open_offered(batch)
+        if any(one.symbol == KEY_UNKNOWN for one in refused) and self._await_records():
+            command, refused = self._open_offered(batch)
         for one in refused:
             _log.warning("offer_refused", payload_type=batch.payload_type[:96], reason=one.symbol)
         return self._writer.submit(command) if command is not None and command.items else None
+
+    def _open_offered(
+        self, batch: envelope_pb2.EnvelopeBatch
+    ) -> tuple[ApplyPrepares | None, Sequence[DomainError]]:
+        """Open offers; what concerns the whole frame is told as one refusal: it will be made again."""
+        try:
+            return self._opener.offered(batch)
+        except DomainError as refusal:
+            return None, (refusal,)
 
     def take_acknowledgement(self, incarnation: int, up_to_number: int) -> Future[Any]:
         """Note how far the bridge has made this node's numbered traffic durable."""
