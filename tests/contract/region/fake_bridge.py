@@ -453,7 +453,7 @@ class FakeBridge(sync_pb2_grpc.SyncServiceServicer):
 
     # -- waiting -----------------------------------------------------------------------------------------
 
-    def wait_until(self, holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    def wait_until(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something holds; fails the test otherwise."""
         with self.changed:
             assert self.changed.wait_for(holds, seconds), "it did not happen in time"
