@@ -99,10 +99,12 @@ class Database:
         self._writer_lock = writer_lock
         self._gate = _WriterGate(one_at_a_time=sqlite_path is not None)
         self._failure: str | None = None
+        self._closed = False
         self._last = threading.local()  # the refusal of the transaction that this thread is in
         for engine in {writer, reader} - {None}:
             sa.event.listen(engine, "handle_error", self._translate)
             sa.event.listen(engine, "commit", self._require_whole)
+            sa.event.listen(engine, "checkin", self._close_late)
 
     @property
     def failure(self) -> str | None:
@@ -254,8 +256,14 @@ class Database:
             return False
         return not connection.connection.driver_connection.in_transaction  # type: ignore[union-attr]
 
+    def _close_late(self, _connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+        """Close what a thread that was still reading gives back after the end: no pool keeps it."""
+        if self._closed:
+            record.invalidate()
+
     def close(self) -> None:
-        """Close every idle connection and give up the writer lock."""
+        """Close every idle connection, the others when they are given back, and give up the writer lock."""
+        self._closed = True
         for engine in (self._reader, self._writer):
             if engine is not None:
                 engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -67,7 +68,6 @@ def test_a_write_transaction_holds_the_write_lock_from_its_begin(database: Datab
         with database.open().writing() as connection:
             assert connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "off"
         return
-    import sqlite3  # noqa: PLC0415 - an intruder that ignores the writer lock, here only
 
     with database.open().writing():
         intruder = sqlite3.connect(database.path or "", timeout=0.01, isolation_level=None)
@@ -281,3 +281,13 @@ def test_opening_a_file_twice_in_one_process_keeps_the_locks_of_the_first(tmp_pa
         run(node, "INSERT INTO entry VALUES (1)")
     with open_engine(url, role="reader") as node:
         assert count(node, "entry") == 1
+
+
+def test_a_connection_given_back_after_the_end_is_closed_then(database: DatabaseUnderTest) -> None:
+    opened = database.open()
+    with opened.reading() as connection:
+        driver = connection.connection.driver_connection
+        opened.close()
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1  # a reader at work is not cut off
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match="closed"):
+        driver.execute("SELECT 1")  # type: ignore[union-attr]
