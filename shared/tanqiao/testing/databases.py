@@ -39,7 +39,23 @@ __all__ = [
 DATABASE_KINDS: Final = ("sqlite", "postgresql")
 SERVER_SETTINGS: Final = {"max_connections": "200", "shared_buffers": "64MB", "max_wal_size": "1GB"}
 
-_RUNS: Final = Path(tempfile.gettempdir()) / f"tanqiao-tests-{os.getuid()}"
+SERVER_ROOM_BYTES_MIN: Final = 4 * 2**30
+"""Free room that a file system in memory must have before the server's files are put there."""
+
+
+def folder_for_servers(memory: Path = Path("/dev/shm")) -> Path:  # noqa: S108 - shared by design, as /tmp is
+    """Give where the servers of test runs keep their files: in memory where there is room.
+
+    Making and dropping a database waits for the disk longer than most tests run.
+    """
+    if memory.is_dir() and os.access(memory, os.W_OK | os.X_OK):
+        room = os.statvfs(memory)
+        if room.f_bavail * room.f_frsize >= SERVER_ROOM_BYTES_MIN:
+            return memory
+    return Path(tempfile.gettempdir())
+
+
+_RUNS: Final = folder_for_servers() / f"tanqiao-tests-{os.getuid()}"
 _numbers = itertools.count(1)
 
 Prepare = Callable[[str], None]
