@@ -297,7 +297,7 @@ def test_a_watcher_takes_up_again_across_a_restart_of_the_node(
     served.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_watchers_that_do_not_read_hold_nobody_up_and_too_many_are_refused(served: Served) -> None:
     giver, taker = furnished(served.node)
     # Entries of some size, so that what is pushed does not fit into a connection's window.

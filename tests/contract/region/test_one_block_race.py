@@ -85,7 +85,7 @@ def race(trio: Trio, folder: Path, start: int, end: int) -> Counter[str]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.processes
 def test_of_a_thousand_attempts_on_one_block_from_four_processes_exactly_one_wins(
     network: NetworkOfTest, database_maker: DatabaseMaker, database_kind: str, tmp_path: Path

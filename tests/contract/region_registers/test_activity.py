@@ -285,7 +285,7 @@ def test_a_million_rows_with_one_bad_one_stream_through_and_nothing_is_recorded(
     assert journal_size(office.node) == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)  # the same: it is only looked at
 def test_memory_does_not_grow_with_the_file(office: Office) -> None:
@@ -305,7 +305,7 @@ def test_memory_does_not_grow_with_the_file(office: Office) -> None:
     assert large < small * 1.5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_hundred_thousand_rows_are_recorded_in_one_transaction_and_once(office: Office) -> None:
     meters = 274  # × 365 days = 100,010 rows
