@@ -12,7 +12,7 @@ A refusal is an IntegrityError whose guard `tanqiao.db.faults.violated_guard` na
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -187,10 +187,8 @@ def remove(connection: sa.Connection, guards: Iterable[Guard]) -> None:
 
 def missing(connection: sa.Connection, guards: Iterable[Guard]) -> list[str]:
     """Name the objects that are absent, switched off, or not what this program would make."""
-    check = _sqlite_has if connection.dialect.name == "sqlite" else _postgres_has
-    return [
-        piece.name for guard in guards for piece in guard.pieces(connection) if not check(connection, piece)
-    ]
+    has = (_sqlite_objects if connection.dialect.name == "sqlite" else _postgres_objects)(connection)
+    return [piece.name for guard in guards for piece in guard.pieces(connection) if not has(piece)]
 
 
 def require_guards(connection: sa.Connection, guards: Iterable[Guard]) -> None:
@@ -364,50 +362,70 @@ def _drop(connection: sa.Connection, piece: Piece) -> None:
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {_q(piece.name)} ON {_q(piece.table)}")
 
 
-def _sqlite_has(connection: sa.Connection, piece: Piece) -> bool:
-    if piece.made_elsewhere:
-        return any(
-            unique
-            and tuple(row[2] for row in connection.exec_driver_sql(f"PRAGMA index_info({_q(index)})"))
-            == piece.columns
-            for _, index, unique, *_ in connection.exec_driver_sql(
-                f"PRAGMA index_list({_q(piece.table)})"
-            ).fetchall()
+def _sqlite_objects(connection: sa.Connection) -> Callable[[Piece], bool]:
+    """Look at all objects at once; whether a piece is there as it was written."""
+    made = {
+        (name, table): " ".join(text.split())
+        for name, table, text in connection.exec_driver_sql(
+            "SELECT name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL"
         )
-    found = connection.execute(
-        sa.text("SELECT sql FROM sqlite_master WHERE name = :name AND tbl_name = :table"),
-        {"name": piece.name, "table": piece.table},
-    ).scalar()
-    return found is not None and " ".join(found.split()) == " ".join(piece.create.split())
+    }
+    unique: dict[tuple[str, str], list[str]] = {}
+    for table, index, column in connection.exec_driver_sql(
+        "SELECT m.name, i.name, c.name FROM sqlite_master AS m JOIN pragma_index_list(m.name) AS i "
+        "JOIN pragma_index_info(i.name) AS c WHERE m.type = 'table' AND i.\"unique\" ORDER BY c.seqno"
+    ):
+        unique.setdefault((table, index), []).append(column)
+    keys = {(table, tuple(columns)) for (table, _), columns in unique.items()}
+
+    def has(piece: Piece) -> bool:
+        if piece.made_elsewhere:
+            return (piece.table, piece.columns) in keys
+        return made.get((piece.name, piece.table)) == " ".join(piece.create.split())
+
+    return has
 
 
-_POSTGRES_FUNCTION: Final = sa.text(
-    "SELECT prosrc FROM pg_proc WHERE proname = :name AND pronamespace = current_schema()::regnamespace"
+_POSTGRES_FUNCTIONS: Final = (
+    "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = current_schema()::regnamespace"
 )
-_POSTGRES_TRIGGER: Final = sa.text(
-    "SELECT obj_description(t.oid, 'pg_trigger') FROM pg_trigger AS t "
-    "WHERE t.tgname = :name AND t.tgrelid = to_regclass(:table) AND t.tgenabled = 'A'"
+_POSTGRES_TRIGGERS: Final = (
+    "SELECT t.tgname, c.relname, obj_description(t.oid, 'pg_trigger') FROM pg_trigger AS t "
+    "JOIN pg_class AS c ON c.oid = t.tgrelid "
+    "WHERE c.relnamespace = current_schema()::regnamespace AND t.tgenabled = 'A'"
 )
-_POSTGRES_UNIQUE: Final = sa.text(
-    "SELECT i.indexrelid::regclass::text AS name, array_agg(a.attname::text ORDER BY k.place) AS columns "
-    "FROM pg_index AS i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (number, place) "
+_POSTGRES_UNIQUES: Final = (
+    "SELECT x.relname, c.relname, array_agg(a.attname::text ORDER BY k.place) "
+    "FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid JOIN pg_class AS x ON x.oid = i.indexrelid "
+    "CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (number, place) "
     "JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number "
-    "WHERE i.indrelid = to_regclass(:table) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL "
-    "AND i.indimmediate GROUP BY i.indexrelid"
+    "WHERE c.relnamespace = current_schema()::regnamespace AND i.indisunique AND i.indisvalid "
+    "AND i.indpred IS NULL AND i.indimmediate GROUP BY x.relname, c.relname"
 )
 
 
-def _postgres_has(connection: sa.Connection, piece: Piece) -> bool:
-    table = _q(piece.table)
-    if piece.kind == "function":
-        return connection.execute(_POSTGRES_FUNCTION, {"name": piece.name}).scalar() == piece.body
-    if piece.kind == "trigger":
-        found = connection.execute(_POSTGRES_TRIGGER, {"name": piece.name, "table": table}).scalar()
-        return bool(found == piece.digest)
-    return any(
-        tuple(columns) == piece.columns and (piece.made_elsewhere or name.strip('"') == piece.name)
-        for name, columns in connection.execute(_POSTGRES_UNIQUE, {"table": table})
-    )
+def _postgres_objects(connection: sa.Connection) -> Callable[[Piece], bool]:
+    """Look at all objects at once; whether a piece is there as it was written, and switched on."""
+    functions: dict[str, str] = dict(connection.exec_driver_sql(_POSTGRES_FUNCTIONS).all())
+    triggers = {
+        (name, table): digest for name, table, digest in connection.exec_driver_sql(_POSTGRES_TRIGGERS)
+    }
+    uniques = {
+        (name, table): tuple(columns)
+        for name, table, columns in connection.exec_driver_sql(_POSTGRES_UNIQUES)
+    }
+    keys = {(table, columns) for (_, table), columns in uniques.items()}
+
+    def has(piece: Piece) -> bool:
+        if piece.kind == "function":
+            return functions.get(piece.name) == piece.body
+        if piece.kind == "trigger":
+            return triggers.get((piece.name, piece.table)) == piece.digest
+        if piece.made_elsewhere:
+            return (piece.table, piece.columns) in keys
+        return uniques.get((piece.name, piece.table)) == piece.columns
+
+    return has
 
 
 def _changed(column: str) -> _Condition:
