@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from tanqiao.api.bridge.v1 import (
+    cases_pb2_grpc,
     claims_pb2_grpc,
     directory_pb2_grpc,
     log_pb2_grpc,
@@ -41,11 +42,14 @@ from tanqiao.tlog.keys import NoteSigner
 from tanqiao_bridge.application import start
 from tanqiao_bridge.application.adopting import TakeReport, load_state, take_report
 from tanqiao_bridge.application.bundles import Bundles
+from tanqiao_bridge.application.case_handlers import case_handlers
+from tanqiao_bridge.application.case_queries import CaseQueries
 from tanqiao_bridge.application.claims import claim_handlers
 from tanqiao_bridge.application.claims_for_issue import judge_and_record
 from tanqiao_bridge.application.commands import PassDeadlines
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.engine import BridgeEngine, OtherHandler
+from tanqiao_bridge.application.lapsing import KEEP_SECONDS, LapseClaims, measure_downtime
 from tanqiao_bridge.application.log_keeping import LogKeeper
 from tanqiao_bridge.application.open_promises import ListOpen, list_open
 from tanqiao_bridge.application.order_handlers import order_handlers
@@ -57,6 +61,7 @@ from tanqiao_bridge.application.restoring import Begun, begin_epoch
 from tanqiao_bridge.application.sealing import Sealing
 from tanqiao_bridge.remote.gateways import Gateways
 from tanqiao_bridge.server.callers import CALLERS
+from tanqiao_bridge.server.case_servicer import CaseServicer
 from tanqiao_bridge.server.claim_servicer import ClaimServicer
 from tanqiao_bridge.server.directory_servicers import (
     DecisionServicer,
@@ -80,6 +85,7 @@ from tanqiao_bridge.storage.tables import node_state
 DEADLINE_TICK_SECONDS: Final = 0.2
 ANSWER_SECONDS_MAX: Final = 30.0
 LINES_SECONDS_MAX: Final = 5.0
+DAY_SECONDS: Final = 86_400
 
 _log = structlog.get_logger(__name__)
 
@@ -145,10 +151,15 @@ class Bridge:
         self.database.close()
 
     def _tick(self) -> None:
+        kept_at = 0.0
         while not self._stopping.wait(DEADLINE_TICK_SECONDS):
             try:
                 if len(self.context.transfers):
                     self.writer.submit(PassDeadlines(self.context.monotonic_ms())).result(ANSWER_SECONDS_MAX)
+                now = self.context.clock.now().timestamp()
+                if now - kept_at >= KEEP_SECONDS:
+                    lapsed = self.writer.submit(LapseClaims()).result(ANSWER_SECONDS_MAX)
+                    kept_at = 0.0 if lapsed else now  # there may be more than one group lets lapse
             except DomainError as refusal:
                 _log.warning("deadlines wait", reason=refusal.symbol)
             except TimeoutError:
@@ -237,7 +248,7 @@ def build(settings: Settings) -> Bridge:
 
 def _other_handlers() -> dict[type, OtherHandler]:
     own: dict[type, OtherHandler] = {TakeReport: take_report, ListOpen: list_open, EndRun: end_run}
-    return {**claim_handlers(), **order_handlers(), **own}
+    return {**claim_handlers(), **case_handlers(), **order_handlers(), **own}
 
 
 def _build_logs(
@@ -269,12 +280,13 @@ def _build(
         clock = TestClock(settings.network_id, offsets, start=settings.test_clock_start)
     now = int(clock.now().timestamp())
 
-    def prepare(unit: UnitOfWork) -> int:
+    def prepare(unit: UnitOfWork) -> tuple[int, int]:
         epoch = start.prepare(unit.connection, federation, now=now)
+        down_seconds = measure_downtime(unit.connection, now)
         unit.commit()
-        return epoch
+        return epoch, down_seconds
 
-    epoch = run_in_transaction(database, prepare)
+    epoch, down_seconds = run_in_transaction(database, prepare)
     with database.reading() as connection:
         directory = start.load_directory(connection)
         log_size = log.log_size(connection)
@@ -291,6 +303,8 @@ def _build(
         decide_by_ms=settings.decide_by_seconds * 1000,
         log_size=log_size,
         epoch_record=epoch_record,
+        claim_lease_seconds=settings.claim_lease_days * DAY_SECONDS,
+        down_seconds=down_seconds,
     )
     with database.reading() as connection:
         context.recovery = load_state(connection, epoch, ReportOpener(context))
@@ -345,7 +359,11 @@ def _build(
             ),
             Registration(
                 claims_pb2_grpc.add_ClaimServiceServicer_to_server,
-                ClaimServicer(context, queries, writer, gateways, opener),
+                ClaimServicer(context, queries, writer, gateways),
+            ),
+            Registration(
+                cases_pb2_grpc.add_CaseServiceServicer_to_server,
+                CaseServicer(context, CaseQueries(database), writer, gateways),
             ),
             Registration(
                 orders_pb2_grpc.add_OrderServiceServicer_to_server,

@@ -18,6 +18,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
 }
 """Environment variable → field."""
 DECIDE_BY_SECONDS_DEFAULT: Final = 30
+CLAIM_LEASE_DAYS_DEFAULT: Final = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Settings:
         gateways: address of each outside registry's gateway, by name (``ccer``, ``gec``).
         test_clock_start: moment at which a test clock begins; None: the machine's clock.
         decide_by_seconds: time for a destination's answer.
+        claim_lease_days: days after which a declared claim lapses whose notice has not opened; 0: never.
         log_listen: ``host:port`` at which the logs are served as files over HTTPS; empty: they are not.
     """
 
@@ -49,6 +51,7 @@ class Settings:
     test_clock_start: datetime | None = None
     decide_by_seconds: int = DECIDE_BY_SECONDS_DEFAULT
     log_listen: str = ""
+    claim_lease_days: int = CLAIM_LEASE_DAYS_DEFAULT
 
 
 def load_settings(path: Path) -> Settings:
@@ -70,6 +73,7 @@ def load_settings(path: Path) -> Settings:
         test_clock_start=file.moment("test_clock_start"),
         decide_by_seconds=file.integer("decide_by_seconds", default=DECIDE_BY_SECONDS_DEFAULT),
         log_listen=file.text("log_listen", default=""),
+        claim_lease_days=file.integer("claim_lease_days", default=CLAIM_LEASE_DAYS_DEFAULT),
     )
     file.require_all_known()
     return settings

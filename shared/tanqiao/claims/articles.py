@@ -137,6 +137,11 @@ _TEXTS: Final = (
         f"{_POLICY_EN}: between pending claims national, provincial, municipal, then time, then id",
     ),
     (
+        "POLICY-RESOLVED",
+        f"{_POLICY_ZH}：案件经两个机构审批结案，仅对所列主张和本版矩阵有效",
+        f"{_POLICY_EN}: two bodies resolved the case, for these claims and this matrix only",
+    ),
+    (
         "POLICY-SUPERSEDE",
         f"{_POLICY_ZH}：转换须先注销原有减排量",
         f"{_POLICY_EN}: a conversion counts only after the old units were cancelled",

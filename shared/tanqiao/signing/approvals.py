@@ -1,5 +1,7 @@
 """Orders of approvers: freezes by two of one authority, corrections by two of each of two (rows 10, 14).
 
+Resolutions of cases and decisions on aliases are signed by approvers of two bodies (CLAIMS section 3).
+
 The same opening serves the bridge, which acts on an order, and the regions, to which it is passed on as it
 was signed: both believe the approvers and not the one who brings it.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.bridge.v1 import cases_pb2, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.directory import KeyDirectory, KeyRole
@@ -31,6 +33,19 @@ _CORRECTION: Final = allow(
     audience=BRIDGE,
     signatures_max=2 * APPROVERS,
 )
+
+_DECIDED: Final = allow(
+    cases_pb2.CaseResolution,
+    cases_pb2.AliasDecision,
+    senders=AUTHORITIES,
+    role=KeyRole.APPROVER,
+    audience=BRIDGE,
+    signatures_max=2 * APPROVERS,
+)
+RESOLUTION_TYPE: Final = payload_type_of(cases_pb2.CaseResolution)
+ALIAS_TYPE: Final = payload_type_of(cases_pb2.AliasDecision)
+Order = messages_pb2.Freeze | messages_pb2.Correction | cases_pb2.CaseResolution | cases_pb2.AliasDecision
+"""What approvers sign, from hand to hand."""
 
 
 def open_freeze(
@@ -94,12 +109,29 @@ def open_correction(
     return opened
 
 
+def open_decision(
+    envelope: envelope_pb2.Envelope, network_id: str, directory: KeyDirectory, *, at_index: int
+) -> tuple[Opened, tuple[str, ...]]:
+    """Open a CaseResolution or AliasDecision that approvers of two bodies have signed, and name the bodies.
+
+    Raises:
+        DomainError: what `Verifier.open_envelope` raises; APPROVERS_MISSING where all are of one body.
+    """
+    opened = Verifier(network_id, BRIDGE).open_envelope(
+        envelope, directory, allowed=_DECIDED, peer=None, at_index=at_index
+    )
+    bodies = tuple(sorted({one.owner for one in opened.signed_by if one.role == KeyRole.APPROVER}))
+    if len(bodies) < APPROVERS:
+        raise DomainError("APPROVERS_MISSING", needed=APPROVERS, have=len(bodies), missing=[])
+    return opened, bodies
+
+
 REGION: Final = "region/"
 TEXT_SHOWN_MAX: Final = 64
 
 
 def prepare(
-    order: messages_pb2.Freeze | messages_pb2.Correction,
+    order: Order,
     network_id: str,
     authority: str,
     *,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tanqiao.api.bridge.v1 import claims_pb2, messages_pb2, reconcile_pb2, recovery_pb2
+from tanqiao.api.bridge.v1 import cases_pb2, claims_pb2, messages_pb2, reconcile_pb2, recovery_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
@@ -55,6 +55,14 @@ _AGREED: Final = allow(
 _ORDERED: Final = allow(
     messages_pb2.Freeze,
     messages_pb2.Correction,
+    senders=("authority/*",),
+    role=KeyRole.APPROVER,
+    audience=BRIDGE,
+    signatures_max=ROOTS_MAX,
+)
+_DECIDED_BY_TWO: Final = allow(
+    cases_pb2.CaseResolution,
+    cases_pb2.AliasDecision,
     senders=("authority/*",),
     role=KeyRole.APPROVER,
     audience=BRIDGE,
@@ -135,6 +143,8 @@ class Replay:
             "correction": self._correction,
             "reconciliation": self._reconciliation,
             "bridge_epoch": self._epoch,
+            "case_resolution": self._decided,
+            "asset_alias": self._decided,
         }
 
     @property
@@ -301,6 +311,15 @@ class Replay:
             _hold(len(opened.signed_by) >= APPROVERS_WANTED, "an order without two approvers")
         else:
             _hold(leaf.leaf.kind == "freeze", "only two approvers unfreeze")
+        return _changes_nothing
+
+    def _decided(self, leaf: _Leaf, _touched: Touched) -> Callable[[Known], None]:
+        """Check a resolution or an alias: approvers of two bodies have signed (CLAIMS section 3)."""
+        opened = self._open(leaf, 0, _DECIDED_BY_TWO)
+        bodies = {signer.owner for signer in opened.signed_by}
+        _hold(len(bodies) >= APPROVERS_WANTED, "a decision without approvers of two bodies")
+        wanted = cases_pb2.CaseResolution if leaf.leaf.kind == "case_resolution" else cases_pb2.AliasDecision
+        _hold(isinstance(opened.message, wanted), "another message than the leaf's kind")
         return _changes_nothing
 
     def _reconciliation(self, leaf: _Leaf, _touched: Touched) -> Callable[[Known], None]:

@@ -53,8 +53,8 @@ KEPT: Final = frozenset(
 """What evidence may touch: R4 keeps it, freezes on it, names the freeze in a leaf and tells the regions."""
 
 
-SEALING: Final = frozenset({"sealed_tree", "tree_tile", "tree_checkpoint", "lease"})
-"""What sealing writes on its own, each second in which the log has grown."""
+SEALING: Final = frozenset({"sealed_tree", "tree_tile", "tree_checkpoint", "lease", "bridge_time"})
+"""What sealing and the bridge's own time write, each second in which the log has grown, each minute."""
 
 
 def digest(database: Database, leaving_out: frozenset[str] = frozenset()) -> str:

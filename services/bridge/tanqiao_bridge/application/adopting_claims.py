@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.claims.model import Action
 from tanqiao.kernel.errors import DomainError
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.claim_facts import read_claim
-from tanqiao_bridge.application.claims import claim_row
+from tanqiao_bridge.application.claims import claim_row, lease_of
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.reported import OpenedItem
 from tanqiao_bridge.storage import claims as claim_rows
@@ -50,6 +52,7 @@ def adopt_claim(group: Group, item: OpenedItem) -> int | None:
             return recovery.REFUSED
         claim_rows.lock_rows(group.connection, read.locks)
         row = claim_row(read, item.row.region, receipt.status, group.now, log_index)
+        row = replace(row, lapses_at=lease_of(group, row))
         claim_rows.insert_claims(group.connection, [(row, read.keys)])
     else:
         claim_rows.set_status(group.connection, [(receipt.claim_id, receipt.status)])

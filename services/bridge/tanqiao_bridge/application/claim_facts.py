@@ -11,7 +11,16 @@ from typing import Final
 
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.gateway.v1 import registry_pb2
-from tanqiao.claims.keys import Strength, asset_key, asset_ref, lock_keys, strength_of, subject_key
+from tanqiao.claims.geometry import Polygons, bounds_of
+from tanqiao.claims.keys import (
+    Strength,
+    asset_key,
+    asset_ref,
+    grid_keys,
+    lock_keys,
+    strength_of,
+    subject_key,
+)
 from tanqiao.claims.model import (
     Action,
     Activity,
@@ -41,8 +50,10 @@ from tanqiao.rpc.validation import (
     require_region,
     require_text,
 )
+from tanqiao_bridge.application.claim_geometry import read_geometry
 
 REFERENCES_MAX: Final = 16
+SUPERSEDES_MAX: Final = 16
 CLAIM_ID_LENGTH_MAX: Final = 96
 PROJECT_ID_LENGTH_MAX: Final = 96
 METHODOLOGY_ID_LENGTH_MAX: Final = 64
@@ -78,7 +89,7 @@ class ReadClaim:
         claim: for the engine; its asset id is the claim's own id.
         asset: what it claims.
         period: legal dates.
-        keys: under which it is found (S3 and S2 references).
+        keys: under which it is found: S3 and S2 references, and the grid cells that its polygon touches.
         locks: rows to be locked while it is checked and stored, sorted.
         content: the serialised claim, as it is stored.
         digest: SHA-256 of it.
@@ -92,6 +103,7 @@ class ReadClaim:
     locks: tuple[str, ...]
     content: bytes
     digest: bytes
+    polygons: Polygons | None = None
 
 
 def read_claim(
@@ -121,8 +133,10 @@ def read_claim(
     if message.subject_uscc:
         check_uscc(message.subject_uscc)
     references = _references(message.asset.references)
-    if not references:
+    polygons = read_geometry(message.asset.geometry)
+    if not references and polygons is None:
         raise DomainError("FIELD_MISSING", field="claim.asset.references")
+    bounds = None if polygons is None else bounds_of(polygons)
     period = parse_wire_period(message.period, "claim.period")
     asset = Asset(
         claim_id,
@@ -132,6 +146,7 @@ def read_claim(
         message.asset.region_code,
         message.asset.capacity_kw or None,
         message.asset.ets_covered,
+        bounds=bounds,
     )
     claim = Claim(
         claim_id=claim_id,
@@ -153,12 +168,28 @@ def read_claim(
         quantity_kg=message.quantity_kg or None,
         methodology=message.methodology_id or None,
         action=action,
+        supersedes=_supersedes(message),
         evidence=Evidence(message.no_duplicate_commitment, message.gec_freeze_consent),
     )
-    keys = tuple(sorted({asset_key(ref) for ref in references if _is_key(ref)}))
+    found_by = {asset_key(ref) for ref in references if _is_key(ref)}
+    if bounds is not None:
+        found_by.update(grid_keys(bounds))
+    keys = tuple(sorted(found_by))
     content = message.SerializeToString(deterministic=True)
     locks = lock_keys(claim, {claim_id: asset})
-    return ReadClaim(message, claim, asset, period, keys, locks, content, hashlib.sha256(content).digest())
+    digest = hashlib.sha256(content).digest()
+    return ReadClaim(message, claim, asset, period, keys, locks, content, digest, polygons)
+
+
+def _supersedes(message: claims_pb2.Claim) -> tuple[str, ...]:
+    if len(message.supersedes) > SUPERSEDES_MAX:
+        raise DomainError(
+            "BATCH_TOO_LARGE", field="claim.supersedes", limit=SUPERSEDES_MAX, count=len(message.supersedes)
+        )
+    return tuple(
+        require_text(claim_id, "claim.supersedes", length_max=CLAIM_ID_LENGTH_MAX)
+        for claim_id in message.supersedes
+    )
 
 
 def _require_quantities(message: claims_pb2.Claim) -> None:

@@ -10,38 +10,35 @@ statement again gets the stored receipt; another content under the same id is re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.common.v1 import envelope_pb2
-from tanqiao.claims.model import Action
+from tanqiao.claims.model import VerdictKind
 from tanqiao.kernel.errors import DomainError, require
 from tanqiao.kernel.record import record
-from tanqiao.signing.batch import item_envelopes, sign_batch
-from tanqiao.signing.pae import message_hash
-from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened
-from tanqiao.tlog.leaf import Leaf, make_leaf
-from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim, with_index, with_status
+from tanqiao_bridge.application.claim_aliases import lock_claims
+from tanqiao_bridge.application.claim_cases import open_hold, require_uncontested
+from tanqiao_bridge.application.claim_facts import ReadClaim, with_index, with_status
+from tanqiao_bridge.application.claim_receipts import Made, Receipted, insert_receipts, write_receipts
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
 from tanqiao_bridge.application.judging import (
+    COLLIDING_SHOWN_MAX,
     Index,
     Judged,
     is_refused,
     judge_claim,
+    read_stored,
     registries_of,
     verdict_message,
 )
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log
-
-RECEIPT_TYPE: Final = payload_type_of(claims_pb2.ClaimReceipt)
 
 DECLARED: Final = claims_pb2.CLAIM_STATUS_DECLARED
 REJECTED: Final = claims_pb2.CLAIM_STATUS_REJECTED
@@ -60,13 +57,16 @@ NEXT_STATUSES: Final = {
     claims_pb2.CLAIM_STATUS_REGISTERED: (
         claims_pb2.CLAIM_STATUS_WITHDRAWN,
         claims_pb2.CLAIM_STATUS_CANCELLED,
+        claims_pb2.CLAIM_STATUS_SUPERSEDED,
     ),
+    claims_pb2.CLAIM_STATUS_ISSUED: (claims_pb2.CLAIM_STATUS_SUPERSEDED,),
 }
 """Life of a claim as its region may move it (CLAIMS section 3); ISSUED comes with an Issue only."""
 RELEASES: Final = (
     claims_pb2.CLAIM_STATUS_WITHDRAWN,
     claims_pb2.CLAIM_STATUS_REJECTED,
     claims_pb2.CLAIM_STATUS_CANCELLED,
+    claims_pb2.CLAIM_STATUS_SUPERSEDED,
 )
 """Ends of a claim: they free its interval, and nothing is judged for them."""
 
@@ -81,45 +81,26 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class DeclareClaims:
-    """Declarations of one region with what the gateways said, in the same order."""
+    """Declarations of one region with what the gateways said, in the same order.
+
+    `asked` are the keys beside the claims' own under which the gateways were asked: their aliases then.
+    """
 
     region: str
     items: tuple[Declared, ...]
     answers: Answers
+    asked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class MoveClaim:
-    """A verified ClaimStatement: to NOTICE, REGISTERED, WITHDRAWN or REJECTED."""
+    """A verified ClaimStatement: to NOTICE, REGISTERED, or out; `asked` as of `DeclareClaims`."""
 
     region: str
     opened: Opened
     statement: claims_pb2.ClaimStatement
-    read: ReadClaim | None
     answers: Answers
-
-
-@record
-class Receipted:
-    """A receipt as stored: its bytes and its envelope."""
-
-    payload: bytes
-    envelope: envelope_pb2.Envelope
-
-
-@dataclass(slots=True)
-class _Made:
-    """A receipt on its way into the tables."""
-
-    claim_id: str
-    statement_hash: bytes
-    signer_key_id: bytes
-    status: int
-    digest: bytes
-    verdict: claims_pb2.Verdict | None = None
-    log_index: int = -1
-    payload: bytes = b""
-    keys: tuple[str, ...] = field(default_factory=tuple)
+    asked: frozenset[str] = frozenset()
 
 
 def claim_handlers() -> dict[type, OtherHandler]:
@@ -144,14 +125,15 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         for item, refusal in zip(command.items, refused, strict=True)
         if refusal is None and item.opened.message_hash not in stored
     ]
-    claim_rows.lock_rows(group.connection, [key for read in reads for key in read.locks])
-    index = Index.load(group.connection, reads)
+    aliases = lock_claims(group.connection, reads, command.asked)
+    index = Index.load(group.connection, reads, aliases)
     verdicts = _Verdicts.of(group, command.answers)
     decided_on = date.fromisoformat(group.legal_date)
-    results: list[Receipted | DomainError | _Made] = []
+    results: list[Receipted | DomainError | Made] = []
     fresh: list[tuple[claim_rows.ClaimRow, ReadClaim]] = []
-    made: list[_Made] = []
-    by_statement: dict[bytes, _Made] = {}
+    made: list[Made] = []
+    held: list[tuple[ReadClaim, Judged]] = []
+    by_statement: dict[bytes, Made] = {}
     for position, item in enumerate(command.items):
         known = stored.get(item.opened.message_hash)
         if known is not None:
@@ -168,9 +150,13 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         judged = judge_claim(read, index, command.answers, position, decided_on=decided_on)
         status = REJECTED if is_refused(judged.verdict) else DECLARED
         row = claim_row(read, command.region, status, group.now, verdicts.log_size + len(made))
+        row = replace(row, lapses_at=lease_of(group, row))
+        if judged.verdict.verdict is VerdictKind.HOLD and judged.verdict.refusal is None:
+            held.append((read, judged))
         index.add(row, with_status(read, status))
-        receipt = _Made(
+        receipt = Made(
             row.claim_id,
+            command.region,
             item.opened.message_hash,
             item.opened.key_id,
             status,
@@ -182,14 +168,16 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         made.append(receipt)
         by_statement[item.opened.message_hash] = receipt
         results.append(receipt)
-    _write_receipts(group, command.region, made)
+    write_receipts(group, made)
     require(
         all(row.declared_index == receipt.log_index for (row, _), receipt in zip(fresh, made, strict=True)),
         "nothing else was logged while the batch was judged",
     )
     claim_rows.insert_claims(group.connection, [(row, read.keys) for row, read in fresh])
-    envelopes = _insert_receipts(group, made)
-    return [envelopes[result.claim_id] if isinstance(result, _Made) else result for result in results]
+    for read, judged in held:
+        open_hold(group, read, judged)
+    envelopes = insert_receipts(group, made)
+    return [envelopes[result.claim_id] if isinstance(result, Made) else result for result in results]
 
 
 def _declaration_refusal(
@@ -233,6 +221,14 @@ def claim_row(
     )
 
 
+def lease_of(group: Group, row: claim_rows.ClaimRow) -> int:
+    """Give when a declared claim lapses, in the bridge's running time; a reserve entry has no notice."""
+    lease = group.context.claim_lease_seconds
+    if not lease or row.object == claims_pb2.CLAIM_OBJECT_ENTRY:
+        return 0
+    return group.now - group.context.down_seconds + lease
+
+
 @dataclass(frozen=True, slots=True)
 class _Verdicts:
     """Makes the verdicts of a batch: size of the log and registries are looked up once for all."""
@@ -257,9 +253,9 @@ def move_claim(group: Group, command: object) -> Receipted:
     """Move one claim on; a registration is judged again, on the index as it is now.
 
     Raises:
-        DomainError: CLAIM_UNKNOWN, REGION_SCOPE_MISMATCH, CLAIM_STATE_WRONG, CLAIM_OVERTAKEN, and for a
-        registration
-            the reason of its verdict.
+        DomainError: CLAIM_UNKNOWN, REGION_SCOPE_MISMATCH, CLAIM_STATE_WRONG, CLAIM_HOLD while it is
+            contested, CLAIM_UNITS_LEFT for a claim to be superseded, and for a registration the reason of
+            its verdict.
     """
     if not isinstance(command, MoveClaim):  # pragma: no cover - the table of handlers gives nothing else
         raise DomainError("INTERNAL", correlation_id="move")
@@ -272,7 +268,11 @@ def move_claim(group: Group, command: object) -> Receipted:
         raise DomainError("CLAIM_UNKNOWN", claim_id=statement.claim_id[:96])
     if row.region != command.region:
         raise DomainError("REGION_SCOPE_MISMATCH", field="claim_id", region=row.region)
-    claim_rows.lock_rows(group.connection, _read_stored(row).locks)
+    aliases = lock_claims(
+        group.connection,
+        [read_stored(row)],
+        None if statement.status in RELEASES else command.asked,
+    )
     row = claim_rows.load_claims(group.connection, [row.claim_id])[row.claim_id]
     if statement.status not in NEXT_STATUSES.get(row.status, ()):  # type: ignore[call-overload]
         raise DomainError(
@@ -281,16 +281,22 @@ def move_claim(group: Group, command: object) -> Receipted:
             state=claims_pb2.ClaimStatus.Name(row.status),  # type: ignore[arg-type]
             needed=_needed_for(statement.status),
         )
-    read = _read_stored(row)
+    read = read_stored(row)
     verdict = None
+    if statement.status == claims_pb2.CLAIM_STATUS_SUPERSEDED:
+        _require_no_units(group, row)
     if statement.status not in RELEASES:
-        index = Index.load(group.connection, [read])
+        require_uncontested(group.connection, row.claim_id)
+        index = Index.load(group.connection, [read], aliases, resolved=True)
         judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
         verdict = _Verdicts.of(group, command.answers).make(read, judged)
         if is_refused(judged.verdict):
+            if judged.verdict.verdict is VerdictKind.HOLD and judged.verdict.refusal is None:
+                open_hold(group, read, judged)
             raise _as_error(verdict)
-    made = _Made(
+    made = Made(
         row.claim_id,
+        command.region,
         command.opened.message_hash,
         command.opened.key_id,
         statement.status,
@@ -298,18 +304,21 @@ def move_claim(group: Group, command: object) -> Receipted:
         verdict,
         keys=read.keys,
     )
-    _write_receipts(group, command.region, [made])
+    write_receipts(group, [made])
     claim_rows.set_status(group.connection, [(row.claim_id, statement.status)])
-    return _insert_receipts(group, [made])[row.claim_id]
+    return insert_receipts(group, [made])[row.claim_id]
 
 
-def _read_stored(row: claim_rows.ClaimRow) -> ReadClaim:
-    return read_claim(
-        claims_pb2.Claim.FromString(row.content),
-        action=Action.REGISTER,
-        status=row.status,
-        declared_index=row.declared_index,
-    )
+def _require_no_units(group: Group, row: claim_rows.ClaimRow) -> None:
+    """Demand, before a claim is superseded, that nothing of it lives: the old units are cancelled first."""
+    left: list[object] = list(claim_rows.units_left(group.connection, row.claim_id))
+    if row.object == claims_pb2.CLAIM_OBJECT_PROJECT:
+        left += claim_rows.live_instalments(
+            group.connection, row.region, row.project_id, limit=COLLIDING_SHOWN_MAX
+        )
+    if left:
+        named = ", ".join(map(str, left[:COLLIDING_SHOWN_MAX]))
+        raise DomainError("CLAIM_UNITS_LEFT", claim_id=row.claim_id, units=named)
 
 
 def _needed_for(status: int) -> str:
@@ -322,67 +331,3 @@ def _as_error(verdict: claims_pb2.Verdict) -> DomainError:
     refusal = verdict.refusal
     metadata = {key: value for key, value in refusal.metadata.items() if key not in ("field", "article")}
     return DomainError(refusal.reason, article=refusal.article or None, **metadata)
-
-
-# -- receipts -----------------------------------------------------------------------------------------------
-
-
-def _write_receipts(group: Group, region: str, made: Sequence[_Made]) -> None:
-    """Make the receipts of a batch: an index each, one leaf each, the payload with the index in it."""
-    if not made:
-        return
-    first_index = log.reserve_indexes(group.connection, len(made))
-    leaves: list[Leaf] = []
-    for position, item in enumerate(made):
-        item.log_index = first_index + position
-        receipt = claims_pb2.ClaimReceipt(
-            header=group.context.header((region,), prev_hash=item.statement_hash),
-            claim_id=item.claim_id,
-            status=item.status,  # type: ignore[arg-type]  # the table's numbers are the wire's
-            verdict=item.verdict,
-            log_index=item.log_index,
-            receipt_time=Timestamp(seconds=group.now),
-            claim_digest=item.digest,
-        )
-        item.payload = receipt.SerializeToString()
-        leaves.append(
-            make_leaf(
-                "claim",
-                message_hashes=[item.statement_hash, message_hash(RECEIPT_TYPE, item.payload)],
-                signer_key_ids=[item.signer_key_id, group.context.signer.key_id],
-                public={
-                    "claim_digest": item.digest,
-                    "claim_id": item.claim_id.encode(),
-                    "region": region.encode(),
-                    "status": claims_pb2.ClaimStatus.Name(item.status).encode(),  # type: ignore[arg-type]
-                },
-            )
-        )
-    log.write_leaves(group.connection, first_index, leaves, recorded_at=group.now)
-
-
-def _insert_receipts(group: Group, made: Sequence[_Made]) -> dict[str, Receipted]:
-    """Sign the receipts as one batch and store each with its own envelope."""
-    if not made:
-        return {}
-    batch = sign_batch(group.context.signer, RECEIPT_TYPE, [item.payload for item in made])
-    envelopes = item_envelopes(batch)
-    claim_rows.insert_receipts(
-        group.connection,
-        [
-            claim_rows.ReceiptRow(
-                item.claim_id,
-                item.log_index,
-                item.statement_hash,
-                item.status,
-                item.payload,
-                message_hash(RECEIPT_TYPE, item.payload),
-                envelope.SerializeToString(),
-            )
-            for item, envelope in zip(made, envelopes, strict=True)
-        ],
-    )
-    return {
-        item.claim_id: Receipted(item.payload, envelope)
-        for item, envelope in zip(made, envelopes, strict=True)
-    }

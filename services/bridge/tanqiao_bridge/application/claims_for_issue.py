@@ -16,13 +16,16 @@ from typing import Final
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import claims_pb2, messages_pb2
-from tanqiao.claims.model import Action
+from tanqiao.claims.model import Action, VerdictKind
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.refusals import reason
 from tanqiao.protocol.types import Reasons
 from tanqiao.rpc.protocol_facts import reason_of_error
 from tanqiao.rpc.validation import parse_wire_period
+from tanqiao_bridge.application.claim_aliases import lock_claims
+from tanqiao_bridge.application.claim_cases import contest_refusal, contested, open_hold
 from tanqiao_bridge.application.claim_facts import PROGRAMMES, ReadClaim, read_claim
+from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.issues import ClaimedIssue
 from tanqiao_bridge.application.judging import Index, is_refused, judge_claim, refusal_of
 from tanqiao_bridge.application.registry_answers import Answers
@@ -38,11 +41,12 @@ ISSUABLE: Final = frozenset(
 )
 
 
-def judge_and_record(connection: sa.Connection, items: Sequence[ClaimedIssue]) -> list[Reasons]:
+def judge_and_record(group: Group, items: Sequence[ClaimedIssue]) -> list[Reasons]:
     """Judge the instalments of these Issues in order.
 
-    Those that pass are ISSUED; the reasons of the others.
+    Those that pass are ISSUED; the reasons of the others. A HOLD opens a case.
     """
+    connection = group.connection
     rows = claim_rows.load_claims(connection, [item.message.claim_id for item in items])
     reads: dict[str, ReadClaim] = {
         row.claim_id: read_claim(
@@ -53,9 +57,10 @@ def judge_and_record(connection: sa.Connection, items: Sequence[ClaimedIssue]) -
         )
         for row in rows.values()
     }
-    claim_rows.lock_rows(connection, [key for read in reads.values() for key in read.locks])
+    aliases = lock_claims(connection, list(reads.values()))
     rows = claim_rows.load_claims(connection, list(reads))  # again, now that nobody else can move them
-    index = Index.load(connection, list(reads.values()))
+    index = Index.load(connection, list(reads.values()), aliases, resolved=True)
+    stopped = contested(connection, reads)
     results: list[Reasons] = []
     issued: dict[str, int] = {}
     for item in items:
@@ -65,12 +70,15 @@ def judge_and_record(connection: sa.Connection, items: Sequence[ClaimedIssue]) -
             results.append((reason("CLAIM_UNKNOWN", claim_id=claim_id[:96]),))
             continue
         refusal = _refusal(connection, item, row, reads[claim_id], claim_id in issued)
+        refusal = refusal or contest_refusal(stopped.get(claim_id))
         if refusal is None:
             judged = judge_claim(
                 reads[claim_id], index, Answers(), 0, decided_on=date.fromisoformat(item.legal_date)
             )
             if is_refused(judged.verdict):
                 refusal = refusal_of(judged)
+                if judged.verdict.verdict is VerdictKind.HOLD:
+                    open_hold(group, reads[claim_id], judged)
         if refusal is None:
             issued[claim_id] = ISSUED
             results.append(())

@@ -52,6 +52,8 @@ class BridgeContext:
         log_size: number of leaves that are durable.
         recovery: what a bridge that was restored still waits for; replaced by the writer.
         epoch_record: proves the present epoch to the regions; none in the first.
+        claim_lease_seconds: after which a declared claim lapses whose notice has not opened; 0: never.
+        down_seconds: how long the bridge was down, in all, when this process began.
     """
 
     network_id: str
@@ -69,6 +71,8 @@ class BridgeContext:
     epoch_record: envelope_pb2.Envelope | None = None
     connected: Callable[[str], bool] = lambda _party: False
     own_keys: OwnKeys | None = None
+    claim_lease_seconds: int = 0
+    down_seconds: int = 0
 
     def runs(self, payload_type: str, payloads: Sequence[bytes]) -> Iterator[tuple[int, int, Signer]]:
         """Cut payloads into runs that one key signs: (start, end, key)."""

@@ -55,7 +55,7 @@ class ClaimedIssue:
     now: int
 
 
-JudgeIssues = Callable[[sa.Connection, Sequence[ClaimedIssue]], Sequence[Reasons]]
+JudgeIssues = Callable[[Group, Sequence[ClaimedIssue]], Sequence[Reasons]]
 """Runs the claim checks inside the transaction and records the instalments that it does not refuse."""
 
 _INT64_MAX = 2**63 - 1
@@ -159,13 +159,12 @@ def _answer_known(
 def _answer_fresh(
     group: Group, party: str, items: Sequence[tuple[Material, IssueFacts]], judge: JudgeIssues
 ) -> None:
-    connection = group.connection
     own = _own_checks(group, items)
     passing = [
         (material, facts) for (material, facts), reasons in zip(items, own, strict=True) if not reasons
     ]
     judged = judge(
-        connection,
+        group,
         [
             ClaimedIssue(facts, material.opened.message, group.legal_date, group.now)
             for material, facts in passing

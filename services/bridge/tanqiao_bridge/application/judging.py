@@ -37,9 +37,13 @@ from tanqiao.kernel.record import record
 from tanqiao.rpc.errors import to_refusal
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.rpc.validation import wire_period
+from tanqiao_bridge.application.claim_aliases import NO_ALIASES, AliasBook
 from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
+from tanqiao_bridge.application.claim_geometry import overlaps_with
 from tanqiao_bridge.application.registry_answers import Answers
+from tanqiao_bridge.storage import cases
 from tanqiao_bridge.storage import claims as claim_rows
+from tanqiao_bridge.storage.cases import CaseRow
 
 VERDICTS: Final = {
     VerdictKind.ALLOW: claims_pb2.VERDICT_KIND_ALLOW,
@@ -61,12 +65,31 @@ class Index:
     read: dict[str, ReadClaim] = field(default_factory=dict)
     by_key: dict[str, list[str]] = field(default_factory=dict)
     by_subject: dict[str, list[str]] = field(default_factory=dict)
+    aliases: AliasBook = NO_ALIASES
+    resolutions: dict[str, list[CaseRow]] = field(default_factory=dict)
+    """By claim: the cases that were resolved so that it may stand."""
 
     @staticmethod
-    def load(connection: sa.Connection, claims: Sequence[ReadClaim]) -> Index:
-        """Read what shares a key or, where the matrix looks at it, the subject with one of the claims."""
+    def load(
+        connection: sa.Connection,
+        claims: Sequence[ReadClaim],
+        aliases: AliasBook | None = None,
+        *,
+        resolved: bool = False,
+    ) -> Index:
+        """Read what shares a key or, where the matrix looks at it, the subject with one of the claims.
+
+        Args:
+            connection: of a transaction or snapshot.
+            claims: to be judged.
+            aliases: as they are under the locks of these claims; None: they are read.
+            resolved: whether the claims may have been the matter of cases before; those declared now were
+                not.
+        """
         index = Index()
-        index.by_key = claim_rows.claims_by_key(connection, {key for read in claims for key in read.keys})
+        own = {key for read in claims for key in read.keys}
+        index.aliases = AliasBook.load(connection, own) if aliases is None else aliases
+        index.by_key = claim_rows.claims_by_key(connection, index.aliases.expand(own))
         subjects = {
             read.claim.subject.uscc
             for read in claims
@@ -76,7 +99,13 @@ class Index:
         wanted = {
             claim_id for ids in (*index.by_key.values(), *index.by_subject.values()) for claim_id in ids
         }
-        index.rows = claim_rows.load_claims(connection, wanted | {read.claim.claim_id for read in claims})
+        applicants = {read.claim.claim_id for read in claims}
+        index.rows = claim_rows.load_claims(connection, wanted | applicants)
+        if resolved:
+            for case in cases.cases_of_claims(connection, applicants):
+                if case.state == cases.ALLOWED:
+                    for claim_id in case.claim_ids:
+                        index.resolutions.setdefault(claim_id, []).append(case)
         return index
 
     def add(self, row: claim_rows.ClaimRow, read: ReadClaim) -> None:
@@ -90,7 +119,7 @@ class Index:
 
     def others(self, read: ReadClaim) -> list[ReadClaim]:
         """Give the stored claims that may collide with one, in order of id."""
-        ids = {claim_id for key in read.keys for claim_id in self.by_key.get(key, ())}
+        ids = {claim_id for key in self.aliases.expand(read.keys) for claim_id in self.by_key.get(key, ())}
         if read.claim.subject.uscc is not None:
             ids.update(self.by_subject.get(read.claim.subject.uscc, ()))
         ids.discard(read.claim.claim_id)
@@ -110,6 +139,16 @@ class Index:
         return known
 
 
+def read_stored(row: claim_rows.ClaimRow) -> ReadClaim:
+    """Read a claim of the index as one that is moved on."""
+    return read_claim(
+        claims_pb2.Claim.FromString(row.content),
+        action=Action.REGISTER,
+        status=row.status,
+        declared_index=row.declared_index,
+    )
+
+
 @record
 class Judged:
     """A verdict on an applicant, with the claims that it names."""
@@ -126,9 +165,12 @@ def judge_claim(
     """Judge one claim; `position` is its place in the batch that the gateways were asked."""
     assets: dict[str, Asset] = {read.asset.asset_id: read.asset}
     existing: list[Claim] = []
-    for other in index.others(read):
+    others = index.others(read)
+    for other in others:
         existing.append(other.claim)
         assets[other.asset.asset_id] = other.asset
+    bearers, links = index.aliases.facts(read.keys)
+    assets.update(bearers)
     for claim, asset in answers.records_of(position):
         existing.append(claim)
         assets[asset.asset_id] = asset
@@ -139,8 +181,35 @@ def judge_claim(
         assets,
         decided_on,
         registry_answers=RegistryAnswers(frozenset(Registry) - silent),
+        asset_links=links,
+        polygon_overlaps=overlaps_with(
+            read.asset.asset_id, read.polygons, ((other.asset.asset_id, other.polygons) for other in others)
+        ),
     )
-    return Judged(read.claim, judge(facts), {claim.claim_id: claim for claim in existing}, answers)
+    verdict = _resolved(judge(facts), index.resolutions.get(read.claim.claim_id, ()))
+    return Judged(read.claim, verdict, {claim.claim_id: claim for claim in existing}, answers)
+
+
+def _resolved(verdict: Verdict, resolutions: Sequence[CaseRow]) -> Verdict:
+    """Let a HOLD pass that two bodies resolved: for these claims, this article and this matrix only.
+
+    What a silent registry would have said nobody has resolved, and a BLOCK is no matter of a case.
+    """
+    if verdict.verdict is not VerdictKind.HOLD or verdict.silent_registries:
+        return verdict
+    for case in resolutions:
+        covered = set(verdict.colliding_claims) <= set(case.claim_ids)
+        if covered and (case.matrix_version, case.article) == (verdict.matrix_version, verdict.article):
+            return Verdict(
+                VerdictKind.ALLOW,
+                None,
+                "POLICY-RESOLVED",
+                verdict.matrix_version,
+                also_cited=(verdict.article,),
+                flagged_claims=(*verdict.colliding_claims, *verdict.flagged_claims),
+                findings=verdict.findings,
+            )
+    return verdict
 
 
 def is_refused(verdict: Verdict) -> bool:

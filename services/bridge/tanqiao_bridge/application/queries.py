@@ -17,8 +17,9 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.types import TransferKey
 from tanqiao.tlog.leaf import decode_leaf
+from tanqiao_bridge.application.claim_aliases import AliasBook, with_alias_references
 from tanqiao_bridge.application.claim_facts import ReadClaim
-from tanqiao_bridge.application.judging import Index, Judged, judge_claim
+from tanqiao_bridge.application.judging import Index, Judged, judge_claim, read_stored
 from tanqiao_bridge.application.papers import papers_of
 from tanqiao_bridge.application.reconciling import load_latest
 from tanqiao_bridge.application.registry_answers import Answers
@@ -196,9 +197,19 @@ class Queries:
                 raise DomainError("CLAIM_UNKNOWN", claim_id=claim_id)
             return row, claim_rows.receipts_of(connection, claim_id)
 
-    def claim_content(self, claim_id: str) -> claims_pb2.Claim:
-        """Give a claim as its region stated it; CLAIM_UNKNOWN if there is none."""
-        return claims_pb2.Claim.FromString(self.claim(claim_id)[0].content)
+    def stored_claim(self, claim_id: str) -> ReadClaim:
+        """Give a claim of the index as it stands; CLAIM_UNKNOWN if there is none."""
+        return read_stored(self.claim(claim_id)[0])
+
+    def with_aliases(self, reads: Sequence[ReadClaim]) -> tuple[list[claims_pb2.Claim], frozenset[str]]:
+        """Give claims as the registries are asked about them, with every reference that means their assets.
+
+        Returns:
+            The claims, and the keys that were added.
+        """
+        with self._database.reading() as connection:
+            book = AliasBook.load(connection, {key for read in reads for key in read.keys})
+        return with_alias_references(reads, book)
 
     def claims(
         self, *, region_party: str, programme: int, asset_key: str, after: str, limit: int

@@ -56,6 +56,13 @@ CALLERS: Final[CallerTable] = {
     "/tanqiao.api.bridge.v1.ClaimService/ReleaseClaim": REGION,
     "/tanqiao.api.bridge.v1.ClaimService/GetClaim": ANYBODY,
     "/tanqiao.api.bridge.v1.ClaimService/ListClaims": ANYBODY,
+    "/tanqiao.api.bridge.v1.CaseService/ContestClaim": REGION,
+    "/tanqiao.api.bridge.v1.CaseService/ListCases": CONCERNED,
+    "/tanqiao.api.bridge.v1.CaseService/GetCase": CONCERNED,
+    # As an order: approvers of two bodies have signed, the caller only carries it.
+    "/tanqiao.api.bridge.v1.CaseService/ResolveCase": AUTHORITIES,
+    "/tanqiao.api.bridge.v1.CaseService/DecideAlias": AUTHORITIES,
+    "/tanqiao.api.bridge.v1.CaseService/ListAliases": CONCERNED,
     # An order proves itself by the signatures of approvers; the caller only carries it.
     "/tanqiao.api.bridge.v1.OrderService/SubmitFreeze": AUTHORITIES,
     "/tanqiao.api.bridge.v1.OrderService/ListFreezes": CONCERNED,

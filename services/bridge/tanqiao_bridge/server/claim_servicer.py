@@ -5,8 +5,8 @@ Look-ups come first, then the writer; every verdict and receipt is signed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import grpc
 
@@ -31,18 +31,19 @@ from tanqiao.signing.batch import item_envelopes, sign_batch
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened, Verifier, allow
 from tanqiao_bridge.application.claim_facts import CLAIM_ID_LENGTH_MAX, read_claim
-from tanqiao_bridge.application.claims import RELEASES, DeclareClaims, Declared, MoveClaim, Receipted
+from tanqiao_bridge.application.claim_receipts import RECEIPT_TYPE, Receipted
+from tanqiao_bridge.application.claims import RELEASES, DeclareClaims, Declared, MoveClaim
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.judging import registries_of, verdict_message
 from tanqiao_bridge.application.queries import ClaimRow, Queries
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.remote.gateways import Gateways
-from tanqiao_bridge.server.opening import REGIONS, Opener
+from tanqiao_bridge.server.opening import REGIONS
 
 ANSWER_SECONDS_MAX: Final = 30.0
 CLAIMS_PER_BATCH_MAX: Final = 1_000
+ASKED_AGAIN_MAX: Final = 4
 VERDICT_TYPE: Final = payload_type_of(claims_pb2.Verdict)
-RECEIPT_TYPE: Final = payload_type_of(claims_pb2.ClaimReceipt)
 STATEMENTS: Final = allow(claims_pb2.DeclareStatement, claims_pb2.ClaimStatement, senders=REGIONS)
 _ACTIONS: Final = {
     claims_pb2.CLAIM_OBJECT_PROJECT: Action.DECLARE,
@@ -56,6 +57,20 @@ def action_of(claim: claims_pb2.Claim) -> Action:
     return _ACTIONS.get(claim.object, Action.DECLARE)
 
 
+Result = TypeVar("Result")
+
+
+def asked_again(work: Callable[[], Result]) -> Result:
+    """Ask the registries again where an alias was decided between their answer and the transaction."""
+    for _ in range(ASKED_AGAIN_MAX):
+        try:
+            return work()
+        except DomainError as refusal:
+            if refusal.symbol != "CONCURRENT_CHANGE":
+                raise
+    return work()
+
+
 class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
     """Checks, declares and moves claims."""
 
@@ -65,13 +80,11 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         queries: Queries,
         writer: GroupCommit[Any, Any],
         gateways: Gateways,
-        opener: Opener,
     ) -> None:
         self._context = context
         self._queries = queries
         self._writer = writer
         self._gateways = gateways
-        self._opener = opener
         self._verifier = Verifier(context.network_id, BRIDGE)
 
     def CheckClaim(
@@ -96,7 +109,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
 
     def _check(self, claims: Sequence[claims_pb2.Claim]) -> list[claims_pb2.Verdict]:
         reads = [read_claim(claim, action=action_of(claim)) for claim in claims]
-        answers = self._gateways.look_up(claims)
+        answers = self._gateways.look_up(self._queries.with_aliases(reads)[0])
         decided_on = legal_date(self._context.clock.now())
         audience = (current_caller().party,)
         judged, size = self._queries.judge(reads, answers, decided_on)
@@ -216,10 +229,16 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
     def _declare(self, items: Sequence[Declared]) -> list[Receipted | DomainError]:
         if not items:
             return []
-        answers = self._gateways.look_up([item.read.message for item in items])
-        command = DeclareClaims(current_caller().party, tuple(items), answers)
-        results: list[Receipted | DomainError] = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
-        return results
+        party = current_caller().party
+
+        def declare() -> list[Receipted | DomainError]:
+            wire, asked = self._queries.with_aliases([item.read for item in items])
+            answers = self._gateways.look_up(wire)
+            command = DeclareClaims(party, tuple(items), answers, asked)
+            results: list[Receipted | DomainError] = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
+            return results
+
+        return asked_again(declare)
 
     def _move(self, envelope: envelope_pb2.Envelope, *, releases: bool) -> Receipted:
         opened = self._open(envelope, claims_pb2.ClaimStatement)
@@ -231,12 +250,19 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
             raise DomainError(
                 "FIELD_INVALID", field="status", detail=claims_pb2.ClaimStatus.Name(statement.status)
             )
-        answers = Answers()
-        if not releases:
-            answers = self._gateways.look_up([self._queries.claim_content(statement.claim_id)])
-        command = MoveClaim(current_caller().party, opened, statement, None, answers)
-        result: Receipted = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
-        return result
+        party = current_caller().party
+
+        def move() -> Receipted:
+            answers, asked = Answers(), frozenset[str]()
+            if not releases:
+                read = self._queries.stored_claim(statement.claim_id)
+                wire, asked = self._queries.with_aliases([read])
+                answers = self._gateways.look_up(wire)
+            command = MoveClaim(party, opened, statement, answers, asked)
+            result: Receipted = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
+            return result
+
+        return asked_again(move)
 
     # -- reading -------------------------------------------------------------------------------------------
 

@@ -9,9 +9,15 @@ import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_missing, insert_rows, rows_by_key, update_by_key
 from tanqiao.kernel.record import record
-from tanqiao_bridge.storage.tables import claim, claim_key, claim_lock, claim_receipt
+from tanqiao.kernel.units import UnitBlock
+from tanqiao_bridge.storage import locations
+from tanqiao_bridge.storage.tables import claim, claim_key, claim_lock, claim_receipt, issue
 
 CLAIMS_PER_KEY_MAX: Final = 10_000
+_DECLARED: Final = 2
+_RETIRED: Final = 6
+_INSTALMENT: Final = 2
+# Numbers of the wire, as they stand in the table.
 _LOCK_ROWS: Final = (
     "SELECT 1 FROM claim_lock WHERE lock_key = ANY (%b::varchar[]) ORDER BY lock_key FOR UPDATE"
 )
@@ -36,6 +42,7 @@ class ClaimRow:
     content_digest: bytes
     declared_index: int
     declared_at: int
+    lapses_at: int = 0
 
 
 @record
@@ -115,9 +122,77 @@ def insert_claims(connection: sa.Connection, rows: Sequence[tuple[ClaimRow, Sequ
     )
 
 
+def last_receipts(connection: sa.Connection, claim_ids: Iterable[str]) -> dict[str, ReceiptRow]:
+    """Give the latest receipt of each claim."""
+    wanted = [(claim_id,) for claim_id in dict.fromkeys(claim_ids)]
+    found: dict[str, ReceiptRow] = {}
+    for row in rows_by_key(connection, claim_receipt, ("claim_id",), wanted, RECEIPT_COLUMNS):
+        known = found.get(row[0])
+        if known is None or row[1] > known.log_index:
+            found[row[0]] = _receipt(row)
+    return found
+
+
+def lapsing(connection: sa.Connection, running_seconds: int, *, limit: int) -> list[ClaimRow]:
+    """Give declared claims whose lease is over, the longest first."""
+    statement = (
+        sa.select(*(claim.c[name] for name in COLUMNS))
+        .where(
+            sa.text("status = 2 AND lapses_at > 0"),  # as the partial index says
+            claim.c.lapses_at <= running_seconds,
+        )
+        .order_by(claim.c.lapses_at)
+        .limit(limit)
+    )
+    return [_row(row) for row in connection.execute(statement)]
+
+
+def live_instalments(connection: sa.Connection, region: str, project_id: str, *, limit: int) -> list[str]:
+    """Give the ids of the live instalments of a project, in order."""
+    statement = (
+        sa.select(claim.c.claim_id)
+        .where(
+            claim.c.region == region,
+            claim.c.project_id == project_id,
+            claim.c.object == _INSTALMENT,
+            claim.c.status.between(_DECLARED, _RETIRED),
+        )
+        .order_by(claim.c.claim_id)
+        .limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def units_left(connection: sa.Connection, claim_id: str) -> list[UnitBlock]:
+    """Give the units that were issued on a claim and are not cancelled."""
+    statement = sa.select(issue.c.series_id, issue.c.start_serial, issue.c.end_serial).where(
+        issue.c.claim_id == claim_id, issue.c.accepted
+    )
+    blocks = [UnitBlock(*row) for row in connection.execute(statement)]
+    return [
+        common
+        for row in locations.load_touched(connection, blocks)
+        if row.state != locations.CANCELLED
+        for block in blocks
+        if (common := row.block.intersection(block)) is not None
+    ]
+
+
+def series_of(connection: sa.Connection, claim_id: str) -> list[str]:
+    """Give the series of the units that were issued on a claim."""
+    statement = sa.select(issue.c.series_id).where(issue.c.claim_id == claim_id, issue.c.accepted).distinct()
+    return sorted(connection.execute(statement).scalars())
+
+
 def set_status(connection: sa.Connection, statuses: Sequence[tuple[str, int]]) -> None:
     """Set the status of claims by id."""
     update_by_key(connection, claim, ("claim_id",), ("status",), statuses)
+
+
+def set_place(connection: sa.Connection, claim_id: str, declared_index: int, lapses_at: int) -> None:
+    """Give a claim that stands again its place in the queue and its lease."""
+    values = [(claim_id, declared_index, lapses_at)]
+    update_by_key(connection, claim, ("claim_id",), ("declared_index", "lapses_at"), values)
 
 
 def receipts_by_statement(connection: sa.Connection, hashes: Iterable[bytes]) -> dict[bytes, ReceiptRow]:

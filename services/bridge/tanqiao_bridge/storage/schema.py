@@ -24,6 +24,7 @@ GUARDS: Final = (
     undeletable("counter"),
     never_decreases("counter", "value"),
     undeletable("claim"),
+    undeletable("conflict_case"),
     undeletable("recovery_item"),
     never_decreases("region", "session_number", "incarnation"),
     *sealed_logs.guards(),

@@ -23,6 +23,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from tanqiao.db.leases import Leases
@@ -156,6 +157,7 @@ issue = Table(
     Column("log_index", BigInteger, nullable=False),
     Column("signature_id", BigInteger, ForeignKey("signature.signature_id"), nullable=False),
     Column("item_index", Integer, nullable=False),
+    Index(None, "claim_id"),
 )
 """Each Issue once, accepted or refused, with the stored answer."""
 
@@ -334,10 +336,20 @@ claim = Table(
     Column("content_digest", LargeBinary, nullable=False),
     Column("declared_index", BigInteger, nullable=False),
     Column("declared_at", BigInteger, nullable=False),
+    Column("lapses_at", BigInteger, nullable=False, server_default="0"),
     Index(None, "region"),
     Index(None, "subject_uscc", "programme"),
+    Index(
+        "ix_claim_lapsing",
+        "lapses_at",
+        sqlite_where=text("status = 2 AND lapses_at > 0"),
+        postgresql_where=text("status = 2 AND lapses_at > 0"),
+    ),
 )
-"""The claim index: `content` is the serialised claim, `status` the present one."""
+"""The claim index: `content` is the serialised claim, `status` the present one.
+
+`lapses_at` is in seconds of the bridge's own running time (`bridge_time`), 0 for a claim without a lease.
+"""
 
 claim_key = Table(
     "claim_key",
@@ -346,7 +358,7 @@ claim_key = Table(
     Column("claim_id", String(96), ForeignKey("claim.claim_id"), primary_key=True),
     Index(None, "claim_id"),
 )
-"""Asset keys (S3 and S2 references) under which a claim is found."""
+"""Asset keys (S3 and S2 references) and grid cells of its polygon under which a claim is found."""
 
 claim_lock = Table(
     "claim_lock",
@@ -379,8 +391,70 @@ conflict_case = Table(
     Column("blocking", Boolean, nullable=False),
     Column("details", Text, nullable=False),
     Column("opened_at", BigInteger, nullable=False),
+    Column("body", String(96), nullable=False, server_default="authority/bridge"),
+    Column("deadline_at", BigInteger, nullable=False, server_default="0"),
+    Column("matrix_version", String(64), nullable=False, server_default=""),
+    Column("article", Text, nullable=False, server_default=""),
     Index(None, "kind", "state"),
+    Index(None, "body", "state"),
 )
+"""What people settle; `body` decides. A case about claims is of one version of the matrix and one article."""
+
+case_claim = Table(
+    "case_claim",
+    metadata,
+    Column("case_id", BigInteger, ForeignKey("conflict_case.case_id"), primary_key=True, autoincrement=False),
+    Column("claim_id", String(96), primary_key=True),
+    Column("is_subject", Boolean, nullable=False),
+    Index(None, "claim_id"),
+)
+"""Claims that a case names; `is_subject` for the one that it is about."""
+
+case_event = Table(
+    "case_event",
+    metadata,
+    Column("event_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("case_id", BigInteger, ForeignKey("conflict_case.case_id"), nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("party", String(96), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("happened_at", BigInteger, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Index(None, "case_id"),
+)
+"""History of a case; `log_index` is -1 for what is no leaf, `envelope` empty for what nobody signed."""
+
+alias_root = Table(
+    "alias_root",
+    metadata,
+    Column("asset_key", String(160), primary_key=True),
+    Column("root_key", String(160), nullable=False),
+    Index(None, "root_key"),
+)
+"""Root of the alias class of each key that a decision has named: its least member; derived from those."""
+
+alias_decision = Table(
+    "alias_decision",
+    metadata,
+    Column("log_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_key", String(160), nullable=False),
+    Column("second_key", String(160), nullable=False),
+    Column("relation", Integer, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    CheckConstraint("first_key < second_key", name="pair_ordered"),
+    Index(None, "first_key"),
+    Index(None, "second_key"),
+)
+"""Reviewed pairs, 1 the same asset, 2 different ones; of one pair the latest counts."""
+
+bridge_time = Table(
+    "bridge_time",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""`alive_at`: when the bridge was last known to run; `down_seconds`: how long it was down, in all."""
 
 recovery_item = Table(
     "recovery_item",
@@ -471,6 +545,8 @@ APPEND_ONLY: Final = (
     "correction_block",
     "evidence",
     "claim_receipt",
+    "case_event",
+    "alias_decision",
     "recovery_report",
     "reconciliation",
     "region_leaf",

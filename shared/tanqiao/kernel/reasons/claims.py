@@ -201,4 +201,20 @@ REASONS: Final[tuple[Reason, ...]] = (
         zh="资产缺少可用于查重的关键编码：{missing}。",
         en="The asset lacks the codes that tell it from others: {missing}.",
     ),
+    Reason(
+        7025,
+        "CLAIM_UNITS_LEFT",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="减排主张{claim_id}尚有未注销的减排量或未结束的期次：{units}，注销后方可转换。",
+        en="Units or instalments of claim {claim_id} live on; cancel them before it is superseded: {units}.",
+    ),
+    Reason(
+        7026,
+        "CASE_CLOSED",
+        Retry.NEVER,
+        "FAILED_PRECONDITION",
+        zh="案件{case_id}已结（{state}）。",
+        en="Case {case_id} is closed: {state}.",
+    ),
 )

@@ -237,11 +237,14 @@ class Asset(_message.Message):
     REGION_CODE_FIELD_NUMBER: _builtins.int
     CAPACITY_KW_FIELD_NUMBER: _builtins.int
     ETS_COVERED_FIELD_NUMBER: _builtins.int
+    GEOMETRY_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     name: _builtins.str
     region_code: _builtins.str
     capacity_kw: _builtins.int
     ets_covered: _builtins.bool
+    geometry: _builtins.str
+    """GeoJSON Polygon or MultiPolygon, CGCS2000 (EPSG:4490), longitude before latitude; empty: none."""
     @_builtins.property
     def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssetReference]: ...
     def __init__(
@@ -253,10 +256,11 @@ class Asset(_message.Message):
         region_code: _builtins.str = ...,
         capacity_kw: _builtins.int = ...,
         ets_covered: _builtins.bool = ...,
+        geometry: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_kw", b"capacity_kw", "ets_covered", b"ets_covered", "kind", b"kind", "name", b"name", "references", b"references", "region_code", b"region_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_kw", b"capacity_kw", "ets_covered", b"ets_covered", "geometry", b"geometry", "kind", b"kind", "name", b"name", "references", b"references", "region_code", b"region_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,6 +291,7 @@ class Claim(_message.Message):
     NO_DUPLICATE_COMMITMENT_FIELD_NUMBER: _builtins.int
     GEC_FREEZE_CONSENT_FIELD_NUMBER: _builtins.int
     DECLARED_TIME_FIELD_NUMBER: _builtins.int
+    SUPERSEDES_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
     object: Global___ClaimObject.ValueType
     project_id: _builtins.str
@@ -314,6 +319,10 @@ class Claim(_message.Message):
     def period(self) -> _values_pb2.Period: ...
     @_builtins.property
     def declared_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def supersedes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Claims that this one takes the place of; their units were cancelled first."""
+
     def __init__(
         self,
         *,
@@ -338,10 +347,11 @@ class Claim(_message.Message):
         no_duplicate_commitment: _builtins.bool = ...,
         gec_freeze_consent: _builtins.bool = ...,
         declared_time: _timestamp_pb2.Timestamp | None = ...,
+        supersedes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "declared_time", b"declared_time", "part", b"part", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_quantity", b"activity_quantity", "activity_unit", b"activity_unit", "asset", b"asset", "attribute", b"attribute", "claim_id", b"claim_id", "declared_time", b"declared_time", "gec_freeze_consent", b"gec_freeze_consent", "grain", b"grain", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "object", b"object", "part", b"part", "period", b"period", "programme", b"programme", "programme_code", b"programme_code", "project_id", b"project_id", "quantity_kg", b"quantity_kg", "region", b"region", "status", b"status", "subject_name", b"subject_name", "subject_uscc", b"subject_uscc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_quantity", b"activity_quantity", "activity_unit", b"activity_unit", "asset", b"asset", "attribute", b"attribute", "claim_id", b"claim_id", "declared_time", b"declared_time", "gec_freeze_consent", b"gec_freeze_consent", "grain", b"grain", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "object", b"object", "part", b"part", "period", b"period", "programme", b"programme", "programme_code", b"programme_code", "project_id", b"project_id", "quantity_kg", b"quantity_kg", "region", b"region", "status", b"status", "subject_name", b"subject_name", "subject_uscc", b"subject_uscc", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -603,7 +613,7 @@ class ClaimStatement(_message.Message):
     RECEIPT_LOG_INDEX_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
     status: Global___ClaimStatus.ValueType
-    """NOTICE, REGISTERED, WITHDRAWN, REJECTED"""
+    """NOTICE, REGISTERED, WITHDRAWN, REJECTED, CANCELLED, SUPERSEDED"""
     reason: _builtins.str
     receipt_log_index: _builtins.int
     """Log index of the receipt this follows."""
@@ -639,10 +649,13 @@ class ClaimReceipt(_message.Message):
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     RECEIPT_TIME_FIELD_NUMBER: _builtins.int
     CLAIM_DIGEST_FIELD_NUMBER: _builtins.int
+    BRIDGE_REASON_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
     status: Global___ClaimStatus.ValueType
     log_index: _builtins.int
     claim_digest: _builtins.bytes
+    bridge_reason: _builtins.str
+    """Why the bridge moved the claim by itself: its lease ran out, or a case was resolved. Empty: its region did."""
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
     @_builtins.property
@@ -659,10 +672,11 @@ class ClaimReceipt(_message.Message):
         log_index: _builtins.int = ...,
         receipt_time: _timestamp_pb2.Timestamp | None = ...,
         claim_digest: _builtins.bytes = ...,
+        bridge_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "receipt_time", b"receipt_time", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_digest", b"claim_digest", "claim_id", b"claim_id", "header", b"header", "log_index", b"log_index", "receipt_time", b"receipt_time", "status", b"status", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bridge_reason", b"bridge_reason", "claim_digest", b"claim_digest", "claim_id", b"claim_id", "header", b"header", "log_index", b"log_index", "receipt_time", b"receipt_time", "status", b"status", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -117,7 +117,7 @@ class ClaimServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseClaim(self, request, context):
-        """Withdrawn or rejected.
+        """Withdrawn, rejected, cancelled, or superseded by another claim once its units are cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class ClaimServiceStub:
     RegisterClaim: _grpc.UnaryUnaryMultiCallable[_claims_pb2.RegisterClaimRequest, _claims_pb2.RegisterClaimResponse]
     """The notice was opened, or the project registered."""
     ReleaseClaim: _grpc.UnaryUnaryMultiCallable[_claims_pb2.ReleaseClaimRequest, _claims_pb2.ReleaseClaimResponse]
-    """Withdrawn or rejected."""
+    """Withdrawn, rejected, cancelled, or superseded by another claim once its units are cancelled."""
     GetClaim: _grpc.UnaryUnaryMultiCallable[_claims_pb2.GetClaimRequest, _claims_pb2.GetClaimResponse]
     """One claim with every receipt that was given for it."""
     ListClaims: _grpc.UnaryUnaryMultiCallable[_claims_pb2.ListClaimsRequest, _claims_pb2.ListClaimsResponse]
@@ -66,7 +66,7 @@ class ClaimServiceAsyncStub(ClaimServiceStub):
     RegisterClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.RegisterClaimRequest, _claims_pb2.RegisterClaimResponse]  # type: ignore[assignment]
     """The notice was opened, or the project registered."""
     ReleaseClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.ReleaseClaimRequest, _claims_pb2.ReleaseClaimResponse]  # type: ignore[assignment]
-    """Withdrawn or rejected."""
+    """Withdrawn, rejected, cancelled, or superseded by another claim once its units are cancelled."""
     GetClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.GetClaimRequest, _claims_pb2.GetClaimResponse]  # type: ignore[assignment]
     """One claim with every receipt that was given for it."""
     ListClaims: _aio.UnaryUnaryMultiCallable[_claims_pb2.ListClaimsRequest, _claims_pb2.ListClaimsResponse]  # type: ignore[assignment]
@@ -121,7 +121,7 @@ class ClaimServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _claims_pb2.ReleaseClaimRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_claims_pb2.ReleaseClaimResponse, _abc.Awaitable[_claims_pb2.ReleaseClaimResponse]]:
-        """Withdrawn or rejected."""
+        """Withdrawn, rejected, cancelled, or superseded by another claim once its units are cancelled."""
 
     @_abc_1.abstractmethod
     def GetClaim(
