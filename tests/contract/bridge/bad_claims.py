@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from tanqiao.api.bridge.v1 import claims_pb2
@@ -18,6 +19,11 @@ def wrong_claim(**changes: Any) -> claims_pb2.Claim:
     claim = claim_of("310000:instalment:bad", filing_code="99310000000000777")
     spoilt: claims_pb2.Claim = spoil(claim, **changes)
     return spoilt
+
+
+def ring(*positions: tuple[float, float]) -> str:
+    """Give a polygon of these corners as GeoJSON."""
+    return json.dumps({"type": "Polygon", "coordinates": [[*positions, positions[0]]]})
 
 
 BAD_CLAIMS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
@@ -42,6 +48,17 @@ BAD_CLAIMS: Final[tuple[tuple[str, str, dict[str, Any]], ...]] = (
             ]
         },
     ),
+    ("a geometry that is no JSON", "FIELD_INVALID", {"asset__geometry": "{"}),
+    ("a point", "FIELD_INVALID", {"asset__geometry": '{"type": "Point", "coordinates": [121, 31]}'}),
+    ("swapped coordinates", "FIELD_INVALID", {"asset__geometry": ring((31, 121), (31, 122), (32, 122))}),
+    (
+        "a polygon that crosses itself",
+        "FIELD_INVALID",
+        {"asset__geometry": ring((121, 31), (121.01, 31.01), (121.01, 31), (121, 31.01))},
+    ),
+    ("a polygon of a province", "FIELD_INVALID", {"asset__geometry": ring((100, 20), (110, 20), (110, 30))}),
+    ("a long geometry", "TEXT_TOO_LONG", {"asset__geometry": " " * 262_145}),
+    ("seventeen superseded claims", "BATCH_TOO_LARGE", {"supersedes": ["x"] * 17}),
     ("a scheme that is none", "FIELD_INVALID", {"asset__references__0__scheme": "No Scheme!"}),
     ("an empty reference", "FIELD_INVALID", {"asset__references__0__value": " "}),
     ("a long reference", "FIELD_INVALID", {"asset__references__0__value": "9" * 200}),

@@ -26,6 +26,7 @@ from tanqiao.api.common.v1 import clock_pb2, envelope_pb2, values_pb2
 from tanqiao.rpc.gate import REQUEST_BYTES_MAX
 from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE, SHENZHEN
 from tanqiao_bridge.server.callers import CALLERS
+from tests.contract.bridge.bad_cases import BAD_CASES
 from tests.contract.bridge.bad_claims import BAD_CLAIMS, wrong_claim
 from tests.contract.bridge.bad_log import BAD_LOG
 from tests.contract.bridge.bad_orders import BAD_ORDERS
@@ -508,6 +509,7 @@ CASES: Final[tuple[Case, ...]] = (
         lambda world: claims_pb2.ListClaimsRequest(page_token=other_token(world)),
     ),
     *(Case(*bad) for bad in BAD_ORDERS),
+    *BAD_CASES,
 )
 
 

@@ -58,9 +58,11 @@ def test_a_final_refusal_ends_the_step_undoes_what_was_written_and_lets_the_clai
     assert shanghai.office.steps.resume() == 1
     assert list(bridge.claims.status.values()) == [claims_pb2.CLAIM_STATUS_WITHDRAWN]
     shanghai.office.steps._handlers[int(StepKind.SUBMIT_PROJECT)] = real
-    # The bridge never takes a claim's id twice: the plant comes back under a new project id.
-    again = shanghai.submit(request_id="unfinished-2", project_id="SH-PV-AGAIN")
+    # The bridge never takes a claim's id twice: the same project comes back under a claim of its own.
+    again = shanghai.submit(request_id="unfinished-2")
     assert again.project.state == registers_pb2.PROJECT_STATE_SUBMITTED
+    (spent,) = (claim_id for claim_id in bridge.claims.status if claim_id != again.project.claim_id)
+    assert again.project.claim_id == f"{spent}:2"
 
 
 def test_a_refusal_that_may_pass_leaves_the_step_for_the_next_round(shanghai: Office) -> None:

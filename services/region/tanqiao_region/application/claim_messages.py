@@ -53,6 +53,11 @@ def project_claim(
     return claim
 
 
+def fresh_claim_id(claim_id: str, spent: int) -> str:
+    """Give the id of a next attempt: the bridge takes an id once, and so many have come to nothing."""
+    return f"{claim_id}:{spent + 1}" if spent else claim_id
+
+
 def instalment_claim(
     region_code: str,
     pack: RulePack,

@@ -24,7 +24,7 @@ from tanqiao.rpc.validation import (
     wire_date,
 )
 from tanqiao_region.application import journal
-from tanqiao_region.application.claim_messages import project_claim
+from tanqiao_region.application.claim_messages import fresh_claim_id, project_claim
 from tanqiao_region.application.claim_steps import (
     Ask,
     Begun,
@@ -233,6 +233,7 @@ class _Submission:
         row = ProjectRow(project, 0, by.party)
         group.pack.require(acts.SubmitProject(**project_facts(group, row, by)))
         claim = project_claim(group.context.region_code, group.pack, project, account)
+        claim.claim_id = fresh_claim_id(claim.claim_id, store.spent_claims(group.connection, project_id))
         project.claim_id = claim.claim_id
         return project, claim
 

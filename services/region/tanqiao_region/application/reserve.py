@@ -17,7 +17,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.validation import optional_text, require_count, require_text, wire_date
 from tanqiao_region.application import journal
-from tanqiao_region.application.claim_messages import entry_claim
+from tanqiao_region.application.claim_messages import entry_claim, fresh_claim_id
 from tanqiao_region.application.claim_steps import Ask, Begun, ClaimSteps, Outcome, StepKind
 from tanqiao_region.application.claims_client import Receipt, sign_statement
 from tanqiao_region.application.commands import By
@@ -147,6 +147,8 @@ class _Entry:
         today = group.legal_date
         period = Period(today, today.replace(year=today.year + YEARS_OF_PROSPECT, day=1))
         claim = entry_claim(group.context.region_code, group.pack, resource, owner, period)
+        spent = store.spent_claims(group.connection, resource.entry_id)
+        claim.claim_id = fresh_claim_id(claim.claim_id, spent)
         resource.claim_id = claim.claim_id
         statement = sign_statement(group.context, claims_pb2.DeclareStatement(claim=claim))
         return Begun(resource.entry_id, statement, resource.SerializeToString())

@@ -276,6 +276,15 @@ def open_step_of(connection: sa.Connection, subject_id: str) -> StepRow | None:
     return _first_step(connection, claim_step.c.subject_id == subject_id, claim_step.c.state == OPEN)
 
 
+def spent_claims(connection: sa.Connection, subject_id: str) -> int:
+    """Count the claims that the bridge took for this subject and that came to nothing here."""
+    columns = claim_step.c
+    statement = sa.select(sa.func.count()).where(
+        columns.subject_id == subject_id, columns.state == REFUSED, sa.func.length(columns.receipt) > 0
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
 def open_steps(connection: sa.Connection) -> list[StepRow]:
     """Give the commands under way, oldest first, at most `OPEN_STEPS_MAX`."""
     rows = connection.execute(
