@@ -44,6 +44,7 @@ def test_the_story_is_told_on_sqlite_and_again_on_top_of_what_is_there(tanqiao: 
     assert all(node["clean"] for node in tanqiao.ok("fsck"))
 
 
+@pytest.mark.long
 @pytest.mark.postgresql
 def test_the_story_is_told_on_postgresql(tanqiao: CommandLine) -> None:
     assert _tell(tanqiao, "--databases", "postgres")["passed"]
@@ -55,6 +56,7 @@ def _stopped(line: CommandLine) -> bool:
     return status.code == 3 and all(node["pid"] is None for node in status.json["nodes"])
 
 
+@pytest.mark.long
 @pytest.mark.postgresql
 def test_without_a_named_home_each_kind_of_database_has_its_own_and_one_serves_at_a_time(
     tmp_path: Path,
