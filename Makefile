@@ -59,7 +59,8 @@ test-serial: setup test-own
 test-long: setup ## The tests that take longest: `.ci/run` runs them after `make test`.
 	$(BIN)/pytest -m long tests $(PYTEST_ARGS)
 
-rules: setup ## Every case file of every rule pack.
+rules: setup ## The table of every rule with what carries it and its cases; then every case file of every pack.
+	$(BIN)/python -m tanqiao_region.rules_table --require-complete
 	$(BIN)/pytest tests/rules $(PYTEST_ARGS)
 
 model: setup ## Every reachable state of the transfer protocol, honest and with each party lying.

@@ -14,6 +14,7 @@ import grpc
 from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.api.region.v1 import (
     accounts_pb2_grpc,
+    dossiers_pb2_grpc,
     journal_pb2_grpc,
     ledger_pb2_grpc,
     orders_pb2_grpc,
@@ -49,6 +50,8 @@ from tanqiao_region.application.activity_import import ActivityImports
 from tanqiao_region.application.claim_steps import IMPORT_SECONDS_MAX, ClaimSteps, submit_to
 from tanqiao_region.application.claims_client import BridgeClaims
 from tanqiao_region.application.context import RegionContext
+from tanqiao_region.application.dossiers import DossierReads, Dossiers
+from tanqiao_region.application.experts import Experts
 from tanqiao_region.application.issuance import Issuances
 from tanqiao_region.application.line import Line
 from tanqiao_region.application.local_orders import LocalOrders
@@ -71,6 +74,7 @@ from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack
 from tanqiao_region.server.account_servicer import AccountServicer
 from tanqiao_region.server.callers import callers
 from tanqiao_region.server.claims_line import GrpcBridgeClaims
+from tanqiao_region.server.dossier_servicer import DossierServicer
 from tanqiao_region.server.finality_line import FinalityLine
 from tanqiao_region.server.issuance_servicer import IssuanceServicer
 from tanqiao_region.server.journal_servicers import JournalServicer, NodeFacts, NodeServicer
@@ -88,6 +92,8 @@ from tanqiao_region.storage.schema import SCHEMA
 from tanqiao_region.storage.tables import node_state
 
 SECRET_FILE: Final = "node.secret"  # noqa: S105 - the name of a file
+POOL_LIST: Final = "expert-pool"
+"""Where a text publishes the pool, its pack has this list."""
 WORKERS: Final = 96
 """Threads that serve calls: some wait for the end of transfers, each watcher holds one."""
 
@@ -104,6 +110,10 @@ class Office:
     imports: ActivityImports
     issuances: Issuances
     reserve: Reserve
+    dossiers: Dossiers
+    dossier_reads: DossierReads
+    experts: Experts
+    pool_is_public: bool
 
     def registrations(self, region_code: str) -> list[Registration]:
         """Give the services."""
@@ -119,6 +129,16 @@ class Office:
             Registration(
                 reserve_pb2_grpc.add_ReserveServiceServicer_to_server,
                 ReserveServicer(self.reserve, region_code),
+            ),
+            Registration(
+                dossiers_pb2_grpc.add_DossierServiceServicer_to_server,
+                DossierServicer(
+                    self.dossiers,
+                    self.dossier_reads,
+                    self.experts,
+                    region_code,
+                    public_pool=self.pool_is_public,
+                ),
             ),
         ]
 
@@ -367,15 +387,21 @@ def build_office(
     def wait(issuance_id: str, seconds: float) -> None:
         notifier.wait_ended(TransferKey(context.party, bytes.fromhex(issuance_id)), seconds)
 
+    methodologies = Methodologies(submit, lambda: calendar)
+    lists = {shown.slug for shown in context.pack(legal_date(context.now())).data.disclosures}
     return Office(
         steps,
-        Methodologies(submit, lambda: calendar),
+        methodologies,
         Registers(submit, steps, claims, lambda: calendar),
         RegisterReads(database),
         Activity(submit),
         ActivityImports(context, database, submit_to(queue, IMPORT_SECONDS_MAX)),
         Issuances(context, database, submit, steps, claims, wait=wait),
         Reserve(database, steps),
+        Dossiers(submit, methodologies),
+        DossierReads(database),
+        Experts(submit),
+        pool_is_public=POOL_LIST in lists,
     )
 
 

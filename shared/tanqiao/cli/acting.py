@@ -23,6 +23,7 @@ ROLES: Final[dict[str, tuple[str, str, str]]] = {
     "accounts": ("sh.centre", "sz.platform_operator", _EPD),
     "address": ("sh.centre", "sz.platform_operator", _EPD),
     "methodology": ("sh.bureau", "sz.bureau", _EPD),
+    "dossier": ("sh.centre", "sz.bureau", _EPD),
     "submit": ("sh.project_applicant", "sz.sme", _EPD),
     "assess": ("sh.centre", "sz.expert", _EPD),
     "notice": ("sh.centre", "sz.bureau", _EPD),

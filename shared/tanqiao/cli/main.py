@@ -23,6 +23,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "regions": (_BRIDGE, "regions"),
     "accounts": (_ACCOUNTS, "accounts"),
     "methodology": (_REGISTERS, "methodology"),
+    "dossier": ("tanqiao.cli.verbs.dossiers", "dossier"),
+    "expert": ("tanqiao.cli.verbs.dossiers", "expert"),
     "project": (_REGISTERS, "project"),
     "activity": (_REGISTERS, "activity"),
     "issue": (_REGISTERS, "issue"),

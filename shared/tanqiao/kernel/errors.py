@@ -105,7 +105,9 @@ class DomainError(Exception):
         sentence = self.sentence(language)
         if self.article is None:
             return sentence
-        return f"{sentence}（{self.article}）" if language == "zh" else f"{sentence} ({self.article})"
+        if language == "zh":
+            return f"{sentence}（{self.metadata.get('article_zh', self.article)}）"
+        return f"{sentence} ({self.article})"
 
     def _values(self) -> Mapping[str, str]:
         if self.field is None or "field" in self.metadata:

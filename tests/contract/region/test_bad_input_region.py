@@ -24,7 +24,7 @@ from tanqiao.rpc.gate import REQUEST_BYTES_MAX
 from tanqiao.testing.databases import DATABASE_KINDS, DatabaseMaker
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.server.callers import callers
-from tests.contract.region import bad_register_requests, bad_requests
+from tests.contract.region import bad_dossier_requests, bad_register_requests, bad_requests
 from tests.contract.region.bad_requests import (
     ACCOUNT,
     ISSUANCE,
@@ -38,6 +38,7 @@ from tests.contract.region.bad_requests import (
     put,
 )
 from tests.contract.region.conftest import _migrated
+from tests.contract.region.dossier_requests import DOSSIER
 from tests.contract.region.harness import SERIES, SHANGHAI, YUNNAN, build_node
 from tests.contract.region.served import (
     CLOCK,
@@ -106,6 +107,7 @@ def _table() -> Iterator[Case]:
     yield from bad_requests.reads()
     yield from bad_requests.local_orders()
     yield from bad_register_requests.registers()
+    yield from bad_dossier_requests.dossiers()
     yield from bad_register_requests.issuances()
     yield from bad_register_requests.imports()
     yield from bad_register_requests.reserve_and_clock()
@@ -150,7 +152,7 @@ def test_every_method_has_a_refusing_case() -> None:
     """
     assert set(GOOD) == set(METHODS)
     takes_nothing = {method for method in METHODS if not method_facts(method).request_class.DESCRIPTOR.fields}
-    pages_alone = {REGISTER + "ListMethodologies"}
+    pages_alone = {REGISTER + "ListMethodologies", DOSSIER + "ListExperts"}
     assert {case.method for case in CASES} >= set(METHODS) - takes_nothing - pages_alone
 
 
@@ -419,6 +421,8 @@ OTHER_BODY: Final[dict[str, Callable[[World, Any], Any]]] = {
     RETIREMENT + "RetireUnits": put(purpose_text="虚构另一场 another"),
     REGISTER + "PublishMethodology": put(methodology__title="另一题 another"),
     REGISTER + "SubmitProject": put(project__title="另一题 another"),
+    DOSSIER + "OpenDossier": put(dossier__title="另一题 another"),
+    DOSSIER + "KeepExpert": put(expert__name="另一位 another"),
     ISSUANCE + "SubmitActivity": put(records__on_grid_wh=1001),
     RESERVE + "EnterResource": put(resource__title="另一题 another"),
 }

@@ -19,6 +19,7 @@ from tanqiao_region.application.claim_steps import (
     Ask,
     Submit,
 )
+from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.register_checks import (
     CANDIDATES_MAX,
@@ -37,6 +38,7 @@ from tanqiao_region.application.register_facts import (
     panel_of,
 )
 from tanqiao_region.domain.rules import facts as acts
+from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import registers as store
 from tanqiao_region.storage.registers import MethodologyRow
 
@@ -63,6 +65,19 @@ class Methodologies:
     def _publish(
         self, group: Group, ask: Ask, request: registers_pb2.PublishMethodologyRequest
     ) -> registers_pb2.PublishMethodologyResponse:
+        message, _ = self.enter(group, ask.by, request)
+        return registers_pb2.PublishMethodologyResponse(methodology=message)
+
+    def enter(
+        self,
+        group: Group,
+        by: By,
+        request: registers_pb2.PublishMethodologyRequest,
+        *,
+        submitted_by: str | None = None,
+        missing_documents: frozenset[str] = frozenset(),
+    ) -> tuple[registers_pb2.Methodology, Verdict]:
+        """Put a methodology on the register, in the transaction of the caller."""
         message = _clean_methodology(request.methodology)
         require_count(request.documents or [None], "documents", limit=DOCUMENTS_MAX)
         require_count(request.panel.candidates or [None], "panel.candidates", limit=CANDIDATES_MAX)
@@ -81,10 +96,12 @@ class Methodologies:
         days = self._calendar().count(first, last) if first and last and first < last else 0
         verdict = pack.require(
             acts.PublishMethodology(
-                **act_facts(group, ask.by),
+                **act_facts(group, by),
+                submitted_by=submitted_by,
                 methodology=version,  # type: ignore[arg-type]  # given for every message
                 parts=frozenset(request.parts),
                 documents=document_kinds(request.documents),
+                missing_documents=missing_documents,
                 panel=panel_of(request.panel) if request.HasField("panel") else None,
                 assessment=assessment_of(request.assessment if request.HasField("assessment") else None),
                 consultation=consultation_of(request.consultation, days),
@@ -109,7 +126,7 @@ class Methodologies:
             MethodologyRow(
                 message,
                 request.SerializeToString(deterministic=True),
-                ask.by.party,
+                by.party,
                 pack.identity.pack_id,
                 pack.identity.version,
             ),
@@ -119,13 +136,13 @@ class Methodologies:
             message.methodology_id,
             applied=journal.Applied.of(verdict),
             details={
-                "by": ask.by.party,
+                "by": by.party,
                 "kind": KINDS[message.kind].value,
                 "unit_class": message.unit_class,
                 "title": message.title,
             },
         )
-        return registers_pb2.PublishMethodologyResponse(methodology=message)
+        return message, verdict
 
 
 def _clean_methodology(given: registers_pb2.Methodology) -> registers_pb2.Methodology:

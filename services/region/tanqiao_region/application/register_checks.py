@@ -105,13 +105,13 @@ def require_owner(group: Group, account_id: str, field: str) -> AccountRow:
     return account
 
 
-def project_facts(group: Group, row: ProjectRow, by: By) -> dict[str, Any]:
-    """Give what every act on a project looks at."""
+def project_facts(group: Group, row: ProjectRow, by: By, *, new: bool = False) -> dict[str, Any]:
+    """Give what every act on a project looks at; `new` while it is being submitted."""
     project = row.project
     account = require_owner(group, project.owner_account_id, "project.owner_account_id")
     region = group.context.region_code
     methodology = store.load_methodology(group.connection, project.methodology_id)
-    version = methodology_version(group.pack, methodology)
+    version = methodology_version(group.pack, methodology, for_a_new_project=new)
     if version is None:
         raise DomainError("METHODOLOGY_NOT_PUBLISHED", number=project.methodology_id)
     return {

@@ -93,15 +93,21 @@ def template_of(pack: RulePack, methodology: registers_pb2.Methodology) -> Metho
 
 
 def methodology_version(
-    pack: RulePack, methodology: registers_pb2.Methodology | None
+    pack: RulePack, methodology: registers_pb2.Methodology | None, *, for_a_new_project: bool = False
 ) -> MethodologyVersion | None:
-    """Give a methodology of this node's register as the rules see it."""
+    """Give a methodology of this node's register as the rules see it.
+
+    One that was superseded is at its end for a new project; projects that run keep it.
+    """
     if methodology is None:
         return None
     template = template_of(pack, methodology)
     factors = template.factors if template is not None else {}
     capacity_max_kw = factors.get("capacity_max_kw")
     crediting_years_max = factors.get("crediting_years_max")
+    ends = [date_or_none(methodology.stop_date)]
+    if for_a_new_project:
+        ends.append(date_or_none(methodology.supersede_date))
     return MethodologyVersion(
         number=methodology.methodology_id,
         region=pack.region,
@@ -109,6 +115,7 @@ def methodology_version(
         kind=KINDS[methodology.kind],
         unit_class=methodology.unit_class,
         published_on=date_or_none(methodology.publish_date),
+        stopped_on=min((day for day in ends if day is not None), default=None),
         capacity_max_w=int(capacity_max_kw) * WATTS_PER_KILOWATT if capacity_max_kw is not None else None,
         crediting_years_max=int(crediting_years_max) if crediting_years_max is not None else None,
     )

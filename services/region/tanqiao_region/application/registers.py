@@ -231,7 +231,7 @@ class _Submission:
             raise DomainError("ALREADY_EXISTS", field="project.project_id", what="project", id=project_id)
         account = require_owner(group, project.owner_account_id, "project.owner_account_id")
         row = ProjectRow(project, 0, by.party)
-        group.pack.require(acts.SubmitProject(**project_facts(group, row, by)))
+        group.pack.require(acts.SubmitProject(**project_facts(group, row, by, new=True)))
         claim = project_claim(group.context.region_code, group.pack, project, account)
         claim.claim_id = fresh_claim_id(claim.claim_id, store.spent_claims(group.connection, project_id))
         project.claim_id = claim.claim_id
@@ -243,7 +243,9 @@ class _Submission:
         """Ask the rules with what the claim check found."""
         answer = claim_answer(verdict, project.claim_id, group.legal_date)
         row = ProjectRow(project, 0, by.party)
-        return group.pack.evaluate(acts.SubmitProject(**project_facts(group, row, by), claim=answer))
+        return group.pack.evaluate(
+            acts.SubmitProject(**project_facts(group, row, by, new=True), claim=answer)
+        )
 
     def begin(self, group: Group, ask: Ask) -> Begun:
         """Check the file and sign the declaration."""

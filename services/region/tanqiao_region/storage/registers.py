@@ -104,9 +104,19 @@ def insert_methodology(connection: sa.Connection, row: MethodologyRow) -> None:
                 row.published_by,
                 row.rule_pack_id,
                 row.rule_pack_version,
+                "",
+                "",
             )
         ],
     )
+
+
+def end_methodology(
+    connection: sa.Connection, methodology_id: str, day: str, *, running_projects_keep_it: bool
+) -> None:
+    """Note from which day on, ISO, a methodology is no longer in use, or only by projects that have it."""
+    column = "supersede_date" if running_projects_keep_it else "stop_date"
+    update_by_key(connection, methodology, ("methodology_id",), (column,), [(methodology_id, day)])
 
 
 def load_methodology(connection: sa.Connection, methodology_id: str) -> registers_pb2.Methodology | None:
@@ -142,6 +152,8 @@ def _methodology(row: sa.Row[tuple[object, ...]]) -> registers_pb2.Methodology:
         invented=bool(row.invented),
     )
     set_iso_date(message.publish_date, row.publish_date)
+    set_iso_date(message.stop_date, row.stop_date)
+    set_iso_date(message.supersede_date, row.supersede_date)
     return message
 
 

@@ -143,6 +143,8 @@ methodology = Table(
     Column("published_by", String(96), nullable=False),
     Column("rule_pack_id", String(32), nullable=False),
     Column("rule_pack_version", String(32), nullable=False),
+    Column("stop_date", String(10), nullable=False, server_default=""),
+    Column("supersede_date", String(10), nullable=False, server_default=""),
 )
 """Published methodologies, kind and class fixed for ever; `content` is the request that was decided on."""
 

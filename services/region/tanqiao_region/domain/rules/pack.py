@@ -300,6 +300,32 @@ class RulePack:
             rules_applied=tuple(dict.fromkeys(applied)),
         )
 
+    def require_duty(self, facts: Facts, acts: tuple[str, ...]) -> Verdict:
+        """Give the verdict on a step that no article describes, such as a rejection.
+
+        The pack must be in force, and the actor's role must have one of the acts: who may take a decision
+        may refuse it, and may go back on it. No other rule is asked.
+
+        Raises:
+            DomainError: as `require`.
+        """
+        findings = self._findings(self.data.in_force_rule, self._check_in_force(facts))
+        if not findings:
+            findings.extend(self._findings(self.data.scope_rule, self._check_scope(facts)))
+            findings.extend(self._located(self.data.roles.check_duty(facts.actor, acts) if acts else ()))
+            findings.extend(self._findings(SELF_APPROVAL, _self_approval(facts)))
+        duties = self.data.roles.rules_of_duty(acts)
+        applied = (self.data.in_force_rule, self.data.scope_rule, *duties, SELF_APPROVAL)
+        verdict = Verdict(
+            act=acts[0] if acts else facts.act(),
+            pack=self.identity,
+            findings=tuple(findings),
+            rules_applied=tuple(dict.fromkeys(applied)),
+        )
+        if not verdict.allowed:
+            raise verdict.error()
+        return verdict
+
     def require(self, facts: Facts) -> Verdict:
         """Give the verdict if the act is allowed.
 

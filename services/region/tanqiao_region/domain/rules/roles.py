@@ -7,7 +7,7 @@ own, which is then the one cited.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -112,8 +112,17 @@ class RoleTable:
 
     def check(self, facts: Facts) -> tuple[Located, ...]:
         """Answer for the actor's role, the actor's area, and missing signatures of a joint decision."""
-        found = [*self._role_refusals(facts), *self._missing_signatures(facts)]
-        return tuple(found)
+        return (*self._role_refusals(facts), *self._missing_signatures(facts))
+
+    def check_duty(self, actor: Actor, acts: Sequence[str]) -> tuple[Located, ...]:
+        """Answer for a step that belongs to whoever has one of these acts; the first act is the one cited."""
+        if any(self.permits(actor.role, act) for act in acts):
+            return ()
+        return (Located(self._rule_for(actor, acts[0]), self._refusal(actor, acts[0])),)
+
+    def rules_of_duty(self, acts: Iterable[str]) -> tuple[str, ...]:
+        """Give the rules of the rows that hand out these acts."""
+        return tuple(dict.fromkeys(duty.rule_id for act in acts for duty in self._by_act.get(act, ())))
 
     def _role_refusals(self, facts: Facts) -> list[Located]:
         act, actor = facts.act(), facts.actor

@@ -60,6 +60,10 @@ class _JournalEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     """Two approvers of each authority have said where units are."""
     JOURNAL_EVENT_KIND_ACCOUNT_HOLDER_SET: _JournalEventKind.ValueType  # 27
     """Another party acts for an account from here on; details: holder_party, before, by."""
+    JOURNAL_EVENT_KIND_DOSSIER_CHANGED: _JournalEventKind.ValueType  # 28
+    """A step of a dossier; the subject is kind:id; details: event, from, to, role."""
+    JOURNAL_EVENT_KIND_EXPERT_KEPT: _JournalEventKind.ValueType  # 29
+    """An expert was appointed to the pool, or what stands there was changed."""
 
 class JournalEventKind(_JournalEventKind, metaclass=_JournalEventKindEnumTypeWrapper): ...
 
@@ -96,6 +100,10 @@ JOURNAL_EVENT_KIND_UNITS_CORRECTED: JournalEventKind.ValueType  # 26
 """Two approvers of each authority have said where units are."""
 JOURNAL_EVENT_KIND_ACCOUNT_HOLDER_SET: JournalEventKind.ValueType  # 27
 """Another party acts for an account from here on; details: holder_party, before, by."""
+JOURNAL_EVENT_KIND_DOSSIER_CHANGED: JournalEventKind.ValueType  # 28
+"""A step of a dossier; the subject is kind:id; details: event, from, to, role."""
+JOURNAL_EVENT_KIND_EXPERT_KEPT: JournalEventKind.ValueType  # 29
+"""An expert was appointed to the pool, or what stands there was changed."""
 Global___JournalEventKind: _TypeAlias = JournalEventKind  # noqa: Y015
 
 @_typing.final

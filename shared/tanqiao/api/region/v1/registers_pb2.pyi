@@ -119,6 +119,8 @@ class Methodology(_message.Message):
     PUBLISH_DATE_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
     INVENTED_FIELD_NUMBER: _builtins.int
+    STOP_DATE_FIELD_NUMBER: _builtins.int
+    SUPERSEDE_DATE_FIELD_NUMBER: _builtins.int
     methodology_id: _builtins.str
     """Code and version, for instance SHCER01010012024I."""
     kind: Global___MethodologyKind.ValueType
@@ -131,6 +133,14 @@ class Methodology(_message.Message):
     invented: _builtins.bool
     @_builtins.property
     def publish_date(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def stop_date(self) -> _values_pb2.Date:
+        """From this day on no project may be begun or issued under it."""
+
+    @_builtins.property
+    def supersede_date(self) -> _values_pb2.Date:
+        """From this day on no project may be begun under it; those that are there keep it."""
+
     def __init__(
         self,
         *,
@@ -142,10 +152,12 @@ class Methodology(_message.Message):
         publish_date: _values_pb2.Date | None = ...,
         document: _builtins.str = ...,
         invented: _builtins.bool = ...,
+        stop_date: _values_pb2.Date | None = ...,
+        supersede_date: _values_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["publish_date", b"publish_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["publish_date", b"publish_date", "stop_date", b"stop_date", "supersede_date", b"supersede_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "invented", b"invented", "kind", b"kind", "methodology_id", b"methodology_id", "publish_date", b"publish_date", "quantification", b"quantification", "title", b"title", "unit_class", b"unit_class"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "invented", b"invented", "kind", b"kind", "methodology_id", b"methodology_id", "publish_date", b"publish_date", "quantification", b"quantification", "stop_date", b"stop_date", "supersede_date", b"supersede_date", "title", b"title", "unit_class", b"unit_class"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -252,6 +264,7 @@ class ExpertPanel(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     WANTED_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
+    RESERVES_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     seed: _builtins.bytes
     wanted: _builtins.int
@@ -263,6 +276,10 @@ class ExpertPanel(_message.Message):
     def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Drawn experts: lowest SHA-256(seed || expert id) first."""
 
+    @_builtins.property
+    def reserves(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who follows in the same order, if a member must be replaced."""
+
     def __init__(
         self,
         *,
@@ -271,10 +288,11 @@ class ExpertPanel(_message.Message):
         seed: _builtins.bytes = ...,
         wanted: _builtins.int = ...,
         members: _abc.Iterable[_builtins.str] | None = ...,
+        reserves: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "field", b"field", "members", b"members", "seed", b"seed", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "field", b"field", "members", b"members", "reserves", b"reserves", "seed", b"seed", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
