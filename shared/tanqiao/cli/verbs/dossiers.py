@@ -62,7 +62,7 @@ def _evidence(file: Path | None, reason: str) -> dossiers_pb2.StepEvidence:
 @click.option("--reason", default="", help="Why: for a rejection, withdrawal, suspension …")
 @click.pass_obj
 def step(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
-    """Take an EVENT of the state machine: submit, draw_panel, evaluate, label, publish …"""
+    """Take an EVENT of the state machine: submit, draw_panel, evaluate, label, publish, and so on."""
     request = dossiers_pb2.TakeStepRequest(
         request_id=new_request_id(),
         kind=KINDS[values["kind"]],
