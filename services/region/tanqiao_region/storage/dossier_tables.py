@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, Integer, LargeBinary, String, Table
 
-from tanqiao.db.guards import Guard, append_only, immutable, undeletable
+from tanqiao.db.guards import Guard, immutable, undeletable
 from tanqiao_region.storage.tables import metadata
 
 dossier = Table(
@@ -55,11 +55,8 @@ expert = Table(
 )
 """The pool of experts: the serialised Expert as it stands; the journal has what stood before."""
 
-TABLES: Final = (dossier, dossier_step, dossier_signature, expert)
 GUARDS: Final[tuple[Guard, ...]] = (
     undeletable("dossier"),
     immutable("dossier", "kind", "dossier_id", "account_id", "submitted_by"),
-    append_only("dossier_step"),
-    append_only("dossier_signature"),
     undeletable("expert"),
 )

@@ -577,5 +577,14 @@ request_ids: Final = RequestIds(metadata)
 sealed_logs: Final = SealedLogs(metadata)
 """The node's own log, sealed: one leaf for each entry of the journal."""
 
-APPEND_ONLY: Final = ("journal", "journal_account", "signature", "evidence", "freeze_order", "correction")
+APPEND_ONLY: Final = (
+    "journal",
+    "journal_account",
+    "signature",
+    "evidence",
+    "freeze_order",
+    "correction",
+    "dossier_step",
+    "dossier_signature",
+)
 """UPDATE, DELETE and TRUNCATE are refused by the database."""

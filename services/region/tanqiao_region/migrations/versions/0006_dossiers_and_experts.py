@@ -5,13 +5,18 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from tanqiao.db.guards import install, remove
-from tanqiao_region.storage.dossier_tables import GUARDS
+from tanqiao.db.guards import Guard, install, remove
+from tanqiao_region.storage.schema import GUARDS
 
 revision = "0006"
 down_revision = "0005"
 
+TABLES = ("dossier", "dossier_signature", "dossier_step", "expert")
 ENDS = ("stop_date", "supersede_date")
+
+
+def _own_guards() -> list[Guard]:
+    return [guard for guard in GUARDS if guard.table in TABLES]
 
 
 def upgrade() -> None:
@@ -62,12 +67,12 @@ def upgrade() -> None:
     )
     for name in ENDS:
         op.add_column("methodology", sa.Column(name, sa.String(length=10), server_default="", nullable=False))
-    install(op.get_bind(), GUARDS)
+    install(op.get_bind(), _own_guards())
 
 
 def downgrade() -> None:
     """Undo it."""
-    remove(op.get_bind(), GUARDS)
+    remove(op.get_bind(), _own_guards())
     for name in ENDS:
         op.drop_column("methodology", name)
     op.drop_table("dossier_step")
