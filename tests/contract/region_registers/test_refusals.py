@@ -11,6 +11,7 @@ from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import registers_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import wire_date
+from tanqiao_region.application.commands import By
 from tests.contract.region.harness import Node
 from tests.contract.region_registers.claim_bridge import ClaimBridge, barred
 from tests.contract.region_registers.office import (
@@ -545,3 +546,32 @@ def test_an_enterprise_that_is_not_small_may_not_apply_in_shenzhen(shenzhen: Off
         lambda: submit_sz(shenzhen, owner_account_id=large),
         article="第二十条",
     )
+
+
+# -- whose project -------------------------------------------------------------------------------------------
+
+OWNER = By("holder/310000/sh.holder/owner", "sh.holder")
+STRANGER = By("holder/310000/sh.holder/stranger", "sh.holder")
+
+
+@pytest.fixture
+def held(shanghai: Office) -> Office:
+    """The office with an account that names its holder's certificate."""
+    return Office(shanghai.node, shanghai.node.open_account(holder_party=OWNER.party).account_id)
+
+
+def test_a_holder_hands_in_for_its_own_account_and_for_no_other(held: Office) -> None:
+    held.publish_methodology()
+    since = journal_size(held.node)
+    refused("ACCOUNT_OF_ANOTHER", lambda: held.submit(by=STRANGER))
+    assert nothing_written(held.node, since)
+    assert held.submit(by=OWNER).project.owner_account_id == held.owner
+
+
+def test_a_holder_hands_in_data_of_its_own_project_and_of_no_other(held: Office) -> None:
+    held.published()
+    since = journal_size(held.node)
+    refused("ACCOUNT_OF_ANOTHER", lambda: held.meter(month("2026-02", 1_000_000), by=STRANGER))
+    assert nothing_written(held.node, since)
+    assert held.meter(month("2026-02", 1_000_000), by=OWNER)
+    assert not nothing_written(held.node, since)

@@ -109,6 +109,24 @@ def bar(group: Group, by: By, act: str, account: AccountRow) -> DomainError | No
     return refusal(by, act, account, group.accounts, offices_of(group.pack))
 
 
+def require_acting_for(group: Group, by: By, act: str, account: AccountRow) -> None:
+    """Demand that a holder's certificate acts for an account that is its own or its user's.
+
+    A body of the region (`operator/`) hands in for any owner what the rule pack lets its role hand in.
+
+    Raises:
+        DomainError: ACCOUNT_OF_ANOTHER; ACCOUNT_UNKNOWN where the account is a person's.
+    """
+    if by.party.startswith(OFFICE):
+        return
+    accounts = group.load_accounts(sorted(operators_of([account])))
+    if represents(by, account, accounts):
+        return
+    if account.is_personal:
+        raise DomainError("ACCOUNT_UNKNOWN", field="account_id", account_id=account.account_id)
+    raise of_another(by.party, act)
+
+
 def of_another(party: str, act: str) -> DomainError:
     """Give the refusal of somebody who is not the holder of the account concerned."""
     return DomainError("ACCOUNT_OF_ANOTHER", caller=party, action=act)

@@ -11,6 +11,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.validation import parse_wire_period, require_count
 from tanqiao_region.application import journal
+from tanqiao_region.application.access import require_acting_for
 from tanqiao_region.application.activity_checks import (
     Bounds,
     checked_row,
@@ -60,7 +61,7 @@ def ask_rules(group: Group, by: By, row: ProjectRow, period: Period) -> Verdict:
     require_state(row, *OPEN_STATES)
     account = require_owner(group, row.project.owner_account_id, "project_id")
     region = group.context.region_code
-    return group.pack.require(
+    verdict = group.pack.require(
         acts.SubmitActivityData(
             **act_facts(group, by),
             source=acts.IssuanceSource.PROJECT,
@@ -71,6 +72,8 @@ def ask_rules(group: Group, by: By, row: ProjectRow, period: Period) -> Verdict:
             evidence=EVIDENCE,
         )
     )
+    require_acting_for(group, by, acts.SubmitActivityData.act(), account)
+    return verdict
 
 
 def hull_of(rows: Sequence[ActivityRow]) -> Period:

@@ -24,6 +24,7 @@ from tanqiao.rpc.validation import (
     wire_date,
 )
 from tanqiao_region.application import journal
+from tanqiao_region.application.access import require_acting_for
 from tanqiao_region.application.claim_messages import fresh_claim_id, project_claim
 from tanqiao_region.application.claim_steps import (
     Ask,
@@ -232,6 +233,7 @@ class _Submission:
         account = require_owner(group, project.owner_account_id, "project.owner_account_id")
         row = ProjectRow(project, 0, by.party)
         group.pack.require(acts.SubmitProject(**project_facts(group, row, by, new=True)))
+        require_acting_for(group, by, acts.SubmitProject.act(), account)
         claim = project_claim(group.context.region_code, group.pack, project, account)
         claim.claim_id = fresh_claim_id(claim.claim_id, store.spent_claims(group.connection, project_id))
         project.claim_id = claim.claim_id
