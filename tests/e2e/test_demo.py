@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import CommandLine
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
-STEPS = ["a", "b", "c", "d", "e", "f"]
+STEPS = ["a", "b", "c", "d", "e", "f", "g"]
 REFUSALS = [
     "DUPLICATE_PROGRAMME_APPLIED",
     "GREEN_POWER_PARTICIPATION",

@@ -14,6 +14,7 @@ import structlog
 from tanqiao.api.bridge.v1 import (
     cases_pb2_grpc,
     claims_pb2_grpc,
+    coordination_pb2_grpc,
     directory_pb2_grpc,
     log_pb2_grpc,
     orders_pb2_grpc,
@@ -48,6 +49,7 @@ from tanqiao_bridge.application.claims import claim_handlers
 from tanqiao_bridge.application.claims_for_issue import judge_and_record
 from tanqiao_bridge.application.commands import PassDeadlines
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
+from tanqiao_bridge.application.coordination import coordination_handlers
 from tanqiao_bridge.application.engine import BridgeEngine, OtherHandler
 from tanqiao_bridge.application.lapsing import KEEP_SECONDS, LapseClaims, measure_downtime
 from tanqiao_bridge.application.log_keeping import LogKeeper
@@ -56,13 +58,16 @@ from tanqiao_bridge.application.order_handlers import order_handlers
 from tanqiao_bridge.application.order_queries import OrderQueries
 from tanqiao_bridge.application.queries import Queries
 from tanqiao_bridge.application.reconciling import EndRun, Reconciler, end_run
+from tanqiao_bridge.application.registry_order_queries import RegistryOrderQueries
 from tanqiao_bridge.application.reported import ReportOpener
 from tanqiao_bridge.application.restoring import Begun, begin_epoch
 from tanqiao_bridge.application.sealing import Sealing
+from tanqiao_bridge.remote.courier import OrderCourier
 from tanqiao_bridge.remote.gateways import Gateways
 from tanqiao_bridge.server.callers import CALLERS
 from tanqiao_bridge.server.case_servicer import CaseServicer
 from tanqiao_bridge.server.claim_servicer import ClaimServicer
+from tanqiao_bridge.server.coordination_servicer import CoordinationServicer
 from tanqiao_bridge.server.directory_servicers import (
     DecisionServicer,
     DirectoryServicer,
@@ -125,6 +130,7 @@ class Bridge:
     writer: GroupCommit[Any, Any]
     lines: Lines
     gateways: Gateways
+    courier: OrderCourier
     logs: Logs
     server: Server
     _stopping: threading.Event
@@ -134,6 +140,7 @@ class Bridge:
         """Serve, and let time decide what has no answer in time (R2)."""
         self.server.start()
         self.logs.start()
+        self.courier.start()
         self._ticker = threading.Thread(target=self._tick, name="deadlines", daemon=True)
         self._ticker.start()
 
@@ -145,6 +152,7 @@ class Bridge:
         self.lines.wait_idle(LINES_SECONDS_MAX)
         if self._ticker is not None:
             self._ticker.join()
+        self.courier.stop()
         self.writer.close()
         self.gateways.close()
         self.logs.stop()
@@ -248,7 +256,7 @@ def build(settings: Settings) -> Bridge:
 
 def _other_handlers() -> dict[type, OtherHandler]:
     own: dict[type, OtherHandler] = {TakeReport: take_report, ListOpen: list_open, EndRun: end_run}
-    return {**claim_handlers(), **case_handlers(), **order_handlers(), **own}
+    return {**claim_handlers(), **case_handlers(), **order_handlers(), **coordination_handlers(), **own}
 
 
 def _build_logs(
@@ -322,6 +330,7 @@ def _build(
         one_by_one_after_failure=True,
     )
     opener = Opener(context)
+    courier = OrderCourier(context, database, writer, gateways)
     logs = _build_logs(settings, federation, context, seals, database)
     server = build_server(
         ServerOptions(settings.listen, tls, settings.network_id, BRIDGE),
@@ -366,6 +375,10 @@ def _build(
                 CaseServicer(context, CaseQueries(database), writer, gateways),
             ),
             Registration(
+                coordination_pb2_grpc.add_CoordinationServiceServicer_to_server,
+                CoordinationServicer(context, RegistryOrderQueries(database), writer, gateways, courier.wake),
+            ),
+            Registration(
                 orders_pb2_grpc.add_OrderServiceServicer_to_server,
                 OrderServicer(context, OrderQueries(database), writer),
             ),
@@ -373,4 +386,6 @@ def _build(
         CALLERS,
         now=SystemClock().now(),
     )
-    return Bridge(settings, context, database, writer, lines, gateways, logs, server, threading.Event())
+    return Bridge(
+        settings, context, database, writer, lines, gateways, courier, logs, server, threading.Event()
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tanqiao.api.common.v1 import clock_pb2_grpc
-from tanqiao.api.gateway.v1 import registry_pb2_grpc
+from tanqiao.api.gateway.v1 import coordination_pb2_grpc, registry_pb2_grpc
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.migrations import check_current, migrate
 from tanqiao.db.node_state import ClockOffsets, claim_database
@@ -14,7 +14,13 @@ from tanqiao.kernel.clock import Clock
 from tanqiao.rpc.clock import ClockServicer, SystemClock, TestClock
 from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
 from tanqiao.signing.certificates import TlsFiles
+from tanqiao.signing.directory import KeyRole
+from tanqiao.signing.federation import Federation
+from tanqiao.signing.keyring import Keyring
+from tanqiao_gateway.application.orders import Orders
+from tanqiao_gateway.application.signing import Signing
 from tanqiao_gateway.server.callers import CALLERS
+from tanqiao_gateway.server.order_servicer import RegistryOrderServicer
 from tanqiao_gateway.server.registry_servicer import RegistryServicer
 from tanqiao_gateway.settings import Settings
 from tanqiao_gateway.storage.tables import SCHEMA, node_state
@@ -26,6 +32,7 @@ class Gateway:
 
     settings: Settings
     database: Database
+    clock: Clock
     server: Server
 
     def start(self) -> None:
@@ -83,6 +90,12 @@ def _build(settings: Settings, database: Database) -> Gateway:
     if settings.test_clock_start is not None:
         offsets = ClockOffsets(database, node_state)
         clock = TestClock(settings.network_id, offsets, start=settings.test_clock_start)
+    signing = Signing(
+        settings.network_id,
+        Keyring.open(settings.keys_directory).signer(KeyRole.MESSAGE),
+        Federation.load(settings.federation_file).directory(),
+    )
+    orders = Orders(settings.registry, database, clock, signing)
     servicer = RegistryServicer(settings.registry, settings.network_id, database, clock)
     server = build_server(
         ServerOptions(settings.listen, TlsFiles.of(settings.tls_directory), settings.network_id, party),
@@ -91,8 +104,12 @@ def _build(settings: Settings, database: Database) -> Gateway:
                 clock_pb2_grpc.add_ClockServiceServicer_to_server, ClockServicer(clock, settings.network_id)
             ),
             Registration(registry_pb2_grpc.add_RegistryServiceServicer_to_server, servicer),
+            Registration(
+                coordination_pb2_grpc.add_RegistryOrderServiceServicer_to_server,
+                RegistryOrderServicer(orders, signing),
+            ),
         ],
         CALLERS,
         now=SystemClock().now(),
     )
-    return Gateway(settings, database, server)
+    return Gateway(settings, database, clock, server)

@@ -30,6 +30,8 @@ class Settings:
         listen: ``host:port``.
         database_url: of the role that reads and writes rows.
         tls_directory: ``ca.pem``, ``node.pem``, ``node.key``.
+        keys_directory: the gateway's keyring: it signs the answers to orders.
+        federation_file: trust anchors and first key records: whose orders it takes.
         owner_database_url: of the role that owns the tables and migrates; empty: the same.
         test_clock_start: moment at which a test clock begins; None: the machine's clock.
     """
@@ -39,6 +41,8 @@ class Settings:
     listen: str
     database_url: str
     tls_directory: Path
+    keys_directory: Path
+    federation_file: Path
     owner_database_url: str = ""
     test_clock_start: datetime | None = None
 
@@ -57,6 +61,8 @@ def load_settings(path: Path) -> Settings:
         database_url=file.database_url("database_url"),
         owner_database_url=file.database_url("owner_database_url", default=""),
         tls_directory=file.path("tls_directory", default="tls"),
+        keys_directory=file.path("keys_directory", default="keys"),
+        federation_file=file.path("federation_file", default="federation.json"),
         test_clock_start=file.moment("test_clock_start"),
     )
     file.require_all_known()

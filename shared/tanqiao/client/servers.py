@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2
 
 from tanqiao.api.bridge.v1 import (
     claims_pb2_grpc,
+    coordination_pb2_grpc,
     directory_pb2_grpc,
     orders_pb2_grpc,
     reconcile_pb2_grpc,
@@ -18,6 +19,7 @@ from tanqiao.api.bridge.v1 import (
     sync_pb2_grpc,
 )
 from tanqiao.api.common.v1 import clock_pb2_grpc
+from tanqiao.api.gateway.v1 import coordination_pb2_grpc as registry_order_pb2_grpc
 from tanqiao.api.gateway.v1 import registry_pb2_grpc
 from tanqiao.api.region.v1 import (
     accounts_pb2_grpc,
@@ -112,6 +114,7 @@ class BridgeClient(ServerClient):
         self.reconciliation = reconcile_pb2_grpc.ReconcileServiceStub(self.channel)
         self.recovery = recovery_pb2_grpc.RecoveryServiceStub(self.channel)
         self.claims = claims_pb2_grpc.ClaimServiceStub(self.channel)
+        self.coordination = coordination_pb2_grpc.CoordinationServiceStub(self.channel)
         self.sync = sync_pb2_grpc.SyncServiceStub(self.channel)
         self.orders = orders_pb2_grpc.OrderServiceStub(self.channel)
 
@@ -122,6 +125,7 @@ class GatewayClient(ServerClient):
     def __init__(self, party: str, address: str, tls: TlsFiles, *, policy: CallPolicy | None = None) -> None:
         super().__init__(party, address, tls, policy=policy)
         self.registry = registry_pb2_grpc.RegistryServiceStub(self.channel)
+        self.orders = registry_order_pb2_grpc.RegistryOrderServiceStub(self.channel)
 
 
 C = TypeVar("C", bound=ServerClient)

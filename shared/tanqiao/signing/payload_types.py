@@ -14,7 +14,15 @@ from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from tanqiao.api.bridge.v1 import cases_pb2, claims_pb2, messages_pb2, reconcile_pb2, recovery_pb2, sync_pb2
+from tanqiao.api.bridge.v1 import (
+    cases_pb2,
+    claims_pb2,
+    coordination_pb2,
+    messages_pb2,
+    reconcile_pb2,
+    recovery_pb2,
+    sync_pb2,
+)
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import require
 
@@ -24,6 +32,7 @@ SIGNED_FILES: Final[tuple[FileDescriptor, ...]] = (
     sync_pb2.DESCRIPTOR,
     claims_pb2.DESCRIPTOR,
     cases_pb2.DESCRIPTOR,
+    coordination_pb2.DESCRIPTOR,
     recovery_pb2.DESCRIPTOR,
     reconcile_pb2.DESCRIPTOR,
 )

@@ -91,6 +91,8 @@ def run_list(
             listen="127.0.0.1:0",
             database_url=made.url,
             tls_directory=network.network.node(f"gateway/{registry}") / "tls",
+            keys_directory=network.network.node(f"gateway/{registry}") / "keys",
+            federation_file=network.network.node(f"gateway/{registry}") / "federation.json",
             owner_database_url=made.owner_url if made.owner_url != made.url else "",
             test_clock_start=datetime.fromisoformat(START).astimezone(UTC),
         )

@@ -128,6 +128,8 @@ def running(
             listen="127.0.0.1:0",
             database_url=url,
             tls_directory=network.network.node(f"gateway/{registry}") / "tls",
+            keys_directory=network.network.node(f"gateway/{registry}") / "keys",
+            federation_file=network.network.node(f"gateway/{registry}") / "federation.json",
             owner_database_url=owner if owner != url else "",
             test_clock_start=datetime.fromisoformat(START).astimezone(UTC),
         )

@@ -12,8 +12,9 @@ import pytest
 import sqlalchemy as sa
 from google.protobuf.message import Message
 
-from tanqiao.api.bridge.v1 import claims_pb2
-from tanqiao.api.common.v1 import clock_pb2, values_pb2
+from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2
+from tanqiao.api.common.v1 import clock_pb2, envelope_pb2, values_pb2
+from tanqiao.api.gateway.v1 import coordination_pb2 as orders_pb2
 from tanqiao.api.gateway.v1 import registry_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.channel import open_channel
@@ -26,6 +27,7 @@ from tests.contract.gateway.test_imports import row, table
 
 CLOCK = "/tanqiao.api.common.v1.ClockService/"
 REGISTRY = "/tanqiao.api.gateway.v1.RegistryService/"
+ORDERS = "/tanqiao.api.gateway.v1.RegistryOrderService/"
 UNKNOWN_FIELD = b"\xf8\x3f\x01"
 START = registry_pb2.ImportListRequest.Start
 PART = registry_pb2.ImportListRequest
@@ -78,6 +80,35 @@ def asked(*references: tuple[str, str], subject: str = "") -> Message:
         subject_uscc=subject,
     )
     return registry_pb2.LookUpAssetsRequest(queries=[query])
+
+
+def sign_step(**changes: object) -> Message:
+    values = {
+        "request_id": "step-1",
+        "step": coordination_pb2.COORDINATION_STEP_REGISTER,
+        "claim": claims_pb2.Claim(claim_id="ccer:farm", programme=claims_pb2.PROGRAMME_CCER),
+    }
+    return orders_pb2.SignStepRequest(**{**values, **changes})  # type: ignore[arg-type] # many types
+
+
+def decide(**changes: object) -> Message:
+    values = {"request_id": "decision-1", "order_id": bytes(16)}
+    return orders_pb2.DecideOrderRequest(**{**values, **changes})  # type: ignore[arg-type] # many types
+
+
+TONNES = coordination_pb2.PeriodQuantity(
+    period=values_pb2.Period(
+        start_date=values_pb2.Date(year=2026, month=1, day=1),
+        end_date=values_pb2.Date(year=2026, month=2, day=1),
+    ),
+    quantity=5,
+    unit="t",
+)
+UNSIGNED = orders_pb2.PlaceOrderRequest(
+    envelope=envelope_pb2.Envelope(
+        payload=b"x", payload_type="application/vnd.tanqiao.registry-order.v1+protobuf"
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -166,6 +197,30 @@ CASES = (
         (registry_pb2.ListRecordsRequest(page_token="AAAAAAAAAAAx"),),
     ),
     Case(f"{REGISTRY}GetRegistryStatus", "an unknown field", "UNKNOWN_FIELD", (UNKNOWN_FIELD,)),
+    Case(f"{ORDERS}SignStep", "no request id", "REQUEST_ID_INVALID", (orders_pb2.SignStepRequest(),)),
+    Case(f"{ORDERS}SignStep", "no step", "FIELD_MISSING", (sign_step(step=0),)),
+    Case(f"{ORDERS}SignStep", "no claim", "FIELD_MISSING", (sign_step(claim=claims_pb2.Claim()),)),
+    Case(f"{ORDERS}SignStep", "electricity in tonnes", "FIELD_INVALID", (sign_step(activity=[TONNES]),)),
+    Case(f"{ORDERS}SignStep", "at the certificates' registry", "METHOD_UNKNOWN", (sign_step(),)),
+    Case(f"{ORDERS}SignStep", "by a region", "CALLER_NOT_PERMITTED", (sign_step(),), SHANGHAI),
+    Case(f"{ORDERS}PlaceOrder", "no order", "FIELD_MISSING", (orders_pb2.PlaceOrderRequest(),), BRIDGE),
+    Case(
+        f"{ORDERS}PlaceOrder",
+        "by an operator",
+        "CALLER_NOT_PERMITTED",
+        (orders_pb2.PlaceOrderRequest(),),
+    ),
+    Case(f"{ORDERS}PlaceOrder", "an order without a signature", "SIGNATURE_MISSING", (UNSIGNED,), BRIDGE),
+    Case(f"{ORDERS}DecideOrder", "no request id", "REQUEST_ID_INVALID", (orders_pb2.DecideOrderRequest(),)),
+    Case(f"{ORDERS}DecideOrder", "a short id", "FIELD_INVALID", (decide(order_id=b"x"),)),
+    Case(f"{ORDERS}DecideOrder", "less than nothing", "FIELD_INVALID", (decide(quantity_mwh=-1),)),
+    Case(f"{ORDERS}DecideOrder", "an order that is not there", "NOT_FOUND", (decide(),)),
+    Case(
+        f"{ORDERS}ListReceivedOrders",
+        "a token that is none",
+        "PAGE_TOKEN_INVALID",
+        (orders_pb2.ListReceivedOrdersRequest(page_token="AAAA"),),
+    ),
 )
 
 

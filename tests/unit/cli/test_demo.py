@@ -48,7 +48,7 @@ def test_without_data_the_built_in_facts_are_used(tmp_path: Path, monkeypatch: p
     assert "内置" in sources.origin
     ccer, gec = write_lists(sources, tmp_path / "lists", run=2)
     assert (ccer.real_rows, ccer.invented_rows) == (len(sources.ccer), 2)
-    assert (gec.real_rows, gec.invented_rows) == (len(sources.plants), 4)
+    assert (gec.real_rows, gec.invented_rows) == (len(sources.plants), 8)
     assert all(plant["fuel"] in FUELS for plant in sources.plants)
 
 

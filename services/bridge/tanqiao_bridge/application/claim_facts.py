@@ -146,6 +146,8 @@ def read_claim(
         message.asset.region_code,
         message.asset.capacity_kw or None,
         message.asset.ets_covered,
+        message.asset.offshore_distance_mm or None,
+        message.asset.water_depth_mm or None,
         bounds=bounds,
     )
     claim = Claim(
@@ -197,6 +199,8 @@ def _require_quantities(message: claims_pb2.Claim) -> None:
         ("claim.quantity_kg", message.quantity_kg),
         ("claim.activity_quantity", message.activity_quantity),
         ("claim.asset.capacity_kw", message.asset.capacity_kw),
+        ("claim.asset.offshore_distance_mm", message.asset.offshore_distance_mm),
+        ("claim.asset.water_depth_mm", message.asset.water_depth_mm),
     ):
         if value < 0:
             raise DomainError("QUANTITY_NOT_POSITIVE", field=name, quantity_kg=value)
@@ -311,7 +315,8 @@ _ALWAYS: Final = Period(date(1990, 1, 1), date(2100, 1, 1))
 
 def _gec_state(record: registry_pb2.RegistryRecord) -> GecState:
     state = GecStateName(record.certificate_state or GecStateName.ISSUED.value)
-    return GecState(state, record.tradable, "self_use" if record.self_use else "on_grid")
+    electricity = "self_use" if record.self_use else "on_grid"
+    return GecState(state, record.tradable, electricity, record.frozen_for or None)
 
 
 def subject_keys(claims: Iterable[ReadClaim]) -> set[str]:

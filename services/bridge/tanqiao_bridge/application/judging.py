@@ -22,6 +22,7 @@ from tanqiao.claims.model import (
     Asset,
     Claim,
     ClaimFacts,
+    Metering,
     Overlap,
     Programme,
     Registry,
@@ -160,7 +161,13 @@ class Judged:
 
 
 def judge_claim(
-    read: ReadClaim, index: Index, answers: Answers, position: int, *, decided_on: date
+    read: ReadClaim,
+    index: Index,
+    answers: Answers,
+    position: int,
+    *,
+    decided_on: date,
+    metering: tuple[Metering, ...] = (),
 ) -> Judged:
     """Judge one claim; `position` is its place in the batch that the gateways were asked."""
     assets: dict[str, Asset] = {read.asset.asset_id: read.asset}
@@ -185,6 +192,7 @@ def judge_claim(
         polygon_overlaps=overlaps_with(
             read.asset.asset_id, read.polygons, ((other.asset.asset_id, other.polygons) for other in others)
         ),
+        metering=metering,
     )
     verdict = _resolved(judge(facts), index.resolutions.get(read.claim.claim_id, ()))
     return Judged(read.claim, verdict, {claim.claim_id: claim for claim in existing}, answers)

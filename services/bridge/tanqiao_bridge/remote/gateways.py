@@ -16,7 +16,8 @@ import grpc
 import structlog
 
 from tanqiao.api.bridge.v1 import claims_pb2
-from tanqiao.api.gateway.v1 import registry_pb2, registry_pb2_grpc
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.api.gateway.v1 import coordination_pb2, coordination_pb2_grpc, registry_pb2, registry_pb2_grpc
 from tanqiao.kernel.errors import DomainError, InvariantBroken
 from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.validation import parse_wire_date
@@ -37,6 +38,10 @@ class Gateways:
         self._channels = {name: open_channel(address, tls) for name, address in sorted(addresses.items())}
         self._stubs = {
             name: registry_pb2_grpc.RegistryServiceStub(channel) for name, channel in self._channels.items()
+        }
+        self._order_stubs = {
+            name: coordination_pb2_grpc.RegistryOrderServiceStub(channel)
+            for name, channel in self._channels.items()
         }
         self._pool = ThreadPoolExecutor(max(1, len(self._stubs) * 4), thread_name_prefix="gateways")
 
@@ -76,6 +81,21 @@ class Gateways:
                 _log.warning("registry not understood", registry=name, error=type(error).__name__)
                 return RegistryAnswer(name, answered=False)
         return RegistryAnswer(name, answered=True, as_of=as_of, records=tuple(records))
+
+    def place_order(
+        self, registry: str, envelope: envelope_pb2.Envelope, key_records: Sequence[envelope_pb2.Envelope]
+    ) -> envelope_pb2.Envelope | None:
+        """Send an order, or send it again; the newest answer, None where the registry is silent."""
+        stub = self._order_stubs.get(registry)
+        if stub is None:
+            return None
+        request = coordination_pb2.PlaceOrderRequest(envelope=envelope, key_records=key_records)
+        try:
+            answer: envelope_pb2.Envelope = stub.PlaceOrder(request, timeout=LOOK_UP_SECONDS_MAX).envelope
+        except grpc.RpcError as error:
+            _log.warning("an order waits", registry=registry, code=str(error.code()), detail=error.details())
+            return None
+        return answer
 
     def close(self) -> None:
         """Close the channels."""

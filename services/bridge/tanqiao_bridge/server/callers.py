@@ -63,6 +63,9 @@ CALLERS: Final[CallerTable] = {
     "/tanqiao.api.bridge.v1.CaseService/ResolveCase": AUTHORITIES,
     "/tanqiao.api.bridge.v1.CaseService/DecideAlias": AUTHORITIES,
     "/tanqiao.api.bridge.v1.CaseService/ListAliases": CONCERNED,
+    # The statement proves itself by the signature of CCER's gateway; the caller only carries it.
+    "/tanqiao.api.bridge.v1.CoordinationService/SubmitStep": ("operator/**", "gateway/ccer"),
+    "/tanqiao.api.bridge.v1.CoordinationService/ListOrders": (*CONCERNED, "gateway/*"),
     # An order proves itself by the signatures of approvers; the caller only carries it.
     "/tanqiao.api.bridge.v1.OrderService/SubmitFreeze": AUTHORITIES,
     "/tanqiao.api.bridge.v1.OrderService/ListFreezes": CONCERNED,

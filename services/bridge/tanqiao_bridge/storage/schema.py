@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from tanqiao.db.guards import BlockColumns, append_only, never_decreases, no_overlap, undeletable
+from tanqiao.db.guards import (
+    BlockColumns,
+    append_only,
+    never_decreases,
+    no_overlap,
+    undeletable,
+)
 from tanqiao.db.migrations import Schema
 from tanqiao_bridge.storage.tables import APPEND_ONLY, leases, metadata, sealed_logs
 

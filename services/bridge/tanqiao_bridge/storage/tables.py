@@ -381,6 +381,35 @@ claim_receipt = Table(
 )
 """Every receipt of a claim, in order; the answer to a repeated statement."""
 
+registry_order = Table(
+    "registry_order",
+    metadata,
+    Column("order_id", LargeBinary, primary_key=True),
+    Column("registry", String(32), nullable=False),
+    Column("claim_id", String(96), nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("statement_hash", LargeBinary, nullable=False),
+    Column("order_hash", LargeBinary, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("ordered_at", BigInteger, nullable=False),
+    Column("log_index", BigInteger, nullable=False),
+    Index(None, "claim_id"),
+    Index(None, "log_index"),
+)
+"""Orders to other registries, written with what causes them: the rows are the outbox (CLAIMS section 3)."""
+
+registry_answer = Table(
+    "registry_answer",
+    metadata,
+    Column("order_id", LargeBinary, ForeignKey("registry_order.order_id"), primary_key=True),
+    Column("decided", Boolean, primary_key=True),
+    Column("state", Integer, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+)
+"""The acknowledgement of an order, and the decision about it: each once."""
+
 conflict_case = Table(
     "conflict_case",
     metadata,
@@ -551,5 +580,7 @@ APPEND_ONLY: Final = (
     "reconciliation",
     "region_leaf",
     "known_leaf_kind",
+    "registry_order",
+    "registry_answer",
 )
 """UPDATE, DELETE and TRUNCATE are refused by the database."""

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from tanqiao.db.engine import Database
 from tanqiao.db.streams import ClientRequest
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
-from tanqiao.kernel.clock import Clock
+from tanqiao.kernel.clock import Clock, legal_date
 from tanqiao.kernel.errors import DomainError
+from tanqiao_gateway.application.orders import apply_standing
 from tanqiao_gateway.importers.mapping import ListMapping
 from tanqiao_gateway.importers.rows import Fault, Mapped, RowMapper, SourceRow, read_csv, read_json
 from tanqiao_gateway.storage import records
@@ -76,7 +77,8 @@ def import_list(database: Database, clock: Clock, order: ImportOrder) -> ImportR
     """
     report = ImportReport(digest=_digest(order.file))
     request = order.request(report.digest)
-    now = int(clock.now().timestamp())
+    moment = clock.now()
+    now, today = int(moment.timestamp()), legal_date(moment).isoformat()
     with database.reading() as connection:
         report.written = _answered(connection, request)
         known = report.written or records.find_import(
@@ -97,7 +99,7 @@ def import_list(database: Database, clock: Clock, order: ImportOrder) -> ImportR
         raise DomainError("FILE_EMPTY", file=order.file_name)
     if report.rejected_count or order.validate_only:
         return report
-    report.written = run_in_transaction(database, lambda unit: _write(unit, order, report, now))
+    report.written = run_in_transaction(database, lambda unit: _write(unit, order, report, now, today))
     return report
 
 
@@ -132,7 +134,9 @@ def _mapped(order: ImportOrder) -> Iterator[Mapped | Fault]:
         yield mapper.map(row) if isinstance(row, SourceRow) else row
 
 
-def _write(unit: UnitOfWork, order: ImportOrder, report: ImportReport, now: int) -> records.ImportRow:
+def _write(
+    unit: UnitOfWork, order: ImportOrder, report: ImportReport, now: int, today: str
+) -> records.ImportRow:
     connection = unit.connection
     answered = _answered(connection, order.request(report.digest))
     if answered is not None:
@@ -169,6 +173,7 @@ def _write(unit: UnitOfWork, order: ImportOrder, report: ImportReport, now: int)
             records.insert_records(connection, number, part)
             part = []
     records.insert_records(connection, number, part)
+    apply_standing(connection, today, now)
     answer = (order.request(report.digest), str(number).encode())
     request_ids.store(connection, [answer], created_at_us=now * MICROSECONDS)
     unit.commit()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from tanqiao.api.gateway.v1 import registry_pb2
 from tanqiao.db.engine import Database
+from tanqiao_gateway.application.orders import rows_as_they_stand
 from tanqiao_gateway.storage import records
 from tanqiao_gateway.storage.records import ImportRow
 
@@ -47,19 +49,24 @@ class Queries:
             by_key = records.rows_of_keys(connection, number, (key for one in keys for key in one))
             by_subject = records.rows_of_subjects(connection, number, subjects)
             wanted = {row for rows in (*by_key.values(), *by_subject.values()) for row in rows}
-            found = records.load_records(connection, number, wanted)
+            found = rows_as_they_stand(connection, number, records.load_records(connection, number, wanted))
         answers = []
         for one, subject in zip(keys, subjects, strict=True):
             numbers = {row for key in one for row in by_key.get(key, ())} | set(by_subject.get(subject, ()))
-            answers.append(tuple(found[row] for row in sorted(numbers)[: records.FOUND_PER_QUERY_MAX]))
+            parts = (part for row in sorted(numbers) for part in found[row])
+            answers.append(tuple(islice(parts, records.FOUND_PER_QUERY_MAX)))
         return Found(current, tuple(answers))
 
     def search(self, text: str, after: int, limit: int) -> list[tuple[int, registry_pb2.RegistryRecord]]:
-        """Give (row number, record) of the current list behind a row number; empty if there is no list."""
+        """Give (row number, record) of the current list behind a row number; empty if there is no list.
+
+        A row of which parts are frozen, cancelled or released is given in its parts, under one number.
+        """
         with self._database.reading() as connection:
             current = records.current_import(connection)
             if current is None:
                 return []
-            return records.search_records(
-                connection, current.import_number, text=text, after=after, limit=limit
-            )
+            number = current.import_number
+            rows = dict(records.search_records(connection, number, text=text, after=after, limit=limit))
+            standing = rows_as_they_stand(connection, number, rows)
+            return [(row, part) for row in rows for part in standing[row]]

@@ -20,4 +20,9 @@ CALLERS: Final[CallerTable] = {
     "/tanqiao.api.gateway.v1.RegistryService/LookUpAssets": ("bridge", "operator/**", "reader/*"),
     "/tanqiao.api.gateway.v1.RegistryService/ListRecords": ANYBODY,
     "/tanqiao.api.gateway.v1.RegistryService/GetRegistryStatus": ANYBODY,
+    # In the registry's name: what is signed or decided here binds it.
+    "/tanqiao.api.gateway.v1.RegistryOrderService/SignStep": OPERATORS,
+    "/tanqiao.api.gateway.v1.RegistryOrderService/PlaceOrder": ("bridge",),
+    "/tanqiao.api.gateway.v1.RegistryOrderService/DecideOrder": OPERATORS,
+    "/tanqiao.api.gateway.v1.RegistryOrderService/ListReceivedOrders": ("bridge", "operator/**", "reader/*"),
 }

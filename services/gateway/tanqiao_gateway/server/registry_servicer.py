@@ -124,10 +124,11 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         text = optional_text(request.text, "text")
         asked = page(request.page_size, request.page_token, text)
         rows = self._queries.search(text, asked.read(parse_serial, 0), asked.size + 1)
-        shown = rows[: asked.size]
+        numbers = list(dict.fromkeys(number for number, _ in rows))
+        shown = frozenset(numbers[: asked.size])
         return registry_pb2.ListRecordsResponse(
-            records=[record for _, record in shown],
-            next_page_token=asked.token(str(shown[-1][0])) if len(rows) > asked.size else "",
+            records=[record for number, record in rows if number in shown],
+            next_page_token=asked.token(str(max(shown))) if len(numbers) > asked.size else "",
         )
 
     def GetRegistryStatus(

@@ -26,6 +26,11 @@ MONTHS: Final = (("2026-01", 71_234_567, 12_345_678), ("2026-02", 58_901_234, 9_
 """Metered month, Wh fed into the grid, Wh used on the site."""
 BUYER_KG: Final = 15_000
 RETIRED_KG: Final = 6_000
+OFFSHORE_DISTANCE_MM: Final = 45_000_000
+CERTIFICATES_MWH: Final = 60
+"""Certificates of each month of the wind farm."""
+CREDITED_MWH: Final = 40
+"""Electricity of January for which reductions are registered; its certificates are cancelled."""
 RUSH_COUNT: Final = 200
 RUSH_KG: Final = 100
 """What each of the concurrent transfers moves."""
@@ -62,6 +67,11 @@ class Cast:
     def certificates_sold(self) -> Plant:
         """A plant whose certificates were sold."""
         return self._plant(3, "临港已售证光伏", "临港绿能", "310115")
+
+    @property
+    def offshore_wind(self) -> Plant:
+        """A wind farm far off the shore, which becomes a CCER project."""
+        return self._plant(4, "甲辰海上风电", "甲辰海风", "440000")
 
     @property
     def buyer(self) -> str:

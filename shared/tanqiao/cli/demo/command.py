@@ -1,4 +1,4 @@
-"""`tanqiao demo`: start the federation if it does not run, and walk through the story a to f."""
+"""`tanqiao demo`: start the federation if it does not run, and walk through the story a to g."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from tanqiao.cli.demo.cast import Cast
+from tanqiao.cli.demo.coordination_step import coordinate
 from tanqiao.cli.demo.crash_step import crash
 from tanqiao.cli.demo.issue_step import register_and_issue
 from tanqiao.cli.demo.lists import CREDITS
@@ -32,6 +33,7 @@ STEPS: Final[tuple[Callable[[Story], None], ...]] = (
     retire,
     refusals,
     crash,
+    coordinate,
 )
 LAST_DAY: Final = date(2026, 12, 15)
 """A notice that opens later would reach into 2027, whose holidays are not published."""
@@ -57,8 +59,9 @@ def demo(session: Session, databases: str | None, ports: str) -> None:
     """Walk through the main story on a federation of real processes, and leave it running.
 
     Lists of outside registries, a project from claim check to units, a transfer across regions, a retirement,
-    four refusals, and a crash of the bridge under load. Every result is read back by another party than the
-    one that wrote it. Exits with 1 when anything is not as it must be.
+    four refusals, a crash of the bridge under load, and the coordination of CCER and green certificates.
+    Every result is read back by another party than the one that wrote it. Exits with 1 when anything is not
+    as it must be.
     """
     started = time.monotonic()
     federation = start_federation(session, databases=databases, ports=ports)

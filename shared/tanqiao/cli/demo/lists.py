@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from tanqiao.cli.demo.cast import Cast
+from tanqiao.cli.demo.cast import CERTIFICATES_MWH, Cast, Plant
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.quantities import parse_decimal
 
@@ -215,22 +215,29 @@ def _plant_row(plant: Row) -> Row:
 
 
 def _invented_certificates(cast: Cast) -> list[Row]:
-    plant = cast.certificates_sold
+    sold, unsold = cast.certificates_sold, cast.offshore_wind
+    return [
+        *_months(cast, sold, "GEC", "TRANSFERRED", "310000", "distributed_pv"),
+        *_months(cast, unsold, "WIND", "ISSUED", "440000", "offshore_wind"),
+    ]
+
+
+def _months(cast: Cast, plant: Plant, name: str, state: str, province: str, kind: str) -> list[Row]:
     return [
         {
-            "reference": f"XUGOU-GEC-{cast.run:06d}-{month}",
+            "reference": f"XUGOU-{name}-{cast.run:06d}-{month}",
             "filing_code": plant.filing_code,
             "plant_name": plant.name,
             "owner_name": plant.owner,
             "owner_uscc": plant.uscc,
             "period_start": start,
             "period_end": end,
-            "certificates": "60",
-            "state": "TRANSFERRED",
+            "certificates": str(CERTIFICATES_MWH),
+            "state": state,
             "tradable": "true",
             "self_use": "false",
-            "province_code": "310000",
-            "asset_kind": "distributed_pv",
+            "province_code": province,
+            "asset_kind": kind,
             "invented": "true",
         }
         for month, start, end in (("01", "2026-01-01", "2026-02-01"), ("02", "2026-02-01", "2026-03-01"))

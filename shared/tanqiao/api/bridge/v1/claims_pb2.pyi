@@ -238,6 +238,8 @@ class Asset(_message.Message):
     CAPACITY_KW_FIELD_NUMBER: _builtins.int
     ETS_COVERED_FIELD_NUMBER: _builtins.int
     GEOMETRY_FIELD_NUMBER: _builtins.int
+    OFFSHORE_DISTANCE_MM_FIELD_NUMBER: _builtins.int
+    WATER_DEPTH_MM_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     name: _builtins.str
     region_code: _builtins.str
@@ -245,6 +247,9 @@ class Asset(_message.Message):
     ets_covered: _builtins.bool
     geometry: _builtins.str
     """GeoJSON Polygon or MultiPolygon, CGCS2000 (EPSG:4490), longitude before latitude; empty: none."""
+    offshore_distance_mm: _builtins.int
+    """Offshore wind: distance from the shore and depth of the water; 0: not known."""
+    water_depth_mm: _builtins.int
     @_builtins.property
     def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssetReference]: ...
     def __init__(
@@ -257,10 +262,12 @@ class Asset(_message.Message):
         capacity_kw: _builtins.int = ...,
         ets_covered: _builtins.bool = ...,
         geometry: _builtins.str = ...,
+        offshore_distance_mm: _builtins.int = ...,
+        water_depth_mm: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_kw", b"capacity_kw", "ets_covered", b"ets_covered", "geometry", b"geometry", "kind", b"kind", "name", b"name", "references", b"references", "region_code", b"region_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_kw", b"capacity_kw", "ets_covered", b"ets_covered", "geometry", b"geometry", "kind", b"kind", "name", b"name", "offshore_distance_mm", b"offshore_distance_mm", "references", b"references", "region_code", b"region_code", "water_depth_mm", b"water_depth_mm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

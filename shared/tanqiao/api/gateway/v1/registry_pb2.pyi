@@ -278,6 +278,7 @@ class RegistryRecord(_message.Message):
     PROVINCE_CODE_FIELD_NUMBER: _builtins.int
     ASSET_KIND_FIELD_NUMBER: _builtins.int
     INVENTED_FIELD_NUMBER: _builtins.int
+    FROZEN_FOR_FIELD_NUMBER: _builtins.int
     reference: _builtins.str
     """The registry's own reference."""
     title: _builtins.str
@@ -300,6 +301,8 @@ class RegistryRecord(_message.Message):
     province_code: _builtins.str
     asset_kind: _builtins.str
     invented: _builtins.bool
+    frozen_for: _builtins.str
+    """GEC only: the claim for which the certificates are frozen or were cancelled."""
     @_builtins.property
     def asset_references(self) -> _containers.RepeatedCompositeFieldContainer[_claims_pb2.AssetReference]: ...
     @_builtins.property
@@ -329,10 +332,11 @@ class RegistryRecord(_message.Message):
         province_code: _builtins.str = ...,
         asset_kind: _builtins.str = ...,
         invented: _builtins.bool = ...,
+        frozen_for: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_quantity", b"activity_quantity", "activity_unit", b"activity_unit", "asset_kind", b"asset_kind", "asset_references", b"asset_references", "attribute", b"attribute", "certificate_state", b"certificate_state", "grain", b"grain", "import_id", b"import_id", "invented", b"invented", "methodology_id", b"methodology_id", "object", b"object", "period", b"period", "programme", b"programme", "province_code", b"province_code", "quantity_kg", b"quantity_kg", "reference", b"reference", "self_use", b"self_use", "status", b"status", "subject_name", b"subject_name", "subject_uscc", b"subject_uscc", "title", b"title", "tradable", b"tradable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_quantity", b"activity_quantity", "activity_unit", b"activity_unit", "asset_kind", b"asset_kind", "asset_references", b"asset_references", "attribute", b"attribute", "certificate_state", b"certificate_state", "frozen_for", b"frozen_for", "grain", b"grain", "import_id", b"import_id", "invented", b"invented", "methodology_id", b"methodology_id", "object", b"object", "period", b"period", "programme", b"programme", "province_code", b"province_code", "quantity_kg", b"quantity_kg", "reference", b"reference", "self_use", b"self_use", "status", b"status", "subject_name", b"subject_name", "subject_uscc", b"subject_uscc", "title", b"title", "tradable", b"tradable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,139 @@
+"""Orders to other registries: written with their cause, sent until they are decided, answered once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.db.bulk import insert_rows
+from tanqiao_bridge.storage.tables import key_record, registry_answer, registry_order
+
+COLUMNS: Final = (
+    "order_id",
+    "registry",
+    "claim_id",
+    "kind",
+    "statement_hash",
+    "order_hash",
+    "payload",
+    "envelope",
+    "ordered_at",
+    "log_index",
+)
+_ANSWERS: Final = ("acknowledged_answer", "decision", "decided_answer")
+_BYTES: Final = (
+    "order_id",
+    "statement_hash",
+    "order_hash",
+    "payload",
+    "envelope",
+    "acknowledged_answer",
+    "decided_answer",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """One order; answers are serialised envelopes, None before they came."""
+
+    order_id: bytes
+    registry: str
+    claim_id: str
+    kind: int
+    statement_hash: bytes
+    order_hash: bytes
+    payload: bytes
+    envelope: bytes
+    ordered_at: int
+    log_index: int
+    acknowledged_answer: bytes | None = None
+    decision: int | None = None
+    decided_answer: bytes | None = None
+
+    @property
+    def answer(self) -> bytes | None:
+        """The newest answer."""
+        return self.decided_answer or self.acknowledged_answer
+
+
+_acknowledged = registry_answer.alias("acknowledged")
+_decided = registry_answer.alias("decided_answer")
+
+
+def _select() -> sa.Select[tuple[object, ...]]:
+    both = registry_order.outerjoin(
+        _acknowledged,
+        sa.and_(
+            _acknowledged.c.order_id == registry_order.c.order_id, _acknowledged.c.decided.is_(sa.false())
+        ),
+    ).outerjoin(
+        _decided,
+        sa.and_(_decided.c.order_id == registry_order.c.order_id, _decided.c.decided.is_(sa.true())),
+    )
+    own = [registry_order.c[name] for name in COLUMNS]
+    return sa.select(*own, _acknowledged.c.envelope, _decided.c.state, _decided.c.envelope).select_from(both)
+
+
+def _row(row: Sequence[object]) -> OrderRow:
+    values = dict(zip((*COLUMNS, *_ANSWERS), row, strict=True))
+    for name in _BYTES:
+        if values[name] is not None:
+            values[name] = bytes(values[name])  # type: ignore[call-overload]  # a driver's own bytes
+    return OrderRow(**values)  # type: ignore[arg-type]
+
+
+def insert_order(connection: sa.Connection, row: OrderRow) -> None:
+    """Store an order; the row is the outbox of it."""
+    insert_rows(connection, registry_order, [tuple(getattr(row, name) for name in COLUMNS)], COLUMNS)
+
+
+def load_order(connection: sa.Connection, order_id: bytes) -> OrderRow | None:
+    """Give an order by its id."""
+    row = connection.execute(_select().where(registry_order.c.order_id == order_id)).first()
+    return None if row is None else _row(row)
+
+
+def open_orders(connection: sa.Connection, limit: int) -> list[OrderRow]:
+    """Give orders that are not decided, in the order in which they were given."""
+    rows = connection.execute(
+        _select()
+        .where(_decided.c.order_id.is_(None))
+        .order_by(registry_order.c.log_index, registry_order.c.order_id)
+        .limit(limit)
+    )
+    return [_row(row) for row in rows]
+
+
+def list_orders(connection: sa.Connection, *, claim_id: str, before: int, limit: int) -> list[OrderRow]:
+    """Give orders, newest first, before a log index (0: from the newest)."""
+    statement = _select()
+    if claim_id:
+        statement = statement.where(registry_order.c.claim_id == claim_id)
+    if before:
+        statement = statement.where(registry_order.c.log_index < before)
+    rows = connection.execute(statement.order_by(registry_order.c.log_index.desc()).limit(limit))
+    return [_row(row) for row in rows]
+
+
+def insert_answer(
+    connection: sa.Connection, order_id: bytes, *, decided: bool, state: int, envelope: bytes, now: int
+) -> None:
+    """Keep an answer; the database refuses a second acknowledgement and a second decision."""
+    row = (order_id, decided, state, envelope, now)
+    insert_rows(
+        connection, registry_answer, [row], ("order_id", "decided", "state", "envelope", "received_at")
+    )
+
+
+def key_records_of(connection: sa.Connection, owner: str) -> list[bytes]:
+    """Give the records of a party's message keys as signed by its root, oldest first."""
+    rows = connection.execute(
+        sa.select(key_record.c.envelope)
+        .where(key_record.c.owner == owner, key_record.c.role == messages_pb2.KEY_ROLE_MESSAGE)
+        .order_by(key_record.c.log_index)
+    )
+    return [bytes(value) for value in rows.scalars()]
