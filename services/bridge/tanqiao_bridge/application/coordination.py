@@ -267,7 +267,7 @@ def _withdraw(group: Group, opened: Opened) -> StepAnswered:
     row = claim_rows.load_claims(group.connection, [claim_id]).get(claim_id)
     if row is None or row.region != CCER:
         raise DomainError("CLAIM_UNKNOWN", claim_id=claim_id[:96])
-    lock_claims(group.connection, [readread_stored(row)])
+    lock_claims(group.connection, [read_stored(row)])
     row = claim_rows.load_claims(group.connection, [claim_id])[claim_id]
     status = _LEAVING.get(row.status)  # type: ignore[call-overload]  # the table's numbers are the wire's
     if status is None or row.object != claims_pb2.CLAIM_OBJECT_PROJECT:
