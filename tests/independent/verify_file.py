@@ -442,7 +442,7 @@ def verify_series(file: File, policy: Policy) -> str:
             events.append(("move", told[b"source"], place, moved(told, claim[1], locks)))
         elif kind == b"correction":
             events.append(
-                ("move", told[b"from_region"], (told[b"to_region"], "held"), moved(told, claim[1], locks))
+                ("mend", told[b"from_region"], (told[b"to_region"], "held"), moved(told, claim[1], locks))
             )
         else:
             need(
@@ -455,6 +455,8 @@ def verify_series(file: File, policy: Policy) -> str:
         for start, end in cut:
             inside = [edge for edge in edges if start <= edge <= end]
             for cell in pairwise(inside):
+                if what == "mend" and cells.get(cell) == place:
+                    continue  # a correction leaves what is at its place already
                 need(
                     (cells.get(cell) is None) if what == "issue" else cells.get(cell) == (source, "held"),
                     "units that are not there, or twice",
@@ -524,7 +526,10 @@ def verify_contradiction(file: File, policy: Policy) -> str:
         reasons = {one.data(1) for one in second.fields.parts(3)}
         need(first.type == DECISION and second.fields.data(2) == first.hash, "a denial of something else")
         need(b"DECISION_VOID" in reasons, "a complaint that is no denial")
-        return "a decision on a message that its source denies"
+        promised = second.sender != first.matter[0] and first.fields.number(2) == 1
+        asked = first.fields.parts(1)[0].every(3)
+        need(second.sender == first.matter[0] or (promised and second.sender in asked), "a stranger's denial")
+        return "a decision on a message that its signer denies"
     need(first.type in ONCE and ONCE[first.type] == ONCE.get(second.type), "two kinds of message")
     need(first.sender == second.sender and first.hash != second.hash, "both can be honest")
     return f"two {ONCE[first.type]} of {first.sender.decode()}"

@@ -176,7 +176,10 @@ def _conclude_twice(report: Report, first: _Signed, second: _Signed) -> None:
 
 
 def _conclude_denied(report: Report, first: _Signed, second: _Signed) -> None:
-    """A decision, and the source's own signature that it never signed the lock it names."""
+    """A decision, and the signature of who should have signed what it rests on that it did not.
+
+    That is the source, of the lock; or the destination of a COMMIT, of the Ready. Nobody else's word counts.
+    """
     decision, denial = first.opened, second.opened
     if not isinstance(decision.message, messages_pb2.Decision):
         raise TlogError("EVIDENCE_PROVES_NOTHING", "a denial of no decision")
@@ -184,12 +187,17 @@ def _conclude_denied(report: Report, first: _Signed, second: _Signed) -> None:
     reasons = {reason.reason for reason in denial.message.reasons}
     if denial.message.message_hash != decision.message_hash or "DECISION_VOID" not in reasons:
         raise TlogError("EVIDENCE_PROVES_NOTHING", "the denial is of another message")
-    lock_hash = decision.message.lock_hash.hex()
+    named = decision.message.lock_hash
+    if denial.header.sender != source:
+        is_commit = decision.message.outcome == messages_pb2.OUTCOME_COMMIT
+        if not is_commit or denial.header.sender not in decision.header.audience:
+            raise TlogError("EVIDENCE_PROVES_NOTHING", "a stranger's denial")
+        named = decision.message.ready_hash
     report.conclude(
-        f"The bridge decided transfer {transfer_id.hex()} of {source} on a message {lock_hash} that "
+        f"The bridge decided transfer {transfer_id.hex()} of {source} on a message {named.hex()} that "
         f"{denial.header.sender} denies under its signature. One of the two lies: the bridge, unless it "
         f"shows that message under a signature of {denial.header.sender}.",
-        f"桥对{source}的转移{transfer_id.hex()}所作决定依据消息{lock_hash}，而{denial.header.sender}以签名否认该消息。"
+        f"桥对{source}的转移{transfer_id.hex()}所作决定依据消息{named.hex()}，而{denial.header.sender}以签名否认该消息。"
         f"两者必有其一作假：除非桥能出示带有{denial.header.sender}签名的该消息，否则作假者为桥。",
         accused=BRIDGE,
         source=source,

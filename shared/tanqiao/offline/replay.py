@@ -117,7 +117,10 @@ class Replay:
             self._take_issue(index, leaf)
         elif leaf.kind == "correction":
             place = (leaf.value("to_region").decode("ascii", "replace"), HELD)
-            self._move(index, self._blocks(leaf), leaf.value("from_region"), place)
+            # What is at its place already stays there: a correction says where units are.
+            concerned = [one for one in self._blocks(leaf) if one.series_id == self.claim.series_id]
+            moving = self.book.elsewhere(concerned, place)
+            self._move(index, moving, leaf.value("from_region"), place)
         elif leaf.get("blocks") is not None and leaf.kind not in _MOVES_NOTHING:
             raise TlogError("LEAF_UNKNOWN_MOVES", f"{leaf.kind} at {index}")
 

@@ -347,7 +347,8 @@ class Replay:
 
         def apply(known: Known) -> None:
             place, target = (message.from_region, HELD), (message.to_region, HELD)
-            failing = known.book.move(blocks, place, target)
+            moving = known.book.elsewhere(blocks, target)  # what is at its place already stays there
+            failing = known.book.move(moving, place, target) if moving else ()
             _hold(not failing, f"blocks that were not at {message.from_region}: {_shown(failing)}")
 
         return apply

@@ -93,10 +93,15 @@ MADE_UP = envelope_pb2.Envelope(payload_type=f.LOCK.payload_type, payload=b"nobo
 FORGED = f.decision(MADE_UP, MADE_UP, b"\x09" * 16, 99)
 
 
-def denial(of: envelope_pb2.Envelope, reason: str = "DECISION_VOID") -> envelope_pb2.Envelope:
-    by = f.KEYS[f.SHANGHAI].signer
+def denial(
+    of: envelope_pb2.Envelope,
+    reason: str = "DECISION_VOID",
+    owner: str = f.SHANGHAI,
+    transfer_id: bytes = b"\x09" * 16,
+) -> envelope_pb2.Envelope:
+    by = f.KEYS[owner].signer
     message = messages_pb2.Nack(
-        header=f.header(by, f.BRIDGE, b"\x09" * 16),
+        header=f.header(by, f.BRIDGE, transfer_id),
         message_hash=f.hash_of(of),
         reasons=[values_pb2.Refusal(reason=reason)],
     )
@@ -494,6 +499,17 @@ def _bad_accusations(case: Case) -> Iterator[BadFile]:
         nothing,
         "a denial of something else",
         contradiction(FORGED, denial(f.DECISION), f.BRIDGE, f.SHANGHAI),
+    )
+    yield case(
+        "denial-by-a-stranger",
+        nothing,
+        "an honest bridge accused by one whose message the decision does not rest on",
+        contradiction(
+            f.DECISION,
+            denial(f.DECISION, owner=f.SHENZHEN, transfer_id=f.TRANSFER),
+            f.BRIDGE,
+            f.SHENZHEN,
+        ),
     )
     unsigned = envelope_pb2.Envelope()
     unsigned.CopyFrom(SECOND_DECISION)

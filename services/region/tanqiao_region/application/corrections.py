@@ -86,9 +86,10 @@ def _take_out(
 ) -> list[journal.Effect]:
     removed: dict[str, list[UnitBlock]] = {}
     waiting: list[Wait] = []
-    for piece, (account_id, state, _) in pieces:
-        if state == HELD:
-            failing = group.holdings.remove((piece,), held_by(account_id))
+    for piece, place in pieces:
+        account_id, state, _ = place
+        if state == HELD:  # units that wait for their quorum of witnesses (R10) too
+            failing = group.holdings.remove((piece,), place)
             require(not failing, "the piece was cut along the rows")
             removed.setdefault(account_id, []).append(piece)
         else:

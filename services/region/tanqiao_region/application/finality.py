@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from tanqiao.api.bridge.v1 import log_pb2
 from tanqiao.kernel.invariants import require
+from tanqiao.kernel.units import subtract_blocks
 from tanqiao.protocol.types import TransferKey
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.leaf import decode_leaf
@@ -53,7 +54,11 @@ def make_final(group: Group, bundles: Sequence[tuple[PendingRow, bytes]]) -> lis
     for row, _ in fresh:
         if row.blocks:
             place = (row.account_id, HELD, row.key.transfer_id)
-            failing = group.holdings.move(row.blocks, place, held_by(row.account_id))
+            # What a correction has taken out meanwhile (row 14) is no longer here to become final.
+            gone = group.holdings.elsewhere(row.blocks, place)
+            failing = group.holdings.move(
+                subtract_blocks(row.blocks, gone), place, held_by(row.account_id)
+            )
             require(not failing, f"pending units are not where they were credited: {failing}")
             group.journal.append(
                 journal.UNITS_FINAL,

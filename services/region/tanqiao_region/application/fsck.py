@@ -21,7 +21,7 @@ from tanqiao.api.region.v1 import journal_pb2
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.guards import missing
 from tanqiao.db.signatures import envelope_from, load_signatures
-from tanqiao.kernel.units import UnitBlock
+from tanqiao.kernel.units import UnitBlock, subtract_blocks
 from tanqiao.protocol.locations import LocationBook
 from tanqiao.protocol.types import DestinationState, Kind, SourceState
 from tanqiao.rpc.protocol_facts import block_of
@@ -163,6 +163,8 @@ def _rebuild(connection: sa.Connection, report: Report) -> _Books:
             if entry.kind in _DESTINATION_STATES:
                 key = (entry.details["source"], bytes.fromhex(entry.subject_id))
                 books.incoming[key] = _DESTINATION_STATES[entry.kind]
+            if entry.kind == journal.UNITS_CORRECTED:
+                _take_pending_out(books, entry)
             if entry.kind == journal.UNITS_FINAL:
                 _take_finality(books, entry, report)
             else:
@@ -207,6 +209,19 @@ def _take_effects(books: _Books, entry: journal_pb2.JournalEntry, report: Report
             place = (effect.account_id, HELD, transfer_id)
             books.pending[entry.details["source"], transfer_id] = (effect.account_id, added)
         _note_failing(books.holdings.register(added, place), entry, report)
+
+
+def _take_pending_out(books: _Books, entry: journal_pb2.JournalEntry) -> None:
+    """Let what a correction takes while it is pending (R10) be held first, from where it is taken then."""
+    for effect in entry.effects:
+        removed = [block_of(block) for block in effect.removed]
+        waiting = books.holdings.elsewhere(removed, _held(effect.account_id))
+        for key, (account_id, blocks) in list(books.pending.items()) if waiting else ():
+            left = subtract_blocks(blocks, waiting)
+            taken = subtract_blocks(blocks, left)
+            if account_id == effect.account_id and taken:
+                books.holdings.move(taken, (account_id, HELD, key[1]), _held(account_id))
+                books.pending[key] = (account_id, left)
 
 
 def _take_finality(books: _Books, entry: journal_pb2.JournalEntry, report: Report) -> None:
