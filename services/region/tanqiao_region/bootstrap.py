@@ -50,6 +50,7 @@ from tanqiao_region.application.activity_import import ActivityImports
 from tanqiao_region.application.claim_steps import IMPORT_SECONDS_MAX, ClaimSteps, submit_to
 from tanqiao_region.application.claims_client import BridgeClaims
 from tanqiao_region.application.context import RegionContext
+from tanqiao_region.application.contradictions import Contradictions
 from tanqiao_region.application.dossiers import DossierReads, Dossiers
 from tanqiao_region.application.experts import Experts
 from tanqiao_region.application.issuance import Issuances
@@ -423,9 +424,6 @@ def _build_logs(
     channel = open_channel(address, TlsFiles.of(settings.tls_directory))
     remote = RemoteLog(channel, address)
     group = federation.witness_group
-    finality = FinalityLine(
-        context.pending, orders, remote, lambda: witness_policy(network_id, context.directory, group)
-    )
     seals = note_signer(network_id, keyring, KeyRole.CHECKPOINT)
     uplink = None
     if seals is not None:
@@ -437,7 +435,22 @@ def _build_logs(
         witness_database = open_witness_database(
             settings.witness_database_url, settings.witness_owner_database_url
         )
-        witness = build_follower(federation, context.party, cosigns, witness_database, channel, address)
+        witness = build_follower(
+            federation,
+            context.party,
+            cosigns,
+            witness_database,
+            remote,
+            evidence=settings.evidence_directory,
+            suspicions=Contradictions(context, database).fresh,
+        )
+    finality = FinalityLine(
+        context.pending,
+        orders,
+        remote,
+        lambda: witness_policy(network_id, context.directory, group),
+        watch=None if witness is None else witness.watch,
+    )
     return Logs(finality, uplink, witness, witness_database, channel)
 
 

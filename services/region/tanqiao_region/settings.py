@@ -40,6 +40,7 @@ class Settings:
         owner_database_url: of the role that owns the tables and migrates; empty: the same.
         witness_database_url: of this region's witness, which keeps its own database; empty: it is no witness.
         witness_owner_database_url: of the role that owns the witness's tables; empty: the same.
+        evidence_directory: where the witness puts proofs of misbehaviour; None: nowhere.
         calendar_directory: ``<year>.toml`` with working-day notices of years that the library does not know.
         test_clock_start: moment at which a test clock begins; None: the machine's clock.
     """
@@ -58,6 +59,7 @@ class Settings:
     calendar_directory: Path | None = None
     witness_database_url: str = ""
     witness_owner_database_url: str = ""
+    evidence_directory: Path | None = None
 
 
 def load_settings(path: Path) -> Settings:
@@ -80,6 +82,7 @@ def load_settings(path: Path) -> Settings:
         rule_pack=file.text("rule_pack"),
         witness_database_url=file.database_url("witness_database_url", default=""),
         witness_owner_database_url=file.database_url("witness_owner_database_url", default=""),
+        evidence_directory=file.path("evidence_directory", default="evidence"),
         test_clock_start=file.moment("test_clock_start"),
         calendar_directory=file.path("calendar_directory")
         if file.text("calendar_directory", default="")

@@ -32,6 +32,7 @@ class WitnessSettings:
         keys_directory: keyring with the witness key.
         federation_file: trust anchors, first key records, the group of witnesses.
         owner_database_url: of the role that owns the tables and migrates; empty: the same.
+        evidence_directory: where proofs of misbehaviour are put, for `tanqiao verify`.
     """
 
     network_id: str
@@ -40,6 +41,7 @@ class WitnessSettings:
     tls_directory: Path
     keys_directory: Path
     federation_file: Path
+    evidence_directory: Path
     owner_database_url: str = ""
 
 
@@ -59,6 +61,7 @@ def load_settings(path: Path) -> WitnessSettings:
         tls_directory=file.path("tls_directory", default="tls"),
         keys_directory=file.path("keys_directory", default="keys"),
         federation_file=file.path("federation_file", default="federation.json"),
+        evidence_directory=file.path("evidence_directory", default="evidence"),
         owner_database_url=file.database_url("owner_database_url", default=""),
     )
     file.require_all_known()
@@ -86,6 +89,7 @@ def witness_command(config: Path) -> None:
     from tanqiao.signing.federation import Federation
     from tanqiao.signing.keyring import Keyring
     from tanqiao.signing.logs import note_signer
+    from tanqiao.witnessing.remote import RemoteLog
     from tanqiao.witnessing.running import build_follower, open_witness_database
 
     set_up_logging()
@@ -104,7 +108,14 @@ def witness_command(config: Path) -> None:
             open_witness_database(settings.database_url, settings.owner_database_url) as database,
             open_channel(address, TlsFiles.of(settings.tls_directory)) as channel,
         ):
-            follower = build_follower(federation, keyring.owner, signer, database, channel, address)
+            follower = build_follower(
+                federation,
+                keyring.owner,
+                signer,
+                database,
+                RemoteLog(channel, address),
+                evidence=settings.evidence_directory,
+            )
             follower.start()
             try:
                 announce_ready(keyring.owner, address)

@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Final
 
 from tanqiao.client.serial_map import SerialMap
-from tanqiao.kernel.units import UnitBlock
+from tanqiao.kernel.units import UnitBlock, subtract_blocks
 
 FINDINGS_MAX: Final = 200
 
@@ -30,6 +30,8 @@ class Act(Enum):
     TRANSFER = "TRANSFER"
     RETIRE = "RETIRE"
     CANCEL = "CANCEL"
+    CORRECT = "CORRECT"
+    """The authorities of both regions say where units are (row 14)."""
 
 
 class UnitState(Enum):
@@ -182,12 +184,24 @@ def _rebuild(movements: Iterable[Movement], findings: list[str]) -> SerialMap[Pl
                     findings.append(f"I2: {movement.log_index}: issued twice: {block}")
                 truth.paint(block, (movement.source, UnitState.HELD))
                 continue
+            if movement.act is Act.CORRECT:
+                _mend(truth, block, movement, findings)
+                continue
             if not truth.covers(block, (movement.source, UnitState.HELD)):
                 findings.append(f"I2: {movement.log_index}: {block} was not held at {movement.source}")
             used_as = _USED_AS.get(movement.act)
             place = (movement.destination, UnitState.HELD) if used_as is None else (movement.source, used_as)
             truth.paint(block, place)
     return truth
+
+
+def _mend(truth: SerialMap[Place], block: UnitBlock, movement: Movement, findings: list[str]) -> None:
+    """Bring what is held at a correction's first region to the second; what is there already stays."""
+    places = ((movement.source, UnitState.HELD), (movement.destination, UnitState.HELD))
+    there_kg = sum(piece.quantity_kg for piece, place in truth.pieces_in(block) if place in places)
+    if there_kg != block.quantity_kg:
+        findings.append(f"I2: {movement.log_index}: {block} was held at neither region of its correction")
+    truth.paint(block, places[1])
 
 
 def _compare_locations(
@@ -225,7 +239,9 @@ def _replay(
         if movement.log_index <= region.applied or not movement.committed:
             continue
         for block in movement.blocks:
-            if movement.act in _USED_AS and movement.source == region.region:
+            if movement.act is Act.CORRECT:
+                _replay_correction(has, region.region, movement, block, credited)
+            elif movement.act in _USED_AS and movement.source == region.region:
                 _require(has, block, UnitState.RETIRING, region.region, movement, findings)
                 has.paint(block, _USED_AS[movement.act])
             elif movement.act is Act.TRANSFER and movement.source == region.region:
@@ -240,6 +256,24 @@ def _replay(
                 has.paint(block, UnitState.HELD)
                 credited[block.series_id] = credited.get(block.series_id, 0) + block.quantity_kg
     return credited
+
+
+def _replay_correction(
+    has: SerialMap[UnitState],
+    region: str,
+    movement: Movement,
+    block: UnitBlock,
+    credited: dict[str, int],
+) -> None:
+    pieces = has.pieces_in(block)
+    if movement.source == region:
+        for piece, state in pieces:
+            if state is UnitState.HELD:  # what is locked leaves when an ABORT gives it back
+                has.erase(piece)
+    elif movement.destination == region:
+        for missing in subtract_blocks((block,), [piece for piece, _ in pieces]):
+            has.paint(missing, UnitState.HELD)
+            credited[block.series_id] = credited.get(block.series_id, 0) + missing.quantity_kg
 
 
 def _require(

@@ -110,12 +110,23 @@ def _movement(client: BridgeClient, log_index: int, leaf: Leaf) -> Movement | No
             (UnitBlock.parse(leaf.value("block").decode()),),
             leaf.value("accepted") == b"1",
         )
-    if leaf.kind != "decision":
+    if leaf.kind not in ("decision", "correction"):
         return None
-    act = Act[leaf.value("kind").decode()]
+    is_correction = leaf.kind == "correction"
+    act = Act.CORRECT if is_correction else Act[leaf.value("kind").decode()]
     blocks = tuple(UnitBlock.parse(line) for line in leaf.value("blocks").decode().split("\n") if line)
     if len(blocks) >= BLOCKS_IN_LEAF_MAX:
         blocks = _blocks_of_message(client, log_index, act)
+    if is_correction:
+        return Movement(
+            log_index,
+            act,
+            leaf.value("from_region").decode(),
+            leaf.value("to_region").decode(),
+            leaf.value("correction_id"),
+            blocks,
+            committed=True,
+        )
     return Movement(
         log_index,
         act,
@@ -131,7 +142,8 @@ def _blocks_of_message(client: BridgeClient, log_index: int, act: Act) -> tuple[
     answer = client.decisions.ListLogEntries(
         directory_pb2.ListLogEntriesRequest(from_index=log_index, page_size=1, with_envelopes=True)
     )
+    payload = answer.entries[0].envelopes[0].payload
+    if act is Act.CORRECT:
+        return tuple(block_of(block) for block in messages_pb2.Correction.FromString(payload).blocks)
     message = messages_pb2.LockAssertion if act is Act.TRANSFER else messages_pb2.Use
-    return tuple(
-        block_of(block) for block in message.FromString(answer.entries[0].envelopes[0].payload).blocks
-    )
+    return tuple(block_of(block) for block in message.FromString(payload).blocks)

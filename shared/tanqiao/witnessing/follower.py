@@ -9,25 +9,34 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import grpc
 import structlog
 
+from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.types import TransferKey
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.federation import Federation
-from tanqiao.signing.logs import checkpoint_keys, log_name
+from tanqiao.signing.logs import checkpoint_keys, log_name, witness_policy
 from tanqiao.signing.parties import BRIDGE
+from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.checkpoint import Checkpoint, open_checkpoint
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.keys import NoteSigner
+from tanqiao.tlog.leaf import decode_leaf
 from tanqiao.tlog.merkle import hash_leaf, verify_consistency
 from tanqiao.tlog.sealing import Tree
+from tanqiao.tlog.tiles import Tile
 from tanqiao.tlog.witness import Witness
-from tanqiao.witnessing.replay import Replay, SeenLeaf
+from tanqiao.witnessing.accusing import Accuser
+from tanqiao.witnessing.replay import LeafRefusedError, Replay, SeenLeaf
 from tanqiao.witnessing.store import Replayed, ReplayStore
 
 LEAVES_PER_STRETCH_MAX: Final = 500
@@ -35,8 +44,16 @@ POLL_SECONDS: Final = 0.2
 REFUSED_SECONDS: Final = 5.0
 """After something that did not hold: it is looked at again, but not all the time."""
 STOP_SECONDS_MAX: Final = 30.0
+NOTES_KEPT: Final = 256
+"""Signed checkpoints that do not fit what is replayed, to be held against what comes."""
+UNPROVEN_MAX: Final = 1_000
+DECISION_TYPE: Final = payload_type_of(messages_pb2.Decision)
 
 _log = structlog.get_logger("tanqiao.witness")
+
+
+Pair = tuple[envelope_pb2.Envelope, envelope_pb2.Envelope]
+Suspicions = Callable[[], Sequence[Pair]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,14 @@ class LogSource(Protocol):
         """Give the proof that a size extends an older one."""
         ...
 
+    def cosigned(self) -> Offered:
+        """Give the newest checkpoint with a quorum."""
+        ...
+
+    def read_tile(self, tile: Tile) -> bytes:
+        """Give a tile as it is served now; `TILE_MISSING` where there is none."""
+        ...
+
     def add_cosignature(self, size: int, line: str, kinds: Sequence[str]) -> int:
         """Hand in a cosignature; the size that has a quorum then."""
         ...
@@ -76,6 +101,8 @@ class Follower:
         store: what was replayed and promised.
         source: the bridge.
         now_seconds: wall clock, seconds since 1970.
+        evidence: folder of evidence files; None: what does not hold is refused, and nothing is proven.
+        suspicions: gives pairs of contradictory messages that this party's own node has met, each pair once.
     """
 
     def __init__(
@@ -85,6 +112,9 @@ class Follower:
         store: ReplayStore,
         source: LogSource,
         now_seconds: Callable[[], int] = lambda: int(time.time()),
+        *,
+        evidence: Path | None = None,
+        suspicions: Suspicions = lambda: (),
     ) -> None:
         self._network_id = federation.network_id
         self._first_keys = federation.directory()
@@ -96,6 +126,21 @@ class Follower:
         self._replay = Replay(federation)
         self._directory = store.directory()
         self._delivered = 0
+        self._last_seconds = 0
+        self._settled: set[int] = set()
+        self._searched: tuple[int, int, KeyDirectory] | None = None
+        self._suspicions = suspicions
+        self._unproven: list[Pair] = []
+        self._prove_at = 0.0
+        self._notes_lock = threading.Lock()
+        self._seen_notes: deque[bytes] = deque(maxlen=NOTES_KEPT)
+        self.accuser = Accuser(
+            store,
+            lambda: witness_policy(federation.network_id, self._keys(), federation.witness_group),
+            evidence,
+            source,
+            lambda: source.cosigned().note,
+        )
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.refusal: TlogError | None = None
@@ -154,23 +199,26 @@ class Follower:
             size = self._follow(offered)
         except TlogError as error:
             self.refusal = error
-            known = self._store.known_state(self._origin)
-            first = b"" if known is None else known.note
-            self._store.keep_evidence(
-                error.reason, error.detail, first, offered.note, recorded_at=self._now_seconds()
-            )
+            self._accuse(error, offered.note)
             raise
+        finally:
+            self._prove_suspicions()
         self.refusal = None
+        if size is not None:
+            self._look_back()
         return size
 
     def _follow(self, offered: Offered) -> int | None:
         checkpoint = self._opened(offered.note)
         known = self._store.known_state(self._origin)
         promised = 0 if known is None else known.tree.size
-        if checkpoint.size <= self._delivered and checkpoint.size == promised:
+        same = known is not None and known.tree == Tree(checkpoint.size, checkpoint.root)
+        if same and checkpoint.size <= self._delivered:
             return None
         if checkpoint.size >= promised:
             self._catch_up(checkpoint)
+            if self._stopping.is_set():
+                return None
         proof: Sequence[bytes] = ()
         if 0 < promised < checkpoint.size:
             proof = self._source.consistency(promised, checkpoint.size)
@@ -180,7 +228,9 @@ class Follower:
             self._store,
             self._require_replayed,
         )
-        line = witness.cosign(offered.note, promised, proof, self._now_seconds())
+        # A witness whose clock was set back does not say of a larger tree that it came earlier.
+        self._last_seconds = max(self._last_seconds, self._now_seconds())
+        line = witness.cosign(offered.note, promised, proof, self._last_seconds)
         self.cosigned_size = self._source.add_cosignature(checkpoint.size, line.encode(), self._replay.kinds)
         self._delivered = checkpoint.size
         return checkpoint.size
@@ -198,7 +248,13 @@ class Follower:
     def _catch_up(self, checkpoint: Checkpoint) -> None:
         replayed = self._store.replayed()
         while replayed.tree.size < checkpoint.size and not self._stopping.is_set():
-            replayed = self._replay_stretch(replayed, checkpoint)
+            try:
+                replayed = self._replay_stretch(replayed, checkpoint)
+            except LeafRefusedError as refused:
+                if not self._is_settled(refused.seen, checkpoint):
+                    raise
+                self._accuse_leaf(refused.seen)
+                self._settled.add(refused.seen.log_index)
 
     def _replay_stretch(self, before: Replayed, checkpoint: Checkpoint) -> Replayed:
         limit = min(LEAVES_PER_STRETCH_MAX, checkpoint.size - before.tree.size)
@@ -213,7 +269,7 @@ class Follower:
         if after.size < checkpoint.size:
             proof = self._source.consistency(after.size, checkpoint.size)
         verify_consistency(after.size, checkpoint.size, proof, after.root(), checkpoint.root)
-        opened, touched, directory = self._replay.open(leaves, self._directory)
+        opened, touched, directory = self._replay.open(leaves, self._directory, self._settled)
         known = self._store.known(touched, directory)
         self._replay.apply(opened, known)
         self._store.persist(before, after, leaves, known)
@@ -225,3 +281,118 @@ class Follower:
         tree = self._store.replayed().tree
         if (tree.size, tree.root) != (checkpoint.size, checkpoint.root):
             raise TlogError("WITNESS_SPLIT_VIEW", f"{tree.size} leaves were replayed to another tree")
+
+    def _is_settled(self, refused: SeenLeaf, checkpoint: Checkpoint) -> bool:
+        """Look for the Correction that settles a refused leaf; what was looked through is not fetched again.
+
+        The leaves are judged in their turn, and shown to be part of the tree, before anything is cosigned.
+        """
+        index, directory = refused.log_index + 1, self._keys()
+        if self._searched is not None and self._searched[0] == refused.log_index:
+            _, index, directory = self._searched
+        while index < checkpoint.size:
+            limit = min(LEAVES_PER_STRETCH_MAX, checkpoint.size - index)
+            leaves = tuple(self._source.leaves(index, limit))[:limit]
+            if not leaves or leaves[0].log_index != index:
+                return False
+            for later in leaves:
+                behind = self._replay.settles(refused, later, directory)
+                if behind is None:
+                    return True
+                directory = behind
+            index = leaves[-1].log_index + 1
+            self._searched = (refused.log_index, index, directory)
+        return False
+
+    # -- lies ------------------------------------------------------------------------------------------------
+
+    def watch(self, note: bytes) -> None:
+        """Hold a checkpoint that somebody was shown as final against what was replayed here.
+
+        Raises:
+            TlogError: `WITNESS_SPLIT_VIEW` when it is of another tree: then it makes nothing final here.
+            DomainError: the bridge or the database cannot be reached.
+        """
+        checkpoint = self._opened(note)
+        self.accuser.watch_witnesses(note)
+        tree = self._store.replayed().tree
+        if checkpoint.size > tree.size:
+            self._remember(note)
+            return
+        try:
+            proof: Sequence[bytes] = ()
+            if checkpoint.size < tree.size:
+                proof = self._source.consistency(checkpoint.size, tree.size)
+            verify_consistency(checkpoint.size, tree.size, proof, checkpoint.root, tree.root)
+        except TlogError:
+            self._require_own(checkpoint, note)
+
+    def _require_own(self, checkpoint: Checkpoint, note: bytes) -> None:
+        """Compare with the mirror: the bridge's proof did not hold, which may be the proof's fault alone."""
+        if self.accuser.root_at(checkpoint.size) == checkpoint.root:
+            return
+        refusal = TlogError("WITNESS_SPLIT_VIEW", f"another tree of {checkpoint.size} leaves was replayed")
+        self._accuse(refusal, note)
+        raise refusal
+
+    def _accuse(self, error: TlogError, note: bytes) -> None:
+        """Keep what made this witness stop, and the file that proves it as soon as there is one."""
+        known = self._store.known_state(self._origin)
+        first = b"" if known is None else known.note
+        self._store.keep_evidence(error.reason, error.detail, first, note, recorded_at=self._now_seconds())
+        if isinstance(error, LeafRefusedError):
+            self._accuse_leaf(error.seen)
+            return
+        self._remember(note)
+        if first:
+            self.accuser.of_checkpoints(first, note)
+
+    def _accuse_leaf(self, refused: SeenLeaf) -> None:
+        """Two decisions for one transfer: the first is in the mirror, the second stands beside the leaf."""
+        try:
+            leaf = decode_leaf(refused.data)
+            key = TransferKey((leaf.get("source") or b"").decode(), leaf.get("transfer_id") or b"")
+        except (TlogError, UnicodeDecodeError):
+            return
+        earlier = self._store.decision_leaf(key)
+        if earlier is not None and leaf.kind == "decision" and earlier.log_index != refused.log_index:
+            pairs = [_decisions_of(one) for one in (earlier, refused)]
+            self._suspect([(first, second) for first in pairs[0] for second in pairs[1]])
+
+    def _remember(self, note: bytes) -> None:
+        with self._notes_lock:  # the line that makes decisions final looks at checkpoints too
+            if note not in self._seen_notes:
+                self._seen_notes.append(note)
+
+    def _look_back(self) -> None:
+        """Hold what did not fit before against the tree that is replayed now, and what is shown as final."""
+        known = self._store.known_state(self._origin)
+        replayed = self._store.replayed().tree.size
+        with self._notes_lock:
+            notes = [note for note in self._seen_notes if self._opened(note).size <= replayed]
+            for note in notes:
+                self._seen_notes.remove(note)
+        newest = b"" if known is None else known.note
+        for note in notes if newest else ():
+            self.accuser.of_checkpoints(note, newest)
+        final = self._source.cosigned().note
+        if final:
+            self.watch(final)
+
+    def _suspect(self, pairs: Sequence[Pair]) -> None:
+        self._unproven += [pair for pair in pairs if pair not in self._unproven]
+        del self._unproven[:-UNPROVEN_MAX]
+        self._prove_at = 0.0 if pairs else self._prove_at
+
+    def _prove_suspicions(self) -> None:
+        """Make the files of contradictory messages; what cannot be proven yet is tried again later."""
+        fresh = [pair for pair in self._suspicions() if pair not in self._unproven]
+        self._suspect(fresh)
+        if not self._unproven or (not fresh and time.monotonic() < self._prove_at):
+            return
+        self._prove_at = time.monotonic() + REFUSED_SECONDS
+        self._unproven = [pair for pair in self._unproven if not self.accuser.of_messages(*pair)]
+
+
+def _decisions_of(seen: SeenLeaf) -> list[envelope_pb2.Envelope]:
+    return [one for one in seen.envelopes if one.payload_type == DECISION_TYPE]

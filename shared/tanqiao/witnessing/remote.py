@@ -11,6 +11,8 @@ from tanqiao.api.bridge.v1 import log_pb2, log_pb2_grpc
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.errors import from_rpc_error
+from tanqiao.tlog.errors import TlogError
+from tanqiao.tlog.tiles import Tile
 from tanqiao.witnessing.follower import Offered
 from tanqiao.witnessing.replay import SeenLeaf
 
@@ -51,6 +53,18 @@ class RemoteLog:
         """Give the proof that a size extends an older one."""
         request = log_pb2.GetConsistencyProofRequest(old_size=old_size, size=size)
         return list(self._call(self._stub.GetConsistencyProof, request).path)
+
+    def read_tile(self, tile: Tile) -> bytes:
+        """Give a tile; `TILE_MISSING` where the bridge has none."""
+        try:
+            return bytes(self._call(self._stub.GetTile, log_pb2.GetTileRequest(path=tile.path)).tile)
+        except DomainError as refusal:
+            raise TlogError("TILE_MISSING", f"{tile.path}: {refusal.symbol}") from refusal
+
+    def decision_of(self, key: TransferKey) -> log_pb2.FinalityBundle:
+        """Give the bundle of one transfer with the messages that its leaf names."""
+        request = log_pb2.GetFinalityBundleRequest(source=key.source, transfer_id=key.transfer_id)
+        return self._call(self._stub.GetFinalityBundle, request).bundle
 
     def add_cosignature(self, size: int, line: str, kinds: Sequence[str]) -> int:
         """Hand in a cosignature of the bridge's log."""

@@ -9,7 +9,7 @@ leaf that a witness has not announced.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,9 +17,18 @@ from tanqiao.api.bridge.v1 import cases_pb2, claims_pb2, messages_pb2, reconcile
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
+from tanqiao.offline.replay import BLOCKS_IN_LEAF_MAX
 from tanqiao.protocol.locations import LocationBook, LocationRow
 from tanqiao.protocol.types import SINK, ZERO_HASH, Kind, LockFacts, Outcome, TransferKey
-from tanqiao.rpc.protocol_facts import decision_facts, issue_facts, lock_facts, ready_facts, receipt_facts
+from tanqiao.rpc.protocol_facts import (
+    blocks_of,
+    decision_facts,
+    issue_facts,
+    lock_facts,
+    ready_facts,
+    receipt_facts,
+)
+from tanqiao.signing.approvals import open_correction, open_freeze
 from tanqiao.signing.directory import KeyDirectory, KeyRole
 from tanqiao.signing.federation import Federation, authority_of, open_key_record
 from tanqiao.signing.pae import message_hash
@@ -31,7 +40,7 @@ from tanqiao.tlog.leaf import Leaf, decode_leaf
 HELD: Final = 1
 USED: Final = 2
 CANCELLED: Final = 3
-APPROVERS_WANTED: Final = 2
+BODIES_WANTED: Final = 2
 ROOTS_MAX: Final = 8
 
 Place = tuple[str, int]
@@ -49,14 +58,6 @@ _AGREED: Final = allow(
     messages_pb2.RecognitionRecord,
     senders=("authority/*",),
     role=KeyRole.ROOT,
-    audience=BRIDGE,
-    signatures_max=ROOTS_MAX,
-)
-_ORDERED: Final = allow(
-    messages_pb2.Freeze,
-    messages_pb2.Correction,
-    senders=("authority/*",),
-    role=KeyRole.APPROVER,
     audience=BRIDGE,
     signatures_max=ROOTS_MAX,
 )
@@ -115,8 +116,21 @@ class Touched:
 class OpenedLeaf:
     """A leaf whose messages hold, and how it is applied to what is known."""
 
-    log_index: int
+    seen: SeenLeaf
     apply: Callable[[Known], None]
+
+
+class LeafRefusedError(TlogError):
+    """A leaf that does not show what it must: `WITNESS_LEAF_REFUSED`.
+
+    Args:
+        seen: the leaf, with the messages that stood beside it.
+        detail: what it does not show.
+    """
+
+    def __init__(self, seen: SeenLeaf, detail: str) -> None:
+        super().__init__("WITNESS_LEAF_REFUSED", f"leaf {seen.log_index}: {detail}")
+        self.seen = seen
 
 
 class Replay:
@@ -153,9 +167,14 @@ class Replay:
         return tuple(sorted(self._openers))
 
     def open(
-        self, leaves: Iterable[SeenLeaf], directory: KeyDirectory
+        self, leaves: Iterable[SeenLeaf], directory: KeyDirectory, settled: Collection[int] = ()
     ) -> tuple[list[OpenedLeaf], Touched, KeyDirectory]:
         """Check leaves one by one against keys alone; what they look at, and the keys after them.
+
+        Args:
+            leaves: in order.
+            directory: keys as the log has stated them before.
+            settled: indexes of leaves that a later Correction has settled (`settles`): they have no effect.
 
         Raises:
             TlogError: `WITNESS_LEAF_REFUSED` with the index and the reason.
@@ -163,14 +182,43 @@ class Replay:
         touched = Touched()
         opened = []
         for seen in leaves:
-            with _Refusals(seen.log_index):
+            if seen.log_index in settled:
+                continue
+            with _Refusals(seen):
                 leaf = _Leaf(seen, decode_leaf(seen.data), directory)
                 opener = self._openers.get(leaf.leaf.kind)
                 _hold(opener is not None, f"a kind that this witness does not validate: {leaf.leaf.kind}")
                 if opener is not None:
-                    opened.append(OpenedLeaf(seen.log_index, opener(leaf, touched)))
+                    opened.append(OpenedLeaf(seen, opener(leaf, touched)))
                 directory = leaf.directory
         return opened, touched, directory
+
+    def settles(self, refused: SeenLeaf, later: SeenLeaf, directory: KeyDirectory) -> KeyDirectory | None:
+        """Look whether a later leaf settles a refused decision (PROTOCOL row 14, section 6).
+
+        It is a Correction that names the transfer, signed by two approvers of each of the two regions which
+        the refused leaf names: they say where the units are, whatever that leaf says.
+
+        Returns:
+            None if it does; otherwise the keys as they are known behind it.
+        """
+        try:
+            decided = decode_leaf(refused.data)
+            leaf = _Leaf(later, decode_leaf(later.data), directory)
+            if leaf.leaf.kind == "key_record":
+                self._key_record(leaf, Touched())
+            elif leaf.leaf.kind == "correction" and decided.kind == "decision":
+                self._correction(leaf, Touched())
+                order = messages_pb2.Correction.FromString(leaf.envelope(0).payload)
+                regions = {order.from_region.encode(), order.to_region.encode()}
+                named = {decided.get("source"), decided.get("destination") or b""} - {b"", SINK.encode()}
+                if decided.get("transfer_id") == order.header.transfer_id and (
+                    decided.get("source") == order.header.source.encode() and named <= regions
+                ):
+                    return None
+        except (TlogError, DomainError):
+            return directory  # a leaf that does not hold settles nothing, and is judged in its turn
+        return leaf.directory
 
     @staticmethod
     def apply(opened: Sequence[OpenedLeaf], known: Known) -> None:
@@ -180,7 +228,7 @@ class Replay:
             TlogError: `WITNESS_LEAF_REFUSED`: a second decision, blocks elsewhere, a claim without receipt, …
         """
         for one in opened:
-            with _Refusals(one.log_index):
+            with _Refusals(one.seen):
                 one.apply(known)
 
     # -- kinds -----------------------------------------------------------------------------------------------
@@ -197,8 +245,8 @@ class Replay:
         _hold(leaf.leaf.get("transfer_id") == lock.key.transfer_id, "another transfer than the lock's")
         _hold(leaf.text("outcome") == outcome.name, "another outcome than the decision's")
         _hold(leaf.text("destination") == lock.destination, "another destination than the lock's")
-        named = leaf.text("blocks").split("\n")
-        _hold(named == [str(block) for block in lock.blocks[: len(named)]], "other blocks than the lock's")
+        _hold(leaf.text("kind") == lock.kind.name, "another kind than the lock's")
+        leaf.require_blocks(lock.blocks)
         if outcome is Outcome.COMMIT:
             _hold(not lock_opened.key_revoked, "a COMMIT on a lock under a revoked key")
             self._require_ready(leaf, lock, decision.ready_hash)
@@ -240,6 +288,7 @@ class Replay:
         leaf.require_index(receipt.log_index)
         _hold(leaf.text("accepted") == ("1" if receipt.accepted else "0"), "not what the receipt says")
         _hold(leaf.text("block") == str(issue.block), "another block than the Issue's")
+        _hold(leaf.text("region") == issue.region, "another region than the Issue's")
         key = TransferKey(issue.region, issue.issue_id)
         message = issue_opened.message
         touched.issues.add(key)
@@ -307,8 +356,7 @@ class Replay:
     def _order(self, leaf: _Leaf, _touched: Touched) -> Callable[[Known], None]:
         """Check a freeze or its lifting; the bridge alone may freeze, on evidence that it names (row 10)."""
         if (leaf.leaf.get("ordered_by") or BRIDGE.encode()) != BRIDGE.encode():
-            opened = self._open(leaf, 0, _ORDERED)
-            _hold(len(opened.signed_by) >= APPROVERS_WANTED, "an order without two approvers")
+            open_freeze(leaf.envelope(0), self._network_id, leaf.directory, at_index=leaf.seen.log_index)
         else:
             _hold(leaf.leaf.kind == "freeze", "only two approvers unfreeze")
         return _changes_nothing
@@ -317,7 +365,7 @@ class Replay:
         """Check a resolution or an alias: approvers of two bodies have signed (CLAIMS section 3)."""
         opened = self._open(leaf, 0, _DECIDED_BY_TWO)
         bodies = {signer.owner for signer in opened.signed_by}
-        _hold(len(bodies) >= APPROVERS_WANTED, "a decision without approvers of two bodies")
+        _hold(len(bodies) >= BODIES_WANTED, "a decision without approvers of two bodies")
         wanted = cases_pb2.CaseResolution if leaf.leaf.kind == "case_resolution" else cases_pb2.AliasDecision
         _hold(isinstance(opened.message, wanted), "another message than the leaf's kind")
         return _changes_nothing
@@ -336,13 +384,13 @@ class Replay:
         return _changes_nothing
 
     def _correction(self, leaf: _Leaf, touched: Touched) -> Callable[[Known], None]:
-        opened = self._open(leaf, 0, _ORDERED)
-        message = opened.message
-        _hold(isinstance(message, messages_pb2.Correction), "not a correction")
-        for region in (message.from_region, message.to_region):
-            approvers = [one for one in opened.signed_by if one.owner == authority_of(region)]
-            _hold(len(approvers) >= APPROVERS_WANTED, f"a correction without two approvers of {region}")
-        blocks = [UnitBlock(one.series_id, one.start_serial, one.end_serial) for one in message.blocks]
+        message = open_correction(
+            leaf.envelope(0), self._network_id, leaf.directory, at_index=leaf.seen.log_index
+        ).message
+        for name in ("from_region", "to_region"):
+            _hold(leaf.text(name) == getattr(message, name), f"another {name} than the correction's")
+        blocks = blocks_of(message.blocks)
+        leaf.require_blocks(blocks)
         touched.blocks.extend(blocks)
 
         def apply(known: Known) -> None:
@@ -396,6 +444,12 @@ class _Leaf:
         expected = str(self.seen.log_index).encode() if adopted is None else adopted
         _hold(str(named).encode() == expected, "the message names another index of the log")
 
+    def require_blocks(self, blocks: Sequence[UnitBlock]) -> None:
+        """Demand that the leaf names the blocks of its message, as many as a leaf has room for."""
+        named = self.text("blocks").split("\n")
+        wanted = [str(block) for block in blocks[:BLOCKS_IN_LEAF_MAX]]
+        _hold(named == wanted, "other blocks than the message's")
+
     def envelope(self, position: int) -> envelope_pb2.Envelope:
         """Give the message whose hash the leaf names at a position, from beside the leaf."""
         hashes = self.leaf.message_hashes
@@ -408,10 +462,10 @@ class _Leaf:
 
 
 class _Refusals:
-    """Gives every refusal inside as `WITNESS_LEAF_REFUSED` with the index of the leaf."""
+    """Gives every refusal inside as that of its leaf."""
 
-    def __init__(self, log_index: int) -> None:
-        self._log_index = log_index
+    def __init__(self, seen: SeenLeaf) -> None:
+        self._seen = seen
 
     def __enter__(self) -> None:
         """Begin."""
@@ -419,7 +473,7 @@ class _Refusals:
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, (DomainError, TlogError)):
             detail = error.detail if isinstance(error, TlogError) else str(error)
-            raise TlogError("WITNESS_LEAF_REFUSED", f"leaf {self._log_index}: {detail}") from error
+            raise LeafRefusedError(self._seen, detail) from error
 
 
 def _hold(condition: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import grpc
+from pathlib import Path
 
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.migrations import check_current, migrate
@@ -14,7 +14,7 @@ from tanqiao.signing.logs import log_name
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.tlog.keys import NoteSigner
 from tanqiao.witnessing import tables
-from tanqiao.witnessing.follower import Follower
+from tanqiao.witnessing.follower import Follower, Suspicions
 from tanqiao.witnessing.remote import RemoteLog
 from tanqiao.witnessing.store import ReplayStore
 
@@ -47,10 +47,21 @@ def build_follower(
     party: str,
     signer: NoteSigner,
     database: Database,
-    channel: grpc.Channel,
-    address: str,
+    remote: RemoteLog,
+    *,
+    evidence: Path | None = None,
+    suspicions: Suspicions = lambda: (),
 ) -> Follower:
     """Give the witness of a party, whose database is its own from then on.
+
+    Args:
+        federation: trust anchors, first keys, the group of witnesses.
+        party: whose witness it is.
+        signer: its witness key.
+        database: of the witness.
+        remote: the bridge's log.
+        evidence: folder of evidence files.
+        suspicions: contradictory messages that the party's own node has met.
 
     Raises:
         DomainError: SETTING_INVALID if the party is no witness of the federation's group, or the database is
@@ -65,4 +76,4 @@ def build_follower(
 
     run_in_transaction(database, claim)
     store = ReplayStore(database, log_name(federation.network_id, BRIDGE))
-    return Follower(federation, signer, store, RemoteLog(channel, address))
+    return Follower(federation, signer, store, remote, evidence=evidence, suspicions=suspicions)

@@ -250,6 +250,17 @@ class ReplayStore:
                 connection.execute(sa.insert(tables.evidence).values(recorded_at=recorded_at, **row))
                 connection.commit()
 
+    def decision_leaf(self, key: TransferKey) -> SeenLeaf | None:
+        """Give the leaf that decided a transfer, None before it was replayed."""
+        columns = tables.decided.c
+        with self._database.reading() as connection:
+            index = connection.execute(
+                sa.select(columns.log_index).where(
+                    columns.source == key.source, columns.transfer_id == key.transfer_id
+                )
+            ).scalar()
+        return None if index is None else self.mirrored(index, 1)[0]
+
     def mirrored(self, from_index: int, limit: int = LEAVES_PER_READ_MAX) -> list[SeenLeaf]:
         """Give leaves of the mirror in order, with the messages beside them."""
         columns = tables.mirrored_leaf.c

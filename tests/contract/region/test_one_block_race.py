@@ -43,8 +43,8 @@ def race(trio: Trio, folder: Path, start: int, end: int) -> Counter[str]:
             "count": ATTEMPTS_PER_CLIENT,
             "address": trio.addresses[SHANGHAI],
             "tls": {
-                "exchange": str(trio._network.network.tls("operator/310000/sh.exchange").certificate.parent),
-                "holder": str(trio._network.network.tls("operator/310000/sh.holder").certificate.parent),
+                "exchange": str(trio.network.network.tls("operator/310000/sh.exchange").certificate.parent),
+                "holder": str(trio.network.network.tls("operator/310000/sh.holder").certificate.parent),
             },
             "seller": market.seller,
             "taker": taker,

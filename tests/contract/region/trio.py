@@ -36,7 +36,7 @@ class Trio:
     """The three nodes and the market on them."""
 
     def __init__(self, network: NetworkOfTest, maker: DatabaseMaker, kind: str) -> None:
-        self._network = network
+        self.network = network
         self._maker = maker
         self._databases: dict[str, DatabaseUnderTest] = {
             party: maker.make(
@@ -57,10 +57,10 @@ class Trio:
         """Build and start a node on its database."""
         made = self._databases[party]
         if party == "bridge":
-            bridge = run_bridge(self._network, made.url, made.owner_url, listen=self._bridge_address).bridge
+            bridge = run_bridge(self.network, made.url, made.owner_url, listen=self._bridge_address).bridge
             self.running[party], self.addresses[party] = bridge, bridge.server.address
             return
-        region = build_node(self._network, party, (made.url, made.owner_url), self._bridge_address).region
+        region = build_node(self.network, party, (made.url, made.owner_url), self._bridge_address).region
         region.start()
         self.running[party], self.addresses[party] = region, region.server.address
 

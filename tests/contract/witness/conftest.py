@@ -13,7 +13,9 @@ from tanqiao.testing.databases import DatabaseMaker
 from tanqiao.testing.network import SHANGHAI, SHENZHEN, NetworkOfTest, make_network
 from tanqiao_bridge.storage.schema import SCHEMA
 from tests.contract.bridge.harness import PlayedRegion, Running, run_bridge
+from tests.contract.region.served import full_network
 from tests.contract.witness.harness import WitnessMaker
+from tests.contract.witness.witnessed import WitnessedTrio
 
 
 def _migrated(url: str) -> None:
@@ -59,3 +61,22 @@ def witnesses(running: Running, database_kind: str, database_maker: DatabaseMake
     maker = WitnessMaker(running, database_kind, database_maker)
     yield maker
     maker.close()
+
+
+@pytest.fixture(scope="module")
+def market_network(tmp_path_factory: pytest.TempPathFactory) -> NetworkOfTest:
+    """The full network with a quorum of two of three regions."""
+    return full_network(tmp_path_factory.mktemp("market"), quorum=2)
+
+
+@pytest.fixture
+def trio(
+    market_network: NetworkOfTest, database_kind: str, database_maker: DatabaseMaker
+) -> Iterator[WitnessedTrio]:
+    """The three nodes, furnished."""
+    made = WitnessedTrio(market_network, database_maker, database_kind)
+    try:
+        made.market.furnish()
+        yield made
+    finally:
+        made.close()

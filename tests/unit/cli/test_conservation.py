@@ -185,3 +185,31 @@ def test_what_is_locked_without_a_decision_is_in_flight_and_not_held() -> None:
     result = check_conservation(BRIDGE, [locked, SHENZHEN_NOW])
     assert result.holds
     assert result.series[SERIES].in_flight_kg == 10
+
+
+def test_a_correction_moves_what_is_held_and_leaves_what_is_at_its_place() -> None:
+    mended = Movement(10, Act.CORRECT, SHENZHEN, SHANGHAI, b"c1", (block(20, 60),), committed=True)
+    after = BridgeSnapshot(
+        11,
+        (*BRIDGE.movements, mended),
+        (
+            (block(0, 10), SHENZHEN, UnitState.USED),
+            (block(10, 20), SHENZHEN, UnitState.HELD),
+            (block(20, 90), SHANGHAI, UnitState.HELD),
+            (block(90, 100), SHANGHAI, UnitState.CANCELLED),
+        ),
+    )
+    behind = check_conservation(after, [SHANGHAI_NOW, SHENZHEN_NOW, YUNNAN_NOW])
+    assert behind.findings == ()
+    assert behind.series[SERIES].in_flight_kg == 20, "taken out at Shenzhen, not yet put in at Shanghai"
+    shanghai = RegionSnapshot(
+        SHANGHAI, 10, ((block(20, 90), UnitState.HELD), (block(90, 100), UnitState.CANCELLED))
+    )
+    shenzhen = RegionSnapshot(SHENZHEN, 10, ((block(0, 10), UnitState.USED), (block(10, 20), UnitState.HELD)))
+    assert check_conservation(after, [shanghai, shenzhen, YUNNAN_NOW]).findings == ()
+    assert check_conservation(after, [shanghai, replace(shenzhen, pieces=SHENZHEN_NOW.pieces)]).findings
+    used = replace(mended, blocks=(block(0, 60),))
+    wrong = replace(after, movements=(*BRIDGE.movements, used))
+    assert any("neither region" in one for one in check_conservation(wrong, [shanghai, shenzhen]).findings), (
+        "what was used cannot be corrected"
+    )

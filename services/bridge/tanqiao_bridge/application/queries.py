@@ -25,6 +25,7 @@ from tanqiao_bridge.application.reconciling import load_latest
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log, policy, reads, recovery
+from tanqiao_bridge.storage.beside import envelopes_beside
 from tanqiao_bridge.storage.claims import ClaimRow, ReceiptRow
 from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE
 from tanqiao_bridge.storage.locations import LocationRow
@@ -129,16 +130,10 @@ class Queries:
         with self._database.reading() as connection:
             size = log.log_size(connection)
             leaves = log.read_leaves(connection, from_index, limit)
-            entries = [
-                (
-                    leaf,
-                    reads.envelopes_by_hash(connection, decode_leaf(leaf.leaf).message_hashes)
-                    if with_envelopes
-                    else [],
-                )
-                for leaf in leaves
-            ]
-        return entries, size
+            beside: list[list[envelope_pb2.Envelope]] = [[] for _ in leaves]
+            if with_envelopes:
+                beside = envelopes_beside(connection, [decode_leaf(leaf.leaf) for leaf in leaves])
+        return list(zip(leaves, beside, strict=True)), size
 
     # -- locations -----------------------------------------------------------------------------------------
 

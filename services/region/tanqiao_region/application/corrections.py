@@ -14,11 +14,12 @@ from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
 from tanqiao.kernel.units import UnitBlock, coalesce, subtract_blocks
+from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.protocol_facts import blocks_of
 from tanqiao.signing.approvals import CORRECTION_TYPE, open_correction
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.verify import Opened
-from tanqiao_region.application import journal
+from tanqiao_region.application import finality, journal
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.holdings import held_by
 from tanqiao_region.storage import orders
@@ -79,6 +80,7 @@ def take_correction(group: Group, notice: messages_pb2.RecordNotice, directory: 
     elif group.context.party == correction.to_region:
         effects = _put_in(group, correction, blocks)
     _journal(group, opened, correction, effects, notice.log_index)
+    finality.settle(group, TransferKey(opened.header.source, opened.header.transfer_id), blocks)
 
 
 def _take_out(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from tanqiao.api.bridge.v1 import log_pb2
 from tanqiao.kernel.invariants import require
-from tanqiao.kernel.units import subtract_blocks
+from tanqiao.kernel.units import UnitBlock, subtract_blocks
 from tanqiao.protocol.types import TransferKey
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.leaf import decode_leaf
@@ -25,20 +25,22 @@ from tanqiao_region.storage.finality import PendingRow
 from tanqiao_region.storage.holdings import HELD
 
 
-def check_bundle(bundle: log_pb2.FinalityBundle, row: PendingRow, policy: Policy) -> None:
+def check_bundle(bundle: log_pb2.FinalityBundle, row: PendingRow, policy: Policy) -> bool:
     """Check that a bundle makes the decision of a row final.
 
+    Returns:
+        False when the log names another decision for the transfer than this node was sent: two decisions.
+
     Raises:
-        TlogError: the proof does not hold, or it proves another decision's leaf.
+        TlogError: the proof does not hold, or it proves another leaf.
     """
     verified = verify_proof(bundle.proof, bundle.leaf, policy)
     leaf = decode_leaf(bundle.leaf)
-    if verified.index != row.log_index or leaf.kind != "decision":
+    about = (leaf.get("source"), leaf.get("transfer_id"))
+    if leaf.kind != "decision" or about != (row.key.source.encode(), row.key.transfer_id):
         raise TlogError("INCLUSION_NOT_PROVEN", "another leaf than the decision's")
     hashes = leaf.message_hashes
-    if not hashes or hashes[-1] != row.decision_hash:
-        # The bridge told this node one decision and the log another one.
-        raise TlogError("INCLUSION_NOT_PROVEN", "the leaf names another decision than this node was sent")
+    return verified.index == row.log_index and bool(hashes) and hashes[-1] == row.decision_hash
 
 
 def make_final(group: Group, bundles: Sequence[tuple[PendingRow, bytes]]) -> list[int]:
@@ -51,14 +53,29 @@ def make_final(group: Group, bundles: Sequence[tuple[PendingRow, bytes]]) -> lis
     open_rows = store.load_pending(group.connection, [row.key for row, _ in bundles])
     fresh = [(row, data) for row, data in bundles if row.key in open_rows]
     group.load(Needs(touched=[block for row, _ in fresh for block in row.blocks]))
+    return _end_waiting(group, fresh)
+
+
+def settle(group: Group, key: TransferKey, blocks: Sequence[UnitBlock]) -> None:
+    """Let what a correction settles wait no more: two approvers of each authority say where its units are.
+
+    Args:
+        group: of the writer, with the blocks' holdings loaded.
+        key: the transfer that the correction names; without an id, none.
+        blocks: those of the correction; a transfer of which it names a part only waits on.
+    """
+    row = store.load_pending(group.connection, [key]).get(key) if key.transfer_id else None
+    if row is not None and not subtract_blocks(row.blocks, blocks):
+        _end_waiting(group, [(row, b"")])
+
+
+def _end_waiting(group: Group, fresh: Sequence[tuple[PendingRow, bytes]]) -> list[int]:
     for row, _ in fresh:
         if row.blocks:
             place = (row.account_id, HELD, row.key.transfer_id)
             # What a correction has taken out meanwhile (row 14) is no longer here to become final.
             gone = group.holdings.elsewhere(row.blocks, place)
-            failing = group.holdings.move(
-                subtract_blocks(row.blocks, gone), place, held_by(row.account_id)
-            )
+            failing = group.holdings.move(subtract_blocks(row.blocks, gone), place, held_by(row.account_id))
             require(not failing, f"pending units are not where they were credited: {failing}")
             group.journal.append(
                 journal.UNITS_FINAL,

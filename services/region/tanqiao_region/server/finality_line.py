@@ -17,6 +17,7 @@ from tanqiao.protocol.types import TransferKey
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.policy import Policy, verify_checkpoint
 from tanqiao.witnessing.follower import Offered
+from tanqiao_region.application.contradictions import keep_other_decision
 from tanqiao_region.application.finality import check_bundle, keys_of, make_final
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.orders import Orders
@@ -41,6 +42,10 @@ class FinalitySource(Protocol):
         """Give the bundles of those transfers that are final."""
         ...
 
+    def decision_of(self, key: TransferKey) -> log_pb2.FinalityBundle:
+        """Give the bundle of one transfer with the messages that its leaf names."""
+        ...
+
 
 class FinalityLine:
     """Makes pending decisions final.
@@ -50,15 +55,25 @@ class FinalityLine:
         orders: the node's writer.
         source: the bridge.
         policy: gives the policy under which the bridge's log is final.
+        watch: holds a final checkpoint against what this node's own witness has replayed; raises when it
+            is of another tree.
     """
 
     def __init__(
-        self, pending: Pending, orders: Orders, source: FinalitySource, policy: Callable[[], Policy]
+        self,
+        pending: Pending,
+        orders: Orders,
+        source: FinalitySource,
+        policy: Callable[[], Policy],
+        watch: Callable[[bytes], None] | None = None,
     ) -> None:
         self._pending = pending
         self._orders = orders
         self._source = source
         self._policy = policy
+        self._watch = watch
+        self._watched = b""
+        self._accused: set[TransferKey] = set()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -109,6 +124,9 @@ class FinalityLine:
         if not offered.note:
             return False
         size = verify_checkpoint(offered.note, policy).checkpoint.size
+        if self._watch is not None and offered.note != self._watched:
+            self._watch(offered.note)
+            self._watched = offered.note
         self._pending.cosigned_size = max(self._pending.cosigned_size, size)
         rows = {row.key: row for row in self._pending.waiting(size, BUNDLES_PER_CALL)}
         if not rows:
@@ -116,9 +134,12 @@ class FinalityLine:
         checked = []
         for bundle in self._source.bundles(keys_of(rows.values())):
             row = rows.get(TransferKey(bundle.source, bundle.transfer_id))
-            if row is not None:
-                check_bundle(bundle, row, policy)
+            if row is None:
+                continue
+            if check_bundle(bundle, row, policy):
                 checked.append((row, bundle.SerializeToString()))
+            else:
+                self._keep_contradiction(row.key)
         if not checked:
             return False
 
@@ -127,3 +148,16 @@ class FinalityLine:
 
         self._orders.run(work)
         return True
+
+    def _keep_contradiction(self, key: TransferKey) -> None:
+        """The log names another decision than this node was sent: keep both (R4); the rest goes on."""
+        if key in self._accused:
+            return
+        envelopes = self._source.decision_of(key).envelopes
+
+        def work(group: Group) -> bool:
+            return keep_other_decision(group, key, envelopes)
+
+        if self._orders.run(work):
+            _log.error("two_decisions", source=key.source, transfer_id=key.transfer_id.hex())
+            self._accused.add(key)

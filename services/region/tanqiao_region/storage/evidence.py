@@ -20,6 +20,7 @@ class EvidenceRow:
     first_envelope: bytes
     second_envelope: bytes
     recorded_at: int
+    evidence_id: int = 0
 
 
 def insert_evidence(connection: sa.Connection, rows: Sequence[EvidenceRow]) -> None:
@@ -32,7 +33,14 @@ def insert_evidence(connection: sa.Connection, rows: Sequence[EvidenceRow]) -> N
     )
 
 
-def list_evidence(connection: sa.Connection) -> list[EvidenceRow]:
-    """Give all evidence, oldest first."""
-    rows = connection.execute(sa.select(evidence).order_by(evidence.c.evidence_id))
-    return [EvidenceRow(row[1], row[2], bytes(row[3]), bytes(row[4]), row[5]) for row in rows]
+def list_evidence(
+    connection: sa.Connection, *, after: int = 0, limit: int | None = None
+) -> list[EvidenceRow]:
+    """Give evidence behind a row's number, oldest first."""
+    rows = connection.execute(
+        sa.select(evidence)
+        .where(evidence.c.evidence_id > after)
+        .order_by(evidence.c.evidence_id)
+        .limit(limit)
+    )
+    return [EvidenceRow(row[1], row[2], bytes(row[3]), bytes(row[4]), row[5], row[0]) for row in rows]
