@@ -83,14 +83,18 @@ class Trio:
 
     def require_clean(self) -> None:
         """Demand that every node's books are what its journal or log says."""
-        from tanqiao_region.application import fsck  # noqa: PLC0415 - loads the whole check
-
         report: Any = check_database(self.running["bridge"].database)
         assert report.clean, report.as_text()
         for party in (SHANGHAI, SHENZHEN):
-            settings = self.running[party].settings
-            report = fsck.check(settings.database_url, settings.federation_file)
-            assert report.clean, (party, report.as_text())
+            self.require_clean_at(party)
+
+    def require_clean_at(self, party: str) -> None:
+        """Demand that a region's books are what its journal says."""
+        from tanqiao_region.application import fsck  # noqa: PLC0415 - loads the whole check
+
+        settings = self.running[party].settings
+        report: Any = fsck.check(settings.database_url, settings.federation_file)
+        assert report.clean, (party, report.as_text())
 
 
 def _free_port() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -71,10 +72,10 @@ def market_network(tmp_path_factory: pytest.TempPathFactory) -> NetworkOfTest:
 
 @pytest.fixture
 def trio(
-    market_network: NetworkOfTest, database_kind: str, database_maker: DatabaseMaker
+    market_network: NetworkOfTest, database_kind: str, database_maker: DatabaseMaker, tmp_path: Path
 ) -> Iterator[WitnessedTrio]:
     """The three nodes, furnished."""
-    made = WitnessedTrio(market_network, database_maker, database_kind)
+    made = WitnessedTrio(market_network, database_maker, database_kind, tmp_path / "evidence")
     try:
         made.market.furnish()
         yield made

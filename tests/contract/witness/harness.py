@@ -17,6 +17,7 @@ from tanqiao.signing.logs import log_name, note_signer
 from tanqiao.testing.databases import DatabaseMaker
 from tanqiao.testing.network import BRIDGE
 from tanqiao.tlog.keys import NoteSigner
+from tanqiao.tlog.tiles import Tile
 from tanqiao.witnessing.follower import Follower, Offered
 from tanqiao.witnessing.remote import RemoteLog
 from tanqiao.witnessing.replay import SeenLeaf
@@ -127,6 +128,14 @@ class LyingSource:
     def consistency(self, old_size: int, size: int) -> Sequence[bytes]:
         proof: Sequence[bytes] = self.honest.consistency(old_size, size)
         return proof
+
+    def cosigned(self) -> Offered:
+        offered: Offered = self.honest.cosigned()
+        return offered
+
+    def read_tile(self, tile: Tile) -> bytes:
+        data: bytes = self.honest.read_tile(tile)
+        return data
 
     def add_cosignature(self, size: int, line: str, kinds: Sequence[str]) -> int:
         assert kinds

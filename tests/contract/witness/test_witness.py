@@ -228,8 +228,8 @@ def test_a_witness_that_cosigns_hashes_alone_is_caught(
 ) -> None:
     """The mutant of PROTOCOL section 10: it is exactly what the test above would let pass."""
 
-    def hashes_alone(_self: Any, leaves: Sequence[SeenLeaf], directory: Any) -> Any:
-        del leaves
+    def hashes_alone(_self: Any, leaves: Sequence[SeenLeaf], directory: Any, settled: Any) -> Any:
+        del leaves, settled
         return [], replay.Touched(), directory
 
     trade(running, shanghai, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -33,7 +34,8 @@ from tests.contract.witness.harness import migrated_witness
 class WitnessedTrio(Trio):
     """The three nodes, of which the regions are witnesses with databases of their own."""
 
-    def __init__(self, network: NetworkOfTest, maker: DatabaseMaker, kind: str) -> None:
+    def __init__(self, network: NetworkOfTest, maker: DatabaseMaker, kind: str, folder: Path) -> None:
+        self.folder = folder
         self._witness = {
             party: maker.make(kind, migrated_witness, "witness") for party in (SHANGHAI, SHENZHEN)
         }
@@ -51,10 +53,15 @@ class WitnessedTrio(Trio):
                 settings,
                 witness_database_url=witness.url,
                 witness_owner_database_url=witness.owner_url if witness.owner_url != witness.url else "",
+                evidence_directory=self.evidence_of(party),
             )
         )
         region.start()
         self.running[party], self.addresses[party] = region, region.server.address
+
+    def evidence_of(self, party: str) -> Path:
+        """Name the folder where the witness of a region puts what it has proven."""
+        return self.folder / party.replace("/", "-")
 
     def close(self) -> None:
         """Stop everything."""
@@ -152,3 +159,14 @@ def cosigned_size(trio: Trio) -> int:
     """Give the size of the bridge's log that a quorum has cosigned."""
     found = trio.running["bridge"].logs.keeper.checkpoints("bridge").cosigned
     return 0 if found is None else int(found.size)
+
+
+def move_locally(trio: Trio, kg: int = 1) -> int:
+    """Move units between two accounts of Shanghai: work that needs no bridge; its journal index."""
+    request = ledger_pb2.TransferUnitsRequest(
+        request_id=request_id(),
+        from_account_id=trio.market.seller,
+        to_account_id=trio.market.open_taker(),
+        units=ledger_pb2.UnitSelection(quantity_kg=kg),
+    )
+    return int(trio.market.transfers().TransferUnits(request, timeout=WAIT_SECONDS).journal_index)

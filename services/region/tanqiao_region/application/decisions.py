@@ -168,8 +168,11 @@ def _credited(group: Group, account_id: str, key: TransferKey) -> Place:
 def _await_quorum(
     group: Group, facts: DecisionFacts, account_id: str, blocks: tuple[UnitBlock, ...] = ()
 ) -> None:
-    """Note a COMMIT that is not final yet, with the units that it credited here."""
-    if group.context.pending.quorum and facts.outcome is Outcome.COMMIT:
+    """Note a decision that is not final yet, with the units that it credited here.
+
+    An ABORT waits too: a bridge that logs COMMIT and tells one side ABORT is found out here.
+    """
+    if group.context.pending.quorum:
         decided_at_ms = int(group.context.now().timestamp() * _MILLISECONDS)
         group.new_pending.append(
             PendingRow(facts.key, facts.log_index, facts.message_hash, account_id, blocks, decided_at_ms)
@@ -352,6 +355,7 @@ def _journal_destination(
             _await_quorum(group, facts, account.account_id, record.blocks)
     elif row is not None and row.account_id:
         effects = (journal.Effect(row.account_id),)
+        _await_quorum(group, facts, row.account_id)
     return group.journal.append(
         kind,
         record.key.transfer_id.hex(),
