@@ -343,9 +343,8 @@ class Follower:
         if isinstance(error, LeafRefusedError):
             self._accuse_leaf(error.seen)
             return
-        self._remember(note)
-        if first:
-            self.accuser.of_checkpoints(first, note)
+        if not first or not self.accuser.of_checkpoints(first, note):
+            self._remember(note)
 
     def _accuse_leaf(self, refused: SeenLeaf) -> None:
         """Two decisions for one transfer: the first is in the mirror, the second stands beside the leaf."""

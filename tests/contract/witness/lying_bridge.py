@@ -18,7 +18,7 @@ from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.db.sealed_logs import StoredCheckpoint
 from tanqiao.db.signatures import store_batch
 from tanqiao.db.streams import OutboxMessage
-from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.invariants import InvariantBroken
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.refusals import reason
 from tanqiao.protocol.types import ZERO_HASH, TransferKey
@@ -38,7 +38,7 @@ from tanqiao.tlog.note import parse_note
 from tanqiao.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, encode_bundle, parse_tile_path
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.deciding import DECISION_TYPE
-from tanqiao_bridge.application.log_keeping import Checkpoints, ShownLeaf
+from tanqiao_bridge.application.log_keeping import Checkpoints, ShownLeaf, refusals_of_logs
 from tanqiao_bridge.bootstrap import Bridge
 from tanqiao_bridge.storage import log
 from tanqiao_bridge.storage.decisions import MessageRow
@@ -108,6 +108,7 @@ class LyingBridge:
         self.network = network
         self._honest = {name: getattr(bridge.logs.keeper, name) for name in _SHOWN}
         self._face: Face | None = None
+        self._old: StoredCheckpoint | None = None
         self._shown_to: Collection[str] = ()
         for name in _SHOWN:
             setattr(bridge.logs.keeper, name, self._shown(name))
@@ -117,16 +118,21 @@ class LyingBridge:
     def _shown(self, name: str) -> Callable[..., Any]:
         def answer(party: str, *arguments: Any, **names: Any) -> Any:
             face = self._face
+            if name == "checkpoints" and party == BRIDGE and self._is_lied_to() and self._old is not None:
+                return Checkpoints(self._honest[name](party).newest, self._old)
             if face is not None and (party == BRIDGE or name == "add_cosignature"):
-                try:
-                    caller = current_caller().party
-                except DomainError:
-                    caller = ""
-                if caller in self._shown_to:
-                    return getattr(face, name)(party, *arguments, **names)
+                with refusals_of_logs():
+                    if self._is_lied_to():
+                        return getattr(face, name)(party, *arguments, **names)
             return self._honest[name](party, *arguments, **names)
 
         return answer
+
+    def _is_lied_to(self) -> bool:
+        try:
+            return current_caller().party in self._shown_to
+        except InvariantBroken:  # the test itself asks
+            return False
 
     # -- what it shows ---------------------------------------------------------------------------------------
 
@@ -135,9 +141,13 @@ class LyingBridge:
         self._shown_to, self._face = parties, face
         return face
 
+    def shows_as_final(self, old: StoredCheckpoint, *parties: str) -> None:
+        """Show some parties an old checkpoint as the newest that a quorum cosigned."""
+        self._shown_to, self._old = parties, old
+
     def is_honest_again(self) -> None:
         """Show everybody the real log."""
-        self._face = None
+        self._face = self._old = None
 
     def sealed_leaves(self) -> list[ShownLeaf]:
         """Give the real leaves of the newest checkpoint, with the messages beside them."""

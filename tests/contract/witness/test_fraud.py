@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.region.v1 import ledger_pb2
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.offline.verify import verify_bytes
+from tanqiao.protocol.refusals import reason
 from tanqiao.protocol.types import ZERO_HASH, Outcome, TransferKey
 from tanqiao.rpc.protocol_facts import block_messages, block_of, refusal_messages
 from tanqiao.signing.logs import witness_policy
@@ -38,6 +40,7 @@ from tests.independent.verify_file import verify_file
 from tests.independent.verify_proof import Policy as OtherPolicy
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+LIES_OF_A_LOG = {"split_view", "rewritten_history"}
 STEP = "tanqiao.witnessing.follower.REFUSED_SECONDS"
 
 
@@ -54,19 +57,19 @@ class Court:
         network = trio.network
         group = network.network.federation.witness_group
         self._policy = witness_policy(network.network_id, network.directory, group).encode()
-        self._known: set[str] = set()
+        self._known: set[Path] = set()
 
     def waits_for_proof(self, party: str, accused: str) -> str:
         """Wait for a new file at a party that both verifiers accept; what it proves."""
         folder = self._trio.evidence_of(party)
 
-        def fresh() -> list[Any]:
+        def fresh() -> list[Path]:
             found = sorted(folder.glob("[!.]*")) if folder.is_dir() else []
-            return [path for path in found if path.name not in self._known]
+            return [path for path in found if path not in self._known]
 
         wait_for(lambda: bool(fresh()))
         (path,) = fresh()
-        self._known.add(path.name)
+        self._known.add(path)
         report = verify_bytes(path.read_bytes(), self._policy)
         assert report.holds, report.refusal
         assert report.facts["accused"].endswith(accused), report.facts
@@ -77,7 +80,7 @@ class Court:
         """Demand that nobody was accused of anything else."""
         for party in (SHANGHAI, SHENZHEN):
             folder = self._trio.evidence_of(party)
-            found = {path.name for path in folder.glob("[!.]*")} if folder.is_dir() else set()
+            found = set(folder.glob("[!.]*")) if folder.is_dir() else set()
             assert found <= self._known
 
 
@@ -153,8 +156,8 @@ def _a_wrong_root(trio: WitnessedTrio, liar: LyingBridge, court: Court, market: 
     # One signature alone can be a mistake of the pen; with the next honest one the two cannot both be honest.
     liar.is_honest_again()
     market.is_final()
-    assert court.waits_for_proof(SHANGHAI, "/bridge") == "rewritten_history"
-    assert court.waits_for_proof(SHENZHEN, "/bridge") == "rewritten_history"
+    for party in (SHANGHAI, SHENZHEN):
+        assert court.waits_for_proof(party, "/bridge") in LIES_OF_A_LOG
 
 
 def _a_rolled_back_log(trio: WitnessedTrio, liar: LyingBridge, court: Court, market: Market) -> None:
@@ -171,11 +174,9 @@ def _a_rolled_back_log(trio: WitnessedTrio, liar: LyingBridge, court: Court, mar
 def _a_stale_witness(
     trio: WitnessedTrio, liar: LyingBridge, court: Court, market: Market, old: bytes
 ) -> None:
-    face = liar.face_of(liar.sealed_leaves())
-    face.cosigned = liar.stale(old, SHENZHEN, int(time.time()) + 60)
     market.crosses()
     market.is_final()
-    liar.shows(face, SHANGHAI)
+    liar.shows_as_final(liar.stale(old, SHENZHEN, int(time.time()) + 60), SHANGHAI)
     market.crosses()
     # Shanghai alone is shown a checkpoint that is old and newly cosigned: nothing becomes final there.
     assert court.waits_for_proof(SHANGHAI, SHENZHEN) == "witness-misbehaviour"
@@ -237,7 +238,7 @@ def _a_split_view(trio: WitnessedTrio, liar: LyingBridge, court: Court, market: 
     liar.is_honest_again()
     with pytest.raises(TlogError, match=r"WITNESS_SPLIT_VIEW|CONSISTENCY_NOT_PROVEN"):
         _hear(witness.step, witness.watch, other)
-    assert court.waits_for_proof(SHENZHEN, "/bridge") in {"split_view", "rewritten_history"}
+    assert court.waits_for_proof(SHENZHEN, "/bridge") in LIES_OF_A_LOG
     market.stands_still_finally_and_works_locally()
     assert not refusal(trio, SHANGHAI)
 
@@ -259,7 +260,7 @@ def told_apart(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
             return
         other = messages_pb2.Decision.FromString(item.payload)
         other.outcome, other.ready_hash = messages_pb2.OUTCOME_ABORT, ZERO_HASH
-        other.reasons.extend(refusal_messages((deciding.reason("WITHDRAWN"),)))
+        other.reasons.extend(refusal_messages((reason("WITHDRAWN"),)))
         told.append(other.SerializeToString())
         for at, one in enumerate(group.numbered):
             if one.peer == item.key.source and one.payload == item.payload:
@@ -273,7 +274,6 @@ def test_a_source_that_was_told_another_decision_than_the_log_has_proves_it(
     trio: WitnessedTrio, told_apart: list[bytes]
 ) -> None:
     court = Court(trio)
-    before_kg = trio.market.balance(SHANGHAI, trio.market.seller).held_kg
     transfer_id = trio.market.send(1)
     ended = trio.market.wait_ended([transfer_id])
     assert told_apart
@@ -286,9 +286,6 @@ def test_a_source_that_was_told_another_decision_than_the_log_has_proves_it(
     address = address_at(trio, SHENZHEN, trio.market.buyer)
     correct(trio, [held.block], address, back=False, transfer_id=transfer_id)
     wait_for(lambda: status(trio, SHANGHAI).transfers_pending == 0)
-    wait_for(
-        lambda: trio.market.balance(SHANGHAI, trio.market.seller).held_kg == before_kg - 2
-    )  # one moved locally, one is at Shenzhen
     assert trio.market.conserved().holds
     trio.require_clean()
     court.has_nothing_new()
