@@ -90,17 +90,21 @@ class Accuser:
         return root_at(size, self._tree(size))
 
     def of_checkpoints(self, first: bytes, second: bytes) -> bool:
-        """Show that the log signed two trees that do not belong together; whether a file is kept."""
-        name = _name("log", first, second) + EVIDENCE_SUFFIX
+        """Show that the log signed two trees that do not belong together; whether a file is kept.
+
+        The matter is the first: a log that goes on growing beside what a witness has promised is one lie.
+        """
+        name = _name("log", first) + EVIDENCE_SUFFIX
         if self._folder is None or self._has(name):
             return self._has(name)
         larger = max((_tree_of(note) for note in (first, second)), key=lambda tree: tree.size)
-        for reader in () if name in self._harmless else self._readers(larger):
+        pair = _name("log", first, second)
+        for reader in () if pair in self._harmless else self._readers(larger):
             try:
                 return self._keep(name, make_evidence(first, second, self._policy(), reader()))
             except TlogError as error:
                 if error.reason == "EVIDENCE_PROVES_NOTHING" and len(self._harmless) < HARMLESS_MAX:
-                    self._harmless.add(name)
+                    self._harmless.add(pair)
                 _log.debug("no_evidence", reason=error.reason, detail=error.detail)
             except DomainError as refusal:
                 _log.debug("no_evidence", reason=refusal.symbol)
@@ -225,7 +229,7 @@ def _tree_of(note: bytes) -> Checkpoint:
     return parse_checkpoint(parse_note(note).text)
 
 
-def _name(kind: str, first: bytes, second: bytes) -> str:
-    """Name the matter: the same two, in any order, have one name."""
-    digest = sha256(b"".join(sha256(part).digest() for part in sorted((first, second)))).hexdigest()
+def _name(kind: str, *parts: bytes) -> str:
+    """Name the matter: the same parts, in any order, have one name."""
+    digest = sha256(b"".join(sha256(part).digest() for part in sorted(parts))).hexdigest()
     return f"{kind}-{digest[:NAME_CHARACTERS]}"

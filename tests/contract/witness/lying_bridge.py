@@ -32,7 +32,7 @@ from tanqiao.signing.pae import message_hash
 from tanqiao.testing.network import BRIDGE, NetworkOfTest
 from tanqiao.tlog.checkpoint import Checkpoint, sign_checkpoint
 from tanqiao.tlog.cosignature import cosign
-from tanqiao.tlog.leaf import make_leaf
+from tanqiao.tlog.leaf import decode_leaf, make_leaf
 from tanqiao.tlog.merkle import MemoryTree, Node, hash_leaf
 from tanqiao.tlog.note import parse_note
 from tanqiao.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, encode_bundle, parse_tile_path
@@ -202,6 +202,15 @@ class LyingBridge:
     def tell(self, lie: Callable[[Group], int]) -> int:
         """Do something in a group of the bridge's writer; what the lie gives."""
         return int(self.bridge.writer.submit(Lie(lie)).result(60))
+
+    def blocks_of(self, key: TransferKey) -> list[UnitBlock]:
+        """Give the blocks that the leaf of a transfer names."""
+        with self.bridge.database.reading() as connection:
+            found = decision_envelope(connection, key)
+            assert found is not None
+            (leaf,) = log.read_leaves(connection, found[2], 1)
+        named = decode_leaf(leaf.leaf).get("blocks") or b""
+        return [UnitBlock.parse(line) for line in named.decode().split("\n")]
 
     def decides_again(self, key: TransferKey, destination: str, blocks: Sequence[UnitBlock]) -> int:
         """Sign, log and send an ABORT to the source of a transfer that was committed."""

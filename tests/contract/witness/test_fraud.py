@@ -188,9 +188,8 @@ def _a_stale_witness(
 def _two_decisions(trio: WitnessedTrio, liar: LyingBridge, court: Court, market: Market) -> None:
     key = market.crosses()
     market.is_final()
-    block = block_of(holdings(trio)[0].block)
-    one = UnitBlock(block.series_id, block.start, block.start + 1)
-    index = liar.decides_again(key, SHENZHEN, [one])
+    blocks = liar.blocks_of(key)
+    index = liar.decides_again(key, SHENZHEN, blocks)
     # The source has both decisions, the witnesses both leaves.
     for party in (SHANGHAI, SHENZHEN):
         assert court.waits_for_proof(party, "bridge") == "contradiction"
@@ -199,7 +198,7 @@ def _two_decisions(trio: WitnessedTrio, liar: LyingBridge, court: Court, market:
     market.stands_still_finally_and_works_locally()
     assert cosigned_size(trio) <= index
     address = address_at(trio, SHENZHEN, trio.market.buyer)
-    correct(trio, block_messages([one]), address, back=False, transfer_id=key.transfer_id.hex())
+    correct(trio, block_messages(blocks), address, back=False, transfer_id=key.transfer_id.hex())
     market.is_final()
     assert cosigned_size(trio) > index
 
