@@ -52,6 +52,7 @@ from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.coordination import coordination_handlers
 from tanqiao_bridge.application.engine import BridgeEngine, OtherHandler
 from tanqiao_bridge.application.lapsing import KEEP_SECONDS, LapseClaims, measure_downtime
+from tanqiao_bridge.application.list_reviews import ReviewQueries, review_handlers
 from tanqiao_bridge.application.log_keeping import LogKeeper
 from tanqiao_bridge.application.open_promises import ListOpen, list_open
 from tanqiao_bridge.application.order_handlers import order_handlers
@@ -64,6 +65,7 @@ from tanqiao_bridge.application.restoring import Begun, begin_epoch
 from tanqiao_bridge.application.sealing import Sealing
 from tanqiao_bridge.remote.courier import OrderCourier
 from tanqiao_bridge.remote.gateways import Gateways
+from tanqiao_bridge.remote.list_watch import ListWatch
 from tanqiao_bridge.server.callers import CALLERS
 from tanqiao_bridge.server.case_servicer import CaseServicer
 from tanqiao_bridge.server.claim_servicer import ClaimServicer
@@ -131,6 +133,7 @@ class Bridge:
     lines: Lines
     gateways: Gateways
     courier: OrderCourier
+    lists: ListWatch
     logs: Logs
     server: Server
     _stopping: threading.Event
@@ -141,6 +144,7 @@ class Bridge:
         self.server.start()
         self.logs.start()
         self.courier.start()
+        self.lists.start()
         self._ticker = threading.Thread(target=self._tick, name="deadlines", daemon=True)
         self._ticker.start()
 
@@ -153,6 +157,7 @@ class Bridge:
         if self._ticker is not None:
             self._ticker.join()
         self.courier.stop()
+        self.lists.stop()
         self.writer.close()
         self.gateways.close()
         self.logs.stop()
@@ -256,7 +261,14 @@ def build(settings: Settings) -> Bridge:
 
 def _other_handlers() -> dict[type, OtherHandler]:
     own: dict[type, OtherHandler] = {TakeReport: take_report, ListOpen: list_open, EndRun: end_run}
-    return {**claim_handlers(), **case_handlers(), **order_handlers(), **coordination_handlers(), **own}
+    return {
+        **claim_handlers(),
+        **case_handlers(),
+        **order_handlers(),
+        **coordination_handlers(),
+        **review_handlers(),
+        **own,
+    }
 
 
 def _build_logs(
@@ -331,6 +343,7 @@ def _build(
     )
     opener = Opener(context)
     courier = OrderCourier(context, database, writer, gateways)
+    lists = ListWatch(ReviewQueries(database), writer, gateways)
     logs = _build_logs(settings, federation, context, seals, database)
     server = build_server(
         ServerOptions(settings.listen, tls, settings.network_id, BRIDGE),
@@ -387,5 +400,5 @@ def _build(
         now=SystemClock().now(),
     )
     return Bridge(
-        settings, context, database, writer, lines, gateways, courier, logs, server, threading.Event()
+        settings, context, database, writer, lines, gateways, courier, lists, logs, server, threading.Event()
     )

@@ -10,7 +10,7 @@ from typing import Final
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.settings import SettingsFile
 
-REGISTRIES: Final = ("ccer", "gec")
+REGISTRIES: Final = ("ccer", "gec", "cdm", "vcs", "gs")
 ENVIRONMENT: Final[dict[str, str]] = {
     "TANQIAO_LISTEN": "listen",
     "TANQIAO_DATABASE_URL": "database_url",
@@ -26,7 +26,7 @@ class Settings:
 
     Args:
         network_id: name of the network; a test clock needs one that begins with ``test-``.
-        registry: the outside registry whose list it keeps, ``ccer`` or ``gec``.
+        registry: the outside registry whose list it keeps: ``ccer``, ``gec``, ``cdm``, ``vcs``, ``gs``.
         listen: ``host:port``.
         database_url: of the role that reads and writes rows.
         tls_directory: ``ca.pem``, ``node.pem``, ``node.key``.

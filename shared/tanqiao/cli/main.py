@@ -46,6 +46,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "witness": ("tanqiao.cli.witness", "witness_command"),
     "claims": ("tanqiao.cli.verbs.claims", "claims"),
     "import": ("tanqiao.cli.verbs.gateways", "import_list"),
+    "lists": ("tanqiao.cli.verbs.lists", "lists"),
     "coordination": ("tanqiao.cli.verbs.coordination", "coordination"),
     "reserve": (_REGISTERS, "reserve"),
     "conformance": ("tanqiao.cli.verbs.conformance", "conformance"),

@@ -62,6 +62,7 @@ class RunningGateway:
         *,
         mapping: str = "",
         party: str = SHANGHAI_CENTRE,
+        timeout_seconds: float = WAIT_SECONDS,
         **start: Any,
     ) -> registry_pb2.ImportListResponse:
         """Send a file as a list; raises the refusal as a DomainError."""
@@ -83,7 +84,7 @@ class RunningGateway:
                 yield registry_pb2.ImportListRequest(chunk=data[at : at + 200_000])
 
         response: registry_pb2.ImportListResponse = self.call(
-            lambda: self.stub(party).ImportList(parts(), timeout=WAIT_SECONDS)
+            lambda: self.stub(party).ImportList(parts(), timeout=timeout_seconds)
         )
         return response
 

@@ -31,6 +31,7 @@ ORDERS = "/tanqiao.api.gateway.v1.RegistryOrderService/"
 UNKNOWN_FIELD = b"\xf8\x3f\x01"
 START = registry_pb2.ImportListRequest.Start
 PART = registry_pb2.ImportListRequest
+UNDO = registry_pb2.UndoImportRequest
 Parts = tuple[Message | bytes, ...]
 
 
@@ -195,6 +196,33 @@ CASES = (
         "a token of another query",
         "PAGE_TOKEN_INVALID",
         (registry_pb2.ListRecordsRequest(page_token="AAAAAAAAAAAx"),),
+    ),
+    Case(f"{REGISTRY}UndoImport", "no request id", "REQUEST_ID_INVALID", (UNDO(import_id="1"),)),
+    Case(f"{REGISTRY}UndoImport", "no reason", "FIELD_MISSING", (UNDO(request_id="u", import_id="1"),)),
+    Case(
+        f"{REGISTRY}UndoImport",
+        "no number",
+        "FIELD_INVALID",
+        (UNDO(request_id="u", import_id="-1", reason="x"),),
+    ),
+    Case(
+        f"{REGISTRY}UndoImport",
+        "an import that is not there",
+        "NOT_FOUND",
+        (UNDO(request_id="u", import_id="999", reason="x"),),
+    ),
+    Case(f"{REGISTRY}UndoImport", "by a region", "CALLER_NOT_PERMITTED", (UNDO(),), SHANGHAI),
+    Case(
+        f"{REGISTRY}ListChanges",
+        "an import that is not there",
+        "NOT_FOUND",
+        (registry_pb2.ListChangesRequest(from_import_id="77"),),
+    ),
+    Case(
+        f"{REGISTRY}ListChanges",
+        "no number",
+        "FIELD_INVALID",
+        (registry_pb2.ListChangesRequest(to_import_id="x"),),
     ),
     Case(f"{REGISTRY}GetRegistryStatus", "an unknown field", "UNKNOWN_FIELD", (UNKNOWN_FIELD,)),
     Case(f"{ORDERS}SignStep", "no request id", "REQUEST_ID_INVALID", (orders_pb2.SignStepRequest(),)),

@@ -91,7 +91,7 @@ def test_without_a_list_nothing_is_said(running: RunningGateway) -> None:
         ({"certificates": "9" * 30}, "certificates", "FIELD_INVALID"),
         ({"period_start": "2026-13-01"}, "period_start", "FIELD_INVALID"),
         ({"period_start": "01/02/2026"}, "period_start", "FIELD_INVALID"),
-        ({"period_start": "2026-03-01"}, "references", "RANGE_REVERSED"),
+        ({"period_start": "2026-03-01"}, "period_start", "RANGE_REVERSED"),
         ({"state": "SOLD?"}, "state", "ENUM_UNKNOWN"),
         ({"tradable": "maybe"}, "tradable", "FIELD_INVALID"),
         ({"tradable": ""}, "tradable", "FIELD_MISSING"),
@@ -120,9 +120,8 @@ def test_a_bad_cell_is_named_with_its_line_and_nothing_is_written(
         (b"\n\n", "FILE_EMPTY"),
         (HEADER.encode(), "FILE_EMPTY"),
         (b"reference,plant_name\nA,B\n", "COLUMN_MISSING"),
-        (table(row(1)) + "電站".encode("gb18030") + b"\n", "FILE_NOT_UTF8"),
+        (HEADER.encode("utf-16"), "FILE_NOT_UTF8"),
         (b"reference,reference\n1,2\n", "ROW_INVALID"),
-        (HEADER.encode() + b'\n"open', "ROW_INVALID"),
     ],
 )
 def test_a_bad_file_is_refused_as_a_whole(running: RunningGateway, data: bytes, symbol: str) -> None:

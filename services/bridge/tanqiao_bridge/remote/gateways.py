@@ -27,6 +27,8 @@ from tanqiao_bridge.application.registry_answers import Answers, ReadRecord, Reg
 
 LOOK_UP_SECONDS_MAX: Final = 5.0
 QUERIES_PER_CALL_MAX: Final = 1_000
+CHANGES_PER_PAGE: Final = 500
+CHANGES_SECONDS_MAX: Final = 60.0
 
 _log = structlog.get_logger(__name__)
 
@@ -94,6 +96,33 @@ class Gateways:
             answer: envelope_pb2.Envelope = stub.PlaceOrder(request, timeout=LOOK_UP_SECONDS_MAX).envelope
         except grpc.RpcError as error:
             _log.warning("an order waits", registry=registry, code=str(error.code()), detail=error.details())
+            return None
+        return answer
+
+    def list_in_force(self, registry: str) -> str | None:
+        """Give the import that a gateway answers from, empty if it has none; None where it is silent."""
+        try:
+            status = self._stubs[registry].GetRegistryStatus(
+                registry_pb2.GetRegistryStatusRequest(), timeout=LOOK_UP_SECONDS_MAX
+            )
+        except grpc.RpcError as error:
+            _log.warning("registry silent", registry=registry, code=str(error.code()))
+            return None
+        return str(status.import_id)
+
+    def changes(
+        self, registry: str, seen: str, current: str, page_token: str
+    ) -> registry_pb2.ListChangesResponse | None:
+        """Give a page of what differs between two imports of a gateway; None where it is silent."""
+        request = registry_pb2.ListChangesRequest(
+            from_import_id=seen, to_import_id=current, page_size=CHANGES_PER_PAGE, page_token=page_token
+        )
+        try:
+            answer: registry_pb2.ListChangesResponse = self._stubs[registry].ListChanges(
+                request, timeout=CHANGES_SECONDS_MAX
+            )
+        except grpc.RpcError as error:
+            _log.warning("registry silent", registry=registry, code=str(error.code()))
             return None
         return answer
 

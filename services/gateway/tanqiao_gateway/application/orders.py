@@ -79,7 +79,7 @@ class Orders:
         now = int(self._clock.now().timestamp())
 
         def work(unit: UnitOfWork) -> bytes:
-            known = _answer_of(unit.connection, request)
+            known = answer_of(unit.connection, request)
             if known is not None:
                 return known
             statement.header.CopyFrom(self._signing.header())
@@ -152,7 +152,7 @@ class Orders:
 
         def work(unit: UnitOfWork) -> bytes:
             connection = unit.connection
-            known = _answer_of(connection, decision.request)
+            known = answer_of(connection, decision.request)
             if known is not None:
                 return known
             orders.take_turn(connection)
@@ -296,7 +296,8 @@ def rows_as_they_stand(
     return {number: parts[number] for number in rows}
 
 
-def _answer_of(connection: sa.Connection, request: ClientRequest) -> bytes | None:
+def answer_of(connection: sa.Connection, request: ClientRequest) -> bytes | None:
+    """Give the stored answer of a request, None for a new one; REQUEST_ID_REUSED for another body."""
     answer = request_ids.answers(connection, [request])[0]
     if isinstance(answer, DomainError):
         raise answer

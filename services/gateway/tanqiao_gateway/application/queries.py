@@ -8,11 +8,12 @@ from itertools import islice
 
 from tanqiao.api.gateway.v1 import registry_pb2
 from tanqiao.db.engine import Database
+from tanqiao.kernel.errors import DomainError
 from tanqiao_gateway.application.orders import rows_as_they_stand
 from tanqiao_gateway.storage import records
 from tanqiao_gateway.storage.records import ImportRow
 
-__all__ = ["Found", "ImportRow", "Queries"]
+__all__ = ["Changes", "Found", "ImportRow", "Queries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,15 @@ class Found:
 
     current: ImportRow
     records: tuple[tuple[registry_pb2.RegistryRecord, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs between two imports: (reference, content before, content after); 0: before the first."""
+
+    from_number: int
+    to_number: int
+    rows: tuple[tuple[str, bytes | None, bytes | None], ...]
 
 
 class Queries:
@@ -34,10 +44,36 @@ class Queries:
         with self._database.reading() as connection:
             return records.current_import(connection)
 
-    def imports(self, after: int, limit: int) -> list[ImportRow]:
-        """Give imports, newest first, behind a number."""
+    def imports(self, after: int, limit: int) -> list[tuple[ImportRow, tuple[int, str] | None]]:
+        """Give imports, newest first, behind a number, with when and why one was undone."""
         with self._database.reading() as connection:
-            return records.list_imports(connection, after, limit)
+            rows = records.list_imports(connection, after, limit)
+            gone = records.undone(connection, (row.import_number for row in rows))
+            return [(row, gone.get(row.import_number)) for row in rows]
+
+    def changes(self, from_number: int, to_number: int, *, after: str, limit: int) -> Changes:
+        """Give what differs between two imports, by reference behind one; 0: the one before, the current.
+
+        Raises:
+            DomainError: NOT_FOUND for an import that is not there.
+        """
+        with self._database.reading() as connection:
+            to = (
+                records.load_import(connection, to_number)
+                if to_number
+                else records.current_import(connection)
+            )
+            if to is None:
+                raise DomainError("NOT_FOUND", what="import", id=str(to_number or "–"))
+            if from_number:
+                since = records.load_import(connection, from_number)
+                if since is None:
+                    raise DomainError("NOT_FOUND", what="import", id=str(from_number))
+            else:
+                since = records.current_import(connection, before=to)
+            number = 0 if since is None else since.import_number
+            rows = records.list_changes(connection, number, to.import_number, after=after, limit=limit)
+        return Changes(number, to.import_number, tuple(rows))
 
     def look_up(self, keys: Sequence[Sequence[str]], subjects: Sequence[str]) -> Found | None:
         """Give what carries one of the keys or the subject of each query; None if there is no list."""

@@ -8,12 +8,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from tanqiao.kernel.errors import DomainError
 
-Kind = Literal["text", "integer", "decimal", "date", "flag", "value", "uscc"]
-KINDS: Final = ("text", "integer", "decimal", "date", "flag", "value", "uscc")
+Kind = Literal[
+    "text",
+    "integer",
+    "decimal",
+    "date",
+    "last_day",
+    "month",
+    "month_end",
+    "flag",
+    "value",
+    "uscc",
+    "filing_code",
+    "certificate_code",
+    "degrees",
+]
+KINDS: Final = get_args(Kind)
+"""How a cell is read. ``last_day``: a date that belongs to the period, so that the day after it is its end;
+``month`` and ``month_end``: first day of a month and of the next one; ``degrees``: of a position."""
 FIELDS: Final = frozenset(
     {
         "reference",
@@ -36,6 +52,12 @@ FIELDS: Final = frozenset(
         "province_code",
         "asset_kind",
         "invented",
+        "first_sequence",
+        "last_sequence",
+        "first_code",
+        "last_code",
+        "latitude",
+        "longitude",
     }
 )
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -49,7 +71,9 @@ class FieldRule:
     kind: Kind
     required: bool = False
     decimals: int = 0
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str | bool] = field(default_factory=dict)
+    otherwise: str | None = None
+    """Of a value that the table does not name; None: the row is rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +95,7 @@ class ListMapping:
         fields: by field of the record.
         references: columns that name the asset.
         constants: fields that every record of the list has.
+        key_columns: columns that name a row together; empty: the column of ``reference`` alone.
     """
 
     name: str
@@ -81,11 +106,14 @@ class ListMapping:
     fields: Mapping[str, FieldRule]
     references: tuple[ReferenceRule, ...]
     constants: Mapping[str, Any]
+    key_columns: tuple[str, ...] = ()
 
     @property
     def required_columns(self) -> frozenset[str]:
         """Columns without which a file is refused as a whole."""
-        return frozenset(rule.column for rule in self.fields.values() if rule.required)
+        return frozenset(self.key_columns).union(
+            rule.column for rule in self.fields.values() if rule.required
+        )
 
 
 @lru_cache(maxsize=64)
@@ -107,7 +135,7 @@ def read_mapping(name: str, data: Mapping[str, Any]) -> ListMapping:
     Raises:
         DomainError: FIELD_INVALID that names what is wrong in it.
     """
-    values: Mapping[str, Mapping[str, str]] = data.get("values", {})
+    values: Mapping[str, Mapping[str, str | bool]] = data.get("values", {})
     fields = {}
     for field_name, rule in data.get("fields", {}).items():
         if field_name not in FIELDS or rule.get("kind") not in KINDS:
@@ -121,6 +149,7 @@ def read_mapping(name: str, data: Mapping[str, Any]) -> ListMapping:
             rule.get("required", False),
             rule.get("decimals", 0),
             values.get(named, {}),
+            rule.get("otherwise"),
         )
     constants = data.get("constants", {})
     unknown = sorted(set(constants) - FIELDS)
@@ -135,4 +164,5 @@ def read_mapping(name: str, data: Mapping[str, Any]) -> ListMapping:
         fields,
         tuple(ReferenceRule(one["scheme"], one["column"]) for one in data.get("references", ())),
         constants,
+        tuple(data.get("key_columns", ())),
     )

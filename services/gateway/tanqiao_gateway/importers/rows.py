@@ -6,9 +6,7 @@ Streamed from CSV or JSON, turned into records by a mapping, every fault with li
 from __future__ import annotations
 
 import csv
-import io
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,29 +16,15 @@ from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.gateway.v1 import registry_pb2
 from tanqiao.claims.keys import Strength, asset_key, asset_ref, strength_of
 from tanqiao.kernel.errors import DomainError
-from tanqiao.kernel.identity import check_uscc
 from tanqiao.kernel.periods import Period
-from tanqiao.kernel.quantities import parse_decimal
 from tanqiao.rpc.validation import wire_period
-from tanqiao_gateway.importers.mapping import FieldRule, ListMapping
+from tanqiao_gateway.importers.cells import CELL_CHARACTERS_MAX, SequenceRanges, check_position, read_cell
+from tanqiao_gateway.importers.encoding import UNREADABLE, decoded_lines
+from tanqiao_gateway.importers.mapping import ListMapping
 
 ROWS_MAX: Final = 2_000_000
-CELL_CHARACTERS_MAX: Final = 2_000
 COLUMNS_MAX: Final = 200
 JSON_BYTES_MAX: Final = 64 << 20
-INTEGER_MAX: Final = 2**62
-
-_DATE_FORMS: Final = (
-    re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})", re.ASCII),
-    re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})", re.ASCII),
-    re.compile(r"(\d{4})\.(\d{1,2})\.(\d{1,2})", re.ASCII),
-    re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII),
-    re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日", re.ASCII),
-)
-_FLAGS: Final = {
-    "true": True, "1": True, "yes": True, "是": True,
-    "false": False, "0": False, "no": False, "否": False,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,36 +54,61 @@ class Mapped:
 
 
 def read_csv(file: IO[bytes], file_name: str, mapping: ListMapping) -> Iterator[SourceRow | Fault]:
-    """Stream the rows of a CSV file: UTF-8 with or without BOM, comma-separated, any line ends, a header row.
+    """Stream the rows of a CSV file: UTF-8 or GB18030, comma-separated, any line ends, a header row.
+
+    A row with another number of cells than the header, a quote that does not end, and a row in another
+    encoding than the file's are faults of that row.
 
     Raises:
-        DomainError: FILE_EMPTY, FILE_NOT_UTF8 with the line, COLUMN_MISSING, FILE_TOO_LARGE above
-        `ROWS_MAX` rows.
+        DomainError: FILE_EMPTY, FILE_NOT_UTF8 where the header cannot be read, COLUMN_MISSING, FILE_TOO_LARGE
+        above `ROWS_MAX` rows.
     """
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    lines = decoded_lines(file)
     csv.field_size_limit(CELL_CHARACTERS_MAX * 2)
-    reader = csv.reader(text, strict=True)
-    line = 1
-    try:
-        header = next(reader, None)
-        if header is None or not any(cell.strip() for cell in header):
-            raise DomainError("FILE_EMPTY", file=file_name)
-        names = _header(header, file_name, mapping)
-        count = 0
-        for cells in reader:
-            line, next_line = reader.line_num, reader.line_num
+    reader = csv.reader(lines, strict=True)
+    names: list[str] = []
+    count = 0
+    while True:
+        first_line = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            detail = str(error)
+            cells = []
+            found: SourceRow | Fault | None = Fault(
+                reader.line_num,
+                "",
+                DomainError("ROW_INVALID", row=reader.line_num, file=file_name, detail=detail),
+            )
+        else:
+            found = None
+        if cells is None:
+            break
+        if not names:
+            if found is not None or lines.unreadable:
+                raise DomainError("FILE_NOT_UTF8", file=file_name, line=1)
             if not any(cell.strip() for cell in cells):
-                continue
-            count += 1
-            if count > ROWS_MAX:
-                raise DomainError("FILE_TOO_LARGE", file=file_name, size=count, limit=ROWS_MAX)
-            yield _csv_row(next_line, names, cells, file_name)
-    except UnicodeDecodeError:
-        raise DomainError("FILE_NOT_UTF8", file=file_name, line=line + 1) from None
-    except csv.Error as error:
-        raise DomainError("ROW_INVALID", row=reader.line_num, file=file_name, detail=str(error)) from None
-    finally:
-        text.detach()
+                raise DomainError("FILE_EMPTY", file=file_name)
+            names = _header(cells, file_name, mapping)
+            continue
+        if found is None and not any(cell.strip() for cell in cells):
+            continue
+        count += 1
+        if count > ROWS_MAX:
+            raise DomainError("FILE_TOO_LARGE", file=file_name, size=count, limit=ROWS_MAX)
+        span = range(first_line, reader.line_num + 1)
+        if found is None and not lines.unreadable.isdisjoint(span):
+            found = _unreadable(reader.line_num, names, cells, file_name)
+        yield found or _csv_row(reader.line_num, names, cells, file_name)
+    if not names:
+        raise DomainError("FILE_EMPTY", file=file_name)
+
+
+def _unreadable(line: int, names: list[str], cells: list[str], file_name: str) -> Fault:
+    """Name the first cell that another encoding has written; the row's if the whole line is."""
+    bad = [name for name, cell in zip(names, cells, strict=False) if UNREADABLE in cell]
+    column = bad[0] if len(bad) == 1 else ""
+    return Fault(line, column, DomainError("FILE_NOT_UTF8", file=file_name, line=line))
 
 
 def _header(header: list[str], file_name: str, mapping: ListMapping) -> list[str]:
@@ -171,6 +180,7 @@ class RowMapper:
     def __init__(self, mapping: ListMapping) -> None:
         self._mapping = mapping
         self._seen: dict[str, int] = {}
+        self._ranges = SequenceRanges()
 
     def map(self, row: SourceRow) -> Mapped | Fault:
         """Give the record of a row, or the first fault of it."""
@@ -179,18 +189,34 @@ class RowMapper:
             values: dict[str, Any] = dict(self._mapping.constants)
             for name, rule in self._mapping.fields.items():
                 column = rule.column
-                value = _read(row.cells.get(rule.column, ""), rule)
+                value = read_cell(row.cells.get(rule.column, ""), rule)
                 if value is not None:
                     values[name] = value
             column = self._mapping.fields["reference"].column
-            reference = values["reference"]
+            values["reference"] = reference = self._key(row, values["reference"])
             first = self._seen.setdefault(reference, row.line)
             if first != row.line:
                 raise DomainError("DUPLICATE_KEY", key=reference, where=f"{first}, {row.line}")  # noqa: TRY301
+            column = self._column_of("latitude")
+            check_position(values.get("latitude"), values.get("longitude"), column)
+            column = self._column_of("period_start")
+            _require_period(values, column)
             column = "references"
-            return self._record(row, values)
+            mapped = self._record(row, values)
+            column = self._column_of("first_sequence")
+            self._ranges.add(mapped.record, row.line)
         except DomainError as refusal:
             return Fault(row.line, column, refusal)
+        return mapped
+
+    def _key(self, row: SourceRow, reference: str) -> str:
+        if not self._mapping.key_columns:
+            return reference
+        return "/".join(row.cells.get(column, "").strip() for column in self._mapping.key_columns)
+
+    def _column_of(self, field: str) -> str:
+        rule = self._mapping.fields.get(field)
+        return "" if rule is None else rule.column
 
     def _record(self, row: SourceRow, values: dict[str, Any]) -> Mapped:
         mapping = self._mapping
@@ -224,6 +250,10 @@ class RowMapper:
             province_code=values.get("province_code", ""),
             asset_kind=values.get("asset_kind", ""),
             invented=values.get("invented", False),
+            first_sequence=values.get("first_sequence", 0),
+            last_sequence=values.get("last_sequence", 0),
+            first_code=values.get("first_code", ""),
+            last_code=values.get("last_code", ""),
         )
         start, end = values.get("period_start"), values.get("period_end")
         if start is not None and end is not None:
@@ -235,55 +265,7 @@ def _as_date(value: str | date) -> date:
     return date.fromisoformat(value) if isinstance(value, str) else value
 
 
-def _read(text: str, rule: FieldRule) -> Any:  # noqa: ANN401, C901, PLR0912 - one branch a kind
-    """Read one cell; None where it is empty and may be."""
-    value = text.strip()
-    if len(value) > CELL_CHARACTERS_MAX:
-        raise DomainError("TEXT_TOO_LONG", field=rule.column, limit=CELL_CHARACTERS_MAX)
-    if not value:
-        if rule.required:
-            raise DomainError("FIELD_MISSING", field=rule.column)
-        return None
-    match rule.kind:
-        case "integer":
-            return _bounded(parse_decimal(value, 0, field=rule.column), rule)
-        case "decimal":
-            return _bounded(parse_decimal(value, rule.decimals, field=rule.column), rule)
-        case "date":
-            return parse_any_date(value, rule.column)
-        case "flag":
-            if value.lower() not in _FLAGS:
-                raise DomainError("FIELD_INVALID", field=rule.column, detail=value[:64])
-            return _FLAGS[value.lower()]
-        case "value":
-            if value not in rule.values:
-                raise DomainError("ENUM_UNKNOWN", field=rule.column, value=value[:64])
-            return rule.values[value]
-        case "uscc":
-            return check_uscc(value)
-        case _:
-            if not value.isprintable():
-                raise DomainError("FIELD_INVALID", field=rule.column, detail="control characters")
-            return value
-
-
-def _bounded(value: int, rule: FieldRule) -> int:
-    if value > INTEGER_MAX:
-        raise DomainError("FIELD_INVALID", field=rule.column, detail=str(value)[:64])
-    return value
-
-
-def parse_any_date(text: str, field: str) -> date:
-    """Read a date in one of five notations; the order is always year, month, day, so that none is ambiguous.
-
-    Raises:
-        DomainError: FIELD_INVALID with the field.
-    """
-    for form in _DATE_FORMS:
-        match = form.fullmatch(text)
-        if match is not None:
-            try:
-                return date(int(match.group(1)), int(match.group(2)), int(match.group(3)))
-            except ValueError:
-                break
-    raise DomainError("FIELD_INVALID", field=field, detail=text[:64])
+def _require_period(values: Mapping[str, Any], column: str) -> None:
+    start, end = values.get("period_start"), values.get("period_end")
+    if start is not None and end is not None and _as_date(end) <= _as_date(start):
+        raise DomainError("RANGE_REVERSED", field=column, start=start, end=end)

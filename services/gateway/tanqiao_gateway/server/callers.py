@@ -19,6 +19,8 @@ CALLERS: Final[CallerTable] = {
     # By subject one could list what a company holds: the bridge asks, and those who answer for the list.
     "/tanqiao.api.gateway.v1.RegistryService/LookUpAssets": ("bridge", "operator/**", "reader/*"),
     "/tanqiao.api.gateway.v1.RegistryService/ListRecords": ANYBODY,
+    "/tanqiao.api.gateway.v1.RegistryService/UndoImport": OPERATORS,
+    "/tanqiao.api.gateway.v1.RegistryService/ListChanges": ANYBODY,
     "/tanqiao.api.gateway.v1.RegistryService/GetRegistryStatus": ANYBODY,
     # In the registry's name: what is signed or decided here binds it.
     "/tanqiao.api.gateway.v1.RegistryOrderService/SignStep": OPERATORS,

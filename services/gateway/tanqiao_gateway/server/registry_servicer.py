@@ -30,7 +30,9 @@ from tanqiao.rpc.validation import (
     wire_timestamp,
 )
 from tanqiao_gateway.application.importing import ImportOrder, ImportReport, import_list
+from tanqiao_gateway.application.orders import order_request
 from tanqiao_gateway.application.queries import ImportRow, Queries
+from tanqiao_gateway.application.undoing import undo_import
 from tanqiao_gateway.importers.mapping import load_mapping
 
 CHUNK_BYTES_MAX: Final = 256 << 10
@@ -38,6 +40,7 @@ FILE_BYTES_MAX: Final = 1 << 30
 SPOOL_BYTES_IN_MEMORY_MAX: Final = 8 << 20
 QUERIES_MAX: Final = 5_000
 REFERENCES_PER_QUERY_MAX: Final = 32
+NUMBER_LENGTH_MAX: Final = 18
 _FORMATS: Final = {registry_pb2.LIST_FORMAT_CSV: "csv", registry_pb2.LIST_FORMAT_JSON: "json"}
 
 
@@ -89,9 +92,44 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         asked = page(request.page_size, request.page_token)
         rows = self._queries.imports(asked.read(parse_serial, 0), asked.size + 1)
         shown = rows[: asked.size]
-        token = asked.token(str(shown[-1].import_number)) if len(rows) > asked.size else ""
+        token = asked.token(str(shown[-1][0].import_number)) if len(rows) > asked.size else ""
         return registry_pb2.ListImportsResponse(
-            imports=[_import_message(row) for row in shown], next_page_token=token
+            imports=[_import_message(row, gone) for row, gone in shown], next_page_token=token
+        )
+
+    def UndoImport(
+        self, request: registry_pb2.UndoImportRequest, context: grpc.ServicerContext
+    ) -> registry_pb2.UndoImportResponse:
+        """Take an import back as one step; the list before it is current again."""
+        del context
+        require_request_id(request.request_id)
+        current = undo_import(
+            self._database,
+            self._clock,
+            _number(request.import_id, "import_id"),
+            require_text(request.reason, "reason"),
+            order_request(
+                current_caller().party, request.request_id, request.SerializeToString(deterministic=True)
+            ),
+        )
+        return registry_pb2.UndoImportResponse(current=None if current is None else _import_message(current))
+
+    def ListChanges(
+        self, request: registry_pb2.ListChangesRequest, context: grpc.ServicerContext
+    ) -> registry_pb2.ListChangesResponse:
+        """Give what appeared, vanished or changed between two imports."""
+        del context
+        from_number = _number(request.from_import_id, "from_import_id") if request.from_import_id else 0
+        to_number = _number(request.to_import_id, "to_import_id") if request.to_import_id else 0
+        asked = page(request.page_size, request.page_token, request.from_import_id, request.to_import_id)
+        after = asked.read(lambda text: optional_text(text, "page_token"), "")
+        found = self._queries.changes(from_number, to_number, after=after, limit=asked.size + 1)
+        shown = found.rows[: asked.size]
+        return registry_pb2.ListChangesResponse(
+            changes=[_change(*row) for row in shown],
+            next_page_token=asked.token(shown[-1][0]) if len(found.rows) > asked.size else "",
+            from_import_id=str(found.from_number) if found.from_number else "",
+            to_import_id=str(found.to_number),
         )
 
     def LookUpAssets(
@@ -143,6 +181,8 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             record_count=current.row_count if current is not None else 0,
             as_of_date=date_message(current.as_of_date) if current is not None else None,
             time=wire_timestamp(self._clock.now()),
+            import_id=str(current.import_number) if current is not None else "",
+            source=current.source if current is not None else "",
         )
 
 
@@ -168,7 +208,30 @@ def _keys(query: registry_pb2.AssetQuery) -> list[str]:
     return [asset_key(asset_ref(reference.scheme, reference.value)) for reference in query.references]
 
 
-def _import_message(row: ImportRow) -> registry_pb2.ListImport:
+def _number(text: str, field: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > NUMBER_LENGTH_MAX:
+        raise DomainError("FIELD_INVALID", field=field, detail=text[:64])
+    return int(text)
+
+
+def _change(reference: str, before: bytes | None, after: bytes | None) -> registry_pb2.RecordChange:
+    old = None if before is None else registry_pb2.RegistryRecord.FromString(before)
+    new = None if after is None else registry_pb2.RegistryRecord.FromString(after)
+    kind = registry_pb2.RECORD_CHANGE_KIND_CHANGED
+    fields: list[str] = []
+    if old is None:
+        kind = registry_pb2.RECORD_CHANGE_KIND_APPEARED
+    elif new is None:
+        kind = registry_pb2.RECORD_CHANGE_KIND_VANISHED
+    else:
+        names = [field.name for field in registry_pb2.RegistryRecord.DESCRIPTOR.fields]
+        fields = [name for name in names if getattr(old, name) != getattr(new, name)]
+    return registry_pb2.RecordChange(
+        kind=kind, reference=reference, before=old, after=new, changed_fields=fields
+    )
+
+
+def _import_message(row: ImportRow, gone: tuple[int, str] | None = None) -> registry_pb2.ListImport:
     return registry_pb2.ListImport(
         import_id=str(row.import_number),
         source=row.source,
@@ -178,6 +241,8 @@ def _import_message(row: ImportRow) -> registry_pb2.ListImport:
         digest=row.digest,
         import_time=wire_timestamp(datetime.fromtimestamp(row.imported_at, UTC)),
         file_name=row.file_name,
+        undo_time=None if gone is None else wire_timestamp(datetime.fromtimestamp(gone[0], UTC)),
+        undo_reason="" if gone is None else gone[1],
     )
 
 

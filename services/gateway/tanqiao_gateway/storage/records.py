@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tanqiao.api.gateway.v1 import registry_pb2
 from tanqiao.db.bulk import insert_rows, rows_by_key
-from tanqiao_gateway.storage.tables import list_import, record, record_key
+from tanqiao_gateway.storage.tables import list_import, list_undo, record, record_key
 
 FOUND_PER_QUERY_MAX = 1_000
 
@@ -53,15 +53,65 @@ def _import_row(row: Sequence[Any]) -> ImportRow:
     return ImportRow(*values)
 
 
-def current_import(connection: sa.Connection) -> ImportRow | None:
-    """Give the list that counts now: the latest as-of date, among equals the one received last."""
-    columns = [list_import.c[name] for name in COLUMNS]
+def current_import(connection: sa.Connection, *, before: ImportRow | None = None) -> ImportRow | None:
+    """Give the list that counts now: the latest as-of date, among equals the one received last.
+
+    What was undone does not count. `before` asks for the one that counted before that import.
+    """
+    statement = sa.select(*(list_import.c[name] for name in COLUMNS)).where(_counts())
+    if before is not None:
+        place = (list_import.c.as_of_date, list_import.c.import_number)
+        statement = statement.where(sa.tuple_(*place) < (before.as_of_date, before.import_number))
     row = connection.execute(
-        sa.select(*columns)
-        .order_by(list_import.c.as_of_date.desc(), list_import.c.import_number.desc())
-        .limit(1)
+        statement.order_by(list_import.c.as_of_date.desc(), list_import.c.import_number.desc()).limit(1)
     ).first()
     return None if row is None else _import_row(row)
+
+
+def _counts() -> sa.ColumnElement[bool]:
+    return ~sa.exists().where(list_undo.c.import_number == list_import.c.import_number)
+
+
+def undone(connection: sa.Connection, import_numbers: Iterable[int]) -> dict[int, tuple[int, str]]:
+    """Give when and why imports were undone, of those that were."""
+    wanted = [(number,) for number in dict.fromkeys(import_numbers)]
+    rows = rows_by_key(
+        connection, list_undo, ("import_number",), wanted, ("import_number", "undone_at", "reason")
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def insert_undo(connection: sa.Connection, import_number: int, *, reason: str, now: int, by: str) -> None:
+    """Note that an import counts no more."""
+    insert_rows(
+        connection,
+        list_undo,
+        [(import_number, reason, now, by)],
+        ("import_number", "reason", "undone_at", "undone_by"),
+    )
+
+
+def list_changes(
+    connection: sa.Connection, from_number: int, to_number: int, *, after: str, limit: int
+) -> list[tuple[str, bytes | None, bytes | None]]:
+    """Give (reference, content before, content after) of what differs between two imports, by reference."""
+    old = sa.select(record.c.reference, record.c.content).where(record.c.import_number == from_number)
+    new = sa.select(record.c.reference, record.c.content).where(record.c.import_number == to_number)
+    if after:
+        old, new = old.where(record.c.reference > after), new.where(record.c.reference > after)
+    left, right = old.subquery("old"), new.subquery("new")
+    reference = sa.func.coalesce(left.c.reference, right.c.reference)
+    rows = connection.execute(
+        sa.select(reference, left.c.content, right.c.content)
+        .select_from(left.join(right, left.c.reference == right.c.reference, full=True))
+        .where(left.c.content.is_distinct_from(right.c.content))
+        .order_by(reference)
+        .limit(limit)
+    )
+    return [
+        (row[0], None if row[1] is None else bytes(row[1]), None if row[2] is None else bytes(row[2]))
+        for row in rows
+    ]
 
 
 def find_import(connection: sa.Connection, digest: bytes, as_of: date, mapping: str) -> ImportRow | None:
@@ -72,6 +122,7 @@ def find_import(connection: sa.Connection, digest: bytes, as_of: date, mapping: 
             list_import.c.digest == digest,
             list_import.c.as_of_date == as_of.isoformat(),
             list_import.c.mapping == mapping,
+            _counts(),
         )
     ).first()
     return None if row is None else _import_row(row)

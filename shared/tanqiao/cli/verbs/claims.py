@@ -10,7 +10,7 @@ from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.cli.claims_judge import judge_command
 from tanqiao.cli.claims_screen import screen_command
 from tanqiao.cli.output import EXIT_REFUSED, message_fields
-from tanqiao.cli.parse import parse_period, parse_references, period_text
+from tanqiao.cli.parse import date_text, parse_period, parse_references, period_text
 from tanqiao.cli.session import Session
 from tanqiao.cli.verb import Verb
 
@@ -81,7 +81,8 @@ def show_verdict(session: Session, verdict: claims_pb2.Verdict) -> None:
             "说明 sentence": verdict.refusal.sentence_zh or "–",
             "": verdict.refusal.sentence_en or "–",
             "已查询 registries": ", ".join(
-                f"{one.registry} {'✓' if one.answered else '✗'}" for one in verdict.registries
+                f"{one.registry} {'✓ 截至 as of ' + date_text(one.as_of_date) if one.answered else '✗'}"
+                for one in verdict.registries
             ),
             "矩阵 matrix": verdict.matrix_version,
         },

@@ -27,15 +27,17 @@ from tanqiao.api.bridge.v1 import claims_pb2 as tanqiao_dot_api_dot_bridge_dot_v
 from tanqiao.api.common.v1 import values_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%tanqiao/api/gateway/v1/registry.proto\x12\x16tanqiao.api.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a\"tanqiao/api/common/v1/values.proto\"\xbc\x02\n\x11ImportListRequest\x12@\n\x05start\x18\x01 \x01(\x0b\x32/.tanqiao.api.gateway.v1.ImportListRequest.StartH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1a\xcb\x01\n\x05Start\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\".tanqiao.api.gateway.v1.ListFormat\x12\x0e\n\x06source\x18\x03 \x01(\t\x12/\n\nas_of_date\x18\x04 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x12\x0f\n\x07mapping\x18\x07 \x01(\tB\x06\n\x04part\"`\n\x08RowError\x12\x13\n\x0bline_number\x18\x01 \x01(\x03\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12/\n\x07refusal\x18\x03 \x01(\x0b\x32\x1e.tanqiao.api.common.v1.Refusal\"\xf7\x01\n\nListImport\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\nas_of_date\x18\x03 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x11\n\trow_count\x18\x04 \x01(\x03\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x05 \x01(\x03\x12\x16\n\x0erejected_count\x18\x06 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x07 \x01(\x0c\x12/\n\x0bimport_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tfile_name\x18\t \x01(\t\"\x92\x01\n\x12ImportListResponse\x12\x37\n\x0blist_import\x18\x01 \x01(\x0b\x32\".tanqiao.api.gateway.v1.ListImport\x12\x30\n\x06\x65rrors\x18\x02 \x03(\x0b\x32 .tanqiao.api.gateway.v1.RowError\x12\x11\n\tcommitted\x18\x03 \x01(\x08\";\n\x12ListImportsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x13ListImportsResponse\x12\x33\n\x07imports\x18\x01 \x03(\x0b\x32\".tanqiao.api.gateway.v1.ListImport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcf\x05\n\x0eRegistryRecord\x12\x11\n\treference\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12?\n\x10\x61sset_references\x18\x03 \x03(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x33\n\tprogramme\x18\x04 \x01(\x0e\x32 .tanqiao.api.bridge.v1.Programme\x12\x32\n\x06object\x18\x05 \x01(\x0e\x32\".tanqiao.api.bridge.v1.ClaimObject\x12\x32\n\x06status\x18\x06 \x01(\x0e\x32\".tanqiao.api.bridge.v1.ClaimStatus\x12\x33\n\tattribute\x18\x07 \x01(\x0e\x32 .tanqiao.api.bridge.v1.Attribute\x12-\n\x06period\x18\x08 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Period\x12+\n\x05grain\x18\t \x01(\x0e\x32\x1c.tanqiao.api.bridge.v1.Grain\x12\x14\n\x0csubject_name\x18\n \x01(\t\x12\x14\n\x0csubject_uscc\x18\x0b \x01(\t\x12\x19\n\x11\x61\x63tivity_quantity\x18\x0c \x01(\x03\x12\x15\n\ractivity_unit\x18\r \x01(\t\x12\x13\n\x0bquantity_kg\x18\x0e \x01(\x03\x12\x19\n\x11\x63\x65rtificate_state\x18\x0f \x01(\t\x12\x10\n\x08tradable\x18\x10 \x01(\x08\x12\x10\n\x08self_use\x18\x11 \x01(\x08\x12\x11\n\timport_id\x18\x12 \x01(\t\x12\x16\n\x0emethodology_id\x18\x13 \x01(\t\x12\x15\n\rprovince_code\x18\x14 \x01(\t\x12\x12\n\nasset_kind\x18\x15 \x01(\t\x12\x10\n\x08invented\x18\x16 \x01(\x08\x12\x12\n\nfrozen_for\x18\x17 \x01(\t\"]\n\nAssetQuery\x12\x39\n\nreferences\x18\x01 \x03(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x14\n\x0csubject_uscc\x18\x02 \x01(\t\"J\n\x13LookUpAssetsRequest\x12\x33\n\x07queries\x18\x01 \x03(\x0b\x32\".tanqiao.api.gateway.v1.AssetQuery\"F\n\x0b\x41ssetAnswer\x12\x37\n\x07records\x18\x01 \x03(\x0b\x32&.tanqiao.api.gateway.v1.RegistryRecord\"\x8f\x01\n\x14LookUpAssetsResponse\x12\x34\n\x07\x61nswers\x18\x01 \x03(\x0b\x32#.tanqiao.api.gateway.v1.AssetAnswer\x12/\n\nas_of_date\x18\x02 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x10\n\x08has_list\x18\x03 \x01(\x08\"I\n\x12ListRecordsRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x13ListRecordsResponse\x12\x37\n\x07records\x18\x01 \x03(\x0b\x32&.tanqiao.api.gateway.v1.RegistryRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1a\n\x18GetRegistryStatusRequest\"\xb2\x01\n\x19GetRegistryStatusResponse\x12\x10\n\x08registry\x18\x01 \x01(\t\x12\x12\n\nnetwork_id\x18\x02 \x01(\t\x12\x14\n\x0crecord_count\x18\x03 \x01(\x03\x12/\n\nas_of_date\x18\x04 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*T\n\nListFormat\x12\x1b\n\x17LIST_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0fLIST_FORMAT_CSV\x10\x01\x12\x14\n\x10LIST_FORMAT_JSON\x10\x02\x32\xad\x04\n\x0fRegistryService\x12\x65\n\nImportList\x12).tanqiao.api.gateway.v1.ImportListRequest\x1a*.tanqiao.api.gateway.v1.ImportListResponse(\x01\x12\x66\n\x0bListImports\x12*.tanqiao.api.gateway.v1.ListImportsRequest\x1a+.tanqiao.api.gateway.v1.ListImportsResponse\x12i\n\x0cLookUpAssets\x12+.tanqiao.api.gateway.v1.LookUpAssetsRequest\x1a,.tanqiao.api.gateway.v1.LookUpAssetsResponse\x12\x66\n\x0bListRecords\x12*.tanqiao.api.gateway.v1.ListRecordsRequest\x1a+.tanqiao.api.gateway.v1.ListRecordsResponse\x12x\n\x11GetRegistryStatus\x12\x30.tanqiao.api.gateway.v1.GetRegistryStatusRequest\x1a\x31.tanqiao.api.gateway.v1.GetRegistryStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%tanqiao/api/gateway/v1/registry.proto\x12\x16tanqiao.api.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a\"tanqiao/api/common/v1/values.proto\"\xbc\x02\n\x11ImportListRequest\x12@\n\x05start\x18\x01 \x01(\x0b\x32/.tanqiao.api.gateway.v1.ImportListRequest.StartH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1a\xcb\x01\n\x05Start\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\".tanqiao.api.gateway.v1.ListFormat\x12\x0e\n\x06source\x18\x03 \x01(\t\x12/\n\nas_of_date\x18\x04 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x12\x0f\n\x07mapping\x18\x07 \x01(\tB\x06\n\x04part\"`\n\x08RowError\x12\x13\n\x0bline_number\x18\x01 \x01(\x03\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12/\n\x07refusal\x18\x03 \x01(\x0b\x32\x1e.tanqiao.api.common.v1.Refusal\"\xbb\x02\n\nListImport\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\nas_of_date\x18\x03 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x11\n\trow_count\x18\x04 \x01(\x03\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x05 \x01(\x03\x12\x16\n\x0erejected_count\x18\x06 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x07 \x01(\x0c\x12/\n\x0bimport_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tfile_name\x18\t \x01(\t\x12-\n\tundo_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bundo_reason\x18\x0b \x01(\t\"\x92\x01\n\x12ImportListResponse\x12\x37\n\x0blist_import\x18\x01 \x01(\x0b\x32\".tanqiao.api.gateway.v1.ListImport\x12\x30\n\x06\x65rrors\x18\x02 \x03(\x0b\x32 .tanqiao.api.gateway.v1.RowError\x12\x11\n\tcommitted\x18\x03 \x01(\x08\";\n\x12ListImportsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x13ListImportsResponse\x12\x33\n\x07imports\x18\x01 \x03(\x0b\x32\".tanqiao.api.gateway.v1.ListImport\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa5\x06\n\x0eRegistryRecord\x12\x11\n\treference\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12?\n\x10\x61sset_references\x18\x03 \x03(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x33\n\tprogramme\x18\x04 \x01(\x0e\x32 .tanqiao.api.bridge.v1.Programme\x12\x32\n\x06object\x18\x05 \x01(\x0e\x32\".tanqiao.api.bridge.v1.ClaimObject\x12\x32\n\x06status\x18\x06 \x01(\x0e\x32\".tanqiao.api.bridge.v1.ClaimStatus\x12\x33\n\tattribute\x18\x07 \x01(\x0e\x32 .tanqiao.api.bridge.v1.Attribute\x12-\n\x06period\x18\x08 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Period\x12+\n\x05grain\x18\t \x01(\x0e\x32\x1c.tanqiao.api.bridge.v1.Grain\x12\x14\n\x0csubject_name\x18\n \x01(\t\x12\x14\n\x0csubject_uscc\x18\x0b \x01(\t\x12\x19\n\x11\x61\x63tivity_quantity\x18\x0c \x01(\x03\x12\x15\n\ractivity_unit\x18\r \x01(\t\x12\x13\n\x0bquantity_kg\x18\x0e \x01(\x03\x12\x19\n\x11\x63\x65rtificate_state\x18\x0f \x01(\t\x12\x10\n\x08tradable\x18\x10 \x01(\x08\x12\x10\n\x08self_use\x18\x11 \x01(\x08\x12\x11\n\timport_id\x18\x12 \x01(\t\x12\x16\n\x0emethodology_id\x18\x13 \x01(\t\x12\x15\n\rprovince_code\x18\x14 \x01(\t\x12\x12\n\nasset_kind\x18\x15 \x01(\t\x12\x10\n\x08invented\x18\x16 \x01(\x08\x12\x12\n\nfrozen_for\x18\x17 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x18 \x01(\x03\x12\x15\n\rlast_sequence\x18\x19 \x01(\x03\x12\x12\n\nfirst_code\x18\x1a \x01(\t\x12\x11\n\tlast_code\x18\x1b \x01(\t\"]\n\nAssetQuery\x12\x39\n\nreferences\x18\x01 \x03(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x14\n\x0csubject_uscc\x18\x02 \x01(\t\"J\n\x13LookUpAssetsRequest\x12\x33\n\x07queries\x18\x01 \x03(\x0b\x32\".tanqiao.api.gateway.v1.AssetQuery\"F\n\x0b\x41ssetAnswer\x12\x37\n\x07records\x18\x01 \x03(\x0b\x32&.tanqiao.api.gateway.v1.RegistryRecord\"\x8f\x01\n\x14LookUpAssetsResponse\x12\x34\n\x07\x61nswers\x18\x01 \x03(\x0b\x32#.tanqiao.api.gateway.v1.AssetAnswer\x12/\n\nas_of_date\x18\x02 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x10\n\x08has_list\x18\x03 \x01(\x08\"I\n\x12ListRecordsRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x13ListRecordsResponse\x12\x37\n\x07records\x18\x01 \x03(\x0b\x32&.tanqiao.api.gateway.v1.RegistryRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1a\n\x18GetRegistryStatusRequest\"\xd5\x01\n\x19GetRegistryStatusResponse\x12\x10\n\x08registry\x18\x01 \x01(\t\x12\x12\n\nnetwork_id\x18\x02 \x01(\t\x12\x14\n\x0crecord_count\x18\x03 \x01(\x03\x12/\n\nas_of_date\x18\x04 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\timport_id\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\"J\n\x11UndoImportRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\timport_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"I\n\x12UndoImportResponse\x12\x33\n\x07\x63urrent\x18\x01 \x01(\x0b\x32\".tanqiao.api.gateway.v1.ListImport\"\xe0\x01\n\x0cRecordChange\x12\x36\n\x04kind\x18\x01 \x01(\x0e\x32(.tanqiao.api.gateway.v1.RecordChangeKind\x12\x11\n\treference\x18\x02 \x01(\t\x12\x36\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32&.tanqiao.api.gateway.v1.RegistryRecord\x12\x35\n\x05\x61\x66ter\x18\x04 \x01(\x0b\x32&.tanqiao.api.gateway.v1.RegistryRecord\x12\x16\n\x0e\x63hanged_fields\x18\x05 \x03(\t\"i\n\x12ListChangesRequest\x12\x16\n\x0e\x66rom_import_id\x18\x01 \x01(\t\x12\x14\n\x0cto_import_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x93\x01\n\x13ListChangesResponse\x12\x35\n\x07\x63hanges\x18\x01 \x03(\x0b\x32$.tanqiao.api.gateway.v1.RecordChange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x16\n\x0e\x66rom_import_id\x18\x03 \x01(\t\x12\x14\n\x0cto_import_id\x18\x04 \x01(\t*T\n\nListFormat\x12\x1b\n\x17LIST_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0fLIST_FORMAT_CSV\x10\x01\x12\x14\n\x10LIST_FORMAT_JSON\x10\x02*\x98\x01\n\x10RecordChangeKind\x12\"\n\x1eRECORD_CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bRECORD_CHANGE_KIND_APPEARED\x10\x01\x12\x1f\n\x1bRECORD_CHANGE_KIND_VANISHED\x10\x02\x12\x1e\n\x1aRECORD_CHANGE_KIND_CHANGED\x10\x03\x32\xfa\x05\n\x0fRegistryService\x12\x65\n\nImportList\x12).tanqiao.api.gateway.v1.ImportListRequest\x1a*.tanqiao.api.gateway.v1.ImportListResponse(\x01\x12\x66\n\x0bListImports\x12*.tanqiao.api.gateway.v1.ListImportsRequest\x1a+.tanqiao.api.gateway.v1.ListImportsResponse\x12i\n\x0cLookUpAssets\x12+.tanqiao.api.gateway.v1.LookUpAssetsRequest\x1a,.tanqiao.api.gateway.v1.LookUpAssetsResponse\x12\x66\n\x0bListRecords\x12*.tanqiao.api.gateway.v1.ListRecordsRequest\x1a+.tanqiao.api.gateway.v1.ListRecordsResponse\x12\x63\n\nUndoImport\x12).tanqiao.api.gateway.v1.UndoImportRequest\x1a*.tanqiao.api.gateway.v1.UndoImportResponse\x12\x66\n\x0bListChanges\x12*.tanqiao.api.gateway.v1.ListChangesRequest\x1a+.tanqiao.api.gateway.v1.ListChangesResponse\x12x\n\x11GetRegistryStatus\x12\x30.tanqiao.api.gateway.v1.GetRegistryStatusRequest\x1a\x31.tanqiao.api.gateway.v1.GetRegistryStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.gateway.v1.registry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTFORMAT']._serialized_start=2648
-  _globals['_LISTFORMAT']._serialized_end=2732
+  _globals['_LISTFORMAT']._serialized_start=3472
+  _globals['_LISTFORMAT']._serialized_end=3556
+  _globals['_RECORDCHANGEKIND']._serialized_start=3559
+  _globals['_RECORDCHANGEKIND']._serialized_end=3711
   _globals['_IMPORTLISTREQUEST']._serialized_start=171
   _globals['_IMPORTLISTREQUEST']._serialized_end=487
   _globals['_IMPORTLISTREQUEST_START']._serialized_start=276
@@ -43,31 +45,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROWERROR']._serialized_start=489
   _globals['_ROWERROR']._serialized_end=585
   _globals['_LISTIMPORT']._serialized_start=588
-  _globals['_LISTIMPORT']._serialized_end=835
-  _globals['_IMPORTLISTRESPONSE']._serialized_start=838
-  _globals['_IMPORTLISTRESPONSE']._serialized_end=984
-  _globals['_LISTIMPORTSREQUEST']._serialized_start=986
-  _globals['_LISTIMPORTSREQUEST']._serialized_end=1045
-  _globals['_LISTIMPORTSRESPONSE']._serialized_start=1047
-  _globals['_LISTIMPORTSRESPONSE']._serialized_end=1146
-  _globals['_REGISTRYRECORD']._serialized_start=1149
-  _globals['_REGISTRYRECORD']._serialized_end=1868
-  _globals['_ASSETQUERY']._serialized_start=1870
-  _globals['_ASSETQUERY']._serialized_end=1963
-  _globals['_LOOKUPASSETSREQUEST']._serialized_start=1965
-  _globals['_LOOKUPASSETSREQUEST']._serialized_end=2039
-  _globals['_ASSETANSWER']._serialized_start=2041
-  _globals['_ASSETANSWER']._serialized_end=2111
-  _globals['_LOOKUPASSETSRESPONSE']._serialized_start=2114
-  _globals['_LOOKUPASSETSRESPONSE']._serialized_end=2257
-  _globals['_LISTRECORDSREQUEST']._serialized_start=2259
-  _globals['_LISTRECORDSREQUEST']._serialized_end=2332
-  _globals['_LISTRECORDSRESPONSE']._serialized_start=2334
-  _globals['_LISTRECORDSRESPONSE']._serialized_end=2437
-  _globals['_GETREGISTRYSTATUSREQUEST']._serialized_start=2439
-  _globals['_GETREGISTRYSTATUSREQUEST']._serialized_end=2465
-  _globals['_GETREGISTRYSTATUSRESPONSE']._serialized_start=2468
-  _globals['_GETREGISTRYSTATUSRESPONSE']._serialized_end=2646
-  _globals['_REGISTRYSERVICE']._serialized_start=2735
-  _globals['_REGISTRYSERVICE']._serialized_end=3292
+  _globals['_LISTIMPORT']._serialized_end=903
+  _globals['_IMPORTLISTRESPONSE']._serialized_start=906
+  _globals['_IMPORTLISTRESPONSE']._serialized_end=1052
+  _globals['_LISTIMPORTSREQUEST']._serialized_start=1054
+  _globals['_LISTIMPORTSREQUEST']._serialized_end=1113
+  _globals['_LISTIMPORTSRESPONSE']._serialized_start=1115
+  _globals['_LISTIMPORTSRESPONSE']._serialized_end=1214
+  _globals['_REGISTRYRECORD']._serialized_start=1217
+  _globals['_REGISTRYRECORD']._serialized_end=2022
+  _globals['_ASSETQUERY']._serialized_start=2024
+  _globals['_ASSETQUERY']._serialized_end=2117
+  _globals['_LOOKUPASSETSREQUEST']._serialized_start=2119
+  _globals['_LOOKUPASSETSREQUEST']._serialized_end=2193
+  _globals['_ASSETANSWER']._serialized_start=2195
+  _globals['_ASSETANSWER']._serialized_end=2265
+  _globals['_LOOKUPASSETSRESPONSE']._serialized_start=2268
+  _globals['_LOOKUPASSETSRESPONSE']._serialized_end=2411
+  _globals['_LISTRECORDSREQUEST']._serialized_start=2413
+  _globals['_LISTRECORDSREQUEST']._serialized_end=2486
+  _globals['_LISTRECORDSRESPONSE']._serialized_start=2488
+  _globals['_LISTRECORDSRESPONSE']._serialized_end=2591
+  _globals['_GETREGISTRYSTATUSREQUEST']._serialized_start=2593
+  _globals['_GETREGISTRYSTATUSREQUEST']._serialized_end=2619
+  _globals['_GETREGISTRYSTATUSRESPONSE']._serialized_start=2622
+  _globals['_GETREGISTRYSTATUSRESPONSE']._serialized_end=2835
+  _globals['_UNDOIMPORTREQUEST']._serialized_start=2837
+  _globals['_UNDOIMPORTREQUEST']._serialized_end=2911
+  _globals['_UNDOIMPORTRESPONSE']._serialized_start=2913
+  _globals['_UNDOIMPORTRESPONSE']._serialized_end=2986
+  _globals['_RECORDCHANGE']._serialized_start=2989
+  _globals['_RECORDCHANGE']._serialized_end=3213
+  _globals['_LISTCHANGESREQUEST']._serialized_start=3215
+  _globals['_LISTCHANGESREQUEST']._serialized_end=3320
+  _globals['_LISTCHANGESRESPONSE']._serialized_start=3323
+  _globals['_LISTCHANGESRESPONSE']._serialized_end=3470
+  _globals['_REGISTRYSERVICE']._serialized_start=3714
+  _globals['_REGISTRYSERVICE']._serialized_end=4476
 # @@protoc_insertion_point(module_scope)

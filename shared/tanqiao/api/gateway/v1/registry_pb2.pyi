@@ -39,6 +39,25 @@ LIST_FORMAT_CSV: ListFormat.ValueType  # 1
 LIST_FORMAT_JSON: ListFormat.ValueType  # 2
 Global___ListFormat: _TypeAlias = ListFormat  # noqa: Y015
 
+class _RecordChangeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RecordChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordChangeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RECORD_CHANGE_KIND_UNSPECIFIED: _RecordChangeKind.ValueType  # 0
+    RECORD_CHANGE_KIND_APPEARED: _RecordChangeKind.ValueType  # 1
+    RECORD_CHANGE_KIND_VANISHED: _RecordChangeKind.ValueType  # 2
+    RECORD_CHANGE_KIND_CHANGED: _RecordChangeKind.ValueType  # 3
+
+class RecordChangeKind(_RecordChangeKind, metaclass=_RecordChangeKindEnumTypeWrapper): ...
+
+RECORD_CHANGE_KIND_UNSPECIFIED: RecordChangeKind.ValueType  # 0
+RECORD_CHANGE_KIND_APPEARED: RecordChangeKind.ValueType  # 1
+RECORD_CHANGE_KIND_VANISHED: RecordChangeKind.ValueType  # 2
+RECORD_CHANGE_KIND_CHANGED: RecordChangeKind.ValueType  # 3
+Global___RecordChangeKind: _TypeAlias = RecordChangeKind  # noqa: Y015
+
 @_typing.final
 class ImportListRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -143,6 +162,8 @@ class ListImport(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     IMPORT_TIME_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
+    UNDO_TIME_FIELD_NUMBER: _builtins.int
+    UNDO_REASON_FIELD_NUMBER: _builtins.int
     import_id: _builtins.str
     source: _builtins.str
     row_count: _builtins.int
@@ -151,10 +172,15 @@ class ListImport(_message.Message):
     digest: _builtins.bytes
     """SHA-256 of the file as received."""
     file_name: _builtins.str
+    undo_reason: _builtins.str
     @_builtins.property
     def as_of_date(self) -> _values_pb2.Date: ...
     @_builtins.property
     def import_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def undo_time(self) -> _timestamp_pb2.Timestamp:
+        """Absent unless the import was undone."""
+
     def __init__(
         self,
         *,
@@ -167,10 +193,12 @@ class ListImport(_message.Message):
         digest: _builtins.bytes = ...,
         import_time: _timestamp_pb2.Timestamp | None = ...,
         file_name: _builtins.str = ...,
+        undo_time: _timestamp_pb2.Timestamp | None = ...,
+        undo_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_date", b"as_of_date", "import_time", b"import_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_date", b"as_of_date", "import_time", b"import_time", "undo_time", b"undo_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_count", b"accepted_count", "as_of_date", b"as_of_date", "digest", b"digest", "file_name", b"file_name", "import_id", b"import_id", "import_time", b"import_time", "rejected_count", b"rejected_count", "row_count", b"row_count", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_count", b"accepted_count", "as_of_date", b"as_of_date", "digest", b"digest", "file_name", b"file_name", "import_id", b"import_id", "import_time", b"import_time", "rejected_count", b"rejected_count", "row_count", b"row_count", "source", b"source", "undo_reason", b"undo_reason", "undo_time", b"undo_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,6 +307,10 @@ class RegistryRecord(_message.Message):
     ASSET_KIND_FIELD_NUMBER: _builtins.int
     INVENTED_FIELD_NUMBER: _builtins.int
     FROZEN_FOR_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    FIRST_CODE_FIELD_NUMBER: _builtins.int
+    LAST_CODE_FIELD_NUMBER: _builtins.int
     reference: _builtins.str
     """The registry's own reference."""
     title: _builtins.str
@@ -303,6 +335,11 @@ class RegistryRecord(_message.Message):
     invented: _builtins.bool
     frozen_for: _builtins.str
     """GEC only: the claim for which the certificates are frozen or were cancelled."""
+    first_sequence: _builtins.int
+    """GEC only: range of certificates of this row, and the codes (32 characters) of the first and the last."""
+    last_sequence: _builtins.int
+    first_code: _builtins.str
+    last_code: _builtins.str
     @_builtins.property
     def asset_references(self) -> _containers.RepeatedCompositeFieldContainer[_claims_pb2.AssetReference]: ...
     @_builtins.property
@@ -333,10 +370,14 @@ class RegistryRecord(_message.Message):
         asset_kind: _builtins.str = ...,
         invented: _builtins.bool = ...,
         frozen_for: _builtins.str = ...,
+        first_sequence: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        first_code: _builtins.str = ...,
+        last_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_quantity", b"activity_quantity", "activity_unit", b"activity_unit", "asset_kind", b"asset_kind", "asset_references", b"asset_references", "attribute", b"attribute", "certificate_state", b"certificate_state", "frozen_for", b"frozen_for", "grain", b"grain", "import_id", b"import_id", "invented", b"invented", "methodology_id", b"methodology_id", "object", b"object", "period", b"period", "programme", b"programme", "province_code", b"province_code", "quantity_kg", b"quantity_kg", "reference", b"reference", "self_use", b"self_use", "status", b"status", "subject_name", b"subject_name", "subject_uscc", b"subject_uscc", "title", b"title", "tradable", b"tradable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_quantity", b"activity_quantity", "activity_unit", b"activity_unit", "asset_kind", b"asset_kind", "asset_references", b"asset_references", "attribute", b"attribute", "certificate_state", b"certificate_state", "first_code", b"first_code", "first_sequence", b"first_sequence", "frozen_for", b"frozen_for", "grain", b"grain", "import_id", b"import_id", "invented", b"invented", "last_code", b"last_code", "last_sequence", b"last_sequence", "methodology_id", b"methodology_id", "object", b"object", "period", b"period", "programme", b"programme", "province_code", b"province_code", "quantity_kg", b"quantity_kg", "reference", b"reference", "self_use", b"self_use", "status", b"status", "subject_name", b"subject_name", "subject_uscc", b"subject_uscc", "title", b"title", "tradable", b"tradable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -511,10 +552,15 @@ class GetRegistryStatusResponse(_message.Message):
     RECORD_COUNT_FIELD_NUMBER: _builtins.int
     AS_OF_DATE_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     registry: _builtins.str
-    """"ccer" or "gec" """
+    """"ccer", "gec", "cdm", "vcs" or "gs" """
     network_id: _builtins.str
     record_count: _builtins.int
+    import_id: _builtins.str
+    """The list in force; empty: none."""
+    source: _builtins.str
     @_builtins.property
     def as_of_date(self) -> _values_pb2.Date: ...
     @_builtins.property
@@ -527,11 +573,159 @@ class GetRegistryStatusResponse(_message.Message):
         record_count: _builtins.int = ...,
         as_of_date: _values_pb2.Date | None = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        import_id: _builtins.str = ...,
+        source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_date", b"as_of_date", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_date", b"as_of_date", "network_id", b"network_id", "record_count", b"record_count", "registry", b"registry", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_date", b"as_of_date", "import_id", b"import_id", "network_id", b"network_id", "record_count", b"record_count", "registry", b"registry", "source", b"source", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRegistryStatusResponse: _TypeAlias = GetRegistryStatusResponse  # noqa: Y015
+
+@_typing.final
+class UndoImportRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    import_id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        import_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoImportRequest: _TypeAlias = UndoImportRequest  # noqa: Y015
+
+@_typing.final
+class UndoImportResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def current(self) -> Global___ListImport:
+        """The list that is in force now; absent: none is left."""
+
+    def __init__(
+        self,
+        *,
+        current: Global___ListImport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["current", b"current"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoImportResponse: _TypeAlias = UndoImportResponse  # noqa: Y015
+
+@_typing.final
+class RecordChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELDS_FIELD_NUMBER: _builtins.int
+    kind: Global___RecordChangeKind.ValueType
+    reference: _builtins.str
+    @_builtins.property
+    def before(self) -> Global___RegistryRecord:
+        """Absent for one that appeared."""
+
+    @_builtins.property
+    def after(self) -> Global___RegistryRecord:
+        """Absent for one that vanished."""
+
+    @_builtins.property
+    def changed_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the fields that differ."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___RecordChangeKind.ValueType = ...,
+        reference: _builtins.str = ...,
+        before: Global___RegistryRecord | None = ...,
+        after: Global___RegistryRecord | None = ...,
+        changed_fields: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "changed_fields", b"changed_fields", "kind", b"kind", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordChange: _TypeAlias = RecordChange  # noqa: Y015
+
+@_typing.final
+class ListChangesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_IMPORT_ID_FIELD_NUMBER: _builtins.int
+    TO_IMPORT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    from_import_id: _builtins.str
+    """Empty: the import before `to_import_id` that counts."""
+    to_import_id: _builtins.str
+    """Empty: the list in force."""
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        from_import_id: _builtins.str = ...,
+        to_import_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_import_id", b"from_import_id", "page_size", b"page_size", "page_token", b"page_token", "to_import_id", b"to_import_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChangesRequest: _TypeAlias = ListChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListChangesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FROM_IMPORT_ID_FIELD_NUMBER: _builtins.int
+    TO_IMPORT_ID_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    from_import_id: _builtins.str
+    to_import_id: _builtins.str
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordChange]: ...
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___RecordChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+        from_import_id: _builtins.str = ...,
+        to_import_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "from_import_id", b"from_import_id", "next_page_token", b"next_page_token", "to_import_id", b"to_import_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChangesResponse: _TypeAlias = ListChangesResponse  # noqa: Y015

@@ -55,6 +55,16 @@ class RegistryServiceStub:
                 request_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListRecordsRequest.SerializeToString,
                 response_deserializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListRecordsResponse.FromString,
                 _registered_method=True)
+        self.UndoImport = channel.unary_unary(
+                '/tanqiao.api.gateway.v1.RegistryService/UndoImport',
+                request_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.UndoImportRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.UndoImportResponse.FromString,
+                _registered_method=True)
+        self.ListChanges = channel.unary_unary(
+                '/tanqiao.api.gateway.v1.RegistryService/ListChanges',
+                request_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListChangesResponse.FromString,
+                _registered_method=True)
         self.GetRegistryStatus = channel.unary_unary(
                 '/tanqiao.api.gateway.v1.RegistryService/GetRegistryStatus',
                 request_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.GetRegistryStatusRequest.SerializeToString,
@@ -94,6 +104,20 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UndoImport(self, request, context):
+        """Takes an import back as one step: the list before it is current again; its rows stay as evidence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanges(self, request, context):
+        """What appeared, vanished or changed between two imports, in order of reference.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetRegistryStatus(self, request, context):
         """Which registry, how many records, and the day that the list stands for.
         """
@@ -123,6 +147,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListRecords,
                     request_deserializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListRecordsRequest.FromString,
                     response_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListRecordsResponse.SerializeToString,
+            ),
+            'UndoImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoImport,
+                    request_deserializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.UndoImportRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.UndoImportResponse.SerializeToString,
+            ),
+            'ListChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListChangesRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListChangesResponse.SerializeToString,
             ),
             'GetRegistryStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRegistryStatus,
@@ -239,6 +273,60 @@ class RegistryService:
             '/tanqiao.api.gateway.v1.RegistryService/ListRecords',
             tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListRecordsRequest.SerializeToString,
             tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.gateway.v1.RegistryService/UndoImport',
+            tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.UndoImportRequest.SerializeToString,
+            tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.UndoImportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.gateway.v1.RegistryService/ListChanges',
+            tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListChangesRequest.SerializeToString,
+            tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ListChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class RegistryServiceStub:
     """For each asked asset, the records that carry one of its references or its subject."""
     ListRecords: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListRecordsRequest, _registry_pb2.ListRecordsResponse]
     """Records of the list in force, page by page."""
+    UndoImport: _grpc.UnaryUnaryMultiCallable[_registry_pb2.UndoImportRequest, _registry_pb2.UndoImportResponse]
+    """Takes an import back as one step: the list before it is current again; its rows stay as evidence."""
+    ListChanges: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListChangesRequest, _registry_pb2.ListChangesResponse]
+    """What appeared, vanished or changed between two imports, in order of reference."""
     GetRegistryStatus: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetRegistryStatusRequest, _registry_pb2.GetRegistryStatusResponse]
     """Which registry, how many records, and the day that the list stands for."""
 
@@ -57,6 +61,10 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """For each asked asset, the records that carry one of its references or its subject."""
     ListRecords: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListRecordsRequest, _registry_pb2.ListRecordsResponse]  # type: ignore[assignment]
     """Records of the list in force, page by page."""
+    UndoImport: _aio.UnaryUnaryMultiCallable[_registry_pb2.UndoImportRequest, _registry_pb2.UndoImportResponse]  # type: ignore[assignment]
+    """Takes an import back as one step: the list before it is current again; its rows stay as evidence."""
+    ListChanges: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListChangesRequest, _registry_pb2.ListChangesResponse]  # type: ignore[assignment]
+    """What appeared, vanished or changed between two imports, in order of reference."""
     GetRegistryStatus: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetRegistryStatusRequest, _registry_pb2.GetRegistryStatusResponse]  # type: ignore[assignment]
     """Which registry, how many records, and the day that the list stands for."""
 
@@ -94,6 +102,22 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListRecordsResponse, _abc.Awaitable[_registry_pb2.ListRecordsResponse]]:
         """Records of the list in force, page by page."""
+
+    @_abc_1.abstractmethod
+    def UndoImport(
+        self,
+        request: _registry_pb2.UndoImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.UndoImportResponse, _abc.Awaitable[_registry_pb2.UndoImportResponse]]:
+        """Takes an import back as one step: the list before it is current again; its rows stay as evidence."""
+
+    @_abc_1.abstractmethod
+    def ListChanges(
+        self,
+        request: _registry_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ListChangesResponse, _abc.Awaitable[_registry_pb2.ListChangesResponse]]:
+        """What appeared, vanished or changed between two imports, in order of reference."""
 
     @_abc_1.abstractmethod
     def GetRegistryStatus(

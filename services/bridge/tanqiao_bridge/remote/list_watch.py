@@ -1,0 +1,106 @@
+"""Watches the lists of the gateways: what changed between the list seen last and the one in force.
+
+An import and its undoing are alike: another list is in force. The claims that the change concerns are judged
+again before the list counts as seen, so that a bridge that dies in between begins again.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+import structlog
+
+from tanqiao.api.gateway.v1 import registry_pb2
+from tanqiao.db.group_commit import GroupCommit
+from tanqiao.kernel.errors import DomainError
+from tanqiao_bridge.application.list_reviews import (
+    CLAIMS_PER_REVIEW_MAX,
+    NoteList,
+    ReviewClaims,
+    ReviewQueries,
+)
+from tanqiao_bridge.remote.gateways import Gateways
+
+WATCH_SECONDS: Final = 5.0
+ANSWER_SECONDS_MAX: Final = 30.0
+STOP_SECONDS_MAX: Final = 10.0
+PAGES_MAX: Final = 100_000
+
+_log = structlog.get_logger(__name__)
+
+
+class ListWatch:
+    """One thread that asks every gateway which list is in force."""
+
+    def __init__(self, queries: ReviewQueries, writer: GroupCommit[Any, Any], gateways: Gateways) -> None:
+        self._queries = queries
+        self._writer = writer
+        self._gateways = gateways
+        self._stopping = threading.Event()
+        self._turn = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread = threading.Thread(target=self._run, name="lists", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; what was not looked at is looked at by the next one."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS_MAX)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(WATCH_SECONDS):
+            for registry in self._gateways.names:
+                try:
+                    self.look(registry)
+                except DomainError as refusal:
+                    _log.warning("a list is not looked at", registry=registry, reason=refusal.symbol)
+                except TimeoutError:
+                    _log.warning("a list is not looked at", registry=registry, reason="BUSY")
+
+    def look(self, registry: str) -> int:
+        """Look at one registry now; the number of claims that its changes called into question.
+
+        Raises:
+            DomainError: what the writer refuses; TimeoutError where it does not answer.
+        """
+        with self._turn:
+            current = self._gateways.list_in_force(registry)
+            if current is None or self._stopping.is_set():
+                return 0
+            seen = self._queries.seen(registry)
+            if seen == current:
+                return 0
+            # The first list, and the absence of any, say nothing that was not so when claims were declared.
+            found = self._review(registry, seen, current) if seen and current else 0
+            if found is None:
+                return 0
+            self._writer.submit(NoteList(registry, current)).result(ANSWER_SECONDS_MAX)
+            return found
+
+    def _review(self, registry: str, seen: str, current: str) -> int | None:
+        """Review page by page; None where the gateway fell silent: it is begun again later."""
+        found, token = 0, ""
+        for _ in range(PAGES_MAX):
+            page = self._gateways.changes(registry, seen, current, token)
+            if page is None or self._stopping.is_set():
+                return None
+            found += self._review_page(page)
+            token = page.next_page_token
+            if not token:
+                return found
+        return found
+
+    def _review_page(self, page: registry_pb2.ListChangesResponse) -> int:
+        claims = self._queries.concerned(page.changes)
+        found = 0
+        for at in range(0, len(claims), CLAIMS_PER_REVIEW_MAX):
+            part = claims[at : at + CLAIMS_PER_REVIEW_MAX]
+            answers = self._gateways.look_up(part)
+            command = ReviewClaims(tuple(claim.claim_id for claim in part), answers)
+            found += self._writer.submit(command).result(ANSWER_SECONDS_MAX)
+        return found
