@@ -13,6 +13,7 @@ import structlog
 
 from tanqiao.api.bridge.v1 import (
     cases_pb2_grpc,
+    claim_queries_pb2_grpc,
     claims_pb2_grpc,
     coordination_pb2_grpc,
     directory_pb2_grpc,
@@ -45,6 +46,7 @@ from tanqiao_bridge.application.adopting import TakeReport, load_state, take_rep
 from tanqiao_bridge.application.bundles import Bundles
 from tanqiao_bridge.application.case_handlers import case_handlers
 from tanqiao_bridge.application.case_queries import CaseQueries
+from tanqiao_bridge.application.claim_search import ClaimSearch
 from tanqiao_bridge.application.claims import claim_handlers
 from tanqiao_bridge.application.claims_for_issue import judge_and_record
 from tanqiao_bridge.application.commands import PassDeadlines
@@ -81,6 +83,7 @@ from tanqiao_bridge.server.log_files import LogFiles
 from tanqiao_bridge.server.log_servicer import LogServicer
 from tanqiao_bridge.server.opening import Opener
 from tanqiao_bridge.server.order_servicer import OrderServicer
+from tanqiao_bridge.server.query_servicer import ClaimQueryServicer
 from tanqiao_bridge.server.reconcile_servicer import ReconcileServicer
 from tanqiao_bridge.server.recovery_servicer import RecoveryServicer
 from tanqiao_bridge.server.sync_servicer import SyncServicer
@@ -382,6 +385,10 @@ def _build(
             Registration(
                 claims_pb2_grpc.add_ClaimServiceServicer_to_server,
                 ClaimServicer(context, queries, writer, gateways),
+            ),
+            Registration(
+                claim_queries_pb2_grpc.add_ClaimQueryServiceServicer_to_server,
+                ClaimQueryServicer(context, ClaimSearch(database), writer),
             ),
             Registration(
                 cases_pb2_grpc.add_CaseServiceServicer_to_server,

@@ -45,6 +45,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "verify": ("tanqiao.cli.verbs.verifying", "verify_command"),
     "witness": ("tanqiao.cli.witness", "witness_command"),
     "claims": ("tanqiao.cli.verbs.claims", "claims"),
+    "cases": ("tanqiao.cli.verbs.cases", "cases"),
     "import": ("tanqiao.cli.verbs.gateways", "import_list"),
     "lists": ("tanqiao.cli.verbs.lists", "lists"),
     "coordination": ("tanqiao.cli.verbs.coordination", "coordination"),

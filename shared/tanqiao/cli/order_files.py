@@ -14,18 +14,26 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.bridge.v1 import cases_pb2, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.cli.parse import blocks_text
 from tanqiao.kernel.errors import DomainError
-from tanqiao.signing.approvals import APPROVERS, CORRECTION_TYPE, FREEZE_TYPE
+from tanqiao.signing.approvals import (
+    ALIAS_TYPE,
+    APPROVERS,
+    CORRECTION_TYPE,
+    FREEZE_TYPE,
+    RESOLUTION_TYPE,
+    Order,
+)
 from tanqiao.signing.envelope import add_signature
 from tanqiao.signing.keyring import StoredKey
 from tanqiao.signing.strict import parse_strict
 
+ANY_SECOND: Final = (cases_pb2.CaseResolution, cases_pb2.AliasDecision)
+"""Orders of which the first approver is the sender's and the second of any other body."""
 FORMAT: Final = "tanqiao-order-v1"
 FILE_BYTES_MAX: Final = 4 << 20
-Order = messages_pb2.Freeze | messages_pb2.Correction
 
 SCOPES: Final = {
     messages_pb2.FREEZE_SCOPE_BLOCK: "减排量区间 units",
@@ -52,6 +60,25 @@ CORRECTS: Final = (
     "上述减排量自其日志序号起仅由转入地区持有；数量不增不减；已使用或注销的不得更正。\n"
     "From its log index on these units are held at the second region and nowhere else; none is made or lost; "
     "what was used or cancelled cannot be corrected."
+)
+RESOLUTIONS: Final = {
+    cases_pb2.RESOLUTION_ALLOW: "准予 allow",
+    cases_pb2.RESOLUTION_BLOCK: "不准 block",
+    cases_pb2.RESOLUTION_SPLIT: "拆分 split",
+}
+RELATIONS: Final = {
+    cases_pb2.ALIAS_RELATION_SAME: "同一资产 one asset",
+    cases_pb2.ALIAS_RELATION_DIFFERENT: "不同资产 two assets",
+}
+RESOLVES: Final = (
+    "须由两个机构的审批人签署；仅对该案件所列主张、条款和该版矩阵有效；不准的主张终止，已签发的减排量停止划转和使用。\n"
+    "Approvers of two bodies sign. Holds for the claims, article and matrix version of the case only; a "
+    "claim that is blocked ends, units issued on it neither move nor are used."
+)
+UNITES: Final = (
+    "须由两个机构的审批人签署；有效主张重新判定并立案，不撤销任何主张；更改须另作认定。\n"
+    "Approvers of two bodies sign. Live claims are judged again and cases opened; nothing is withdrawn; "
+    "undoing it is a new decision."
 )
 
 
@@ -87,6 +114,10 @@ def order_of(envelope: envelope_pb2.Envelope) -> Order:
         return parse_strict(messages_pb2.Freeze, envelope.payload)
     if envelope.payload_type == CORRECTION_TYPE:
         return parse_strict(messages_pb2.Correction, envelope.payload)
+    if envelope.payload_type == RESOLUTION_TYPE:
+        return parse_strict(cases_pb2.CaseResolution, envelope.payload)
+    if envelope.payload_type == ALIAS_TYPE:
+        return parse_strict(cases_pb2.AliasDecision, envelope.payload)
     raise DomainError("MESSAGE_MALFORMED", detail=f"{envelope.payload_type[:96]} is no order")
 
 
@@ -99,7 +130,7 @@ def words(envelope: envelope_pb2.Envelope, order: Order) -> dict[str, str]:
         "理由 reason": order.reason,
         "依据 document": order.document,
     }
-    needed = APPROVERS if isinstance(order, messages_pb2.Freeze) else 2 * APPROVERS
+    needed = 2 * APPROVERS if isinstance(order, messages_pb2.Correction) else APPROVERS
     signed = {"已签 signed": f"{len(envelope.signatures)} / {needed}"}
     if isinstance(order, messages_pb2.Correction):
         return {
@@ -114,6 +145,8 @@ def words(envelope: envelope_pb2.Envelope, order: Order) -> dict[str, str]:
             "编号 id": order.correction_id.hex(),
             **signed,
         }
+    if isinstance(order, cases_pb2.CaseResolution | cases_pb2.AliasDecision):
+        return {**_decided(order), **common, **signed}
     local = order.header.audience[0] != "bridge" if order.header.audience else False
     return {
         "事项 what": "解除冻结 Unfreeze" if order.unfreeze else "冻结 Freeze",
@@ -123,6 +156,24 @@ def words(envelope: envelope_pb2.Envelope, order: Order) -> dict[str, str]:
         "效果 effect": LIFTS if order.unfreeze else BINDS if local else FREEZES,
         "编号 id": order.order_id.hex(),
         **signed,
+    }
+
+
+def _decided(order: cases_pb2.CaseResolution | cases_pb2.AliasDecision) -> dict[str, str]:
+    if isinstance(order, cases_pb2.CaseResolution):
+        return {
+            "事项 what": "结案 Resolution of a case",
+            "案件 case": str(order.case_id),
+            "结论 resolution": RESOLUTIONS.get(order.resolution, "–"),
+            "主张 claims": "\n".join(order.claim_ids) or "案件所涉主张 the claim of the case",
+            "效果 effect": RESOLVES,
+        }
+    return {
+        "事项 what": "资产认定 Decision on an alias",
+        "编号 first": f"{order.first.scheme}={order.first.value}",
+        "编号 second": f"{order.second.scheme}={order.second.value}",
+        "结论 relation": RELATIONS.get(order.relation, "–"),
+        "效果 effect": UNITES,
     }
 
 
@@ -154,7 +205,7 @@ def with_signature(envelope: envelope_pb2.Envelope, order: Order, key: StoredKey
     if isinstance(order, messages_pb2.Correction):
         regions = (order.from_region, order.to_region)
         authorities = [f"authority/{region.removeprefix('region/')}" for region in regions]
-    if signer.owner not in authorities:
+    if not isinstance(order, ANY_SECOND) and signer.owner not in authorities:
         raise DomainError("SENDER_MISMATCH", sender=" / ".join(authorities), owner=signer.owner)
     if any(one.key_id == signer.key_id for one in envelope.signatures):
         raise DomainError("APPROVERS_MISSING", needed=APPROVERS, have=1, missing=[signer.owner])

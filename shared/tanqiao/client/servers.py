@@ -10,6 +10,8 @@ from typing import Final, Self, TypeVar
 from grpc_health.v1 import health, health_pb2
 
 from tanqiao.api.bridge.v1 import (
+    cases_pb2_grpc,
+    claim_queries_pb2_grpc,
     claims_pb2_grpc,
     coordination_pb2_grpc,
     directory_pb2_grpc,
@@ -117,6 +119,8 @@ class BridgeClient(ServerClient):
         self.coordination = coordination_pb2_grpc.CoordinationServiceStub(self.channel)
         self.sync = sync_pb2_grpc.SyncServiceStub(self.channel)
         self.orders = orders_pb2_grpc.OrderServiceStub(self.channel)
+        self.cases = cases_pb2_grpc.CaseServiceStub(self.channel)
+        self.claim_queries = claim_queries_pb2_grpc.ClaimQueryServiceStub(self.channel)
 
 
 class GatewayClient(ServerClient):

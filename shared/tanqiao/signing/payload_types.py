@@ -16,6 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from tanqiao.api.bridge.v1 import (
     cases_pb2,
+    claim_queries_pb2,
     claims_pb2,
     coordination_pb2,
     messages_pb2,
@@ -33,6 +34,7 @@ SIGNED_FILES: Final[tuple[FileDescriptor, ...]] = (
     claims_pb2.DESCRIPTOR,
     cases_pb2.DESCRIPTOR,
     coordination_pb2.DESCRIPTOR,
+    claim_queries_pb2.DESCRIPTOR,
     recovery_pb2.DESCRIPTOR,
     reconcile_pb2.DESCRIPTOR,
 )

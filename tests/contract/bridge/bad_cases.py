@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from tanqiao.api.bridge.v1 import cases_pb2, claims_pb2
+from tanqiao.api.bridge.v1 import cases_pb2, claim_queries_pb2, claims_pb2
 from tanqiao.testing.network import SHANGHAI, SHENZHEN
 from tests.contract.bridge.approvers import BRIDGE_AUTHORITY, SHANGHAI_AUTHORITY, Signers, both, signed
 from tests.contract.bridge.cases import Build, Case, plain
@@ -134,4 +134,71 @@ BAD_CASES: Final = (
     Case(f"{CASES}GetCase", "no case", "FIELD_MISSING", plain(cases_pb2.GetCaseRequest())),
     Case(f"{CASES}GetCase", "an unknown case", "CASE_UNKNOWN", plain(cases_pb2.GetCaseRequest(case_id=404))),
     Case(f"{CASES}ListAliases", "no reference", "FIELD_MISSING", plain(cases_pb2.ListAliasesRequest())),
+)
+
+QUERIES: Final = f"{API}ClaimQueryService/"
+
+
+def searching(**changes: Any) -> Build:
+    """Search with something wrong in the filter."""
+    return plain(spoil(claim_queries_pb2.SearchClaimsRequest(), **changes))
+
+
+BAD_QUERIES: Final = (
+    Case(
+        f"{QUERIES}SearchClaims",
+        "an index to come",
+        "FIELD_INVALID",
+        plain(claim_queries_pb2.SearchClaimsRequest(as_of_index=10**9)),
+    ),
+    Case(
+        f"{QUERIES}SearchClaims",
+        "a negative index",
+        "FIELD_INVALID",
+        plain(claim_queries_pb2.SearchClaimsRequest(as_of_index=-1)),
+    ),
+    Case(f"{QUERIES}SearchClaims", "a region that is none", "FIELD_INVALID", searching(filter__region="x")),
+    Case(
+        f"{QUERIES}SearchClaims",
+        "half a certificate",
+        "FIELD_INVALID",
+        searching(filter__certificate_code="9" * 17),
+    ),
+    Case(
+        f"{QUERIES}SearchClaims",
+        "an unknown programme",
+        "ENUM_UNKNOWN",
+        searching(filter__programme=99),
+    ),
+    Case(
+        f"{QUERIES}SearchClaims",
+        "seventeen statuses",
+        "BATCH_TOO_LARGE",
+        searching(filter__statuses=[2] * 17),
+    ),
+    Case(
+        f"{QUERIES}SearchClaims",
+        "a long project",
+        "TEXT_TOO_LONG",
+        searching(filter__project_id="x" * 97),
+    ),
+    Case(f"{QUERIES}SearchClaims", "by a gateway", "CALLER_NOT_PERMITTED", searching(), "gateway/gec"),
+    Case(
+        f"{QUERIES}GetClaimHistory",
+        "no claim",
+        "FIELD_MISSING",
+        plain(claim_queries_pb2.GetClaimHistoryRequest()),
+    ),
+    Case(
+        f"{QUERIES}GetClaimHistory",
+        "an unknown claim",
+        "CLAIM_UNKNOWN",
+        plain(claim_queries_pb2.GetClaimHistoryRequest(claim_id="x")),
+    ),
+    Case(
+        f"{QUERIES}ListQueries",
+        "a negative page",
+        "FIELD_INVALID",
+        plain(claim_queries_pb2.ListQueriesRequest(page_size=-1)),
+    ),
 )

@@ -27,7 +27,7 @@ from tanqiao.rpc.gate import REQUEST_BYTES_MAX
 from tanqiao.signing.parties import party_matches
 from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE, SHENZHEN
 from tanqiao_bridge.server.callers import CALLERS
-from tests.contract.bridge.bad_cases import BAD_CASES
+from tests.contract.bridge.bad_cases import BAD_CASES, BAD_QUERIES
 from tests.contract.bridge.bad_claims import BAD_CLAIMS, wrong_claim
 from tests.contract.bridge.bad_coordination import BAD_COORDINATION
 from tests.contract.bridge.bad_log import BAD_LOG
@@ -513,6 +513,7 @@ CASES: Final[tuple[Case, ...]] = (
     *(Case(*bad) for bad in BAD_ORDERS),
     *BAD_CASES,
     *BAD_COORDINATION,
+    *BAD_QUERIES,
 )
 
 

@@ -14,7 +14,9 @@ from tanqiao.api.bridge.v1 import (
     claims_pb2,
 )
 from tanqiao.api.common.v1 import values_pb2
+from tanqiao.kernel.errors import DomainError
 from tanqiao.testing.network import SHANGHAI, SHENZHEN
+from tests.contract.bridge.case_office import cases_of, decide, parcel, square
 from tests.contract.bridge.claims_office import (
     DECLARED,
     NOTICE,
@@ -87,9 +89,20 @@ def start_clients(office: Office) -> Iterator[Callable[[Sequence[str]], list[Cli
         client.close()
 
 
-def race(office: Office, clients: Sequence[Client], number: int) -> list[claims_pb2.ClaimReceipt]:
-    """Let every client claim the same month of the same plant at once; the receipts."""
+Shape = Callable[[claims_pb2.Claim, int, int], None]
+"""Changes what a client of a race claims: the claim, the number of the race, the client's place."""
+
+
+def unchanged(_claim: claims_pb2.Claim, _number: int, _position: int) -> None:
+    """All claim the same month of the same plant."""
+
+
+def send_claims(
+    office: Office, clients: Sequence[Client], number: int, shape: Shape = unchanged
+) -> list[str]:
+    """Send a claim of every client at once; their ids."""
     order = list(range(len(clients)))
+    ids = {}
     for position in order[number % len(order) :] + order[: number % len(order)]:
         region = clients[position].region
         claim = claim_of(
@@ -97,10 +110,96 @@ def race(office: Office, clients: Sequence[Client], number: int) -> list[claims_
             region=region,
             filing_code=f"9931000000001{number:04d}",
         )
+        shape(claim, number, position)
+        ids[position] = claim.claim_id
         envelope = office.network.envelope(claims_pb2.DeclareStatement(claim=claim), region)
         clients[position].send(claims_pb2.DeclareClaimRequest(envelope=envelope).SerializeToString())
+    return [ids[position] for position in order]
+
+
+def receipts_of(clients: Sequence[Client]) -> list[claims_pb2.ClaimReceipt]:
+    """Read the answer of every client."""
     answers = [client.line() for client in clients]
     return [claims_pb2.DeclareClaimResponse.FromString(bytes.fromhex(one)).receipt for one in answers]
+
+
+def race(
+    office: Office, clients: Sequence[Client], number: int, shape: Shape = unchanged
+) -> list[claims_pb2.ClaimReceipt]:
+    """Let every client claim the same at once; the receipts."""
+    send_claims(office, clients, number, shape)
+    return receipts_of(clients)
+
+
+def neighbours(claim: claims_pb2.Claim, number: int, position: int) -> None:
+    """Each claims a parcel that overlaps those of all others."""
+    parcel(claim, square(121 + 0.1 * number + 0.001 * position, 31.0))
+
+
+def under_two_names(claim: claims_pb2.Claim, number: int, position: int) -> None:
+    """Every second one claims the plant under its number in another registry."""
+    if position % 2:
+        del claim.asset.references[:]
+        claim.asset.references.add(scheme="cdm", value=str(5_000 + number))
+
+
+def race_for_parcels(office: Office, clients: Sequence[Client], rounds: int) -> None:
+    for number in range(rounds):
+        receipts = race(office, clients, number, neighbours)
+        (won,) = (receipt for receipt in receipts if receipt.status == DECLARED)
+        assert all(
+            receipt.verdict.refusal.metadata["claims"] == won.claim_id
+            for receipt in receipts
+            if receipt is not won
+        )
+
+
+def race_for_an_alias(office: Office, clients: Sequence[Client], rounds: int) -> None:
+    """Decide that two references are one plant while both are claimed: of all claims one gets on."""
+    for number in range(rounds):
+        ids = send_claims(office, clients, number, under_two_names)
+        pair = ("cdm", str(5_000 + number)), ("gec_filing_code", f"9931000000001{number:04d}")
+        decide(office.running, *pair)
+        receipts = receipts_of(clients)
+        assert [receipt.claim_id for receipt in receipts] == ids
+        live = [receipt.claim_id for receipt in receipts if receipt.status == DECLARED]
+        assert live
+        noticed = [claim_id for claim_id in live if _may_open_its_notice(office, claim_id)]
+        assert len(noticed) == 1
+        if len(live) > 1:  # both came before the decision: a case names them
+            named = [set(case.claim_ids) for case in cases_of(office.running, claim_id=live[0])]
+            assert set(live) in named
+
+
+def _may_open_its_notice(office: Office, claim_id: str) -> bool:
+    try:
+        office.move(claim_id, NOTICE)
+    except DomainError as refused:
+        assert refused.symbol in {"CLAIM_OVERLAP", "CLAIM_OVERTAKEN"}
+        return False
+    return True
+
+
+@pytest.mark.processes
+def test_of_processes_that_race_for_parcels_or_for_an_alias_decided_meanwhile_one_wins(
+    office: Office, start_clients: Callable[[Sequence[str]], list[Client]]
+) -> None:
+    clients = start_clients([SHANGHAI] * 3)
+    race_for_parcels(office, clients, 4)
+    race_for_an_alias(office, clients, 6)
+    office.require_clean()
+
+
+@pytest.mark.long
+@pytest.mark.processes
+@pytest.mark.timeout(600)
+def test_of_many_races_for_parcels_and_aliases_each_has_one_winner(
+    office: Office, start_clients: Callable[[Sequence[str]], list[Client]]
+) -> None:
+    clients = start_clients([SHANGHAI] * 4)
+    race_for_parcels(office, clients, 100)
+    race_for_an_alias(office, clients, 100)
+    office.require_clean()
 
 
 @pytest.mark.processes

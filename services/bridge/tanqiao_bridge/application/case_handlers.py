@@ -1,4 +1,4 @@
-"""The writer's handlers of cases, aliases and leases, by the class of their command."""
+"""The writer's handlers of cases, aliases, leases and queries, by the class of their command."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import cast
 from tanqiao_bridge.application import alias_decisions, claim_cases
 from tanqiao_bridge.application.alias_decisions import DecideAlias
 from tanqiao_bridge.application.claim_cases import ContestClaim, ResolveCase
+from tanqiao_bridge.application.claim_search import NoteQuery, note_query
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
 from tanqiao_bridge.application.lapsing import LapseClaims, lapse_claims
 
 
 def case_handlers() -> dict[type, OtherHandler]:
-    """Give the handlers of contests, resolutions, alias decisions and lapses."""
+    """Give the handlers of contests, resolutions, alias decisions, lapses and noted queries."""
 
     def contest(group: Group, command: object) -> object:
         return claim_cases.contest_claim(group, cast("ContestClaim", command))
@@ -24,4 +25,10 @@ def case_handlers() -> dict[type, OtherHandler]:
     def decide(group: Group, command: object) -> object:
         return alias_decisions.decide_alias(group, cast("DecideAlias", command))
 
-    return {ContestClaim: contest, ResolveCase: resolve, DecideAlias: decide, LapseClaims: lapse_claims}
+    return {
+        ContestClaim: contest,
+        ResolveCase: resolve,
+        DecideAlias: decide,
+        LapseClaims: lapse_claims,
+        NoteQuery: note_query,
+    }

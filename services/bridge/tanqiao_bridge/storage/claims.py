@@ -76,7 +76,8 @@ def lock_rows(connection: sa.Connection, keys: Iterable[str]) -> None:
         connection.exec_driver_sql(_LOCK_ROWS, (wanted,)).fetchall()
 
 
-def _row(values: Sequence[Any]) -> ClaimRow:
+def claim_of_columns(values: Sequence[Any]) -> ClaimRow:
+    """Give a row of the values of `COLUMNS`."""
     row = list(values)
     row[11], row[12] = bytes(row[11]), bytes(row[12])
     return ClaimRow(*row)
@@ -85,7 +86,7 @@ def _row(values: Sequence[Any]) -> ClaimRow:
 def load_claims(connection: sa.Connection, claim_ids: Iterable[str]) -> dict[str, ClaimRow]:
     """Give the claims of these ids that are stored."""
     wanted = [(claim_id,) for claim_id in dict.fromkeys(claim_ids)]
-    rows = [_row(row) for row in rows_by_key(connection, claim, ("claim_id",), wanted, COLUMNS)]
+    rows = [claim_of_columns(row) for row in rows_by_key(connection, claim, ("claim_id",), wanted, COLUMNS)]
     return {row.claim_id: row for row in rows}
 
 
@@ -144,7 +145,7 @@ def lapsing(connection: sa.Connection, running_seconds: int, *, limit: int) -> l
         .order_by(claim.c.lapses_at)
         .limit(limit)
     )
-    return [_row(row) for row in connection.execute(statement)]
+    return [claim_of_columns(row) for row in connection.execute(statement)]
 
 
 def live_instalments(connection: sa.Connection, region: str, project_id: str, *, limit: int) -> list[str]:
@@ -239,4 +240,4 @@ def list_claims(
         keyed = sa.select(claim_key.c.claim_id).where(claim_key.c.asset_key == asset_key)
         statement = statement.where(claim.c.claim_id.in_(keyed))
     rows = connection.execute(statement.order_by(claim.c.claim_id).limit(limit))
-    return [_row(row) for row in rows]
+    return [claim_of_columns(row) for row in rows]

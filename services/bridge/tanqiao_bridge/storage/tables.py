@@ -339,6 +339,7 @@ claim = Table(
     Column("lapses_at", BigInteger, nullable=False, server_default="0"),
     Index(None, "region"),
     Index(None, "subject_uscc", "programme"),
+    Index(None, "project_id"),
     Index(
         "ix_claim_lapsing",
         "lapses_at",
@@ -453,6 +454,20 @@ case_event = Table(
     Index(None, "case_id"),
 )
 """History of a case; `log_index` is -1 for what is no leaf, `envelope` empty for what nobody signed."""
+
+claim_query = Table(
+    "claim_query",
+    metadata,
+    Column("query_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("party", String(128), nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("method", String(64), nullable=False),
+    Column("query", Text, nullable=False),
+    Column("as_of_index", BigInteger, nullable=False),
+    Column("entry_count", Integer, nullable=False),
+    Index(None, "party", "query_id"),
+)
+"""Queries of the national index: each office reads its own."""
 
 alias_root = Table(
     "alias_root",
@@ -576,6 +591,7 @@ APPEND_ONLY: Final = (
     "claim_receipt",
     "case_event",
     "alias_decision",
+    "claim_query",
     "recovery_report",
     "reconciliation",
     "region_leaf",

@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.cli.claims_find import find_command, show_command
 from tanqiao.cli.claims_judge import judge_command
 from tanqiao.cli.claims_screen import screen_command
 from tanqiao.cli.output import EXIT_REFUSED, message_fields
@@ -124,5 +125,7 @@ def list_claims(session: Session, region: str, references: tuple[str, ...]) -> N
     )
 
 
+claims.add_command(find_command)
+claims.add_command(show_command)
 claims.add_command(judge_command)
 claims.add_command(screen_command)

@@ -11,7 +11,7 @@ import click
 from tanqiao.api.bridge.v1 import messages_pb2, orders_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.api.region.v1 import orders_pb2 as local_pb2
-from tanqiao.cli.order_files import Order, order_of, read_order, with_signature, words, write_order
+from tanqiao.cli.order_files import order_of, read_order, with_signature, words, write_order
 from tanqiao.cli.output import message_fields
 from tanqiao.cli.parse import blocks_text
 from tanqiao.cli.session import Session, new_request_id, require_region
@@ -20,6 +20,7 @@ from tanqiao.cli.verbs.bridge import CLOCK_OPERATOR
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.rpc.protocol_facts import block_messages
+from tanqiao.signing.approvals import Order
 
 ID_BYTES: Final = 16
 PAGE_SIZE: Final = 200
@@ -82,10 +83,10 @@ def prepare_freeze(  # noqa: PLR0913, PLR0917 - an option each
         document=document,
         unfreeze=lift,
     )
-    sender = _authority(authority)
+    sender = authority_of(authority)
     local = here or scope == "account"
     audience = f"region/{sender.removeprefix('authority/')}" if local else "bridge"
-    _write(session, file, order, sender, key_epoch, audience)
+    write_unsigned(session, file, order, sender, key_epoch, audience)
 
 
 @freeze.command("submit", cls=Verb)
@@ -186,7 +187,7 @@ def prepare_correction(  # noqa: PLR0913, PLR0917 - an option each
         reason=reason,
         document=document,
     )
-    _write(session, file, order, f"authority/{source.code}", key_epoch, "bridge")
+    write_unsigned(session, file, order, f"authority/{source.code}", key_epoch, "bridge")
 
 
 @correction.command("submit", cls=Verb)
@@ -251,7 +252,10 @@ def approve(session: Session, file: Path, key: Path | None, yes: bool) -> None:
     session.output.answer({"已签 signed": words(signed, order)["已签 signed"]})
 
 
-def _write(session: Session, file: Path, order: Order, authority: str, key_epoch: int, audience: str) -> None:
+def write_unsigned(
+    session: Session, file: Path, order: Order, authority: str, key_epoch: int, audience: str
+) -> None:
+    """Write an order that nobody has signed yet, and show in words what it says."""
     from tanqiao.signing.approvals import prepare
 
     envelope = prepare(
@@ -271,7 +275,8 @@ def _require(order: Order, wanted: type[Order]) -> None:
         raise DomainError("MESSAGE_MALFORMED", detail=f"the file holds a {type(order).__name__}")
 
 
-def _authority(text: str) -> str:
+def authority_of(text: str) -> str:
+    """Give the authority that is meant: of a region, or ``bridge`` for the national one."""
     return "authority/bridge" if text == "bridge" else f"authority/{require_region(text).code}"
 
 
