@@ -292,8 +292,10 @@ def _open_case(group: Group, command: ResolveCase, answer: Answer) -> CaseRow | 
 
 def _revived(group: Group, command: ResolveCase, case: CaseRow) -> ReadClaim | None:
     """Give the claim that stands again; it is judged as if it were declared now, with the resolution."""
+    if case.kind != CaseKind.HOLD.value:
+        return None
     row = claim_rows.load_claims(group.connection, case.claim_ids[:1]).get(case.claim_ids[0])
-    if case.kind != CaseKind.HOLD.value or row is None or row.status != claims_pb2.CLAIM_STATUS_REJECTED:
+    if row is None or row.status != claims_pb2.CLAIM_STATUS_REJECTED:
         return None
     declared = replace(row, status=int(claims_pb2.CLAIM_STATUS_DECLARED))
     read = with_index(read_stored(declared), log.log_size(group.connection))

@@ -19,7 +19,7 @@ from tanqiao_bridge.application.claim_receipts import move_by_bridge
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.judging import read_stored
 from tanqiao_bridge.storage import claims as claim_rows
-from tanqiao_bridge.storage.tables import bridge_time
+from tanqiao_bridge.storage.claim_tables import bridge_time
 
 LAPSES_PER_GROUP_MAX: Final = 500
 KEEP_SECONDS: Final = 60

@@ -20,6 +20,8 @@ class CaseKind(StrEnum):
     ALIAS = "claims on one asset"
     LATE_FACT = "late fact"
     UNITS = "units of a barred claim"
+    COORDINATION = "coordination"
+    """An order to another registry that was refused or only partly done; a resolution closes it."""
 
 
 CLAIM_CASES: Final = frozenset(kind.value for kind in CaseKind)
@@ -43,7 +45,7 @@ def body_of(regions: Iterable[str], *, meets_outside: bool, silent: Iterable[str
     for registry in sorted(silent):
         return f"gateway/{registry}"
     named = {region for region in regions if region}
-    if meets_outside or len(named) != 1:
+    if meets_outside or len(named) != 1 or not all(region.startswith("region/") for region in named):
         return BRIDGE_AUTHORITY
     return authority_of(named.pop())
 

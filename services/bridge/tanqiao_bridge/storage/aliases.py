@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from tanqiao.db.bulk import delete_by_key, insert_rows, rows_by_key
 from tanqiao.kernel.record import record
-from tanqiao_bridge.storage.tables import alias_decision, alias_root
+from tanqiao_bridge.storage.claim_tables import alias_decision, alias_root
 
 SAME: Final = 1
 DIFFERENT: Final = 2

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows, rows_by_key
 from tanqiao.kernel.record import record
-from tanqiao_bridge.storage.tables import case_claim, case_event, conflict_case
+from tanqiao_bridge.storage.claim_tables import case_claim, case_event
+from tanqiao_bridge.storage.tables import conflict_case
 
 OPEN: Final = "open"
 ALLOWED: Final = "allowed"

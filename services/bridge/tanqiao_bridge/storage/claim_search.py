@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows, rows_by_key
 from tanqiao.kernel.record import record
+from tanqiao_bridge.storage.claim_tables import claim_query
 from tanqiao_bridge.storage.claims import COLUMNS, ClaimRow, claim_of_columns
-from tanqiao_bridge.storage.tables import claim, claim_key, claim_query, claim_receipt, issue
+from tanqiao_bridge.storage.tables import claim, claim_key, claim_receipt, issue
 
 ISSUED: Final = 5
 """Status of the wire that an accepted Issue gives its claim; it has a receipt of its own kind."""

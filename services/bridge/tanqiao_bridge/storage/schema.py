@@ -12,7 +12,8 @@ from tanqiao.db.guards import (
     undeletable,
 )
 from tanqiao.db.migrations import Schema
-from tanqiao_bridge.storage.tables import APPEND_ONLY, leases, metadata, sealed_logs
+from tanqiao_bridge.storage.claim_tables import metadata
+from tanqiao_bridge.storage.tables import APPEND_ONLY, leases, sealed_logs
 
 GUARDS: Final = (
     *(append_only(table) for table in APPEND_ONLY),
