@@ -61,6 +61,7 @@ from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.orders import Orders
 from tanqiao_region.application.own_log import OwnLog
 from tanqiao_region.application.pending import Pending
+from tanqiao_region.application.project_steps import ProjectSteps
 from tanqiao_region.application.queries import Queries
 from tanqiao_region.application.reconciling import Reconciliation, Schedule
 from tanqiao_region.application.recovery import mark_restored
@@ -106,6 +107,7 @@ class Office:
     steps: ClaimSteps
     methodologies: Methodologies
     registers: Registers
+    project_steps: ProjectSteps
     reads: RegisterReads
     activity: Activity
     imports: ActivityImports
@@ -121,7 +123,9 @@ class Office:
         return [
             Registration(
                 registers_pb2_grpc.add_RegisterServiceServicer_to_server,
-                RegisterServicer(self.methodologies, self.registers, self.reads, region_code),
+                RegisterServicer(
+                    self.methodologies, self.registers, self.project_steps, self.reads, region_code
+                ),
             ),
             Registration(
                 registers_pb2_grpc.add_IssuanceServiceServicer_to_server,
@@ -394,6 +398,7 @@ def build_office(
         steps,
         methodologies,
         Registers(submit, steps, claims, lambda: calendar),
+        ProjectSteps(submit),
         RegisterReads(database),
         Activity(submit),
         ActivityImports(context, database, submit_to(queue, IMPORT_SECONDS_MAX)),

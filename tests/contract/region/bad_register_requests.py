@@ -99,11 +99,28 @@ def registers() -> Iterator[Case]:
         put(project__documents=[registers_pb2.ProjectDocument(kind="k") for _ in range(65)]),
     )
     yield Case(submit, "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.district_bureau", article=True)
-    for name in ("AssessProject", "OpenProjectNotice", "PublishProject", "WithdrawProject"):
+    for name in (
+        "AssessProject",
+        "OpenProjectNotice",
+        "PublishProject",
+        "WithdrawProject",
+        "AppointProjectVerifier",
+        "FileProjectReports",
+        "ReviewProject",
+        "ObjectToProject",
+        "AnswerProjectObjection",
+    ):
         yield Case(REGISTER + name, "no project", "FIELD_MISSING", put(project_id=""))
         yield Case(REGISTER + name, "an unknown project", "NOT_FOUND", put(project_id="PV-NOBODY"))
         yield Case(REGISTER + name, "an id of other letters", "FIELD_INVALID", put(project_id="a\x00b"))
         yield Case(REGISTER + name, "a project past this step", "STATE_NOT_ALLOWED", same)
+    appoint = REGISTER + "AppointProjectVerifier"
+    yield Case(appoint, "no body", "FIELD_MISSING", put(body=""))
+    yield Case(appoint, "no party", "FIELD_MISSING", put(party=""))
+    yield Case(REGISTER + "ReviewProject", "an over-long opinion", "TEXT_TOO_LONG", put(opinion="字" * 2001))
+    yield Case(REGISTER + "ObjectToProject", "no text", "FIELD_MISSING", put(text=""))
+    yield Case(REGISTER + "ObjectToProject", "an over-long text", "TEXT_TOO_LONG", put(text="字" * 2001))
+    yield Case(REGISTER + "AnswerProjectObjection", "no answer", "FIELD_MISSING", put(answer=""))
     yield Case(REGISTER + "AssessProject", "an over-long opinion", "TEXT_TOO_LONG", put(opinion="字" * 2001))
 
 

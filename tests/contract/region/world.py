@@ -370,6 +370,34 @@ GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
             "sh.centre",
             lambda _: registers_pb2.PublishProjectRequest(request_id=fresh_id(), project_id=PROJECT),
         ),
+        f"{REGION}RegisterService/AppointProjectVerifier": (
+            "sh.centre",
+            lambda _: registers_pb2.AppointProjectVerifierRequest(
+                request_id=fresh_id(), project_id=PROJECT, body="虚构", party="operator/310000/sh.holder"
+            ),
+        ),
+        f"{REGION}RegisterService/FileProjectReports": (
+            "sh.technical_body",
+            lambda _: registers_pb2.FileProjectReportsRequest(request_id=fresh_id(), project_id=PROJECT),
+        ),
+        f"{REGION}RegisterService/ReviewProject": (
+            "sh.centre",
+            lambda _: registers_pb2.ReviewProjectRequest(
+                request_id=fresh_id(), project_id=PROJECT, passed=True
+            ),
+        ),
+        f"{REGION}RegisterService/ObjectToProject": (
+            "reader/national",
+            lambda _: registers_pb2.ObjectToProjectRequest(
+                request_id=fresh_id(), project_id=PROJECT, text="虚构"
+            ),
+        ),
+        f"{REGION}RegisterService/AnswerProjectObjection": (
+            "sh.centre",
+            lambda _: registers_pb2.AnswerProjectObjectionRequest(
+                request_id=fresh_id(), project_id=PROJECT, number=1, answer="虚构"
+            ),
+        ),
         f"{REGION}RegisterService/WithdrawProject": (
             "sh.project_applicant",
             lambda _: registers_pb2.WithdrawProjectRequest(

@@ -44,10 +44,12 @@ from tanqiao_region.application.register_checks import (
     PUBLISHED,
     act_facts,
     clean_documents,
+    reports_on_file,
     require_id,
     require_owner,
     require_project,
     require_state,
+    with_registration,
 )
 from tanqiao_region.application.register_facts import (
     CLEARED,
@@ -60,7 +62,6 @@ from tanqiao_region.application.register_facts import (
     needs_a_person,
     participant_of,
     refusal_of_verdict,
-    reports_of,
 )
 from tanqiao_region.domain.rules import facts as acts
 from tanqiao_region.domain.rules.verdicts import Verdict
@@ -351,7 +352,9 @@ class _Issue:
                 source=SOURCE,
                 source_id=project.project_id,
                 programme=group.pack.units.programme,
-                participant=participant_of(account, project, group.context.region_code, group.legal_date),
+                participant=with_registration(
+                    group, participant_of(account, project, group.context.region_code, group.legal_date)
+                ),
                 methodology=methodology_version(group.pack, methodology),
                 quantity_kg=issuance.quantity_kg,
                 grain_kg=grain_kg(group.pack, group.legal_date),
@@ -363,7 +366,7 @@ class _Issue:
                 audit=audit,
                 assessment=assessment_of(assessment),
                 reviewer_id=by.party,
-                reports=reports_of(documents),
+                reports=reports_on_file(group, project, documents),
                 documents=document_kinds(documents),
                 claim=claim,
                 evidence=EVIDENCE | ({"audit"} if audit is not None else set()),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from tanqiao.api.region.v1 import registers_pb2
+from tanqiao.api.region.v1 import dossiers_pb2, registers_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import (
     optional_text,
@@ -22,14 +23,19 @@ from tanqiao_region.application.claim_steps import (
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.register_facts import (
+    date_or_none,
     document_kinds,
     methodology_version,
     participant_of,
     reports_of,
 )
 from tanqiao_region.application.rules import actor_of
+from tanqiao_region.domain.rules.facts import Report, Subject, SubjectType, ThirdParty
+from tanqiao_region.domain.rules.lifecycles import Lifecycle
+from tanqiao_region.domain.rules.pack import RulePack
+from tanqiao_region.storage import dossiers
 from tanqiao_region.storage import registers as store
-from tanqiao_region.storage.accounts import AccountRow
+from tanqiao_region.storage.accounts import KIND_DATA_OPERATOR, AccountRow
 from tanqiao_region.storage.registers import ProjectRow
 
 DOCUMENTS_MAX: Final = 64
@@ -48,6 +54,15 @@ PUBLISHED: Final = registers_pb2.PROJECT_STATE_PUBLISHED
 WITHDRAWN: Final = registers_pb2.PROJECT_STATE_WITHDRAWN
 REJECTED: Final = registers_pb2.PROJECT_STATE_REJECTED
 HELD: Final = registers_pb2.PROJECT_STATE_HELD_FOR_REVIEW
+VERIFIER_APPOINTED: Final = registers_pb2.PROJECT_STATE_VERIFIER_APPOINTED
+VERIFIED: Final = registers_pb2.PROJECT_STATE_VERIFIED
+REVIEWED: Final = registers_pb2.PROJECT_STATE_REVIEWED
+OBJECTED: Final = registers_pb2.PROJECT_STATE_OBJECTED
+WITHDRAWABLE: Final = (SUBMITTED, VERIFIER_APPOINTED, VERIFIED, ASSESSED, REVIEWED, NOTICE, OBJECTED)
+"""States in which the claim is live and the applicant may still go."""
+MACHINE_STATES: Final = {"EXPERT_ASSESSED": "ASSESSED"}
+"""States of a machine that have another name on the wire."""
+THIRD_PARTIES_MAX: Final = 1000
 
 
 def state_name(state: int) -> str:
@@ -95,6 +110,74 @@ def require_state(row: ProjectRow, *allowed: int) -> None:
         )
 
 
+def machine_of(pack: RulePack, account: AccountRow) -> Lifecycle | None:
+    """Give the machine of a project: one for all, or the one of its owner's track; None without any."""
+    track = "project_of_small_enterprise"
+    if account.kind == KIND_DATA_OPERATOR:
+        track = "project_of_operator"
+    machines = pack.data.lifecycles
+    return machines.get("project") or machines.get(track)
+
+
+def require_event(group: Group, row: ProjectRow, event: str, *, without_a_machine: int | None = None) -> None:
+    """Refuse a step that is not open to the project by the machine of its pack.
+
+    Args:
+        group: the transaction.
+        row: the project.
+        event: an event of the machine.
+        without_a_machine: state in which the step is open under a pack that has no machine for projects.
+    """
+    account = require_owner(group, row.project.owner_account_id, "project.owner_account_id")
+    machine = machine_of(group.pack, account)
+    if machine is None:
+        require_state(row, *(() if without_a_machine is None else (without_a_machine,)))
+        return
+    edges = [edge.state for edge in machine.transitions if edge.event == event]
+    names = [MACHINE_STATES.get(state, state) for state in edges]
+    require_state(row, *(registers_pb2.ProjectState.Value(f"PROJECT_STATE_{name}") for name in names))
+
+
+def third_party(group: Group, body: str) -> ThirdParty:
+    """Give a third party as the list of the region shows it; a region without a list takes its word."""
+    listed = dossiers.list_dossiers(
+        group.connection, dossiers_pb2.DOSSIER_KIND_THIRD_PARTY, (), after="", limit=THIRD_PARTIES_MAX
+    )
+    found = next((one.message for one in listed if body in (one.message.title, one.message.dossier_id)), None)
+    if found is None:
+        return ThirdParty(body=body, qualified=not listed)
+    since = date_or_none(found.state_date) if found.state == "SUSPENDED" else None
+    return ThirdParty(body=body, suspended_from=since)
+
+
+def reports_on_file(
+    group: Group, project: registers_pb2.Project, documents: Iterable[registers_pb2.ProjectDocument]
+) -> tuple[Report, ...]:
+    """Give the third parties' reports in a file: as the list shows each body, and who appointed it."""
+    verifier = project.verifier
+    return tuple(
+        replace(
+            report,
+            third_party=third_party(group, report.third_party.body),
+            appointed_by_role=verifier.appointed_by_role if report.third_party.body == verifier.body else "",
+        )
+        for report in reports_of(documents)
+    )
+
+
+def with_registration(group: Group, subject: Subject) -> Subject:
+    """Give a data-platform operator with what its dossier says of its registration, where it has one."""
+    if subject.subject_type is not SubjectType.DATA_OPERATOR:
+        return subject
+    found = dossiers.dossier_of_account(
+        group.connection, dossiers_pb2.DOSSIER_KIND_DATA_OPERATOR, subject.subject_id
+    )
+    if found is None:
+        return subject
+    suspended = date_or_none(found.state_date) if found.state == "SUSPENDED" else None
+    return replace(subject, registered_from=date_or_none(found.publish_date), suspended_from=suspended)
+
+
 def require_owner(group: Group, account_id: str, field: str) -> AccountRow:
     """Give an open account."""
     account = group.load_accounts([account_id]).get(account_id)
@@ -117,10 +200,10 @@ def project_facts(group: Group, row: ProjectRow, by: By, *, new: bool = False) -
     return {
         **act_facts(group, by),
         "project_id": project.project_id,
-        "participant": participant_of(account, project, region, group.legal_date),
+        "participant": with_registration(group, participant_of(account, project, region, group.legal_date)),
         "methodology": version,
         "documents": document_kinds(project.documents),
-        "reports": reports_of(project.documents),
+        "reports": reports_on_file(group, project, project.documents),
         "capacity_w": project.asset.capacity_kw * 1000 if project.asset.capacity_kw else None,
     }
 

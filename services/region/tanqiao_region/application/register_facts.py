@@ -226,6 +226,7 @@ def notice_of(project: registers_pb2.Project) -> Notice | None:
         last_day=last,
         working_days=project.notice_working_days,
         first_day_counted=project.notice_first_day_counted,
+        objections_unanswered=sum(1 for one in project.objections if not one.answer),
     )
 
 

@@ -23,7 +23,6 @@ from tanqiao.rpc.validation import (
     require_text,
     wire_date,
 )
-from tanqiao_region.application import journal
 from tanqiao_region.application.access import require_acting_for
 from tanqiao_region.application.claim_messages import fresh_claim_id, project_claim
 from tanqiao_region.application.claim_steps import (
@@ -39,6 +38,8 @@ from tanqiao_region.application.claim_steps import (
 from tanqiao_region.application.claims_client import BridgeClaims, Receipt, sign_statement
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
+from tanqiao_region.application.project_changes import change
+from tanqiao_region.application.project_steps import reviews
 from tanqiao_region.application.register_checks import (
     ASSESSED,
     ASSESSORS_MAX,
@@ -48,12 +49,15 @@ from tanqiao_region.application.register_checks import (
     PUBLISHED,
     REFERENCES_MAX,
     REJECTED,
+    REVIEWED,
     SUBMITTED,
+    WITHDRAWABLE,
     WITHDRAWN,
     act_facts,
     clean_documents,
     once,
     project_facts,
+    require_event,
     require_id,
     require_owner,
     require_project,
@@ -187,38 +191,6 @@ def _clean_project(given: registers_pb2.Project) -> registers_pb2.Project:
     return project
 
 
-def change(
-    group: Group,
-    row: ProjectRow,
-    state: int,
-    verdict: Verdict | None,
-    by: str,
-    *,
-    receipt: Receipt | None = None,
-    reason: str = "",
-) -> registers_pb2.Project:
-    """Put a project into its next state, with the receipt behind it and a line in the journal."""
-    project = row.project
-    project.state = state  # type: ignore[assignment]  # numbers of the enumeration
-    project.state_reason = reason
-    pack = group.pack.identity
-    project.rule_pack_id, project.rule_pack_version = pack.pack_id, pack.version
-    if receipt is not None:
-        if project.HasField("claim_receipt"):
-            project.later_claim_receipts.append(receipt.envelope)
-        else:
-            project.claim_receipt.CopyFrom(receipt.envelope)
-    group.journal.append(
-        journal.PROJECT_CHANGED,
-        project.project_id,
-        (journal.Effect(project.owner_account_id),),
-        applied=journal.Applied.of(verdict) if verdict is not None else None,
-        message_hash=receipt.receipt_hash if receipt is not None else b"",
-        details={"state": state_name(state), "by": by, "reason": reason, "claim_id": project.claim_id},
-    )
-    return project
-
-
 class _Submission:
     """Submit a project: checked, declared at the bridge, then entered as the verdict says."""
 
@@ -288,7 +260,7 @@ def _assess(
         raise DomainError(
             "BATCH_TOO_LARGE", field="assessors", limit=ASSESSORS_MAX, count=len(request.assessors)
         )
-    require_state(row, SUBMITTED)
+    require_event(group, row, "assess", without_a_machine=SUBMITTED)
     project = row.project
     project.assessment.CopyFrom(
         registers_pb2.TechnicalAssessment(
@@ -402,6 +374,15 @@ class _NoticeOpening:
         del group, step, refusal
 
 
+def _require_publishable(group: Group, row: ProjectRow) -> None:
+    if group.pack.notice_rule("project") is not None:
+        require_state(row, NOTICE)
+    elif reviews(group, row):
+        require_state(row, ASSESSED, REVIEWED)
+    else:
+        require_state(row, ASSESSED)
+
+
 class _Publication:
     """Publish a project, once the bridge has registered its claim."""
 
@@ -409,7 +390,7 @@ class _Publication:
         """Check notice and assessment."""
         request = registers_pb2.PublishProjectRequest.FromString(ask.body)
         row = require_project(group, request.project_id)
-        require_state(row, NOTICE if group.pack.notice_rule("project") is not None else ASSESSED)
+        _require_publishable(group, row)
         self._verdict(group, row, ask.by)
         statement = move_statement(group, row, claims_pb2.CLAIM_STATUS_REGISTERED)
         return Begun(row.project.project_id, statement, ask.body)
@@ -421,7 +402,7 @@ class _Publication:
                 submitted_by=row.submitted_by,
                 assessment=assessment_of(row.project.assessment),
                 notice=notice_of(row.project),
-                reviewer_id=by.party,
+                reviewer_id=row.project.review.assessors[0] if row.project.review.assessors else by.party,
                 claim=CLEARED,
             )
         )
@@ -432,6 +413,9 @@ class _Publication:
         row = require_project(group, request.project_id)
         verdict = self._verdict(group, row, By(step.caller, step.role))
         row.project.publish_date.CopyFrom(wire_date(group.legal_date))
+        if row.project.state == ASSESSED and reviews(group, row):
+            # Who publishes what the experts assessed has reviewed it: both states stand in the history.
+            change(group, row, REVIEWED, verdict, step.caller)
         change(group, row, PUBLISHED, verdict, step.caller, receipt=receipt)
         store.update_project(group.connection, row)
         return registers_pb2.PublishProjectResponse(project=row.project).SerializeToString()
@@ -449,7 +433,7 @@ class _Withdrawal:
         request = registers_pb2.WithdrawProjectRequest.FromString(ask.body)
         row = require_project(group, request.project_id)
         reason = _require_withdrawal(row, ask.by, request)
-        require_state(row, SUBMITTED, ASSESSED, NOTICE)
+        require_state(row, *WITHDRAWABLE)
         statement = move_statement(group, row, claims_pb2.CLAIM_STATUS_WITHDRAWN, reason)
         return Begun(row.project.project_id, statement, ask.body)
 

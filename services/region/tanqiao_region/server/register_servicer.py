@@ -13,6 +13,7 @@ from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.validation import page, require_text
 from tanqiao_region.application.claim_steps import Ask
 from tanqiao_region.application.methodologies import Methodologies
+from tanqiao_region.application.project_steps import ProjectSteps
 from tanqiao_region.application.register_reads import RegisterReads
 from tanqiao_region.application.registers import Registers
 from tanqiao_region.server.wire import by_caller, client_request
@@ -38,6 +39,7 @@ def public_project(project: registers_pb2.Project, region_code: str) -> register
     if is_public(region_code):
         project.ClearField("owner_account_id")
         project.ClearField("documents")
+        project.verifier.ClearField("party")
     return project
 
 
@@ -45,11 +47,17 @@ class RegisterServicer(registers_pb2_grpc.RegisterServiceServicer):
     """Methodologies and projects."""
 
     def __init__(
-        self, methodologies: Methodologies, registers: Registers, reads: RegisterReads, region_code: str
+        self,
+        methodologies: Methodologies,
+        registers: Registers,
+        steps: ProjectSteps,
+        reads: RegisterReads,
+        region_code: str,
     ) -> None:
         self._region_code = region_code
         self._methodologies = methodologies
         self._registers = registers
+        self._steps = steps
         self._reads = reads
 
     def PublishMethodology(
@@ -101,6 +109,41 @@ class RegisterServicer(registers_pb2_grpc.RegisterServiceServicer):
         """Publish a project after its notice."""
         del context
         return self._registers.publish_project(ask_of(request, request.request_id))
+
+    def AppointProjectVerifier(
+        self, request: registers_pb2.AppointProjectVerifierRequest, context: grpc.ServicerContext
+    ) -> registers_pb2.AppointProjectVerifierResponse:
+        """Appoint a project's third party."""
+        del context
+        return self._steps.appoint(ask_of(request, request.request_id), request)
+
+    def FileProjectReports(
+        self, request: registers_pb2.FileProjectReportsRequest, context: grpc.ServicerContext
+    ) -> registers_pb2.FileProjectReportsResponse:
+        """File the reports of the appointed third party."""
+        del context
+        return self._steps.file_reports(ask_of(request, request.request_id), request)
+
+    def ReviewProject(
+        self, request: registers_pb2.ReviewProjectRequest, context: grpc.ServicerContext
+    ) -> registers_pb2.ReviewProjectResponse:
+        """Review what the experts found."""
+        del context
+        return self._steps.review(ask_of(request, request.request_id), request)
+
+    def ObjectToProject(
+        self, request: registers_pb2.ObjectToProjectRequest, context: grpc.ServicerContext
+    ) -> registers_pb2.ObjectToProjectResponse:
+        """Object while the notice runs."""
+        del context
+        return self._steps.object_to(ask_of(request, request.request_id), request)
+
+    def AnswerProjectObjection(
+        self, request: registers_pb2.AnswerProjectObjectionRequest, context: grpc.ServicerContext
+    ) -> registers_pb2.AnswerProjectObjectionResponse:
+        """Answer an objection."""
+        del context
+        return self._steps.answer(ask_of(request, request.request_id), request)
 
     def WithdrawProject(
         self, request: registers_pb2.WithdrawProjectRequest, context: grpc.ServicerContext

@@ -178,6 +178,90 @@ def assess(
     _show_project(session, client.registers.AssessProject(request).project)
 
 
+@project.command("verifier", cls=Verb)
+@acting
+@click.argument("project_id")
+@click.option("--body", required=True, help="The third party: its name, or its id in the list.")
+@click.option("--party", required=True, help="Its certificate: operator/440300/sz.third_party")
+@click.pass_obj
+def verifier(
+    session: Session, region_name: str, role: str | None, project_id: str, body: str, party: str
+) -> None:
+    """Appoint the third party that validates and verifies a project."""
+    client = client_for(session, region_name, "publish", role)
+    request = registers_pb2.AppointProjectVerifierRequest(
+        request_id=new_request_id(), project_id=project_id, body=body, party=party
+    )
+    _show_project(session, client.registers.AppointProjectVerifier(request).project)
+
+
+@project.command("reports", cls=Verb)
+@acting
+@click.argument("project_id")
+@click.option("--document", "documents", multiple=True, help="kind=name; validation and verification.")
+@click.pass_obj
+def reports(
+    session: Session, region_name: str, role: str | None, project_id: str, documents: tuple[str, ...]
+) -> None:
+    """File the reports of the appointed third party."""
+    client = client_for(session, region_name, "assess", role)
+    request = registers_pb2.FileProjectReportsRequest(
+        request_id=new_request_id(), project_id=project_id, documents=map(_document, documents)
+    )
+    _show_project(session, client.registers.FileProjectReports(request).project)
+
+
+@project.command("review", cls=Verb)
+@acting
+@click.argument("project_id")
+@click.option("--passed/--failed", default=True, help="The outcome.")
+@click.option("--opinion", default="", help="In words.")
+@click.pass_obj
+def review(
+    session: Session, region_name: str, role: str | None, project_id: str, passed: bool, opinion: str
+) -> None:
+    """Review what the experts found."""
+    client = client_for(session, region_name, "publish", role)
+    request = registers_pb2.ReviewProjectRequest(
+        request_id=new_request_id(), project_id=project_id, passed=passed, opinion=opinion
+    )
+    _show_project(session, client.registers.ReviewProject(request).project)
+
+
+@project.command("object", cls=Verb)
+@acting
+@click.argument("project_id")
+@click.option("--text", required=True, help="In words; no name, number or address of a person.")
+@click.pass_obj
+def object_to(session: Session, region_name: str, role: str | None, project_id: str, text: str) -> None:
+    """Object to a project while its notice runs."""
+    client = client_for(session, region_name, "submit", role)
+    request = registers_pb2.ObjectToProjectRequest(
+        request_id=new_request_id(), project_id=project_id, text=text
+    )
+    session.output.message(client.registers.ObjectToProject(request).objection)
+
+
+@project.command("answer", cls=Verb)
+@acting
+@click.argument("project_id")
+@click.argument("number", type=click.IntRange(min=1))
+@click.option("--text", required=True, help="The answer, in words.")
+@click.option("--upheld", is_flag=True, help="The objection is right: the project ends.")
+@click.pass_obj
+def answer(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
+    """Answer objection NUMBER to a project."""
+    client = client_for(session, region_name, "publish", role)
+    request = registers_pb2.AnswerProjectObjectionRequest(
+        request_id=new_request_id(),
+        project_id=values["project_id"],
+        number=values["number"],
+        answer=values["text"],
+        upheld=values["upheld"],
+    )
+    _show_project(session, client.registers.AnswerProjectObjection(request).project)
+
+
 @project.command("notice", cls=Verb)
 @acting
 @click.argument("project_id")

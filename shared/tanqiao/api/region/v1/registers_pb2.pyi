@@ -55,6 +55,10 @@ class _ProjectStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProjectS
     PROJECT_STATE_REJECTED: _ProjectState.ValueType  # 6
     PROJECT_STATE_HELD_FOR_REVIEW: _ProjectState.ValueType  # 7
     """The claim check could not clear it; a person must look."""
+    PROJECT_STATE_VERIFIER_APPOINTED: _ProjectState.ValueType  # 8
+    PROJECT_STATE_VERIFIED: _ProjectState.ValueType  # 9
+    PROJECT_STATE_REVIEWED: _ProjectState.ValueType  # 10
+    PROJECT_STATE_OBJECTED: _ProjectState.ValueType  # 11
 
 class ProjectState(_ProjectState, metaclass=_ProjectStateEnumTypeWrapper): ...
 
@@ -67,6 +71,10 @@ PROJECT_STATE_WITHDRAWN: ProjectState.ValueType  # 5
 PROJECT_STATE_REJECTED: ProjectState.ValueType  # 6
 PROJECT_STATE_HELD_FOR_REVIEW: ProjectState.ValueType  # 7
 """The claim check could not clear it; a person must look."""
+PROJECT_STATE_VERIFIER_APPOINTED: ProjectState.ValueType  # 8
+PROJECT_STATE_VERIFIED: ProjectState.ValueType  # 9
+PROJECT_STATE_REVIEWED: ProjectState.ValueType  # 10
+PROJECT_STATE_OBJECTED: ProjectState.ValueType  # 11
 Global___ProjectState: _TypeAlias = ProjectState  # noqa: Y015
 
 class _FileFormat:
@@ -409,6 +417,106 @@ class ListMethodologiesResponse(_message.Message):
 Global___ListMethodologiesResponse: _TypeAlias = ListMethodologiesResponse  # noqa: Y015
 
 @_typing.final
+class ProjectVerifier(_message.Message):
+    """The third party that was appointed to validate and verify a project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    APPOINTED_BY_ROLE_FIELD_NUMBER: _builtins.int
+    APPOINT_DATE_FIELD_NUMBER: _builtins.int
+    body: _builtins.str
+    """Its name, or its id in the list of third parties."""
+    party: _builtins.str
+    """The party that files its reports."""
+    appointed_by_role: _builtins.str
+    @_builtins.property
+    def appoint_date(self) -> _values_pb2.Date: ...
+    def __init__(
+        self,
+        *,
+        body: _builtins.str = ...,
+        party: _builtins.str = ...,
+        appointed_by_role: _builtins.str = ...,
+        appoint_date: _values_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["appoint_date", b"appoint_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appoint_date", b"appoint_date", "appointed_by_role", b"appointed_by_role", "body", b"body", "party", b"party"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProjectVerifier: _TypeAlias = ProjectVerifier  # noqa: Y015
+
+@_typing.final
+class ProjectObjection(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    OBJECT_DATE_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    UPHELD_FIELD_NUMBER: _builtins.int
+    ANSWER_DATE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """From 1."""
+    text: _builtins.str
+    answer: _builtins.str
+    """Empty until it is answered."""
+    upheld: _builtins.bool
+    @_builtins.property
+    def object_date(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def answer_date(self) -> _values_pb2.Date: ...
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        text: _builtins.str = ...,
+        object_date: _values_pb2.Date | None = ...,
+        answer: _builtins.str = ...,
+        upheld: _builtins.bool = ...,
+        answer_date: _values_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_date", b"answer_date", "object_date", b"object_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "answer_date", b"answer_date", "number", b"number", "object_date", b"object_date", "text", b"text", "upheld", b"upheld"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProjectObjection: _TypeAlias = ProjectObjection  # noqa: Y015
+
+@_typing.final
+class ProjectChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    LEGAL_DATE_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    state: Global___ProjectState.ValueType
+    role: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def legal_date(self) -> _values_pb2.Date: ...
+    def __init__(
+        self,
+        *,
+        state: Global___ProjectState.ValueType = ...,
+        legal_date: _values_pb2.Date | None = ...,
+        role: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["legal_date", b"legal_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["legal_date", b"legal_date", "reason", b"reason", "role", b"role", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProjectChange: _TypeAlias = ProjectChange  # noqa: Y015
+
+@_typing.final
 class ProjectDocument(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -467,6 +575,10 @@ class Project(_message.Message):
     STATE_REASON_FIELD_NUMBER: _builtins.int
     NOTICE_WORKING_DAYS_FIELD_NUMBER: _builtins.int
     NOTICE_FIRST_DAY_COUNTED_FIELD_NUMBER: _builtins.int
+    VERIFIER_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
+    OBJECTIONS_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     title: _builtins.str
     owner_account_id: _builtins.str
@@ -508,6 +620,18 @@ class Project(_message.Message):
     def later_claim_receipts(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Envelope]:
         """Signed receipts that followed the first, oldest first."""
 
+    @_builtins.property
+    def verifier(self) -> Global___ProjectVerifier: ...
+    @_builtins.property
+    def review(self) -> Global___TechnicalAssessment:
+        """The office's review of what the experts found, and who reviewed."""
+
+    @_builtins.property
+    def objections(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProjectObjection]: ...
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProjectChange]:
+        """Every change of state since this release, oldest first."""
+
     def __init__(
         self,
         *,
@@ -536,10 +660,14 @@ class Project(_message.Message):
         state_reason: _builtins.str = ...,
         notice_working_days: _builtins.int = ...,
         notice_first_day_counted: _builtins.bool = ...,
+        verifier: Global___ProjectVerifier | None = ...,
+        review: Global___TechnicalAssessment | None = ...,
+        objections: _abc.Iterable[Global___ProjectObjection] | None = ...,
+        history: _abc.Iterable[Global___ProjectChange] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "grid_connection_date", b"grid_connection_date", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "publish_date", b"publish_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "grid_connection_date", b"grid_connection_date", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "publish_date", b"publish_date", "review", b"review", "verifier", b"verifier"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "attribute", b"attribute", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "documents", b"documents", "gec_freeze_consent", b"gec_freeze_consent", "grid_connection_date", b"grid_connection_date", "invented", b"invented", "later_claim_receipts", b"later_claim_receipts", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "notice_first_day", b"notice_first_day", "notice_first_day_counted", b"notice_first_day_counted", "notice_last_day", b"notice_last_day", "notice_working_days", b"notice_working_days", "owner_account_id", b"owner_account_id", "project_id", b"project_id", "publish_date", b"publish_date", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "state", b"state", "state_reason", b"state_reason", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "attribute", b"attribute", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "documents", b"documents", "gec_freeze_consent", b"gec_freeze_consent", "grid_connection_date", b"grid_connection_date", "history", b"history", "invented", b"invented", "later_claim_receipts", b"later_claim_receipts", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "notice_first_day", b"notice_first_day", "notice_first_day_counted", b"notice_first_day_counted", "notice_last_day", b"notice_last_day", "notice_working_days", b"notice_working_days", "objections", b"objections", "owner_account_id", b"owner_account_id", "project_id", b"project_id", "publish_date", b"publish_date", "review", b"review", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "state", b"state", "state_reason", b"state_reason", "title", b"title", "verifier", b"verifier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -732,6 +860,248 @@ class PublishProjectResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishProjectResponse: _TypeAlias = PublishProjectResponse  # noqa: Y015
+
+@_typing.final
+class AppointProjectVerifierRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    project_id: _builtins.str
+    body: _builtins.str
+    party: _builtins.str
+    """Party of the body's certificate."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        body: _builtins.str = ...,
+        party: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "party", b"party", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppointProjectVerifierRequest: _TypeAlias = AppointProjectVerifierRequest  # noqa: Y015
+
+@_typing.final
+class AppointProjectVerifierResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def project(self) -> Global___Project: ...
+    def __init__(
+        self,
+        *,
+        project: Global___Project | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppointProjectVerifierResponse: _TypeAlias = AppointProjectVerifierResponse  # noqa: Y015
+
+@_typing.final
+class FileProjectReportsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    project_id: _builtins.str
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProjectDocument]:
+        """validation_report and verification_report, both."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        documents: _abc.Iterable[Global___ProjectDocument] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileProjectReportsRequest: _TypeAlias = FileProjectReportsRequest  # noqa: Y015
+
+@_typing.final
+class FileProjectReportsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def project(self) -> Global___Project: ...
+    def __init__(
+        self,
+        *,
+        project: Global___Project | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileProjectReportsResponse: _TypeAlias = FileProjectReportsResponse  # noqa: Y015
+
+@_typing.final
+class ReviewProjectRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    OPINION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    project_id: _builtins.str
+    passed: _builtins.bool
+    opinion: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        passed: _builtins.bool = ...,
+        opinion: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["opinion", b"opinion", "passed", b"passed", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewProjectRequest: _TypeAlias = ReviewProjectRequest  # noqa: Y015
+
+@_typing.final
+class ReviewProjectResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def project(self) -> Global___Project: ...
+    def __init__(
+        self,
+        *,
+        project: Global___Project | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewProjectResponse: _TypeAlias = ReviewProjectResponse  # noqa: Y015
+
+@_typing.final
+class ObjectToProjectRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    project_id: _builtins.str
+    text: _builtins.str
+    """No name, number or address of a person: it is shown to everybody."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id", "request_id", b"request_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectToProjectRequest: _TypeAlias = ObjectToProjectRequest  # noqa: Y015
+
+@_typing.final
+class ObjectToProjectResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def objection(self) -> Global___ProjectObjection: ...
+    def __init__(
+        self,
+        *,
+        objection: Global___ProjectObjection | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["objection", b"objection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["objection", b"objection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectToProjectResponse: _TypeAlias = ObjectToProjectResponse  # noqa: Y015
+
+@_typing.final
+class AnswerProjectObjectionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    UPHELD_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    project_id: _builtins.str
+    number: _builtins.int
+    answer: _builtins.str
+    upheld: _builtins.bool
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        answer: _builtins.str = ...,
+        upheld: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "number", b"number", "project_id", b"project_id", "request_id", b"request_id", "upheld", b"upheld"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerProjectObjectionRequest: _TypeAlias = AnswerProjectObjectionRequest  # noqa: Y015
+
+@_typing.final
+class AnswerProjectObjectionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def project(self) -> Global___Project: ...
+    def __init__(
+        self,
+        *,
+        project: Global___Project | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerProjectObjectionResponse: _TypeAlias = AnswerProjectObjectionResponse  # noqa: Y015
 
 @_typing.final
 class WithdrawProjectRequest(_message.Message):

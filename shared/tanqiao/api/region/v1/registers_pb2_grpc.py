@@ -65,6 +65,31 @@ class RegisterServiceStub:
                 request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.PublishProjectRequest.SerializeToString,
                 response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.PublishProjectResponse.FromString,
                 _registered_method=True)
+        self.AppointProjectVerifier = channel.unary_unary(
+                '/tanqiao.api.region.v1.RegisterService/AppointProjectVerifier',
+                request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AppointProjectVerifierRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AppointProjectVerifierResponse.FromString,
+                _registered_method=True)
+        self.FileProjectReports = channel.unary_unary(
+                '/tanqiao.api.region.v1.RegisterService/FileProjectReports',
+                request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.FileProjectReportsRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.FileProjectReportsResponse.FromString,
+                _registered_method=True)
+        self.ReviewProject = channel.unary_unary(
+                '/tanqiao.api.region.v1.RegisterService/ReviewProject',
+                request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ReviewProjectRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ReviewProjectResponse.FromString,
+                _registered_method=True)
+        self.ObjectToProject = channel.unary_unary(
+                '/tanqiao.api.region.v1.RegisterService/ObjectToProject',
+                request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ObjectToProjectRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ObjectToProjectResponse.FromString,
+                _registered_method=True)
+        self.AnswerProjectObjection = channel.unary_unary(
+                '/tanqiao.api.region.v1.RegisterService/AnswerProjectObjection',
+                request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AnswerProjectObjectionRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AnswerProjectObjectionResponse.FromString,
+                _registered_method=True)
         self.WithdrawProject = channel.unary_unary(
                 '/tanqiao.api.region.v1.RegisterService/WithdrawProject',
                 request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.WithdrawProjectRequest.SerializeToString,
@@ -128,6 +153,41 @@ class RegisterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AppointProjectVerifier(self, request, context):
+        """Appoints the third party that validates and verifies a project, where the rules have an office do it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FileProjectReports(self, request, context):
+        """The appointed third party files its reports.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewProject(self, request, context):
+        """An office reviews what the experts found, where the rules make that a step of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ObjectToProject(self, request, context):
+        """Objects to a project while its notice runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerProjectObjection(self, request, context):
+        """Answers an objection; one that is upheld ends the project.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WithdrawProject(self, request, context):
         """Takes a project back and releases its claim at the bridge.
         """
@@ -181,6 +241,31 @@ def add_RegisterServiceServicer_to_server(servicer, server):
                     servicer.PublishProject,
                     request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.PublishProjectRequest.FromString,
                     response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.PublishProjectResponse.SerializeToString,
+            ),
+            'AppointProjectVerifier': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppointProjectVerifier,
+                    request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AppointProjectVerifierRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AppointProjectVerifierResponse.SerializeToString,
+            ),
+            'FileProjectReports': grpc.unary_unary_rpc_method_handler(
+                    servicer.FileProjectReports,
+                    request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.FileProjectReportsRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.FileProjectReportsResponse.SerializeToString,
+            ),
+            'ReviewProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewProject,
+                    request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ReviewProjectRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ReviewProjectResponse.SerializeToString,
+            ),
+            'ObjectToProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.ObjectToProject,
+                    request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ObjectToProjectRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ObjectToProjectResponse.SerializeToString,
+            ),
+            'AnswerProjectObjection': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerProjectObjection,
+                    request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AnswerProjectObjectionRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AnswerProjectObjectionResponse.SerializeToString,
             ),
             'WithdrawProject': grpc.unary_unary_rpc_method_handler(
                     servicer.WithdrawProject,
@@ -361,6 +446,141 @@ class RegisterService:
             '/tanqiao.api.region.v1.RegisterService/PublishProject',
             tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.PublishProjectRequest.SerializeToString,
             tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.PublishProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppointProjectVerifier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.region.v1.RegisterService/AppointProjectVerifier',
+            tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AppointProjectVerifierRequest.SerializeToString,
+            tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AppointProjectVerifierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FileProjectReports(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.region.v1.RegisterService/FileProjectReports',
+            tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.FileProjectReportsRequest.SerializeToString,
+            tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.FileProjectReportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.region.v1.RegisterService/ReviewProject',
+            tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ReviewProjectRequest.SerializeToString,
+            tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ReviewProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ObjectToProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.region.v1.RegisterService/ObjectToProject',
+            tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ObjectToProjectRequest.SerializeToString,
+            tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.ObjectToProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerProjectObjection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.region.v1.RegisterService/AnswerProjectObjection',
+            tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AnswerProjectObjectionRequest.SerializeToString,
+            tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2.AnswerProjectObjectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

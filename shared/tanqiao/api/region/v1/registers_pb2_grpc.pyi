@@ -45,6 +45,16 @@ class RegisterServiceStub:
     """Opens the public notice; its last day is computed once by the working-day calendar."""
     PublishProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.PublishProjectRequest, _registers_pb2.PublishProjectResponse]
     """Puts a project on the register after its notice has ended."""
+    AppointProjectVerifier: _grpc.UnaryUnaryMultiCallable[_registers_pb2.AppointProjectVerifierRequest, _registers_pb2.AppointProjectVerifierResponse]
+    """Appoints the third party that validates and verifies a project, where the rules have an office do it."""
+    FileProjectReports: _grpc.UnaryUnaryMultiCallable[_registers_pb2.FileProjectReportsRequest, _registers_pb2.FileProjectReportsResponse]
+    """The appointed third party files its reports."""
+    ReviewProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.ReviewProjectRequest, _registers_pb2.ReviewProjectResponse]
+    """An office reviews what the experts found, where the rules make that a step of its own."""
+    ObjectToProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.ObjectToProjectRequest, _registers_pb2.ObjectToProjectResponse]
+    """Objects to a project while its notice runs."""
+    AnswerProjectObjection: _grpc.UnaryUnaryMultiCallable[_registers_pb2.AnswerProjectObjectionRequest, _registers_pb2.AnswerProjectObjectionResponse]
+    """Answers an objection; one that is upheld ends the project."""
     WithdrawProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.WithdrawProjectRequest, _registers_pb2.WithdrawProjectResponse]
     """Takes a project back and releases its claim at the bridge."""
     GetProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.GetProjectRequest, _registers_pb2.GetProjectResponse]
@@ -69,6 +79,16 @@ class RegisterServiceAsyncStub(RegisterServiceStub):
     """Opens the public notice; its last day is computed once by the working-day calendar."""
     PublishProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.PublishProjectRequest, _registers_pb2.PublishProjectResponse]  # type: ignore[assignment]
     """Puts a project on the register after its notice has ended."""
+    AppointProjectVerifier: _aio.UnaryUnaryMultiCallable[_registers_pb2.AppointProjectVerifierRequest, _registers_pb2.AppointProjectVerifierResponse]  # type: ignore[assignment]
+    """Appoints the third party that validates and verifies a project, where the rules have an office do it."""
+    FileProjectReports: _aio.UnaryUnaryMultiCallable[_registers_pb2.FileProjectReportsRequest, _registers_pb2.FileProjectReportsResponse]  # type: ignore[assignment]
+    """The appointed third party files its reports."""
+    ReviewProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.ReviewProjectRequest, _registers_pb2.ReviewProjectResponse]  # type: ignore[assignment]
+    """An office reviews what the experts found, where the rules make that a step of its own."""
+    ObjectToProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.ObjectToProjectRequest, _registers_pb2.ObjectToProjectResponse]  # type: ignore[assignment]
+    """Objects to a project while its notice runs."""
+    AnswerProjectObjection: _aio.UnaryUnaryMultiCallable[_registers_pb2.AnswerProjectObjectionRequest, _registers_pb2.AnswerProjectObjectionResponse]  # type: ignore[assignment]
+    """Answers an objection; one that is upheld ends the project."""
     WithdrawProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.WithdrawProjectRequest, _registers_pb2.WithdrawProjectResponse]  # type: ignore[assignment]
     """Takes a project back and releases its claim at the bridge."""
     GetProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.GetProjectRequest, _registers_pb2.GetProjectResponse]  # type: ignore[assignment]
@@ -126,6 +146,46 @@ class RegisterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registers_pb2.PublishProjectResponse, _abc.Awaitable[_registers_pb2.PublishProjectResponse]]:
         """Puts a project on the register after its notice has ended."""
+
+    @_abc_1.abstractmethod
+    def AppointProjectVerifier(
+        self,
+        request: _registers_pb2.AppointProjectVerifierRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registers_pb2.AppointProjectVerifierResponse, _abc.Awaitable[_registers_pb2.AppointProjectVerifierResponse]]:
+        """Appoints the third party that validates and verifies a project, where the rules have an office do it."""
+
+    @_abc_1.abstractmethod
+    def FileProjectReports(
+        self,
+        request: _registers_pb2.FileProjectReportsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registers_pb2.FileProjectReportsResponse, _abc.Awaitable[_registers_pb2.FileProjectReportsResponse]]:
+        """The appointed third party files its reports."""
+
+    @_abc_1.abstractmethod
+    def ReviewProject(
+        self,
+        request: _registers_pb2.ReviewProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registers_pb2.ReviewProjectResponse, _abc.Awaitable[_registers_pb2.ReviewProjectResponse]]:
+        """An office reviews what the experts found, where the rules make that a step of its own."""
+
+    @_abc_1.abstractmethod
+    def ObjectToProject(
+        self,
+        request: _registers_pb2.ObjectToProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registers_pb2.ObjectToProjectResponse, _abc.Awaitable[_registers_pb2.ObjectToProjectResponse]]:
+        """Objects to a project while its notice runs."""
+
+    @_abc_1.abstractmethod
+    def AnswerProjectObjection(
+        self,
+        request: _registers_pb2.AnswerProjectObjectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registers_pb2.AnswerProjectObjectionResponse, _abc.Awaitable[_registers_pb2.AnswerProjectObjectionResponse]]:
+        """Answers an objection; one that is upheld ends the project."""
 
     @_abc_1.abstractmethod
     def WithdrawProject(
