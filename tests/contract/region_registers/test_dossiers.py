@@ -12,13 +12,14 @@ from tanqiao.api.region.v1 import dossiers_pb2, journal_pb2, registers_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import wire_date
 from tanqiao.testing.network import NetworkOfTest
+from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
 from tanqiao_region.domain.panel_draw import Candidate, drawn_again
 from tanqiao_region.storage.registers import end_methodology
 from tests.contract.region.conftest import MakeNode
 from tests.contract.region.harness import SHANGHAI, SHENZHEN, YUNNAN
 from tests.contract.region.served import full_network
-from tests.contract.region_registers.office import Office
+from tests.contract.region_registers.office import Office, ask, request_id
 from tests.contract.region_registers.wire import (
     BEHAVIOUR,
     METHODOLOGY,
@@ -328,6 +329,15 @@ def test_a_rights_provider_is_admitted_by_the_exchange_and_leaves_by_itself(serv
     assert wire.step("sh.exchange", PROVIDER, "P-1", "admit").state == "ADMITTED"
     refused("ROLE_NOT_PERMITTED", wire.step, "sh.exchange", PROVIDER, "P-1", "leave", reason="x")
     assert wire.step("sh.rights_provider", PROVIDER, "P-1", "leave", reason="虚构").state == "LEFT"
+
+
+def test_nobody_applies_for_an_account_of_another(shanghai: Office) -> None:
+    given = dossiers_pb2.Dossier(
+        kind=PROVIDER, dossier_id="P-1", title="虚构 invented", account_id=shanghai.owner
+    )
+    request = dossiers_pb2.OpenDossierRequest(request_id=request_id(), dossier=given)
+    stranger = By("holder/310000/sh.rights_provider/other", "sh.rights_provider")
+    refused("ACCOUNT_OF_ANOTHER", shanghai.office.dossiers.open, ask(request, stranger), request)
 
 
 def test_a_region_without_such_a_register_says_which_it_has(serve: ServeRegion) -> None:

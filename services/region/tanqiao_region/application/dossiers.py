@@ -17,6 +17,7 @@ from tanqiao.db.engine import Database
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import optional_text, require_count, require_text, wire_date
 from tanqiao_region.application import journal
+from tanqiao_region.application.access import require_acting_for
 from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.dossier_acts import (
@@ -122,9 +123,10 @@ class Dossiers:
             raise DomainError(
                 "ALREADY_EXISTS", field="dossier.dossier_id", what=kind.machine, id=message.dossier_id
             )
-        if message.account_id:
-            require_owner(group, message.account_id, "dossier.account_id")
         edge = next(one for one in machine.transitions if one.state == BEFORE)
+        if message.account_id:
+            account = require_owner(group, message.account_id, "dossier.account_id")
+            require_acting_for(group, ask.by, edge.event, account)
         row = DossierRow(message, ask.by.party, 0)
         taking = Taking(group, row, ask.by, edge.event, dossiers_pb2.StepEvidence(), "", ())
         verdict = self._perform(taking, kind.events[edge.event])
