@@ -5,6 +5,7 @@ Words come from the comments of the `.proto` files, callers from the table that 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -89,7 +90,7 @@ def _index(files: Iterable[FileText]) -> list[str]:
 def _file(file: FileText, repeated: frozenset[str]) -> list[str]:
     lines = [f"## {file.path}", "", plain(file.comment)]
     for service in file.services:
-        lines += ["", *_service(service)]
+        lines += ["", *_service(service, file, repeated)]
     for message in file.messages:
         lines += ["", *_message(message, _heading(message.name, file, repeated))]
     for enum in file.enums:
@@ -97,28 +98,34 @@ def _file(file: FileText, repeated: frozenset[str]) -> list[str]:
     return lines
 
 
-def _service(service: ServiceText) -> Iterator[str]:
+def _service(service: ServiceText, file: FileText, repeated: frozenset[str]) -> Iterator[str]:
     yield f"### {service.name}"
     yield ""
     yield plain(service.comment)
     yield ""
     headings = ("method", "request", "response", "who may call", "what it does")
-    yield from table(headings, [_method(method) for method in service.methods])
+    yield from table(headings, [_method(method, file, repeated) for method in service.methods])
 
 
-def _method(method: MethodText) -> tuple[str, ...]:
+def _method(method: MethodText, file: FileText, repeated: frozenset[str]) -> tuple[str, ...]:
+    request, response = (_heading(name, file, repeated) for name in (method.request, method.response))
     return (
         code(method.name),
-        _linked(method.request, streams=method.request_streams),
-        _linked(method.response, streams=method.response_streams),
+        _linked(method.request, request, streams=method.request_streams),
+        _linked(method.response, response, streams=method.response_streams),
         "; ".join(f"{name}: {_callers(patterns)}" for name, patterns in served_by(method.path)) or NOT_SERVED,
         plain(method.comment),
     )
 
 
-def _linked(message: str, *, streams: bool) -> str:
-    link = f"[`{message}`](#{message.lower()})"
+def _linked(message: str, heading: str, *, streams: bool) -> str:
+    link = f"[`{message}`](#{anchor(heading)})"
     return f"stream of {link}" if streams else link
+
+
+def anchor(heading: str) -> str:
+    """Give the anchor that a page gets for a heading: lower case, hyphens for spaces, no other marks."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def _callers(patterns: Iterable[str]) -> str:

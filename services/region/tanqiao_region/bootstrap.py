@@ -6,6 +6,7 @@ import secrets as random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from tanqiao.db.node_state import ClockOffsets
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.clock import Clock, legal_date
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.invariants import require
 from tanqiao.kernel.regions import RegionCode
 from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.channel import open_channel
@@ -72,7 +74,7 @@ from tanqiao_region.application.secrets import SECRET_BYTES, NodeSecrets, Random
 from tanqiao_region.application.working_calendar import load_calendar
 from tanqiao_region.application.writer import ITEMS_PER_GROUP_MAX, Writer, weigh
 from tanqiao_region.domain.rules.pack import RulePack
-from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack
+from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack, pack_digest
 from tanqiao_region.server.account_servicer import AccountServicer
 from tanqiao_region.server.callers import callers
 from tanqiao_region.server.claims_line import GrpcBridgeClaims
@@ -94,6 +96,7 @@ from tanqiao_region.storage.schema import SCHEMA
 from tanqiao_region.storage.tables import node_state
 
 SECRET_FILE: Final = "node.secret"  # noqa: S105 - the name of a file
+PACKS_KEPT_MAX: Final = 16
 POOL_LIST: Final = "expert-pool"
 """Where a text publishes the pool, its pack has this list."""
 WORKERS: Final = 96
@@ -273,6 +276,14 @@ def open_secret(keys_directory: Path) -> bytes:
     return secret
 
 
+@lru_cache(maxsize=PACKS_KEPT_MAX)
+def _loaded_pack(directory: Path, digest: str, network_id: str) -> RulePack:
+    """Load a pack once for each content of its files: many nodes may be built in one process."""
+    pack = load_pack(directory, network_id=network_id)
+    require(pack.identity.digest == digest, f"the files of {directory} changed while they were read")
+    return pack
+
+
 def rule_pack_of(settings: Settings) -> RulePack:
     """Load the rule pack of the settings; SETTING_INVALID if it is none, or another region's."""
     directory = SHIPPED_PACKS / settings.rule_pack
@@ -280,7 +291,7 @@ def rule_pack_of(settings: Settings) -> RulePack:
         directory = Path(settings.rule_pack)
     if not directory.is_dir():
         raise DomainError("SETTING_INVALID", setting="rule_pack", detail=f"no pack {settings.rule_pack}")
-    pack = load_pack(directory, network_id=settings.network_id)
+    pack = _loaded_pack(directory, pack_digest(directory), settings.network_id)
     if pack.region != settings.region_code:
         detail = f"{settings.rule_pack} is the pack of {pack.region}"
         raise DomainError("SETTING_INVALID", setting="rule_pack", detail=detail)

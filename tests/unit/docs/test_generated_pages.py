@@ -91,7 +91,7 @@ def test_every_method_that_a_server_registers_is_on_the_page_with_its_callers(
 
 def test_every_link_inside_the_page_of_the_wire_has_its_heading(pages: dict[str, str]) -> None:
     text = pages["api.md"]
-    headings = [line.lstrip("# ").lower() for line in text.splitlines() if line.startswith("#")]
+    headings = [api_page.anchor(line.lstrip("# ")) for line in text.splitlines() if line.startswith("#")]
     targets = set(re.findall(r"\]\(#([^)]+)\)", text))
     assert targets <= set(headings)
     assert len(headings) == len(set(headings)), "two headings share an anchor"
