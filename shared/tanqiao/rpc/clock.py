@@ -65,6 +65,7 @@ class TestClock:
         self._wall = wall or SystemClock()
         self._store = store
         self._lock = Lock()
+        self._moving = Lock()
         offset = store.load()
         if offset is None:
             offset = timedelta() if start is None else start - self._wall.now()
@@ -85,15 +86,18 @@ class TestClock:
             DomainError: CLOCK_SET_BACK, if the moment lies before the present.
         """
         require(moment.utcoffset() is not None, "a clock is set to an aware moment")
-        with self._lock:
-            wall = self._wall.now()
-            present = max(self._latest, wall + self._offset)
+        with self._moving:
+            with self._lock:
+                wall = self._wall.now()
+                present = max(self._latest, wall + self._offset)
             if moment < present:
                 raise DomainError("CLOCK_SET_BACK", field="to_time", now=_text(moment), last=_text(present))
+            # Whoever writes meanwhile asks for the time: while it is kept, the clock can be read.
             self._store.save(moment - wall)
-            self._offset = moment - wall
-            self._latest = moment
-            return moment
+            with self._lock:
+                self._offset = moment - wall
+                self._latest = max(self._latest, moment)
+        return moment
 
 
 def _text(moment: datetime) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -71,6 +72,23 @@ def test_a_test_clock_moves_forward_and_keeps_it_before_it_shows_it() -> None:
     assert clock.now() == later
     assert store.saved[-1] == later - TODAY
     assert clock.advance_to(later) == later
+
+
+def test_whoever_holds_the_store_up_can_ask_for_the_time() -> None:
+    """The writer of a database asks for the time within its transaction, and `save` waits for that writer."""
+    asked: list[datetime] = []
+
+    class Held(Store):
+        def save(self, offset: timedelta) -> None:
+            writer = Thread(target=lambda: asked.append(clock.now()), daemon=True)
+            writer.start()
+            writer.join(30)
+            super().save(offset)
+
+    clock = TestClock("test-local", Held(timedelta()), wall=Wall())
+    clock.advance_to(TODAY + timedelta(days=5))
+    assert asked == [TODAY]
+    assert clock.now() == TODAY + timedelta(days=5)
 
 
 def test_a_test_clock_whose_store_fails_does_not_move() -> None:
