@@ -367,9 +367,9 @@ def _caller() -> str:
 
 
 def _name(command: Any) -> str:
-    run = getattr(command, "run", None)
+    run = getattr(getattr(command, "run", None), "__qualname__", None)
     if run is not None:
-        return str(run.__qualname__).replace(".<locals>", "")
+        return str(run).replace(".<locals>", "")
     kinds = sorted({_kind(item) for item in getattr(command, "items", ())})
     return type(command).__name__ + (f" {'+'.join(kinds)}" if kinds else "")
 

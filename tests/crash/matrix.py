@@ -32,6 +32,7 @@ WORKERS: Final = 2
 CASES_AT_ONCE: Final = 8
 TRIES_MAX: Final = 3
 """A point that was not come to is tried so often: what goes in one transaction with what is chance."""
+TOLD_SECONDS: Final = 30.0
 PAIRS_ACT: Final = 0
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
@@ -108,11 +109,15 @@ class Matrix:
         for _ in range(TRIES_MAX):
             if not left:
                 break
+            told = time.monotonic()
             parts = [left[at : at + CASES_AT_ONCE] for at in range(0, len(left), CASES_AT_ONCE)]
             for outcome in self._outcomes(parts):
                 done[outcome.case] = outcome
                 if outcome.failure:
                     self._say(f"FAILED {outcome.case}\n{outcome.failure}")
+                if time.monotonic() - told > TOLD_SECONDS:
+                    told = time.monotonic()
+                    self._say(f"    {what}: {len(done)} of {len(cases)}, {told - begun:.0f} s")
             left = [case for case in left if not done[case].fired and not done[case].failure and is_due(case)]
         outcomes = [done[case] for case in cases]
         self.outcomes += outcomes
