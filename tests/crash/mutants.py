@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -20,9 +19,6 @@ import sqlalchemy as sa
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao_bridge.application import engine
-from tanqiao_bridge.application.commands import OfferAnswers
-from tanqiao_bridge.application.engine import BridgeEngine
-from tanqiao_bridge.storage.tables import outbox
 from tanqiao_region.application.commands import CreateTransfers
 from tanqiao_region.application.line import Line
 from tanqiao_region.application.writer import Writer
@@ -32,9 +28,7 @@ from tests.crash.failpoints import Edge, Failpoints
 
 SENT_SECONDS_MAX: Final = 60
 LOOK_SECONDS: Final = 0.01
-ROWS_MAX: Final = 100
 DECIDED: Final = Edge("B", "send", "numbered decision to S")
-OBEYED: Final = Edge("S", "write", "TakeNumbered Decision")
 
 Write = Callable[[sa.Connection], object]
 
@@ -74,27 +68,6 @@ def _await(points: Failpoints, edge: Edge) -> None:
     until = time.monotonic() + SENT_SECONDS_MAX
     while edge not in points.passings() and time.monotonic() < until:
         time.sleep(LOOK_SECONDS)
-
-
-def _decides_before_it_commits(stack: ExitStack, points: Failpoints) -> None:
-    """R1: decisions are on their way to both sides before the bridge has them on its disk."""
-    handle = BridgeEngine.handle
-
-    def hasty(self: Any, connection: sa.Connection, commands: Sequence[object]) -> list[object]:
-        answers = handle(self, connection, commands)
-        if any(isinstance(command, OfferAnswers) for command in commands):
-            lines, epoch, sent = self._send.__self__, self._context.epoch, False
-            for party, session in list(lines._active.items()):
-                rows = outbox.pending(connection, party, epoch, after=session.sent_number, limit=ROWS_MAX)
-                for kind, same in groupby(rows, key=lambda row: row.kind):
-                    for frame, number in lines._numbered_batches(session, epoch, kind, list(same)):
-                        session.put(frame)
-                        session.sent_number, sent = number, True
-            if sent:
-                _await(points, OBEYED)
-        return answers
-
-    stack.enter_context(patch.object(BridgeEngine, "handle", hasty))
 
 
 class _Later(threading.local):
@@ -173,7 +146,6 @@ def _offers_once(stack: ExitStack, _points: Failpoints) -> None:
 
 MUTANTS: Final = (
     Mutant("S sends before its commit", _sends_before_it_commits, "S before write CreateTransfers #1"),
-    Mutant("B sends before its commit", _decides_before_it_commits, "B before write OfferAnswers Ready #1"),
     Mutant(
         "S stores the decision and unlocks later",
         _ends_before_it_unlocks,

@@ -47,7 +47,8 @@ def test_the_crash_matrix_catches_a_fault_that_only_a_death_shows(
             monkeypatch.setattr(module, "CASE_SECONDS_MAX", STUCK_SECONDS)
         dead = bench.run(Case(SQLITE, TRANSFER, (death,)))
     monkeypatch.undo()
-    assert "AssertionError" in dead.failure, "\n".join(bench._points.story)
+    bench._discard()  # what a fault left behind is not the next case's
+    assert "AssertionError" in dead.failure
     sound = bench.run(Case(SQLITE, TRANSFER, (death,)))
     assert not sound.failure, sound.failure
     assert sound.fired
