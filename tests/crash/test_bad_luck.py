@@ -47,7 +47,9 @@ STATM: Final = Path("/proc/self/statm")
 GROWTH_MEBIBYTES_MAX: Final = 64
 STEPS: Final = (timedelta(days=-400), timedelta(hours=-30), timedelta(hours=30), timedelta(days=20))
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
+TIMEOUT_SECONDS: Final = 300 + (JUNK + QUESTIONS + REPEATS) // 100
+
+pytestmark = [pytest.mark.timeout(TIMEOUT_SECONDS), pytest.mark.long]
 SEALED_BY_TIME = frozenset(
     {"lease", "sealed_tree", "tree_tile", "tree_checkpoint", "tree_cosignature", "tree_cosigned"}
     | {"region_leaf"}
