@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from tanqiao.api.bridge.v1 import (
     cases_pb2,
     claims_pb2,
     claims_pb2_grpc,
     directory_pb2,
     directory_pb2_grpc,
+    log_pb2,
+    log_pb2_grpc,
     messages_pb2,
 )
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
+from tanqiao.protocol.locations import LocationBook
 from tanqiao.rpc.protocol_facts import date_message
+from tanqiao.signing.directory import KeyDirectory
+from tanqiao.signing.federation import Federation
 from tanqiao.testing.network import SHANGHAI, SHENZHEN
 from tanqiao.tlog.leaf import decode_leaf
+from tanqiao.witnessing.replay import Known, Replay, SeenLeaf
+from tanqiao_bridge.application.fsck import check_database
 from tanqiao_bridge.application.lapsing import LapseClaims, measure_downtime
+from tanqiao_bridge.storage.claim_tables import alias_root
+from tanqiao_bridge.storage.tables import claim
 from tests.contract.bridge.approvers import BRIDGE_AUTHORITY, SHANGHAI_AUTHORITY
 from tests.contract.bridge.case_office import (
     ALLOW,
@@ -70,6 +81,19 @@ def on_cdm(claim: claims_pb2.Claim) -> claims_pb2.Claim:
     return claim
 
 
+def require_witnessed(running: Running) -> None:
+    """Demand that a witness, which checks each leaf against its messages, would cosign the whole log."""
+    stub = log_pb2_grpc.LogServiceStub(running.channel(SHANGHAI))
+    request = log_pb2.ListLeavesRequest(page_size=500, with_envelopes=True)
+    answer = stub.ListLeaves(request, timeout=WAIT_SECONDS)
+    assert len(answer.leaves) == answer.log_size
+    seen = [SeenLeaf(one.log_index, one.leaf, tuple(one.envelopes)) for one in answer.leaves]
+    federation = Federation.load(running.bridge.settings.federation_file)
+    opened, _, directory = Replay(federation).open(seen, KeyDirectory({}))
+    Replay.apply(opened, Known(directory, LocationBook()))
+    assert {"case_resolution", "asset_alias"} <= {decode_leaf(one.leaf).kind for one in answer.leaves}
+
+
 # -- what a person must look at -----------------------------------------------------------------------------
 
 
@@ -100,6 +124,8 @@ def test_a_hold_is_a_case_that_two_bodies_resolve_for_its_claims_alone(office: O
     request = directory_pb2.ListLogEntriesRequest(from_index=index, page_size=2)
     leaves = [decode_leaf(one.leaf) for one in stub.ListLogEntries(request, timeout=WAIT_SECONDS).entries]
     assert [leaf.kind for leaf in leaves] == ["case_resolution", "claim"]
+    decide(running, CDM, FILED)
+    require_witnessed(running)
     assert leaves[1].get("status") == b"CLAIM_STATUS_DECLARED"
     office.require_clean()
 
@@ -254,3 +280,22 @@ def test_a_claim_is_superseded_once_its_units_are_cancelled(running: Running, sh
     assert supersede().status == SUPERSEDED
     successor.claim_id = "310000:instalment:3"
     assert declare(running, SHANGHAI, successor).receipt.status == DECLARED
+
+
+def test_fsck_sees_a_claim_and_an_alias_that_were_changed_behind_the_log(running: Running) -> None:
+    declare(running, SHANGHAI, claim_of("310000:instalment:1"))
+    decide(running, CDM, FILED)
+    assert check_database(running.bridge.database).clean
+
+    def spoil(unit: UnitOfWork) -> None:
+        unit.connection.execute(sa.update(claim).values(status=int(NOTICE)))
+        unit.connection.execute(
+            sa.update(alias_root).where(alias_root.c.asset_key == "asset:cdm:1234").values(root_key="x")
+        )
+        unit.commit()
+
+    run_in_transaction(running.bridge.database, spoil)
+    findings = check_database(running.bridge.database).findings
+    assert len(findings) == 2
+    assert "is CLAIM_STATUS_NOTICE" in findings[0]
+    assert findings[1].startswith("asset:cdm:1234 stands under x")

@@ -4,8 +4,8 @@ Rebuilds what is derived from what is append-only, and
 compares (ARCHITECTURE section 2, rule 5).
 
 Locations are rebuilt from accepted Issues, COMMITs and corrections in the order of the log, what is frozen
-from the orders; leaves are hashed again and must be dense; every Decision, receipt and message is verified
-against the key directory.
+from the orders, where claims stand from their receipts, alias classes from the decisions; leaves are hashed
+again and must be dense; every Decision, receipt and message is verified against the key directory.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tanqiao.signing.pae import message_hash, pae
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao_bridge.application.corrections import move_to
 from tanqiao_bridge.application.freezes import replayed
+from tanqiao_bridge.application.fsck_claims import alias_faults, claim_faults
 from tanqiao_bridge.application.start import load_directory
 from tanqiao_bridge.settings import Settings
 from tanqiao_bridge.storage import log, orders
@@ -99,6 +100,8 @@ def check_database(database: Database) -> Report:
         _check_log(connection, report)
         _check_locations(connection, report)
         check_frozen(connection, report)
+        for finding in (*claim_faults(connection), *alias_faults(connection)):
+            report.note(finding)
         _check_signatures(connection, report, load_directory(connection))
     return report
 
