@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -28,11 +30,15 @@ from tanqiao.testing.model import honest
 from tanqiao.testing.model.explore import Explorer
 from tanqiao.testing.model.scenarios import all_scenarios
 from tanqiao.testing.model.world import Region, Scenario, Step
+from tanqiao.testing.network import make_network
 from tanqiao.testing.simulation.bridge import BridgeNode
 from tanqiao.testing.simulation.messages import StandInSignatures
 from tanqiao.testing.simulation.node import Died, Node, Work
 from tanqiao.testing.simulation.region import RegionNode
 from tanqiao.testing.simulation.schedule import Options, run_schedule
+from tanqiao.tlog.errors import TlogError
+from tanqiao.tlog.leaf import make_leaf
+from tanqiao.witnessing import replay
 
 SCHEDULES_MAX = 80
 """Schedules after which a mutant counts as not caught."""
@@ -46,7 +52,7 @@ Patch = Callable[[ExitStack], None]
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault, and the checks in whose reach it lies: ``simulation``, ``model`` or both."""
+    """A fault, and the checks in whose reach it lies: ``simulation``, ``model``, ``witness``."""
 
     name: str
     apply: Patch
@@ -276,6 +282,13 @@ def _equivocation_overlooked(stack: ExitStack) -> None:
     )
 
 
+def _cosigns_hashes_alone(stack: ExitStack) -> None:
+    def open_nothing(_self: replay.Replay, _leaves: Any, directory: Any, _settled: Any = ()) -> Any:
+        return [], replay.Touched(), directory
+
+    stack.enter_context(patch.object(replay.Replay, "open", open_nothing))
+
+
 MUTANTS = (
     Mutant("S releases on its own time-out", _source_times_out, ("simulation", "model")),
     Mutant("D drops on its own time-out", _destination_times_out, ("simulation", "model")),
@@ -289,6 +302,7 @@ MUTANTS = (
     Mutant("a check read from a replica", _check_from_a_replica),
     Mutant("a batch that checks all items before it moves any", _batch_checked_before_it_moves),
     Mutant("an acknowledged offer that is not offered again", _offered_once, ("simulation", "model")),
+    Mutant("a witness that cosigns hashes alone", _cosigns_hashes_alone, ("witness",)),
     Mutant("S acts on a decision of another lock", _acts_on_any_decision, ("model",)),
     Mutant("D follows a second decision", _second_decision_followed, ("model",)),
     Mutant("B overlooks a second promise", _equivocation_overlooked, ("model",)),
@@ -325,12 +339,35 @@ def caught_by_model(mutant: Mutant) -> str:
     return ""
 
 
+def caught_by_witness(mutant: Mutant) -> str:
+    """Show a witness leaves that name messages which nobody has; empty if it takes none of them."""
+    with applied(mutant), TemporaryDirectory() as folder:
+        network = make_network(Path(folder) / "network", quorum=2)
+        witness = replay.Replay(network.network.federation)
+        for hashes in ((bytes(32), bytes(32)), (bytes(32), bytes(32), bytes(32)), ()):
+            leaf = make_leaf("decision", message_hashes=hashes, public={"outcome": b"COMMIT"})
+            try:
+                opened, *_ = witness.open([replay.SeenLeaf(0, leaf.encode())], network.directory)
+                witness.apply(opened, replay.empty_known(network.directory))
+            except TlogError:
+                continue
+            return f"a leaf that names {len(hashes)} made-up messages was taken"
+    return ""
+
+
+CHECKS: dict[str, Callable[[Mutant], str]] = {
+    "simulation": caught_by_simulation,
+    "model": caught_by_model,
+    "witness": caught_by_witness,
+}
+
+
 def main() -> int:
     """Print which check caught which; 1 if any survived."""
     survivors = 0
     for mutant in MUTANTS:
         for check in mutant.reach:
-            found = caught_by_model(mutant) if check == "model" else caught_by_simulation(mutant)
+            found = CHECKS[check](mutant)
             survivors += not found
             sys.stdout.write(f"{mutant.name}: {check}: {found or 'NOT CAUGHT'}\n")
             sys.stdout.flush()
