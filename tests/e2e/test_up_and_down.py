@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -14,6 +16,10 @@ from typing import Any
 
 import pytest
 
+from tanqiao.tlog.merkle import hash_leaf, inclusion_proof, verify_inclusion
+from tanqiao.tlog.policy import parse_policy, satisfied, verify_checkpoint
+from tanqiao.tlog.reading import LogReader
+from tanqiao.tlog.tiles import Tile
 from tests.e2e.conftest import CommandLine
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
@@ -57,6 +63,46 @@ def test_a_node_that_died_is_started_again_and_the_others_are_left_alone(running
     after = _pids(running.ok("up"))
     assert after.pop("yunnan") != before.pop("yunnan")
     assert after == before
+
+
+def test_status_says_what_waits_for_the_witnesses_and_the_log_is_there_over_https(
+    running: CommandLine,
+) -> None:
+    nodes = {node["name"]: node for node in running.ok("status")["nodes"]}
+    assert "finality" not in nodes["bridge"]
+    assert nodes["shanghai"]["finality"]["quorum"] == 2
+    assert nodes["shanghai"]["finality"]["oldest_pending_seconds"] == 0
+    assert "p99" in running("status").out
+    policy_file = running.cwd / "https.policy"
+    running.ok("prove", "policy", "--out", str(policy_file))
+    policy = parse_policy(policy_file.read_bytes())
+    port = json.loads((running.home / "home.json").read_text(encoding="utf-8"))["ports"]["log"]
+    context = ssl.create_default_context(cafile=str(running.home / "network" / "ca.pem"))
+    line = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
+
+    def get(path: str) -> bytes:
+        line.request("GET", path)
+        answer = line.getresponse()
+        assert answer.status == 200, path
+        return answer.read()
+
+    until = time.monotonic() + 120
+    while not satisfied(get("/checkpoint"), policy):
+        assert time.monotonic() < until, "no checkpoint has a quorum"
+        time.sleep(0.2)
+    tree = verify_checkpoint(get("/checkpoint"), policy).checkpoint
+
+    class Files:
+        """The log's folder; nothing of it is believed before it hashes to the root."""
+
+        def read_tile(self, tile: Tile) -> bytes:
+            return get(f"/{tile.path}")
+
+    reader = LogReader(tree.size, tree.root, Files())
+    index, entry = next(iter(reader.entries(tree.size - 1)))
+    proof = inclusion_proof(index, tree.size, reader)
+    verify_inclusion(index, tree.size, hash_leaf(entry), proof, tree.root)
+    line.close()
 
 
 def test_a_taken_port_is_one_message_that_names_it(stopped: CommandLine) -> None:

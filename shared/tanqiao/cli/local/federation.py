@@ -30,7 +30,7 @@ from tanqiao.cli.local.home import (
     read_json,
     write_private,
 )
-from tanqiao.cli.local.members import MEMBERS, READER, Member, network_plan
+from tanqiao.cli.local.members import LOG_FILES, LOG_FILES_PORT, MEMBERS, READER, Member, network_plan
 from tanqiao.cli.local.settings import write_settings
 from tanqiao.client import CallPolicy, ServerClient
 from tanqiao.kernel.errors import DomainError
@@ -197,7 +197,7 @@ class LocalFederation:
                 raise DomainError("SETTING_INVALID", setting="databases", detail=detail)
             return known
         kind = databases or DATABASES[0]
-        numbers = {member.name: member.port for member in MEMBERS}
+        numbers = {member.name: member.port for member in MEMBERS} | {LOG_FILES: LOG_FILES_PORT}
         if ports == "free":
             numbers = dict(zip(numbers, _free_ports(len(numbers)), strict=True))
         choice = Choice(kind, numbers)

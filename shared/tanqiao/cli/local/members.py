@@ -104,6 +104,9 @@ YUNNAN: Final = RegionMember(
     ("yn.epd", "yn.ftz_office", "yn.area_committee", "yn.developer", "yn.holder"),
 )
 BRIDGE_MEMBER: Final = Member("bridge", BRIDGE, "tanqiao_bridge.main", 7400, "碳桥 bridge")
+LOG_FILES: Final = "log"
+LOG_FILES_PORT: Final = 7401
+"""Name and port under which the bridge serves the logs as files over HTTPS."""
 CCER: Final = Member("ccer", "gateway/ccer", "tanqiao_gateway.main", 7461, "CCER 网关 gateway")
 GEC: Final = Member("gec", "gateway/gec", "tanqiao_gateway.main", 7462, "绿证网关 GEC gateway")
 

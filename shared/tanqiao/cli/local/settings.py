@@ -10,6 +10,7 @@ from tanqiao.cli.local.home import DIRECTORY_MODE, HOST, Choice, Home, read_json
 from tanqiao.cli.local.members import (
     BRIDGE_MEMBER,
     GATEWAYS,
+    LOG_FILES,
     MEMBERS,
     NETWORK_ID,
     TEST_CLOCK_START,
@@ -49,6 +50,8 @@ def settings_of(
         values["registry"] = member.name
     else:
         values["gateways"] = {gateway.name: f"{HOST}:{choice.ports[gateway.name]}" for gateway in GATEWAYS}
+        if LOG_FILES in choice.ports:  # a home that was made before has no port for them
+            values["log_listen"] = f"{HOST}:{choice.ports[LOG_FILES]}"
     return values
 
 

@@ -57,7 +57,7 @@ def up(session: Session, databases: str | None, ports: str, foreground: bool) ->
 @click.command(cls=Verb)
 @click.pass_obj
 def status(session: Session) -> None:
-    """Show every node: its address, its process, whether it answers.
+    """Show every node: its address, its process, whether it answers, what waits for its quorum of witnesses.
 
     Exits with 3 when a node does not answer.
     """
@@ -110,12 +110,19 @@ def logs(session: Session, node: str, lines: int) -> None:
 
 def show_states(session: Session) -> bool:
     """Print the table of nodes; True when all serve."""
+    from tanqiao.cli.finality import finality_of, finality_shown
     from tanqiao.cli.local.federation import LocalFederation
+    from tanqiao.cli.local.members import RegionMember
 
     states = LocalFederation(session.home).states()
+    finality = {
+        state.member.name: finality_of(session, state.member.code)
+        for state in states
+        if state.serving and isinstance(state.member, RegionMember)
+    }
     choice = session.home.require_made()
     session.output.rows(
-        ("节点 node", "身份 party", "地址 address", "进程 pid", "服务 serving"),
+        ("节点 node", "身份 party", "地址 address", "进程 pid", "服务 serving", "待终局 not final yet"),
         [
             (
                 state.member.title,
@@ -123,6 +130,7 @@ def show_states(session: Session) -> bool:
                 state.address,
                 state.pid or "–",
                 "✓" if state.serving else "✗",
+                finality_shown(finality.get(state.member.name)),
             )
             for state in states
         ],
@@ -138,6 +146,7 @@ def show_states(session: Session) -> bool:
                     "address": state.address,
                     "pid": state.pid,
                     "serving": state.serving,
+                    **({"finality": finality[state.member.name]} if state.member.name in finality else {}),
                 }
                 for state in states
             ],
