@@ -16,11 +16,13 @@ from typing import Final, Protocol
 
 import structlog
 
+from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.offline.container import FILE_SUFFIX, encode_file
 from tanqiao.offline.make import ServedLeaf, make_contradiction
 from tanqiao.offline.verify import verify_bytes
+from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.checkpoint import Checkpoint, parse_checkpoint
 from tanqiao.tlog.cosignature import Cosignature, verify_cosignatures
 from tanqiao.tlog.errors import TlogError
@@ -36,6 +38,7 @@ MIRROR_LEAVES_MAX: Final = 4_000_000
 """Of a larger mirror no tree is made in memory; the accused's own tiles, which must hash, are used alone."""
 NAME_CHARACTERS: Final = 16
 HARMLESS_MAX: Final = 10_000
+DENIAL_TYPE: Final = payload_type_of(messages_pb2.Nack)
 
 _log = structlog.get_logger("tanqiao.witness")
 
@@ -137,7 +140,9 @@ class Accuser:
         Returns:
             Whether that is done with: a file is kept, or there can be none; False: it may be proven later.
         """
-        name = _name("messages", first.payload, second.payload) + FILE_SUFFIX
+        # A denial is signed anew after each start of its node: the matter is the decision that it denies.
+        denied = second.payload_type == DENIAL_TYPE
+        name = _name("messages", first.payload, b"" if denied else second.payload) + FILE_SUFFIX
         if self._folder is None or first.payload == second.payload or self._has(name):
             return True
         try:

@@ -140,6 +140,10 @@ def test_each_lie_is_found_proven_stops_finality_alone_and_is_settled(trio: Witn
     _a_stale_witness(trio, liar, court, market, old.note)
     _two_decisions(trio, liar, court, market)
     _a_forged_transfer(trio, liar, court, market)
+    # A node that begins again goes through its evidence again, and proves nothing twice.
+    trio.restart(SHANGHAI)
+    market.crosses()
+    market.is_final()
     court.has_nothing_new()
     for party in (SHANGHAI, SHENZHEN):
         assert not refusal(trio, party)
