@@ -79,6 +79,12 @@ class Office:
             self._channels[party] = self.running.channel(party)
         return claims_pb2_grpc.ClaimServiceStub(self._channels[party])
 
+    def close_channels(self) -> None:
+        """Close what is open to a bridge that will be gone."""
+        for channel in self._channels.values():
+            channel.close()
+        self._channels.clear()
+
     def check(self, claim: claims_pb2.Claim, party: str = "") -> claims_pb2.Verdict:
         """Check a claim; the verdict as signed, its signature verified."""
         party = party or claim.region
@@ -189,9 +195,8 @@ def office(
     office = Office(running, lists, network)
     office.stub(SHENZHEN)
     yield office
-    for channel in office._channels.values():
-        channel.close()
-    running.bridge.stop()
+    office.close_channels()
+    office.running.bridge.stop()
 
 
 def in_shenzhen(claim_id: str, **changes: Any) -> claims_pb2.Claim:

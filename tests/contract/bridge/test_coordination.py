@@ -9,7 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.testing.databases import DatabaseUnderTest
+from tanqiao.testing.network import SHENZHEN
 from tanqiao_bridge.storage.tables import conflict_case
+from tanqiao_gateway.application.fsck import check_database
 from tests.contract.bridge.claims_office import (
     CANCELLED,
     FREEZE_OTHER,
@@ -22,6 +25,7 @@ from tests.contract.bridge.claims_office import (
     office,
     refusal,
 )
+from tests.contract.bridge.harness import run_bridge
 from tests.contract.bridge.lists import certificates
 from tests.contract.bridge.notice_office import (
     ACKNOWLEDGED,
@@ -132,6 +136,31 @@ def test_a_registration_freezes_and_an_issue_cancels_what_matches(notice: Notice
     again = project("ccer:farm:again", FARM, project_id="another")
     assert refusal(notice.step, REGISTER, again).symbol == "DUPLICATE_PROGRAMME_APPLIED"
     notice.office.require_clean()
+
+
+def test_what_was_ordered_is_carried_on_by_the_bridge_that_follows(
+    notice: NoticeOffice, bridge_database: DatabaseUnderTest
+) -> None:
+    office = notice.office
+    gec = office.lists["gec"].gateway
+    statement = notice.signed(REGISTER, project("ccer:farm", FARM))
+    first = notice.submit(statement)
+    notice.wait_for(first.order_id, "ccer:farm", ACKNOWLEDGED)
+    office.close_channels()
+    office.running.bridge.stop()
+    # Decided while the bridge is away; the next bridge asks again and gets the stored answer.
+    assert notice.decide(first.order_id).state == CONFIRMED
+    addresses = {name: one.address for name, one in office.lists.items()}
+    office.running = run_bridge(
+        notice.network, bridge_database.url, bridge_database.owner_url, gateways=addresses
+    )
+    office.stub(SHENZHEN)
+    notice.wait_for(first.order_id, "ccer:farm", CONFIRMED)
+    assert office.status_of("ccer:farm") == REGISTERED
+    assert notice.submit(statement) == first
+    assert len(notice.orders("ccer:farm")) == len(notice.received()) == 1
+    assert check_database(gec.database).clean
+    office.require_clean()
 
 
 def test_refusal_part_withdrawal_and_silence_leave_the_project_in_its_notice(notice: NoticeOffice) -> None:

@@ -11,16 +11,28 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from tanqiao.api.bridge.v1 import coordination_pb2
 from tanqiao.api.gateway.v1 import registry_pb2
 from tanqiao.claims.keys import Strength, asset_key, asset_ref, strength_of
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.guards import missing
 from tanqiao_gateway.settings import Settings
-from tanqiao_gateway.storage import records
-from tanqiao_gateway.storage.tables import GUARDS, list_import, record, record_key
+from tanqiao_gateway.storage import orders, records
+from tanqiao_gateway.storage.tables import (
+    GUARDS,
+    certificate_effect,
+    list_import,
+    record,
+    record_key,
+    registry_order,
+)
 
 FINDINGS_MAX: Final = 100
 ROWS_PER_PAGE: Final = 5_000
+CARRIED_OUT: Final = (
+    coordination_pb2.REGISTRY_ORDER_STATE_CONFIRMED,
+    coordination_pb2.REGISTRY_ORDER_STATE_PART_CONFIRMED,
+)
 
 
 @dataclass(slots=True)
@@ -74,7 +86,28 @@ def check_database(database: Database) -> Report:
             if count != row.row_count:
                 report.note(f"import {row.import_number} holds {count} rows and says {row.row_count}")
             _check_keys(connection, row.import_number, report)
+        _check_effects(connection, report)
     return report
+
+
+def _check_effects(connection: sa.Connection, report: Report) -> None:
+    """No more is released or cancelled than was frozen; every effect is of a confirmed order."""
+    keys = connection.execute(sa.select(certificate_effect.c.asset_key).distinct()).scalars().all()
+    report.checked["orders"] = connection.execute(
+        sa.select(sa.func.count()).select_from(registry_order)
+    ).scalar_one()
+    for lot, held in orders.held_of(connection, keys).items():
+        for one in held:
+            if min(one.frozen_mwh, one.cancelled_mwh, one.unfrozen_mwh) < 0:
+                report.note(f"certificates of {lot} for {one.claim_id}: less than nothing is held")
+    unconfirmed = connection.execute(
+        sa.select(registry_order.c.order_id)
+        .join(certificate_effect, certificate_effect.c.order_id == registry_order.c.order_id)
+        .where(sa.func.coalesce(registry_order.c.decision, 0).not_in(CARRIED_OUT))
+        .distinct()
+    )
+    for order_id in unconfirmed.scalars():
+        report.note(f"order {bytes(order_id).hex()} was carried out and not confirmed")
 
 
 def _check_keys(connection: sa.Connection, import_number: int, report: Report) -> None:

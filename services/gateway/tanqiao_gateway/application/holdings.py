@@ -8,7 +8,7 @@ first, so that a newer list and the orders that it carries out are not counted t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tanqiao.api.gateway.v1 import registry_pb2
@@ -60,16 +60,6 @@ def overlay(rows: Mapping[int, Record], held: Mapping[Lot, Sequence[Held]]) -> d
             if rows[number].tradable and rows[number].certificate_state in UNSOLD:
                 result[number] = _split(rows[number], budgets)
     return result
-
-
-def missing_mwh(rows: Iterable[Record], held: Sequence[Held]) -> int:
-    """Give how much of a lot stands frozen or cancelled and is neither unsold nor shown so in the list."""
-    covered = sum(
-        row.activity_quantity
-        for row in rows
-        if row.tradable and (row.certificate_state in UNSOLD or row.certificate_state in (FROZEN, CANCELLED))
-    )
-    return max(0, sum(one.frozen_mwh + one.cancelled_mwh for one in held) - covered)
 
 
 def _name_shown(record: Record, budgets: list[Held], result: dict[int, list[Record]], number: int) -> None:

@@ -18,6 +18,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao_gateway.application.orders import apply_standing
 from tanqiao_gateway.importers.mapping import ListMapping
 from tanqiao_gateway.importers.rows import Fault, Mapped, RowMapper, SourceRow, read_csv, read_json
+from tanqiao_gateway.importers.xlsx import read_xlsx
 from tanqiao_gateway.storage import records
 from tanqiao_gateway.storage.tables import request_ids
 
@@ -27,7 +28,7 @@ DIGEST_CHUNK_BYTES: Final = 1 << 20
 MICROSECONDS: Final = 1_000_000
 
 Reader = Callable[[IO[bytes], str, ListMapping], Iterator[SourceRow | Fault]]
-READERS: Final[dict[str, Reader]] = {"csv": read_csv, "json": read_json}
+READERS: Final[dict[str, Reader]] = {"csv": read_csv, "json": read_json, "xlsx": read_xlsx}
 
 
 @dataclass(frozen=True, slots=True)

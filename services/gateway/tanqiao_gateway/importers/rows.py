@@ -89,7 +89,7 @@ def read_csv(file: IO[bytes], file_name: str, mapping: ListMapping) -> Iterator[
                 raise DomainError("FILE_NOT_UTF8", file=file_name, line=1)
             if not any(cell.strip() for cell in cells):
                 raise DomainError("FILE_EMPTY", file=file_name)
-            names = _header(cells, file_name, mapping)
+            names = column_names(cells, file_name, mapping)
             continue
         if found is None and not any(cell.strip() for cell in cells):
             continue
@@ -111,7 +111,12 @@ def _unreadable(line: int, names: list[str], cells: list[str], file_name: str) -
     return Fault(line, column, DomainError("FILE_NOT_UTF8", file=file_name, line=line))
 
 
-def _header(header: list[str], file_name: str, mapping: ListMapping) -> list[str]:
+def column_names(header: list[str], file_name: str, mapping: ListMapping) -> list[str]:
+    """Give the names of a header's columns.
+
+    Raises:
+        DomainError: ROW_INVALID where names repeat or are too many, COLUMN_MISSING.
+    """
     names = [cell.strip() for cell in header]
     if len(names) > COLUMNS_MAX or len(set(names)) != len(names):
         raise DomainError("ROW_INVALID", row=1, file=file_name, detail="column names repeat or are too many")

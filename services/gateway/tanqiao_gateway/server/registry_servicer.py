@@ -41,7 +41,11 @@ SPOOL_BYTES_IN_MEMORY_MAX: Final = 8 << 20
 QUERIES_MAX: Final = 5_000
 REFERENCES_PER_QUERY_MAX: Final = 32
 NUMBER_LENGTH_MAX: Final = 18
-_FORMATS: Final = {registry_pb2.LIST_FORMAT_CSV: "csv", registry_pb2.LIST_FORMAT_JSON: "json"}
+_FORMATS: Final = {
+    registry_pb2.LIST_FORMAT_CSV: "csv",
+    registry_pb2.LIST_FORMAT_JSON: "json",
+    registry_pb2.LIST_FORMAT_XLSX: "xlsx",
+}
 
 
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):

@@ -40,7 +40,7 @@ def import_list(
     mapping: str,
     validate_only: bool,
 ) -> None:
-    """Import FILE (CSV or JSON) into the gateway of REGISTRY: all of it, or nothing.
+    """Import FILE (CSV, JSON or XLSX) into the gateway of REGISTRY: all of it, or nothing.
 
     Every bad row is named with its line, column and reason; the exit code is then 1.
     """
@@ -91,7 +91,11 @@ def upload_list(
     Raises:
         DomainError: FILE_MISSING, FORMAT_UNKNOWN, or what the gateway refuses.
     """
-    formats = {".csv": registry_pb2.LIST_FORMAT_CSV, ".json": registry_pb2.LIST_FORMAT_JSON}
+    formats = {
+        ".csv": registry_pb2.LIST_FORMAT_CSV,
+        ".json": registry_pb2.LIST_FORMAT_JSON,
+        ".xlsx": registry_pb2.LIST_FORMAT_XLSX,
+    }
     if file.suffix.lower() not in formats:
         raise DomainError("FORMAT_UNKNOWN", file=file.name, supported=sorted(formats))
     if not file.is_file():

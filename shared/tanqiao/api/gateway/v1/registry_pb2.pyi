@@ -31,12 +31,16 @@ class _ListFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ListFormat
     LIST_FORMAT_UNSPECIFIED: _ListFormat.ValueType  # 0
     LIST_FORMAT_CSV: _ListFormat.ValueType  # 1
     LIST_FORMAT_JSON: _ListFormat.ValueType  # 2
+    LIST_FORMAT_XLSX: _ListFormat.ValueType  # 3
+    """The first sheet of a workbook."""
 
 class ListFormat(_ListFormat, metaclass=_ListFormatEnumTypeWrapper): ...
 
 LIST_FORMAT_UNSPECIFIED: ListFormat.ValueType  # 0
 LIST_FORMAT_CSV: ListFormat.ValueType  # 1
 LIST_FORMAT_JSON: ListFormat.ValueType  # 2
+LIST_FORMAT_XLSX: ListFormat.ValueType  # 3
+"""The first sheet of a workbook."""
 Global___ListFormat: _TypeAlias = ListFormat  # noqa: Y015
 
 class _RecordChangeKind:
