@@ -78,6 +78,14 @@ CANCEL: Final = coordination_pb2.REGISTRY_ORDER_KIND_CANCEL
 RELEASE: Final = coordination_pb2.REGISTRY_ORDER_KIND_RELEASE
 ACKNOWLEDGED: Final = coordination_pb2.REGISTRY_ORDER_STATE_ACKNOWLEDGED
 CONFIRMED: Final = coordination_pb2.REGISTRY_ORDER_STATE_CONFIRMED
+ANSWERED: Final = frozenset(
+    {
+        ACKNOWLEDGED,
+        CONFIRMED,
+        coordination_pb2.REGISTRY_ORDER_STATE_PART_CONFIRMED,
+        coordination_pb2.REGISTRY_ORDER_STATE_REFUSED,
+    }
+)
 
 _LEAVING: Final = {
     claims_pb2.CLAIM_STATUS_NOTICE: claims_pb2.CLAIM_STATUS_WITHDRAWN,
@@ -456,6 +464,8 @@ def take_order_answer(group: Group, command: object) -> int:
         raise DomainError("NOT_FOUND", what="order", id=answer.order_id.hex())
     if answer.order_hash != order.order_hash or command.opened.header.sender != f"gateway/{order.registry}":
         raise DomainError("FIELD_INVALID", field="order_hash", detail="an answer to another order")
+    if answer.state not in ANSWERED:
+        raise DomainError("FIELD_INVALID", field="state", detail=str(answer.state))
     if order.decision is not None:
         return order.decision
     envelope = command.envelope.SerializeToString()

@@ -83,6 +83,8 @@ class OrderCourier:
                 _log.warning("orders wait", reason=refusal.symbol)
             except TimeoutError:
                 _log.warning("orders wait", reason="BUSY")
+            except Exception:  # noqa: BLE001 - whatever it was, the next round begins again from the tables
+                _log.exception("orders wait")
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
 

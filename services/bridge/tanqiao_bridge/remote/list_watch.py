@@ -61,6 +61,8 @@ class ListWatch:
                     _log.warning("a list is not looked at", registry=registry, reason=refusal.symbol)
                 except TimeoutError:
                     _log.warning("a list is not looked at", registry=registry, reason="BUSY")
+                except Exception:  # noqa: BLE001 - whatever it was, the next look begins again from the tables
+                    _log.exception("a list is not looked at", registry=registry)
 
     def look(self, registry: str) -> int:
         """Look at one registry now; the number of claims that its changes called into question.

@@ -84,8 +84,9 @@ def _name_shown(record: Record, budgets: list[Held], result: dict[int, list[Reco
 def _split(record: Record, budgets: list[Held]) -> list[Record]:
     left = record.activity_quantity
     parts: list[tuple[int, str, str]] = []
-    for one in budgets:
-        for state in (CANCELLED, FROZEN, UNFROZEN):
+    # What was released may have been frozen for another claim since: what stands frozen comes first.
+    for state in (CANCELLED, FROZEN, UNFROZEN):
+        for one in budgets:
             name = f"{state.lower()}_mwh"
             taken = min(left, getattr(one, name))
             if taken:

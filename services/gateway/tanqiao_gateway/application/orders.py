@@ -286,6 +286,8 @@ def rows_as_they_stand(
 
     The lots of which something is held are read whole: which of their rows are frozen depends on all.
     """
+    if not orders.has_effects(connection):
+        return {number: [row] for number, row in rows.items()}
     keys = {lot[0] for lot in map(lot_of, rows.values()) if lot is not None}
     held = orders.held_of(connection, keys)
     if not held:

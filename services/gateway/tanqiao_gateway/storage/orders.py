@@ -185,6 +185,11 @@ def add_effects(
     )
 
 
+def has_effects(connection: sa.Connection) -> bool:
+    """Whether any order was ever carried out here; most gateways never see one."""
+    return connection.execute(sa.select(certificate_effect.c.effect_number).limit(1)).first() is not None
+
+
 def held_of(connection: sa.Connection, asset_keys: Iterable[str]) -> dict[Lot, list[Held]]:
     """Give what stands of each lot of these assets, by claim in the order of ids."""
     wanted = [(key,) for key in dict.fromkeys(asset_keys)]
