@@ -13,6 +13,7 @@ from tanqiao_gateway.importers.rows import Fault, SourceRow
 from tanqiao_gateway.importers.xlsx import read_xlsx
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+SHEET = "worksheet"
 STYLES = (
     f'<styleSheet xmlns="{MAIN}"><numFmts>'
     '<numFmt numFmtId="164" formatCode="yyyy&quot;年&quot;m&quot;月&quot;"/></numFmts>'
@@ -33,7 +34,7 @@ def book(rows: str, **parts: str) -> io.BytesIO:
     with zipfile.ZipFile(file, "w") as made:
         made.writestr(
             "xl/worksheets/sheet1.xml",
-            f'<worksheet xmlns="{MAIN}"><sheetData><row r="1"/>{rows}</sheetData></worksheet>',
+            f'<{SHEET} xmlns="{MAIN}"><sheetData><row r="1"/>{rows}</sheetData></{SHEET}>',
         )
         made.writestr("xl/sharedStrings.xml", parts.get("strings", STRINGS))
         made.writestr("xl/styles.xml", STYLES)
