@@ -45,7 +45,15 @@ CALLERS: Final = {
     f"{JOURNAL}ListJournal": ANYBODY,
     **{
         f"{REGISTRY}{name}": ANYBODY
-        for name in ("ImportList", "ListImports", "LookUpAssets", "ListRecords", "GetRegistryStatus")
+        for name in (
+            "ImportList",
+            "ListImports",
+            "LookUpAssets",
+            "ListRecords",
+            "UndoImport",
+            "ListChanges",
+            "GetRegistryStatus",
+        )
     },
     f"{SYNC}Connect": ("region/*",),
     f"{SYNC}SubmitMessages": ("region/*",),
