@@ -24,6 +24,7 @@ from tanqiao.signing.approvals import Order
 
 ID_BYTES: Final = 16
 PAGE_SIZE: Final = 200
+LOG_INDEX: Final = "日志序号 log index"
 SCOPES: Final = {
     "block": messages_pb2.FREEZE_SCOPE_BLOCK,
     "holder": messages_pb2.FREEZE_SCOPE_PSEUDONYM,
@@ -100,17 +101,20 @@ def submit_freeze(session: Session, file: Path) -> None:
     if audience.startswith("region/"):
         region = require_region(audience)
         client = session.as_operator(region, region.roles[0])
-        session.output.message(
-            client.local_orders.SubmitLocalFreeze(
-                local_pb2.SubmitLocalFreezeRequest(request_id=new_request_id(), order=envelope)
-            )
+        local = client.local_orders.SubmitLocalFreeze(
+            local_pb2.SubmitLocalFreezeRequest(request_id=new_request_id(), order=envelope)
         )
+        session.output.message(local, _taken(local.order_id, {"流水序号 journal index": local.journal_index}))
         return
-    session.output.message(
-        session.as_party(CLOCK_OPERATOR).bridge.orders.SubmitFreeze(
-            orders_pb2.SubmitFreezeRequest(request_id=new_request_id(), order=envelope)
-        )
+    answer = session.as_party(CLOCK_OPERATOR).bridge.orders.SubmitFreeze(
+        orders_pb2.SubmitFreezeRequest(request_id=new_request_id(), order=envelope)
     )
+    session.output.message(answer, _taken(answer.order_id, {LOG_INDEX: answer.log_index}))
+
+
+def _taken(order_id: bytes, place: dict[str, int]) -> dict[str, object]:
+    """Give the id of an order that was taken, as `show` wants it, and where it stands."""
+    return {"编号 id": order_id.hex(), **place}
 
 
 @freeze.command("list", cls=Verb)
@@ -140,7 +144,7 @@ def show_freeze(session: Session, order_id: str) -> None:
     order = messages_pb2.Freeze.FromString(answer.order.payload)
     fields = {
         **words(answer.order, order),
-        "日志序号 log index": str(answer.log_index),
+        LOG_INDEX: str(answer.log_index),
         "仍有效 in force": str(len(answer.in_force)),
     }
     session.output.message(answer, fields)
@@ -197,11 +201,10 @@ def submit_correction(session: Session, file: Path) -> None:
     """Bring the signed correction in FILE to the bridge."""
     envelope, order = read_order(file)
     _require(order, messages_pb2.Correction)
-    session.output.message(
-        session.as_party(CLOCK_OPERATOR).bridge.orders.SubmitCorrection(
-            orders_pb2.SubmitCorrectionRequest(request_id=new_request_id(), correction=envelope)
-        )
+    answer = session.as_party(CLOCK_OPERATOR).bridge.orders.SubmitCorrection(
+        orders_pb2.SubmitCorrectionRequest(request_id=new_request_id(), correction=envelope)
     )
+    session.output.message(answer, _taken(answer.correction_id, {LOG_INDEX: answer.log_index}))
 
 
 @correction.command("list", cls=Verb)
