@@ -2,11 +2,9 @@
 
 Standard library, the Ed25519 primitive of `cryptography`, and this folder's `verify_proof` for notes, trees
 and policies. protobuf is taken apart by hand: a table says which fields a message has, and any other is
-refused. Use, from the root of the repository::
+refused. Use, from the root of the repository; it ends with 0 for what is proven, with 1 for what is refused::
 
     python -m tests.independent.verify_file POLICY FILE
-
-It prints what is proven and ends with 0, or prints why it refuses and ends with 1.
 """
 
 from __future__ import annotations
@@ -53,7 +51,7 @@ SHAPES = {
     b"decision": rb" claim checkpoint entries",
     b"conservation": rb" claim checkpoint( lock)* entries",
     b"location": rb" claim checkpoint( lock)* entries",
-    b"location-root": rb" claim checkpoint leaf path row row-path",
+    b"location-root": rb" claim checkpoint leaf path row row-path page page-path bucket bucket-path",
     b"contradiction": rb" checkpoint( envelope){2}" + KEYS,
     b"witness-misbehaviour": rb" first second",
 }
@@ -392,9 +390,6 @@ def verify_rules(
     need(sha256(framed).digest() in applied, "rule texts that nobody applied")
 
 
-# --- whole logs
-
-
 def whole_log(file: File, policy: Policy) -> list[tuple[bytes, dict[bytes, bytes]]]:
     size, root = tree_of(file, policy)
     entries = items(file.one(b"entries"))
@@ -498,21 +493,30 @@ def verify_location_root(file: File, policy: Policy) -> str:
     size, root = tree_of(file, policy)
     index, kind, told = included(file.one(b"leaf"), file.one(b"path"), size, root)
     need(kind == b"location_root", "no root of a map")
-    rows, before = number(told[b"size"], "rows"), number(told[b"as_of_index"], "an index")
-    need(before <= index and len(told[b"root"]) == 32, "a map of the future")
+    need(
+        number(told[b"as_of_index"], "an index") <= index and len(told[b"root"]) == 32, "a map of the future"
+    )
+    page = items(file.one(b"page"))
+    need(list(map(len, page[1:])) == [8, 8, 32], "no page")
+    need(list(map(len, bucket := items(file.one(b"bucket")))) == [8, 32], "no bucket")
+    at = place_in(file, b"bucket", 65_536, told[b"root"])
+    need(at.to_bytes(2, "big") == sha256(page[0] + page[1]).digest()[:2], "a page of another bucket")
+    place_in(file, b"page", int.from_bytes(bucket[0], "big"), bucket[1])
     row = items(file.one(b"row"))
     need(len(row) == 5 and len(row[1]) == len(row[2]) == 8 and row[4] in {b"\1", b"\2", b"\3"}, "no row")
-    path = matched(PATH.fullmatch(file.one(b"row-path")), "not a path")
-    at = number(path[1], "an index")
-    need(at < rows, "a row outside the map")
-    hashes = [unbase64(line) for line in path[2].split()]
-    need(root_from_path(at, rows, leaf_hash(file.one(b"row")), hashes) == told[b"root"], "no row of the map")
-    start, end = (int.from_bytes(value, "big") for value in row[1:3])
-    need(row[0] == claim[1] and start <= number(claim[2], "the serial") < end, "another unit's row")
+    start, end, at, size = (int.from_bytes(value, "big") for value in (*row[1:3], *page[1:3]))
+    place_in(file, b"row", size, page[3])
+    need((row[0], start // 4_096) == (page[0], at), "a row of another page")
+    need(row[0] == claim[1] and start <= number(claim[2], "the serial") < end, "another row")
     return f"at {row[3].decode()}"
 
 
-# --- lies
+def place_in(file: File, name: bytes, size: int, root: bytes) -> int:
+    path = matched(PATH.fullmatch(file.one(name + b"-path")), "not a path")
+    need((at := number(path[1], "an index")) < size, "a place outside the tree")
+    hashes = [unbase64(line) for line in path[2].split()]
+    need(root_from_path(at, size, leaf_hash(file.one(name)), hashes) == root, "not of that tree")
+    return at
 
 
 def verify_contradiction(file: File, policy: Policy) -> str:

@@ -55,6 +55,8 @@ from tanqiao_bridge.application.coordination import coordination_handlers
 from tanqiao_bridge.application.engine import BridgeEngine, OtherHandler
 from tanqiao_bridge.application.lapsing import KEEP_SECONDS, LapseClaims, measure_downtime
 from tanqiao_bridge.application.list_reviews import ReviewQueries, review_handlers
+from tanqiao_bridge.application.location_proofs import LocationProofs
+from tanqiao_bridge.application.location_roots import LocationRoots, WriteLocationRoot
 from tanqiao_bridge.application.log_keeping import LogKeeper
 from tanqiao_bridge.application.open_promises import ListOpen, list_open
 from tanqiao_bridge.application.order_handlers import order_handlers
@@ -138,6 +140,7 @@ class Bridge:
     courier: OrderCourier
     lists: ListWatch
     logs: Logs
+    location_roots: LocationRoots
     server: Server
     _stopping: threading.Event
     _ticker: threading.Thread | None = None
@@ -148,6 +151,7 @@ class Bridge:
         self.logs.start()
         self.courier.start()
         self.lists.start()
+        self.location_roots.start(self.writer)
         self._ticker = threading.Thread(target=self._tick, name="deadlines", daemon=True)
         self._ticker.start()
 
@@ -161,6 +165,7 @@ class Bridge:
             self._ticker.join()
         self.courier.stop()
         self.lists.stop()
+        self.location_roots.stop()
         self.writer.close()
         self.gateways.close()
         self.logs.stop()
@@ -262,8 +267,13 @@ def build(settings: Settings) -> Bridge:
         raise
 
 
-def _other_handlers() -> dict[type, OtherHandler]:
-    own: dict[type, OtherHandler] = {TakeReport: take_report, ListOpen: list_open, EndRun: end_run}
+def _other_handlers(location_roots: LocationRoots) -> dict[type, OtherHandler]:
+    own: dict[type, OtherHandler] = {
+        TakeReport: take_report,
+        ListOpen: list_open,
+        EndRun: end_run,
+        WriteLocationRoot: location_roots.handle,
+    }
     return {
         **claim_handlers(),
         **case_handlers(),
@@ -336,7 +346,8 @@ def _build(
     queries = Queries(database)
     lines = Lines(context, queries)
     gateways = Gateways(settings.gateways, tls)
-    engine = BridgeEngine(context, judge_and_record, lines.send, _other_handlers())
+    roots = LocationRoots(database, context, federation.witness_group, settings.location_root_seconds)
+    engine = BridgeEngine(context, judge_and_record, lines.send, _other_handlers(roots))
     writer: GroupCommit[Any, Any] = GroupCommit(
         database,
         engine.handle,
@@ -380,7 +391,11 @@ def _build(
             Registration(directory_pb2_grpc.add_LocationServiceServicer_to_server, LocationServicer(queries)),
             Registration(
                 log_pb2_grpc.add_LogServiceServicer_to_server,
-                LogServicer(logs.keeper, Bundles(database, logs.keeper.group.quorum)),
+                LogServicer(
+                    logs.keeper,
+                    Bundles(database, logs.keeper.group.quorum),
+                    LocationProofs(database, logs.keeper.group.quorum),
+                ),
             ),
             Registration(
                 claims_pb2_grpc.add_ClaimServiceServicer_to_server,
@@ -407,5 +422,16 @@ def _build(
         now=SystemClock().now(),
     )
     return Bridge(
-        settings, context, database, writer, lines, gateways, courier, lists, logs, server, threading.Event()
+        settings,
+        context,
+        database,
+        writer,
+        lines,
+        gateways,
+        courier,
+        lists,
+        logs,
+        roots,
+        server,
+        threading.Event(),
     )

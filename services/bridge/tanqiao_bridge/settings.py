@@ -15,10 +15,12 @@ ENVIRONMENT: Final[dict[str, str]] = {
     "TANQIAO_DATABASE_URL": "database_url",
     "TANQIAO_OWNER_DATABASE_URL": "owner_database_url",
     "TANQIAO_TEST_CLOCK_START": "test_clock_start",
+    "TANQIAO_LOCATION_ROOT_SECONDS": "location_root_seconds",
 }
 """Environment variable → field."""
 DECIDE_BY_SECONDS_DEFAULT: Final = 30
 CLAIM_LEASE_DAYS_DEFAULT: Final = 180
+LOCATION_ROOT_SECONDS_DEFAULT: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Settings:
         test_clock_start: moment at which a test clock begins; None: the machine's clock.
         decide_by_seconds: time for a destination's answer.
         claim_lease_days: days after which a declared claim lapses whose notice has not opened; 0: never.
+        location_root_seconds: time between two leaves with the root of the location map; 0: none is written.
         log_listen: ``host:port`` at which the logs are served as files over HTTPS; empty: they are not.
     """
 
@@ -52,6 +55,7 @@ class Settings:
     decide_by_seconds: int = DECIDE_BY_SECONDS_DEFAULT
     log_listen: str = ""
     claim_lease_days: int = CLAIM_LEASE_DAYS_DEFAULT
+    location_root_seconds: int = LOCATION_ROOT_SECONDS_DEFAULT
 
 
 def load_settings(path: Path) -> Settings:
@@ -74,6 +78,7 @@ def load_settings(path: Path) -> Settings:
         decide_by_seconds=file.integer("decide_by_seconds", default=DECIDE_BY_SECONDS_DEFAULT),
         log_listen=file.text("log_listen", default=""),
         claim_lease_days=file.integer("claim_lease_days", default=CLAIM_LEASE_DAYS_DEFAULT),
+        location_root_seconds=file.integer("location_root_seconds", default=LOCATION_ROOT_SECONDS_DEFAULT),
     )
     file.require_all_known()
     return settings

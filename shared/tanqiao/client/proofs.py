@@ -8,7 +8,8 @@ from typing import Final
 from tanqiao.api.bridge.v1 import log_pb2, log_pb2_grpc
 from tanqiao.client.servers import BridgeClient
 from tanqiao.kernel.errors import DomainError
-from tanqiao.offline.make import Openings, ServedLeaf
+from tanqiao.offline.make import Openings, Placed, ServedLeaf
+from tanqiao.offline.replay import Claim
 
 __all__ = ["ServedLog"]
 
@@ -56,6 +57,17 @@ class ServedLog:
             for one in answer.leaves:
                 yield ServedLeaf(one.log_index, one.leaf, tuple(one.envelopes))
             start = answer.leaves[-1].log_index + 1
+
+    def location(self, claim: Claim, before_index: int) -> tuple[ServedLeaf, Placed, Placed, Placed]:
+        """Give the newest final location root before an index (0: any), the unit's row, and what is above."""
+        request = log_pb2.GetLocationProofRequest(
+            series_id=claim.series_id, serial=claim.serial or 0, before_index=before_index
+        )
+        found = self._stub.GetLocationProof(request)
+        row, page, bucket = (
+            (one.index, one.value, list(one.path)) for one in (found.row, found.page, found.bucket)
+        )
+        return ServedLeaf(found.log_index, found.leaf), row, page, bucket
 
     def decision(self, source: str, transfer_id: bytes) -> tuple[ServedLeaf, Openings]:
         """Give the decision of a transfer or use with its messages, and what the caller may open."""

@@ -63,7 +63,7 @@ GRAMMARS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
             "decision": r"claim checkpoint entries ",
             "conservation": r"claim checkpoint (?:lock )*entries ",
             "location": r"claim checkpoint (?:lock )*entries ",
-            "location-root": r"claim checkpoint leaf path row row-path ",
+            "location-root": r"claim checkpoint leaf path row row-path page page-path bucket bucket-path ",
             "contradiction": rf"checkpoint envelope envelope {_KEYS}",
             "witness-misbehaviour": r"first second ",
         }.items()

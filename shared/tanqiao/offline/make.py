@@ -27,6 +27,7 @@ from tanqiao.tlog.leaf import Leaf, decode_leaf
 
 __all__ = [
     "Openings",
+    "Placed",
     "ProofSource",
     "ServedLeaf",
     "make_contradiction",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 Parts = list[tuple[str, bytes]]
+Placed = tuple[int, bytes, Sequence[bytes]]
+"""Index in its tree, bytes, and the path to the root."""
 LOCKS_MAX: Final = 1000
 
 
@@ -143,21 +146,20 @@ def make_location_root_proof(
     source: ProofSource,
     claim: Claim,
     root: ServedLeaf,
-    row: tuple[int, bytes, Sequence[bytes]],
+    row: Placed,
+    page: Placed,
+    bucket: Placed,
     policy: bytes,
 ) -> tuple[bytes, Report]:
-    """Make a file of kind location-root: a leaf with the root of a location map, and a row with its path."""
+    """Make a file of kind location-root: a map's root, a row, what is between."""
     size, note = source.cosigned()
     if decode_leaf(root.leaf).kind != LOCATION_ROOT_KIND:
         raise TlogError("LEAF_KIND", decode_leaf(root.leaf).kind)
-    index, data, path = row
-    parts: Parts = [
-        ("claim", claim.encode()),
-        ("checkpoint", note),
-        *_leaf_parts(source, root, size),
-        ("row", data),
-        ("row-path", encode_path(index, path)),
-    ]
+    if root.index >= size:
+        raise TlogError("INDEX_OUT_OF_TREE", f"index {root.index}; {size} leaves are cosigned")
+    parts: Parts = [("claim", claim.encode()), ("checkpoint", note), *_leaf_parts(source, root, size)]
+    for name, (index, data, path) in (("row", row), ("page", page), ("bucket", bucket)):
+        parts += [(name, data), (f"{name}-path", encode_path(index, path))]
     return _checked(encode_file("location-root", parts), policy)
 
 

@@ -18,7 +18,19 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.offline.container import ProofFile, read_entries
 from tanqiao.offline.key_chain import parse_envelope, refused_as
-from tanqiao.offline.location_map import CANCELLED, HELD, LOCATION_ROOT_KIND, STATES, USED, MapRow
+from tanqiao.offline.location_map import (
+    BUCKETS,
+    CANCELLED,
+    HELD,
+    LOCATION_ROOT_KIND,
+    STATES,
+    USED,
+    MapBucket,
+    MapPage,
+    MapRow,
+    bucket_of,
+    page_key,
+)
 from tanqiao.offline.paths import included_leaf, open_path, report_checkpoint
 from tanqiao.offline.report import Report
 from tanqiao.protocol.locations import LocationBook
@@ -240,14 +252,21 @@ def verify_location_root(report: Report, file: ProofFile, policy: Policy) -> Non
         raise TlogError("LOCATION_ROW", "the leaf's numbers")
     report.held(
         "§8",
-        f"Leaf {included.index} states the root of the location map before index {as_of}: {size} rows.",
-        f"第{included.index}号叶子载明序号{as_of}之前的位置图之根：共{size}行。",
+        f"Leaf {included.index} states the root of the location map before index {as_of}: {size} pages.",
+        f"第{included.index}号叶子载明序号{as_of}之前的位置图之根：共{size}页。",
     )
-    row_data = file.one("row")
-    row = MapRow.decode(row_data)
-    index, hashes = open_path(file.one("row-path"))
-    verify_inclusion(index, size, hash_leaf(row_data), hashes, leaf.value("root"))
-    report.held("§8", f"Row {index} of that map is in the file.", f"文件载有该图的第{index}行。")
+    bucket, page = MapBucket.decode(file.one("bucket")), MapPage.decode(file.one("page"))
+    row = MapRow.decode(file.one("row"))
+    number = _place_in(file, "bucket", BUCKETS, leaf.value("root"))
+    _place_in(file, "page", bucket.size, bucket.root)
+    _place_in(file, "row", page.size, page.root)
+    if page_key(row.series_id, row.start) != page.key or bucket_of(page.key) != number:
+        raise TlogError("LOCATION_ROW", "a row or page that does not belong where it stands")
+    report.held(
+        "§8",
+        f"The row {row.start} to {row.end} of that map is in the file.",
+        f"文件载有该图中{row.start}至{row.end}的一行。",
+    )
     serial = claim.serial or 0
     if row.series_id != claim.series_id or not row.start <= serial < row.end:
         raise TlogError("LOCATION_ROW", "the row does not hold the serial")
@@ -257,6 +276,13 @@ def verify_location_root(report: Report, file: ProofFile, policy: Policy) -> Non
         "该位置图与日志中的决定一致：由重放决定的见证方保证；location类文件可予证明。",
     )
     _conclude_row(report, row, serial, as_of)
+
+
+def _place_in(file: ProofFile, name: str, size: int, root: bytes) -> int:
+    """Verify that a part is in a tree; its index there."""
+    index, hashes = open_path(file.one(f"{name}-path"))
+    verify_inclusion(index, size, hash_leaf(file.one(name)), hashes, root)
+    return index
 
 
 def _conclude_decision(report: Report, replay: Replay) -> None:

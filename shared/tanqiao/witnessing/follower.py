@@ -36,6 +36,7 @@ from tanqiao.tlog.sealing import Tree
 from tanqiao.tlog.tiles import Tile
 from tanqiao.tlog.witness import Witness
 from tanqiao.witnessing.accusing import Accuser
+from tanqiao.witnessing.location_roots import until_location_root
 from tanqiao.witnessing.replay import LeafRefusedError, Replay, SeenLeaf
 from tanqiao.witnessing.store import Replayed, ReplayStore
 
@@ -262,6 +263,7 @@ class Follower:
         expected = range(before.tree.size, before.tree.size + len(leaves))
         if not leaves or [leaf.log_index for leaf in leaves] != list(expected):
             raise TlogError("LOG_LEAVES_MISSING", f"leaves from {before.tree.size} on")
+        leaves = tuple(until_location_root(leaves))
         after = before.range.copy()
         after.extend(hash_leaf(leaf.data) for leaf in leaves)
         # Believed only once it is shown to be part of the tree that the log signed.

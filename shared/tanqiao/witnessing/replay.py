@@ -17,6 +17,7 @@ from tanqiao.api.bridge.v1 import cases_pb2, claims_pb2, messages_pb2, reconcile
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
+from tanqiao.offline.location_map import LOCATION_ROOT_KIND
 from tanqiao.offline.replay import BLOCKS_IN_LEAF_MAX
 from tanqiao.protocol.locations import LocationBook, LocationRow
 from tanqiao.protocol.types import SINK, ZERO_HASH, Kind, LockFacts, Outcome, TransferKey
@@ -100,6 +101,8 @@ class Known:
     fresh_decided: list[tuple[TransferKey, int]] = field(default_factory=list)
     fresh_issued: list[tuple[TransferKey, int]] = field(default_factory=list)
     fresh_claimed: list[tuple[bytes, str, int]] = field(default_factory=list)
+    is_map_root: Callable[[int, bytes], bool] = lambda _size, _root: False
+    """Whether a root is that of the stored map; `book` must not have changed yet."""
 
 
 @dataclass(slots=True)
@@ -159,6 +162,7 @@ class Replay:
             "bridge_epoch": self._epoch,
             "case_resolution": self._decided,
             "asset_alias": self._decided,
+            LOCATION_ROOT_KIND: self._location_root,
         }
 
     @property
@@ -398,6 +402,16 @@ class Replay:
             moving = known.book.elsewhere(blocks, target)  # what is at its place already stays there
             failing = known.book.move(moving, place, target) if moving else ()
             _hold(not failing, f"blocks that were not at {message.from_region}: {_shown(failing)}")
+
+        return apply
+
+    def _location_root(self, leaf: _Leaf, _touched: Touched) -> Callable[[Known], None]:
+        """A location root is that of the map before its own index, as it was replayed here."""
+        _hold(leaf.text("as_of_index") == str(leaf.seen.log_index), "the root of another index")
+        size, root = leaf.text("size"), leaf.leaf.get("root") or b""
+
+        def apply(known: Known) -> None:
+            _hold(size.isdecimal() and known.is_map_root(int(size), root), "another location map")
 
         return apply
 

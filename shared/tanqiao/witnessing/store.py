@@ -24,6 +24,7 @@ from tanqiao.tlog.merkle import HASH_SIZE_BYTES, CompactRange
 from tanqiao.tlog.sealing import Tree
 from tanqiao.tlog.witness import WitnessState
 from tanqiao.witnessing import tables
+from tanqiao.witnessing.location_roots import WitnessMap
 from tanqiao.witnessing.replay import Known, Place, SeenLeaf, Touched
 
 LEAVES_PER_READ_MAX: Final = 1_000
@@ -52,6 +53,7 @@ class ReplayStore:
     def __init__(self, database: Database, log: str) -> None:
         self._database = database
         self._log = log
+        self._map = WitnessMap(database)
 
     # -- replay ----------------------------------------------------------------------------------------------
 
@@ -100,8 +102,9 @@ class ReplayStore:
                 ("receipt_hash", "claim_id"),
             )
             rows = _touched_rows(connection, touched.blocks)
+        known_claims = {bytes(row[0]): row[1] for row in claimed}
         return Known(
-            directory, LocationBook(rows), decided, issued, {bytes(row[0]): row[1] for row in claimed}
+            directory, LocationBook(rows), decided, issued, known_claims, is_map_root=self._map.is_root
         )
 
     def persist(
@@ -145,6 +148,7 @@ class ReplayStore:
                 ],
             )
             connection.commit()
+        self._map.note((*difference.deleted, *difference.inserted))
 
     def _advance(self, connection: sa.Connection, before: Tree, after: CompactRange) -> None:
         values = {"size": after.size, "root": after.root(), "edge": b"".join(after.hashes)}

@@ -13,6 +13,7 @@ from tests.contract.bridge.unchanged import BIG, READER
 TILE: Final = log_pb2.GetTileRequest
 ADD: Final = log_pb2.AddLeavesRequest
 COSIGN: Final = log_pb2.AddCosignatureRequest
+WHERE: Final = log_pb2.GetLocationProofRequest
 NAMED: Final = log_pb2.TransferName
 
 BAD_LOG: Final[tuple[tuple[str, str, str, Message, str], ...]] = (
@@ -67,6 +68,17 @@ BAD_LOG: Final[tuple[tuple[str, str, str, Message, str], ...]] = (
         log_pb2.GetConsistencyProofRequest(size=-1),
         SHANGHAI,
     ),
+    ("GetLocationProof", "no series", "FIELD_MISSING", WHERE(), SHANGHAI),
+    ("GetLocationProof", "a long series", "TEXT_TOO_LONG", WHERE(series_id="x" * 161), SHANGHAI),
+    ("GetLocationProof", "a negative unit", "FIELD_INVALID", WHERE(series_id="s", serial=-1), SHANGHAI),
+    (
+        "GetLocationProof",
+        "a negative index",
+        "FIELD_INVALID",
+        WHERE(series_id="s", before_index=-1),
+        SHANGHAI,
+    ),
+    ("GetLocationProof", "no root yet", "NOT_FOUND", WHERE(series_id="s", before_index=BIG), SHANGHAI),
     ("GetFinalityBundle", "no source", "FIELD_MISSING", log_pb2.GetFinalityBundleRequest(), SHANGHAI),
     (
         "GetFinalityBundle",

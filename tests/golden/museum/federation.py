@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
-from tanqiao.offline.location_map import HELD, MapRow, location_root_leaf, root_of_rows
+from tanqiao.offline.location_map import HELD, LocationMap, MapPage, MapRow, location_root_leaf, page_of_rows
 from tanqiao.offline.paths import path_of
 from tanqiao.signing.batch import item_envelope, sign_batch
 from tanqiao.signing.directory import KeyRole
@@ -244,6 +244,25 @@ MAP_ROWS = (
     MapRow(SERIES, 2000, 3000, SHANGHAI, HELD),
 )
 MAP_TREE = MemoryTree(hash_leaf(row.encode()) for row in MAP_ROWS)
+OTHER_PAGE = MapPage(f"{SERIES}-2", 0, 1, bytes(32))
+"""A page of another series, so that the map has two."""
+
+
+def map_page() -> MapPage:
+    """The page of the rows."""
+    page = page_of_rows((SERIES, 0), [row.values for row in MAP_ROWS])
+    assert page is not None
+    return page
+
+
+def location_map() -> LocationMap:
+    """The map of both pages."""
+    made = LocationMap()
+    made.put({page.key: page for page in (map_page(), OTHER_PAGE)})
+    return made
+
+
+MAP = location_map()
 
 
 def log_leaves() -> list[bytes]:
@@ -254,7 +273,7 @@ def log_leaves() -> list[bytes]:
     leaves.append(decision_leaf(TRANSFER, "TRANSFER", "COMMIT", (LOCK, READY, DECISION)))
     leaves.append(decision_leaf(USE, "RETIRE", "COMMIT", (USE_MESSAGE, USE_DECISION)))
     leaves.append(decision_leaf(REFUSED, "TRANSFER", "ABORT", (REFUSED_LOCK, ABORT)))
-    leaves.append(location_root_leaf(*root_of_rows(MAP_ROWS), MAP_AT))
+    leaves.append(location_root_leaf(MAP.size, MAP.root, MAP_AT))
     return [leaf.encode() for leaf in leaves]
 
 

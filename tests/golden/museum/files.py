@@ -15,6 +15,7 @@ from tanqiao.tlog.checkpoint import Checkpoint
 from tanqiao.tlog.merkle import MemoryTree, hash_leaf
 from tests.golden.museum import federation as f
 from tests.golden.museum.exhibits import ORIGIN, STRANGER, WITNESSES, BadFile, cosignature, signed
+from tests.golden.museum.maps import bad_pages, parts_above
 
 Parts = list[tuple[str, bytes]]
 Case = Callable[..., BadFile]
@@ -77,6 +78,7 @@ def row_parts(row: MapRow = f.MAP_ROWS[2], index: int = 2) -> Parts:
         *LOG.leaf(f.MAP_AT),
         ("row", row.encode()),
         ("row-path", path),
+        *parts_above(f.map_page(), f.MAP),
     ]
 
 
@@ -457,6 +459,7 @@ def _bad_replays(case: Case) -> Iterator[BadFile]:
         [(n, d + b"\0\0" if n == "row" else d) for n, d in row_parts()],
         "location-root",
     )
+    yield from bad_pages(case, row_parts())
     map_of_one = MemoryTree([hash_leaf(wrong.encode())])
     forged = [(n, encode_path(0, ()) if n == "row-path" else d) for n, d in row_parts(wrong)]
     yield case(

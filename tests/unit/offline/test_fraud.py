@@ -15,6 +15,7 @@ import pytest
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.offline.container import encode_file
+from tanqiao.offline.location_map import bucket_of
 from tanqiao.offline.make import (
     Openings,
     ServedLeaf,
@@ -216,7 +217,11 @@ def test_an_honest_bridge_is_final_and_every_kind_of_file_is_made_from_it(
         assert verify_file(out.read_bytes(), OtherPolicy(POLICY_DATA))
     row = (2, f.MAP_ROWS[2].encode(), f.MAP_TREE.inclusion_proof(2))
     claim = Claim(series_id=f.SERIES, serial=1_000)
-    _, report = make_location_root_proof(bridge, claim, bridge.served(f.MAP_AT), row, POLICY_DATA)
+    number, (at, path) = bucket_of(f.map_page().key), f.MAP.page_path(f.map_page().key)
+    page = (at, f.map_page().encode(), path)
+    bucket = (number, f.MAP.bucket(number).encode(), f.MAP.bucket_path(number))
+    root = bridge.served(f.MAP_AT)
+    _, report = make_location_root_proof(bridge, claim, root, row, page, bucket, POLICY_DATA)
     assert report.facts["region"] == f.SHENZHEN
     with pytest.raises(TlogError, match="DECISION_MISSING"):
         write_replay(bridge, "decision", Claim(f.SHANGHAI, bytes(16)), POLICY_DATA, tmp_path / "none")

@@ -12,8 +12,6 @@ from tanqiao.api.bridge.v1 import claims_pb2, messages_pb2, recovery_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.bulk import insert_rows
 from tanqiao.db.signatures import store_envelope
-from tanqiao.kernel.units import UnitBlock
-from tanqiao.protocol.locations import LocationBook, LocationRow
 from tanqiao.protocol.types import (
     DecisionFacts,
     DecisionRecord,
@@ -28,8 +26,9 @@ from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.leaf import Leaf, make_leaf
 from tanqiao_bridge.application.commands import Material
 from tanqiao_bridge.application.context import Group
-from tanqiao_bridge.application.deciding import BLOCKS_IN_LEAF_MAX, DECISION_TYPE, Place, check_agreement
+from tanqiao_bridge.application.deciding import BLOCKS_IN_LEAF_MAX, DECISION_TYPE, check_agreement
 from tanqiao_bridge.application.issues import register_series
+from tanqiao_bridge.application.placing import Place, Placing
 from tanqiao_bridge.application.reported import OpenedItem
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import locations, log, policy, recovery
@@ -147,42 +146,20 @@ def _leaf(
     )
 
 
-def _book(
-    group: Group, blocks: Sequence[UnitBlock]
-) -> tuple[LocationBook[Place], dict[tuple[str, int], locations.LocationRow]]:
-    rows = locations.load_touched(group.connection, blocks)
-    book: LocationBook[Place] = LocationBook(
-        LocationRow(row.block.series_id, row.block.start, row.block.end, (row.region, row.state))
-        for row in rows
-    )
-    return book, {(row.block.series_id, row.block.start): row for row in rows}
-
-
 def _can_move(group: Group, lock: LockFacts) -> bool:
-    book, _ = _book(group, lock.blocks)
-    return not book.elsewhere(lock.blocks, (lock.key.source, locations.HELD))
+    return not Placing.of(group, lock.blocks).book.elsewhere(lock.blocks, (lock.key.source, locations.HELD))
 
 
 def _move(group: Group, lock: LockFacts, log_index: int, legal_date: str) -> None:
-    book, rows = _book(group, lock.blocks)
+    placing = Placing.of(group, lock.blocks)
     here: Place = (lock.key.source, locations.HELD)
     there: Place = (
         (lock.destination, locations.HELD)
         if lock.kind is Kind.TRANSFER
         else (lock.key.source, _USED[lock.kind])
     )
-    book.move(lock.blocks, here, there)
-    difference = book.difference()
-    locations.write_difference(
-        group.connection,
-        [rows[row.series_id, row.start] for row in difference.deleted],
-        [
-            locations.LocationRow(
-                UnitBlock(row.series_id, row.start, row.end), row.place[0], row.place[1], log_index
-            )
-            for row in difference.inserted
-        ],
-    )
+    placing.book.move(lock.blocks, here, there)
+    placing.write(log_index)
     if lock.kind is Kind.TRANSFER:
         _count_use(group, lock, legal_date)
 
@@ -226,7 +203,8 @@ def adopt_issue(group: Group, adopted: AdoptedIssue) -> int | None:
     if known is not None:
         same = bytes(known.receipt_hash) == item.row.message_hash
         return int(known.log_index) if same else recovery.REFUSED
-    if receipt.accepted and _book(group, [block])[0].occupied([block]):
+    placing = Placing.of(group, [block])
+    if receipt.accepted and placing.book.occupied([block]):
         return None
     leaf = make_leaf(
         "issue",
@@ -244,9 +222,8 @@ def adopt_issue(group: Group, adopted: AdoptedIssue) -> int | None:
     log_index = log.append_leaves(connection, [leaf], recorded_at=group.now)
     if receipt.accepted:
         register_series(group, stated, adopted.region, log_index)
-        locations.write_difference(
-            connection, (), [locations.LocationRow(block, adopted.region, locations.HELD, log_index)]
-        )
+        placing.book.register([block], (adopted.region, locations.HELD))
+        placing.write(log_index)
         if stated.claim_id in claim_rows.load_claims(connection, [stated.claim_id]):
             claim_rows.set_status(connection, [(stated.claim_id, claims_pb2.CLAIM_STATUS_ISSUED)])
     material = Material(item.issue, None, item.papers.issue)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.signatures import store_batch, store_envelope
 from tanqiao.db.streams import OutboxMessage
 from tanqiao.kernel.clock import Clock
+from tanqiao.offline.location_map import PageKey, page_key
 from tanqiao.protocol.effects import Decide
 from tanqiao.protocol.frozen import FrozenThings
 from tanqiao.protocol.recovery import NOT_RECOVERING, RecoveringBridge
@@ -25,8 +26,8 @@ from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.envelope import Signer, build_header
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao_bridge.application.commands import Answer, Material, Outgoing
-from tanqiao_bridge.application.memory import OpenTransfers, Overlay, RecentDecisions
-from tanqiao_bridge.storage import orders, policy
+from tanqiao_bridge.application.memory import ChangedPages, OpenTransfers, Overlay, RecentDecisions
+from tanqiao_bridge.storage import locations, orders, policy
 from tanqiao_bridge.storage.decisions import DecisionRow, MessageRow
 from tanqiao_bridge.storage.tables import signature
 
@@ -50,6 +51,7 @@ class BridgeContext:
         epoch: incarnation of the bridge.
         decide_by_ms: time for a destination's answer.
         log_size: number of leaves that are durable.
+        changed_pages: of the location map, since its root was looked at last.
         recovery: what a bridge that was restored still waits for; replaced by the writer.
         epoch_record: proves the present epoch to the regions; none in the first.
         claim_lease_seconds: after which a declared claim lapses whose notice has not opened; 0: never.
@@ -73,6 +75,7 @@ class BridgeContext:
     own_keys: OwnKeys | None = None
     claim_lease_seconds: int = 0
     down_seconds: int = 0
+    changed_pages: ChangedPages = field(default_factory=ChangedPages)
 
     def runs(self, payload_type: str, payloads: Sequence[bytes]) -> Iterator[tuple[int, int, Signer]]:
         """Cut payloads into runs that one key signs: (start, end, key)."""
@@ -145,6 +148,8 @@ class Group:
     evidence_kind: str = ""
     evidence_hashes: tuple[bytes, ...] = ()
     """The evidence that was stored last: what a freeze on it names."""
+    touched_pages: set[PageKey] = field(default_factory=set)
+    """Pages of the location map in which this group wrote."""
     undecided: set[TransferKey] = field(default_factory=set)
     """Keys that were looked up and have no decision in the tables."""
     _signatures: dict[int, int] = field(default_factory=dict)
@@ -180,6 +185,14 @@ class Group:
         """Read regions and agreements again: a command of this group has changed them."""
         self._regions = None
         self._agreements.clear()
+
+    def write_locations(
+        self, deleted: Sequence[locations.LocationRow], inserted: Sequence[locations.LocationRow]
+    ) -> None:
+        """Write a difference of the location map, and note the pages that it changes."""
+        locations.write_difference(self.connection, deleted, inserted)
+        for rows in (deleted, inserted):
+            self.touched_pages.update(page_key(row.block.series_id, row.block.start) for row in rows)
 
     def signature_of(self, material: Material) -> tuple[int, int]:
         """Keep the signature that a message came under, once for its batch; (signature id, item index)."""

@@ -17,7 +17,7 @@ from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.ids import parse_address
 from tanqiao.kernel.units import UnitBlock
-from tanqiao.protocol.locations import LocationBook, LocationRow
+from tanqiao.protocol.locations import LocationBook
 from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.protocol_facts import blocks_of
 from tanqiao.rpc.validation import require_bytes, require_party, require_text
@@ -26,13 +26,13 @@ from tanqiao_bridge.application import evidence
 from tanqiao_bridge.application.commands import Answer
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.freezes import TEXT_LENGTH_MAX, equivocating_record
+from tanqiao_bridge.application.placing import Place, Placing
 from tanqiao_bridge.application.records import answered_before, note_answer, notify
 from tanqiao_bridge.storage import locations, log, orders, policy
 from tanqiao_bridge.storage.orders import CorrectionRow
 
 CORRECTION_ID_LENGTH: Final = 16
 BLOCKS_IN_LEAF_MAX: Final = 300
-Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,37 +113,10 @@ def submit_correction(group: Group, command: SubmitCorrection) -> Answer:
     return answer
 
 
-@dataclass(slots=True)
-class _Moved:
-    """The location rows of a correction, before and after it."""
-
-    group: Group
-    rows: dict[tuple[str, int], locations.LocationRow]
-    book: LocationBook[Place]
-
-    def write(self, log_index: int) -> None:
-        """Write the difference at the correction's index."""
-        difference = self.book.difference()
-        locations.write_difference(
-            self.group.connection,
-            [self.rows[row.series_id, row.start] for row in difference.deleted],
-            [
-                locations.LocationRow(
-                    UnitBlock(row.series_id, row.start, row.end), row.place[0], row.place[1], log_index
-                )
-                for row in difference.inserted
-            ],
-        )
-
-
-def _moved(group: Group, correction: messages_pb2.Correction, blocks: tuple[UnitBlock, ...]) -> _Moved:
-    rows = locations.load_touched(group.connection, blocks)
-    book: LocationBook[Place] = LocationBook(
-        LocationRow(row.block.series_id, row.block.start, row.block.end, (row.region, row.state))
-        for row in rows
-    )
+def _moved(group: Group, correction: messages_pb2.Correction, blocks: tuple[UnitBlock, ...]) -> Placing:
+    placing = Placing.of(group, blocks)
     origin, target = (correction.from_region, locations.HELD), (correction.to_region, locations.HELD)
-    misplaced = move_to(book, blocks, origin, target)
+    misplaced = move_to(placing.book, blocks, origin, target)
     if misplaced:
         raise DomainError(
             "CORRECTION_NOT_POSSIBLE",
@@ -151,7 +124,7 @@ def _moved(group: Group, correction: messages_pb2.Correction, blocks: tuple[Unit
             to_region=correction.to_region,
             ranges=list(misplaced),
         )
-    return _Moved(group, {(row.block.series_id, row.block.start): row for row in rows}, book)
+    return placing
 
 
 def move_to(

@@ -379,8 +379,7 @@ def _store_decisions(group: Group, made: Sequence[_Made]) -> None:
 
 def _store_locations(group: Group, loaded: _Loaded, log_index: int) -> None:
     difference = loaded.book.difference()
-    locations.write_difference(
-        group.connection,
+    group.write_locations(
         [loaded.rows[row.series_id, row.start] for row in difference.deleted],
         [
             locations.LocationRow(

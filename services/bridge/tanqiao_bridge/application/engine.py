@@ -77,6 +77,8 @@ class BridgeEngine:
     def handle(self, connection: sa.Connection, commands: Sequence[object]) -> list[object]:
         """Handle one group inside its transaction; one answer or refusal for each command."""
         context = self._context
+        if self._group is not None:  # whether it was committed is not known: its pages are read again
+            context.changed_pages.note(self._group.touched_pages)
         moment = context.clock.now()
         group = Group(
             context,
@@ -107,6 +109,7 @@ class BridgeEngine:
         group, self._group = self._group, None
         if group is None:
             return
+        self._context.changed_pages.note(group.touched_pages)
         group.overlay.merge()
         self._context.recent.note(group.decisions)
         self._context.log_size = group.log_size

@@ -11,7 +11,6 @@ again and must be dense; every Decision, receipt and message is verified against
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,28 +20,21 @@ from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.guards import missing
 from tanqiao.db.signatures import envelope_from, load_signatures
-from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.locations import LocationBook
-from tanqiao.protocol.types import SINK, Kind, Outcome
 from tanqiao.signing.batch import signed_bytes
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.merkle import root_from_path
 from tanqiao.signing.pae import message_hash, pae
 from tanqiao.tlog.leaf import decode_leaf
-from tanqiao_bridge.application.corrections import move_to
 from tanqiao_bridge.application.freezes import replayed
 from tanqiao_bridge.application.fsck_claims import alias_faults, claim_faults
+from tanqiao_bridge.application.location_history import location_events, replay_into
 from tanqiao_bridge.application.start import load_directory
 from tanqiao_bridge.settings import Settings
 from tanqiao_bridge.storage import log, orders
-from tanqiao_bridge.storage.locations import CANCELLED, HELD, USED
 from tanqiao_bridge.storage.schema import GUARDS
 from tanqiao_bridge.storage.tables import (
-    correction,
-    correction_block,
     decision,
-    decision_block,
-    issue,
     location,
     message,
     signature,
@@ -135,59 +127,11 @@ def _check_log(connection: sa.Connection, report: Report) -> None:
     report.checked["decisions"] = count
 
 
-def _events(connection: sa.Connection) -> Iterator[tuple[int, UnitBlock, str, str, int]]:
-    """Give (log index, block, from, to, kind) of every issue, COMMIT and correction, oldest first.
-
-    Kind 0 is an issue, `_CORRECTION` a correction.
-    """
-    issues = connection.execute(
-        sa.select(
-            issue.c.log_index, issue.c.series_id, issue.c.start_serial, issue.c.end_serial, issue.c.region
-        ).where(issue.c.accepted)
-    )
-    events = [(row[0], UnitBlock(row[1], row[2], row[3]), "", row[4], 0) for row in issues]
-    moves = connection.execute(
-        sa.select(
-            decision.c.log_index,
-            decision_block.c.series_id,
-            decision_block.c.start_serial,
-            decision_block.c.end_serial,
-            decision.c.source,
-            decision.c.destination,
-            decision.c.kind,
-        )
-        .join(decision_block, decision_block.c.log_index == decision.c.log_index)
-        .where(decision.c.outcome == int(Outcome.COMMIT))
-    )
-    events.extend((row[0], UnitBlock(row[1], row[2], row[3]), row[4], row[5], row[6]) for row in moves)
-    corrected = connection.execute(
-        sa.select(
-            correction.c.log_index,
-            correction_block.c.series_id,
-            correction_block.c.start_serial,
-            correction_block.c.end_serial,
-            correction.c.from_region,
-            correction.c.to_region,
-        ).join(correction_block, correction_block.c.log_index == correction.c.log_index)
-    )
-    events.extend(
-        (row[0], UnitBlock(row[1], row[2], row[3]), row[4], row[5], _CORRECTION) for row in corrected
-    )
-    yield from sorted(events, key=lambda event: (event[0], event[1]))
-
-
 def _check_locations(connection: sa.Connection, report: Report) -> None:
     book: LocationBook[tuple[str, int]] = LocationBook()
     count = 0
-    for log_index, block, source, destination, kind in _events(connection):
+    for log_index, failing in replay_into(book, location_events(connection)):
         count += 1
-        if kind == 0:
-            failing = book.register([block], (destination, HELD))
-        elif kind == _CORRECTION:
-            failing = move_to(book, (block,), (source, HELD), (destination, HELD))
-        else:
-            place = (destination, HELD) if destination != SINK else (source, _END[Kind(kind)])
-            failing = book.move([block], (source, HELD), place)
         for part in failing:
             report.note(f"log {log_index}: {part} was not where its event needs it")
     rebuilt = {(row.series_id, row.start, row.end, *row.place) for row in book.rows()}
@@ -201,10 +145,6 @@ def _check_locations(connection: sa.Connection, report: Report) -> None:
         report.note(f"location {absent} of the log is not stored")
     report.checked["location events"] = count
     report.checked["locations"] = len(stored)
-
-
-_CORRECTION: Final = -1
-_END: Final = {Kind.RETIRE: USED, Kind.CANCEL: CANCELLED}
 
 
 def check_frozen(connection: sa.Connection, report: Report) -> None:

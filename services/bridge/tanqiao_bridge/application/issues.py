@@ -17,6 +17,7 @@ from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
 from tanqiao.db.bulk import insert_rows, rows_by_key
 from tanqiao.db.signatures import store_batch
 from tanqiao.db.streams import OutboxMessage
+from tanqiao.kernel.invariants import require
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol import issuance
 from tanqiao.protocol.effects import (
@@ -38,6 +39,7 @@ from tanqiao.tlog.leaf import Leaf, make_leaf
 from tanqiao_bridge.application import contradictions
 from tanqiao_bridge.application.commands import Answer, Material, OfferIssues
 from tanqiao_bridge.application.context import Group
+from tanqiao_bridge.application.placing import Placing
 from tanqiao_bridge.application.transfers import key_gone
 from tanqiao_bridge.storage import locations, log, policy
 from tanqiao_bridge.storage.tables import issue, series, signature
@@ -171,19 +173,20 @@ def _answer_fresh(
         ],
     )
     by_id = {facts.issue_id: reasons for (_, facts), reasons in zip(passing, judged, strict=True)}
-    answered = []
+    answered, registered = [], []
     for (material, facts), reasons in zip(items, own, strict=True):
         all_reasons = (*reasons, *by_id.get(facts.issue_id, ()))
         after = issuance.on_issue(None, facts, all_reasons)
         answered.append(_Answered(material, facts, after.record, all_reasons))
         for effect in after.effects:
             match effect:
-                case RegisterLocation(block=block, region=region):
-                    _register(group, material.opened.message, block, region)
+                case RegisterLocation(block=block):
+                    registered.append((material.opened.message, block))
                 case StoreReceipt():
                     pass
                 case _:
                     pass
+    _register(group, party, registered)
     _write(group, party, answered)
 
 
@@ -226,13 +229,18 @@ def _series_reasons(
     return ()
 
 
-def _register(group: Group, message: messages_pb2.Issue, block: UnitBlock, region: str) -> None:
-    """Register the series if it is new, and the block at the issuing region."""
+def _register(group: Group, region: str, items: Sequence[tuple[messages_pb2.Issue, UnitBlock]]) -> None:
+    """Register each series that is new, and the blocks at the issuing region."""
+    if not items:
+        return
     log_index = log.log_size(group.connection)
-    register_series(group, message, region, log_index)
-    locations.write_difference(
-        group.connection, (), [locations.LocationRow(block, region, locations.HELD, log_index)]
-    )
+    for message, _ in items:
+        register_series(group, message, region, log_index)
+    blocks = [block for _, block in items]
+    placing = Placing.of(group, blocks)
+    taken = placing.book.register(blocks, (region, locations.HELD))
+    require(not taken, "no serial of an accepted Issue was issued before")
+    placing.write(log_index)
 
 
 def register_series(group: Group, message: messages_pb2.Issue, region: str, log_index: int) -> None:

@@ -6,11 +6,13 @@ The writer's thread is the only one that changes it, and only after a commit; a 
 from __future__ import annotations
 
 import heapq
+import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+from tanqiao.offline.location_map import PageKey
 from tanqiao.protocol.types import DecisionRecord, NotaryState, OpenTransfer, TransferKey
 from tanqiao_bridge.application.commands import Material
 
@@ -30,6 +32,28 @@ class OpenEntry:
     lock: Material
     prepare_payload: bytes = b""
     answer: Material | None = None
+
+
+class ChangedPages:
+    """Pages of the location map in which a commit wrote; bounded by the pages that there are.
+
+    The writer notes them after each commit, the thread that keeps the map's root takes them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: set[PageKey] = set()
+
+    def note(self, keys: Iterable[PageKey]) -> None:
+        """Add pages."""
+        with self._lock:
+            self._keys.update(keys)
+
+    def take(self) -> set[PageKey]:
+        """Give the pages and forget them."""
+        with self._lock:
+            keys, self._keys = self._keys, set()
+            return keys
 
 
 class RecentDecisions:

@@ -43,6 +43,7 @@ CALLERS: Final[CallerTable] = {
     "/tanqiao.api.bridge.v1.LogService/GetConsistencyProof": ANYBODY,
     "/tanqiao.api.bridge.v1.LogService/GetFinalityBundle": ANYBODY,
     "/tanqiao.api.bridge.v1.LogService/BatchGetFinalityBundles": REGION,
+    "/tanqiao.api.bridge.v1.LogService/GetLocationProof": ANYBODY,
     # A party that is no witness of the group is refused by its name.
     "/tanqiao.api.bridge.v1.LogService/AddCosignature": ("region/*", "witness/*"),
     "/tanqiao.api.bridge.v1.LogService/AddLeaves": REGION,

@@ -13,6 +13,7 @@ from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.validation import page, require_bytes, require_count, require_party, require_text
 from tanqiao.signing.parties import BRIDGE
 from tanqiao_bridge.application.bundles import BUNDLES_PER_CALL_MAX, Bundles
+from tanqiao_bridge.application.location_proofs import LocationProofs, Placed
 from tanqiao_bridge.application.log_keeping import (
     COSIGNATURE_CHARACTERS_MAX,
     KIND_LENGTH_MAX,
@@ -24,6 +25,7 @@ from tanqiao_bridge.application.log_keeping import (
 
 TRANSFER_ID_LENGTH: Final = 16
 PATH_LENGTH_MAX: Final = 64
+SERIES_ID_LENGTH_MAX: Final = 160
 LEAVES_BYTES_MAX: Final = 2 << 20
 """A page of leaves ends when it has this many bytes; it always has one leaf."""
 CHECKPOINT_BYTES_MAX: Final = 16_384
@@ -31,11 +33,12 @@ _LOGS: Final = ("region",)
 
 
 class LogServicer(log_pb2_grpc.LogServiceServicer):
-    """Translates for `LogKeeper` and `Bundles`."""
+    """Translates for `LogKeeper`, `Bundles` and `LocationProofs`."""
 
-    def __init__(self, keeper: LogKeeper, bundles: Bundles) -> None:
+    def __init__(self, keeper: LogKeeper, bundles: Bundles, locations: LocationProofs) -> None:
         self._keeper = keeper
         self._bundles = bundles
+        self._locations = locations
 
     def GetCheckpoint(
         self, request: log_pb2.GetCheckpointRequest, context: grpc.ServicerContext
@@ -120,6 +123,23 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
         bundles = self._bundles.of(keys, current_caller().party, whole=False)
         return log_pb2.BatchGetFinalityBundlesResponse(bundles=bundles)
 
+    def GetLocationProof(
+        self, request: log_pb2.GetLocationProofRequest, context: grpc.ServicerContext
+    ) -> log_pb2.GetLocationProofResponse:
+        """Give the row that holds a unit under a location root, with its paths."""
+        del context
+        series_id = require_text(request.series_id, "series_id", length_max=SERIES_ID_LENGTH_MAX)
+        serial = _not_negative(request.serial, "serial")
+        before = _not_negative(request.before_index, "before_index")
+        found = self._locations.of(series_id, serial, before)
+        return log_pb2.GetLocationProofResponse(
+            log_index=found.log_index,
+            leaf=found.leaf,
+            row=_placed(found.row),
+            page=_placed(found.page),
+            bucket=_placed(found.bucket),
+        )
+
     def AddCosignature(
         self, request: log_pb2.AddCosignatureRequest, context: grpc.ServicerContext
     ) -> log_pb2.AddCosignatureResponse:
@@ -158,6 +178,11 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
             request.checkpoint,
         )
         return log_pb2.AddLeavesResponse(log_size=size, checkpoint_size=checkpoint_size)
+
+
+def _placed(found: Placed) -> log_pb2.PlacedValue:
+    index, value, path = found
+    return log_pb2.PlacedValue(value=value, index=index, path=path)
 
 
 def _log(party: str) -> str:

@@ -481,6 +481,19 @@ inbox: Final = Inbox(metadata)
 request_ids: Final = RequestIds(metadata)
 """Answers given to mutating calls."""
 
+location_page = Table(
+    "location_page",
+    metadata,
+    Column("series_id", String(160), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    CheckConstraint("number >= 0 AND size >= 0", name="page_counts"),
+    Index(None, "log_index"),
+)
+"""Pages of the location map as of the location root at `log_index`, where they changed; size 0: gone."""
+
 sealed_logs: Final = SealedLogs(metadata)
 """The bridge's own log and those of the regions, sealed: tiles, checkpoints, cosignatures."""
 
@@ -528,5 +541,6 @@ APPEND_ONLY: Final = (
     "known_leaf_kind",
     "registry_order",
     "registry_answer",
+    "location_page",
 )
 """UPDATE, DELETE and TRUNCATE are refused by the database."""

@@ -110,13 +110,30 @@ def decision(session: Session, source: str, transfer_id: str, out: Path, policy_
 @prove.command(cls=Verb)
 @click.argument("series")
 @click.argument("serial", type=click.IntRange(min=0))
+@click.option("--root", is_flag=True, help="By a location root: a small file, no whole log.")
+@click.option("--before", type=click.IntRange(min=1), help="With --root: the newest root before this index.")
 @out_option
 @click.pass_obj
-def location(session: Session, series: str, serial: int, out: Path, policy_file: Path | None) -> None:
-    """Prove where unit SERIAL of SERIES is, by the whole log."""
+def location(
+    session: Session,
+    series: str,
+    serial: int,
+    out: Path,
+    policy_file: Path | None,
+    before: int | None,
+    *,
+    root: bool,
+) -> None:
+    """Prove where unit SERIAL of SERIES is, by the whole log or by a location root."""
     from tanqiao.offline.replay import Claim
 
-    _write_replay(session, "location", Claim(series_id=series, serial=serial), out, policy_file)
+    claim = Claim(series_id=series, serial=serial)
+    if root:
+        _write_location(session, claim, before or 0, out, policy_file)
+    elif before is not None:
+        raise DomainError("FIELD_INVALID", field="--before", detail="it goes with --root")
+    else:
+        _write_replay(session, "location", claim, out, policy_file)
 
 
 @prove.command(cls=Verb)
@@ -174,6 +191,27 @@ def _write_decision(  # noqa: PLR0913 - what the three kinds differ in
         data, report = make_decision_proof(
             log, kind, served, policy_of(session, policy_file), openings=openings, rules=texts
         )
+    except TlogError as refusal:
+        raise _not_proven(refusal) from None
+    out.write_bytes(data)
+    _answer(session, report.statement, out, len(data))
+
+
+def _write_location(
+    session: Session,
+    claim: Any,  # noqa: ANN401 - a Claim, loaded late
+    before_index: int,
+    out: Path,
+    policy_file: Path | None,
+) -> None:
+    from tanqiao.client.proofs import ServedLog
+    from tanqiao.offline.make import make_location_root_proof
+    from tanqiao.tlog.errors import TlogError
+
+    log = ServedLog(session.bridge)
+    found = log.location(claim, before_index)
+    try:
+        data, report = make_location_root_proof(log, claim, *found, policy_of(session, policy_file))
     except TlogError as refusal:
         raise _not_proven(refusal) from None
     out.write_bytes(data)

@@ -452,6 +452,97 @@ class BatchGetFinalityBundlesResponse(_message.Message):
 Global___BatchGetFinalityBundlesResponse: _TypeAlias = BatchGetFinalityBundlesResponse  # noqa: Y015
 
 @_typing.final
+class GetLocationProofRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIES_ID_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    BEFORE_INDEX_FIELD_NUMBER: _builtins.int
+    series_id: _builtins.str
+    serial: _builtins.int
+    before_index: _builtins.int
+    """The newest root whose leaf stands before this index; 0: the newest that is final."""
+    def __init__(
+        self,
+        *,
+        series_id: _builtins.str = ...,
+        serial: _builtins.int = ...,
+        before_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_index", b"before_index", "serial", b"serial", "series_id", b"series_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLocationProofRequest: _TypeAlias = GetLocationProofRequest  # noqa: Y015
+
+@_typing.final
+class PlacedValue(_message.Message):
+    """A value in a tree: its framed bytes, its index, and the path from it to the root (docs/verify-a-proof.md)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    value: _builtins.bytes
+    index: _builtins.int
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        value: _builtins.bytes = ...,
+        index: _builtins.int = ...,
+        path: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "path", b"path", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlacedValue: _TypeAlias = PlacedValue  # noqa: Y015
+
+@_typing.final
+class GetLocationProofResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    LEAF_FIELD_NUMBER: _builtins.int
+    ROW_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    """Index of the leaf that states the root; the map is that of the log before it."""
+    leaf: _builtins.bytes
+    @_builtins.property
+    def row(self) -> Global___PlacedValue:
+        """The row in its page, the page in its bucket, the bucket in the map."""
+
+    @_builtins.property
+    def page(self) -> Global___PlacedValue: ...
+    @_builtins.property
+    def bucket(self) -> Global___PlacedValue: ...
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        leaf: _builtins.bytes = ...,
+        row: Global___PlacedValue | None = ...,
+        page: Global___PlacedValue | None = ...,
+        bucket: Global___PlacedValue | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "page", b"page", "row", b"row"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "leaf", b"leaf", "log_index", b"log_index", "page", b"page", "row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLocationProofResponse: _TypeAlias = GetLocationProofResponse  # noqa: Y015
+
+@_typing.final
 class AddCosignatureRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

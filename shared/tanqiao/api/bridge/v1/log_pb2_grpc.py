@@ -70,6 +70,11 @@ class LogServiceStub:
                 request_serializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.BatchGetFinalityBundlesRequest.SerializeToString,
                 response_deserializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.BatchGetFinalityBundlesResponse.FromString,
                 _registered_method=True)
+        self.GetLocationProof = channel.unary_unary(
+                '/tanqiao.api.bridge.v1.LogService/GetLocationProof',
+                request_serializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.GetLocationProofRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.GetLocationProofResponse.FromString,
+                _registered_method=True)
         self.AddCosignature = channel.unary_unary(
                 '/tanqiao.api.bridge.v1.LogService/AddCosignature',
                 request_serializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.AddCosignatureRequest.SerializeToString,
@@ -135,6 +140,13 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLocationProof(self, request, context):
+        """Where a unit is under a location root: the row of the map that holds it, and its paths to the root.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddCosignature(self, request, context):
         """A witness of the policy hands in its cosignature, and says which kinds of leaf it can validate.
         """
@@ -186,6 +198,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.BatchGetFinalityBundles,
                     request_deserializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.BatchGetFinalityBundlesRequest.FromString,
                     response_serializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.BatchGetFinalityBundlesResponse.SerializeToString,
+            ),
+            'GetLocationProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLocationProof,
+                    request_deserializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.GetLocationProofRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.GetLocationProofResponse.SerializeToString,
             ),
             'AddCosignature': grpc.unary_unary_rpc_method_handler(
                     servicer.AddCosignature,
@@ -388,6 +405,33 @@ class LogService:
             '/tanqiao.api.bridge.v1.LogService/BatchGetFinalityBundles',
             tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.BatchGetFinalityBundlesRequest.SerializeToString,
             tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.BatchGetFinalityBundlesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLocationProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.bridge.v1.LogService/GetLocationProof',
+            tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.GetLocationProofRequest.SerializeToString,
+            tanqiao_dot_api_dot_bridge_dot_v1_dot_log__pb2.GetLocationProofResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,8 @@ class LogServiceStub:
     """The proof of one decision under a checkpoint that a quorum cosigned."""
     BatchGetFinalityBundles: _grpc.UnaryUnaryMultiCallable[_log_pb2.BatchGetFinalityBundlesRequest, _log_pb2.BatchGetFinalityBundlesResponse]
     """Row 6 of the messages, to source and destination: bundles of decisions that name the caller."""
+    GetLocationProof: _grpc.UnaryUnaryMultiCallable[_log_pb2.GetLocationProofRequest, _log_pb2.GetLocationProofResponse]
+    """Where a unit is under a location root: the row of the map that holds it, and its paths to the root."""
     AddCosignature: _grpc.UnaryUnaryMultiCallable[_log_pb2.AddCosignatureRequest, _log_pb2.AddCosignatureResponse]
     """A witness of the policy hands in its cosignature, and says which kinds of leaf it can validate."""
     AddLeaves: _grpc.UnaryUnaryMultiCallable[_log_pb2.AddLeavesRequest, _log_pb2.AddLeavesResponse]
@@ -73,6 +75,8 @@ class LogServiceAsyncStub(LogServiceStub):
     """The proof of one decision under a checkpoint that a quorum cosigned."""
     BatchGetFinalityBundles: _aio.UnaryUnaryMultiCallable[_log_pb2.BatchGetFinalityBundlesRequest, _log_pb2.BatchGetFinalityBundlesResponse]  # type: ignore[assignment]
     """Row 6 of the messages, to source and destination: bundles of decisions that name the caller."""
+    GetLocationProof: _aio.UnaryUnaryMultiCallable[_log_pb2.GetLocationProofRequest, _log_pb2.GetLocationProofResponse]  # type: ignore[assignment]
+    """Where a unit is under a location root: the row of the map that holds it, and its paths to the root."""
     AddCosignature: _aio.UnaryUnaryMultiCallable[_log_pb2.AddCosignatureRequest, _log_pb2.AddCosignatureResponse]  # type: ignore[assignment]
     """A witness of the policy hands in its cosignature, and says which kinds of leaf it can validate."""
     AddLeaves: _aio.UnaryUnaryMultiCallable[_log_pb2.AddLeavesRequest, _log_pb2.AddLeavesResponse]  # type: ignore[assignment]
@@ -136,6 +140,14 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_log_pb2.BatchGetFinalityBundlesResponse, _abc.Awaitable[_log_pb2.BatchGetFinalityBundlesResponse]]:
         """Row 6 of the messages, to source and destination: bundles of decisions that name the caller."""
+
+    @_abc_1.abstractmethod
+    def GetLocationProof(
+        self,
+        request: _log_pb2.GetLocationProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_pb2.GetLocationProofResponse, _abc.Awaitable[_log_pb2.GetLocationProofResponse]]:
+        """Where a unit is under a location root: the row of the map that holds it, and its paths to the root."""
 
     @_abc_1.abstractmethod
     def AddCosignature(
