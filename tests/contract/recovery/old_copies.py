@@ -27,7 +27,7 @@ class OldCopies:
     def __init__(self, three: Trio, network: Any, folder: Path, binaries: Callable[[], Path]) -> None:
         self._binaries = binaries
         self.three = three
-        self._network = network
+        self.network = network
         self._folder = folder
         self._settings: dict[str, Any] = {}
         self.empty = folder
@@ -54,7 +54,7 @@ class OldCopies:
 
     def authority(self, code: str) -> Path:
         """Give the keyring of an authority's root."""
-        return Path(self._network.network.home / "authorities" / code / "root")
+        return Path(self.network.network.home / "authorities" / code / "root")
 
     def lose(self, party: str) -> None:
         """Stop a node for good: its database is gone."""

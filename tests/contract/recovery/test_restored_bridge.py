@@ -6,15 +6,31 @@ reported, and then goes on; no unit is lost or doubled, and nothing is stuck.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, recovery_pb2, recovery_pb2_grpc
+from tanqiao.api.bridge.v1 import (
+    directory_pb2,
+    directory_pb2_grpc,
+    messages_pb2,
+    orders_pb2,
+    orders_pb2_grpc,
+    recovery_pb2,
+    recovery_pb2_grpc,
+)
 from tanqiao.api.region.v1 import journal_pb2, ledger_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.units import UnitBlock
+from tanqiao.rpc.protocol_facts import block_messages
 from tanqiao.tlog.leaf import decode_leaf
+from tanqiao_bridge.storage.locations import load_touched
+from tanqiao_bridge.storage.orders import load_frozen
+from tanqiao_region.storage import tables as region_tables
+from tests.contract.bridge.approvers import BLOCK, both, correction, pair_freeze, signed
 from tests.contract.recovery.old_copies import ON_SQLITE, OldCopies
 from tests.contract.region.harness import SHANGHAI, SHENZHEN, YUNNAN
 
@@ -97,6 +113,70 @@ def test_units_that_were_issued_after_the_backup_come_back_with_their_claim(old_
     copies.market.wait_ended(orders(copies, 100, 3), WAIT_SECONDS)
     copies.market.conserved(WAIT_SECONDS)
     copies.three.require_clean()
+
+
+def order(copies: OldCopies, made: Any, *authorities: str) -> None:
+    """Let both approvers of each authority sign an order, and bring it."""
+    signers = [one for authority in authorities for one in both(authority)]
+    envelope = signed(copies.network, made, authorities[0], signers)
+    stub = orders_pb2_grpc.OrderServiceStub(copies.market.channel("bridge", "region/310000"))
+    request_id = secrets.token_hex(8)
+    if isinstance(made, messages_pb2.Correction):
+        stub.SubmitCorrection(
+            orders_pb2.SubmitCorrectionRequest(request_id=request_id, correction=envelope), timeout=30
+        )
+    else:
+        stub.SubmitFreeze(orders_pb2.SubmitFreezeRequest(request_id=request_id, order=envelope), timeout=30)
+
+
+def test_freezes_and_corrections_of_the_time_after_the_backup_come_back(old_copies: OldCopies) -> None:
+    copies, bridge = old_copies, "authority/bridge"
+    series = copies.market.series_id
+    copies.market.wait_ended(orders(copies, 0, 4), WAIT_SECONDS)
+    copy = copies.backup("bridge")
+    (block,) = block_messages([UnitBlock(series, 50, 60)])
+    named: dict[str, Any] = {"region": "", "other_region": "", "scope": BLOCK, "blocks": [block]}
+    order(copies, pair_freeze(**named), bridge)
+    (lifted,) = block_messages([UnitBlock(series, 50, 55)])
+    order(copies, pair_freeze(**{**named, "blocks": [lifted], "unfreeze": True}), bridge)
+    (moved,) = block_messages([UnitBlock(series, 70, 80)])
+    order(copies, correction(0, 1, blocks=[moved]), "authority/310000", "authority/440300")
+    held = copies.market.balance(SHENZHEN, copies.market.buyer).held_kg
+    copies.market.wait_ended(orders(copies, 100, 2), WAIT_SECONDS)
+    frozen_before = frozen_rows(copies)
+    assert [(row.start, row.end) for row in frozen_before] == [(55, 60)]
+    copies.market.wait(lambda: taken(copies) == 3, "the regions have taken them", WAIT_SECONDS)
+
+    copies.lose("bridge")
+    copies.restore("bridge", copy)
+    copies.start("bridge")
+    wait_reported(copies, SHANGHAI, SHENZHEN)
+
+    assert frozen_rows(copies) == frozen_before
+    kinds = [leaf.kind for leaf in leaves(copies)]
+    behind = kinds[kinds.index("bridge_epoch") :]
+    assert {"correction", "freeze", "unfreeze"} <= set(behind)
+    with copies.three.running["bridge"].database.reading() as connection:
+        (row,) = load_touched(connection, [UnitBlock(series, 71, 79)])
+    assert row.region == SHENZHEN
+    copies.market.wait_ended(orders(copies, 200, 2), WAIT_SECONDS)
+    assert copies.market.balance(SHENZHEN, copies.market.buyer).held_kg == held + 4
+    copies.market.conserved(WAIT_SECONDS)
+    copies.three.require_clean()
+
+
+def frozen_rows(copies: OldCopies) -> list[Any]:
+    with copies.three.running["bridge"].database.reading() as connection:
+        return load_frozen(connection)
+
+
+def taken(copies: OldCopies) -> int:
+    """How many freezes and corrections Shanghai has taken."""
+    with copies.three.running[SHANGHAI].database.reading() as connection:
+        return sum(
+            int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar() or 0)
+            for table in (region_tables.freeze_order, region_tables.correction)
+        )
 
 
 @ON_SQLITE

@@ -24,9 +24,16 @@ from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.recovery import RecoveringBridge
 from tanqiao.protocol.types import DecisionFacts, Kind, LockFacts, Outcome, TransferKey
 from tanqiao.rpc.protocol_facts import block_of
+from tanqiao.signing.approvals import CORRECTION_TYPE, FREEZE_TYPE
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_bridge.application import evidence, records
 from tanqiao_bridge.application.adopting_claims import adopt_claim
+from tanqiao_bridge.application.adopting_orders import (
+    ORDER_TYPES,
+    adopt_correction,
+    adopt_freezes,
+    blocks_awaited,
+)
 from tanqiao_bridge.application.adopting_units import (
     ADOPTED_TYPE,
     AdoptedDecision,
@@ -90,8 +97,10 @@ def load_state(connection: object, epoch: int, opener: ReportOpener) -> Recoveri
     waiting = recovery.waiting_items(connection, epoch)  # type: ignore[arg-type]  # as above
     blocks: list[UnitBlock] = []
     for item in waiting:
-        blocks.extend(_blocks_of(opener.open(item)))
-    return RecoveringBridge(missing, tuple(dict.fromkeys(blocks)), frozenset(item.region for item in waiting))
+        is_order = item.kind in ORDER_TYPES
+        blocks.extend(blocks_awaited(item) if is_order else _blocks_of(opener.open(item)))
+    unsettled = frozenset(item.region for item in waiting if item.kind not in ORDER_TYPES)
+    return RecoveringBridge(missing, tuple(dict.fromkeys(blocks)), unsettled)
 
 
 def _state(group: Group) -> RecoveringBridge:
@@ -119,7 +128,8 @@ class _Pass:
 def _adopt_all(group: Group) -> None:
     """Adopt in the order of the epoch before; what stands in the way of nothing waits for the next report."""
     opener = ReportOpener(group.context)
-    items = [opener.open(row) for row in recovery.waiting_items(group.connection, group.context.epoch)]
+    rows = recovery.waiting_items(group.connection, group.context.epoch)
+    items = [opener.open(row) for row in rows if row.kind not in ORDER_TYPES]
     done = _Pass()
     _adopt_records(group, [item for item in items if item.row.kind in (KEY_RECORD, RECOGNITION)], done)
     by_message: dict[bytes, list[OpenedItem]] = {}
@@ -130,13 +140,28 @@ def _adopt_all(group: Group) -> None:
         group,
         [item.decision.key for same in by_message.values() for item in same if item.decision is not None],
     )
+    corrections = [row for row in rows if row.kind == CORRECTION_TYPE]
     for same in by_message.values():
+        _adopt_corrections(group, corrections, same[0].row.old_index, done)
         log_index = _adopt(group, same)
         if log_index is not None:
             done.note(same, log_index)
+    _adopt_corrections(group, corrections, None, done)
+    done.adopted.extend(adopt_freezes(group, [row for row in rows if row.kind == FREEZE_TYPE]))
     insert_messages(group.connection, group.messages)
     group.messages.clear()
     recovery.note_adopted(group.connection, group.context.epoch, done.adopted)
+
+
+def _adopt_corrections(
+    group: Group, rows: list[recovery.Item], before_index: int | None, done: _Pass
+) -> None:
+    """Adopt those of the epoch before that were taken before an index, None: all; they are in its order."""
+    while rows and (before_index is None or rows[0].old_index < before_index):
+        row = rows.pop(0)
+        log_index = adopt_correction(group, row)
+        if log_index is not None:
+            done.adopted.append((row.message_hash, row.region, log_index))
 
 
 def _adopt_records(group: Group, items: Sequence[OpenedItem], done: _Pass) -> None:

@@ -169,6 +169,24 @@ def _freeze_alone(group: Group, order: messages_pb2.Freeze, key: TransferKey | N
     return order.order_id
 
 
+def freeze_again(
+    group: Group,
+    order: messages_pb2.Freeze,
+    envelope: envelope_pb2.Envelope,
+    signer_key_ids: Sequence[bytes],
+) -> int:
+    """Put an order of the bridge's own that it forgot in force again, as it was signed; its log index."""
+    known = orders.find_order(group.connection, order.order_id)
+    if known is not None:
+        return known.log_index
+    rows = _rows_of(order, order.order_id, ON_EVIDENCE_ALONE)
+    hashes = [message_hash(FREEZE_TYPE, envelope.payload), *order.evidence_hashes]
+    log_index = _record(group, order, ON_EVIDENCE_ALONE, envelope, hashes, signer_key_ids)
+    orders.insert_frozen(group.connection, rows)
+    _abort_touched(group, rows, None)
+    return log_index
+
+
 # -- by two approvers ---------------------------------------------------------------------------------------
 
 

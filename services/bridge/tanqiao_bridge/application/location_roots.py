@@ -98,7 +98,7 @@ class LocationRoots:
 
         Nothing else may read or write the pages meanwhile: the thread waits for its own command.
         """
-        if not self._is_announced() or not self._context.recovery.is_over:
+        if not self._is_announced():
             return None
         self._read_changes()
         if not self._unwritten:

@@ -12,6 +12,7 @@ from tanqiao.protocol.types import DecisionFacts, LockFacts
 from tanqiao.rpc.protocol_facts import decision_facts, issue_facts, lock_facts
 from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.verify import AllowedMessage, Opened, Verifier, allow
+from tanqiao_bridge.application.adopting_orders import ORDER_TYPES, order_item
 from tanqiao_bridge.application.commands import Material
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.storage.recovery import Item
@@ -80,6 +81,8 @@ class ReportOpener:
         Raises:
             DomainError: what is wrong with it: nothing but the bridge's own words and the roots' count.
         """
+        if item.message.payload_type in ORDER_TYPES:
+            return order_item(party, item)
         opened = self._main(party, item.message)
         old_index = int(getattr(opened.message, "log_index", -1))
         return Item(opened.message_hash, party, opened.payload_type, old_index, item.SerializeToString())

@@ -16,6 +16,8 @@ from tanqiao_region.storage import node
 from tanqiao_region.storage.offers import load_prepares
 from tanqiao_region.storage.tables import (
     claim_step,
+    correction,
+    freeze_order,
     incoming_transfer,
     issuance,
     outgoing_transfer,
@@ -37,6 +39,8 @@ def bridge_messages(database: Database, above: int) -> Iterator[recovery_pb2.Rep
     yield from _issues(database, above)
     yield from _outgoing(database, above)
     yield from _incoming(database, above)
+    yield from _corrections(database, above)
+    yield from _freezes(database)
 
 
 def _pages(database: Database, table: sa.Table, *keys: sa.Column[Any]) -> Iterator[tuple[Any, Any]]:
@@ -60,6 +64,23 @@ def _records(database: Database) -> Iterator[recovery_pb2.ReportItem]:
         envelopes += [envelope for _, envelope in node.load_recognitions(connection)]
     for data in envelopes:
         yield recovery_pb2.ReportItem(message=envelope_pb2.Envelope.FromString(data))
+
+
+def _corrections(database: Database, above: int) -> Iterator[recovery_pb2.ReportItem]:
+    for _, rows in _pages(database, correction, correction.c.correction_id):
+        for row in rows:
+            if row.log_index >= above:
+                envelope = envelope_pb2.Envelope.FromString(bytes(row.envelope))
+                yield recovery_pb2.ReportItem(message=envelope, place=row.log_index)
+
+
+def _freezes(database: Database) -> Iterator[recovery_pb2.ReportItem]:
+    """Give the orders that came over the bridge, in the order in which they were taken: there are few."""
+    for _, rows in _pages(database, freeze_order, freeze_order.c.journal_index):
+        for row in rows:
+            if not row.local:
+                envelope = envelope_pb2.Envelope.FromString(bytes(row.envelope))
+                yield recovery_pb2.ReportItem(message=envelope, place=row.journal_index)
 
 
 def _claims(database: Database, above: int) -> Iterator[recovery_pb2.ReportItem]:
