@@ -179,9 +179,12 @@ class ReportItem(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     PAPERS_FIELD_NUMBER: _builtins.int
     STATEMENT_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    place: _builtins.int
+    """Of a Correction: the log index at which it was taken. Of a Freeze: its place among those of the region."""
     @_builtins.property
     def message(self) -> _envelope_pb2.Envelope:
-        """A Decision, an IssueReceipt, a ClaimReceipt, or a record of an authority."""
+        """A Decision, an IssueReceipt, a ClaimReceipt, a record of an authority, a Freeze or a Correction."""
 
     @_builtins.property
     def papers(self) -> Global___Papers: ...
@@ -195,10 +198,11 @@ class ReportItem(_message.Message):
         message: _envelope_pb2.Envelope | None = ...,
         papers: Global___Papers | None = ...,
         statement: _envelope_pb2.Envelope | None = ...,
+        place: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "papers", b"papers", "statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "papers", b"papers", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "papers", b"papers", "place", b"place", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
