@@ -94,9 +94,7 @@ def _take(group: Group, row: recovery.Item, envelope: envelope_pb2.Envelope) -> 
     signers = tuple(one.key_id for one in opened.signed_by)
     sender = opened.header.sender
     if row.kind == CORRECTION_TYPE:
-        correction = SubmitCorrection(
-            opened.message, sender, envelope, opened.message_hash, signers, request
-        )
+        correction = SubmitCorrection(opened.message, sender, envelope, opened.message_hash, signers, request)
         return submit_correction(group, correction).log_index
     if opened.signed_by[0].role is KeyRole.MESSAGE:
         return freeze_again(group, opened.message, envelope, signers)
