@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from tests.independent.verify_place import place_of
 from tests.independent.verify_proof import (
     CHECKPOINT,
     LIMIT,
@@ -487,6 +489,7 @@ def moved(told: dict[bytes, bytes], series: bytes, locks: dict[bytes, Fields]) -
 
 
 def verify_location_root(file: File, policy: Policy) -> str:
+    place_in = partial(place_of, file.one, PATH)
     claim = matched(
         re.fullmatch(rb"series ([!-Z^-~]{1,160})\nserial " + NUMBER + rb"\n", file.one(b"claim")), "no claim"
     )
@@ -499,24 +502,16 @@ def verify_location_root(file: File, policy: Policy) -> str:
     page = items(file.one(b"page"))
     need(list(map(len, page[1:])) == [8, 8, 32], "no page")
     need(list(map(len, bucket := items(file.one(b"bucket")))) == [8, 32], "no bucket")
-    at = place_in(file, b"bucket", 65_536, told[b"root"])
+    at = place_in(b"bucket", 65_536, told[b"root"])
     need(at.to_bytes(2, "big") == sha256(page[0] + page[1]).digest()[:2], "a page of another bucket")
-    place_in(file, b"page", int.from_bytes(bucket[0], "big"), bucket[1])
+    place_in(b"page", int.from_bytes(bucket[0], "big"), bucket[1])
     row = items(file.one(b"row"))
     need(len(row) == 5 and len(row[1]) == len(row[2]) == 8 and row[4] in {b"\1", b"\2", b"\3"}, "no row")
     start, end, at, size = (int.from_bytes(value, "big") for value in (*row[1:3], *page[1:3]))
-    place_in(file, b"row", size, page[3])
+    place_in(b"row", size, page[3])
     need((row[0], start // 4_096) == (page[0], at), "a row of another page")
     need(row[0] == claim[1] and start <= number(claim[2], "the serial") < end, "another row")
     return f"at {row[3].decode()}"
-
-
-def place_in(file: File, name: bytes, size: int, root: bytes) -> int:
-    path = matched(PATH.fullmatch(file.one(name + b"-path")), "not a path")
-    need((at := number(path[1], "an index")) < size, "a place outside the tree")
-    hashes = [unbase64(line) for line in path[2].split()]
-    need(root_from_path(at, size, leaf_hash(file.one(name)), hashes) == root, "not of that tree")
-    return at
 
 
 def verify_contradiction(file: File, policy: Policy) -> str:
