@@ -153,8 +153,13 @@ def test_a_process_that_does_not_listen_is_ended_all_the_same() -> None:
 
 
 _LISTENER_OF_MANY_THREADS = """
-import socket, threading, time
-port = socket.create_server(("127.0.0.1", 0))
+import random, socket, threading, time
+port = None
+while port is None:  # not one that the system gives to whoever connects somewhere meanwhile
+    try:
+        port = socket.create_server(("127.0.0.1", random.randrange(20000, 32000)))
+    except OSError:
+        continue
 memory = bytearray(64 * 1024 * 1024)
 for _ in range(30):
     threading.Thread(target=lambda: [sum(range(1000)) for _ in iter(int, 1)], daemon=True).start()
