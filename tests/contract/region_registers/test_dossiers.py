@@ -13,8 +13,10 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import wire_date
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.application.commands import By
+from tanqiao_region.application.fsck import check_database
 from tanqiao_region.application.group import Group
 from tanqiao_region.domain.panel_draw import Candidate, drawn_again
+from tanqiao_region.storage.dossiers import DossierRow, update_dossier
 from tanqiao_region.storage.registers import end_methodology
 from tests.contract.region.conftest import MakeNode
 from tests.contract.region.harness import SHANGHAI, SHENZHEN, YUNNAN
@@ -159,6 +161,34 @@ def test_SZ_11_a_methodology_goes_from_its_draft_through_a_draw_to_the_register(
     )
     events = [one.details["event"] for one in entries.entries if one.subject_id == f"methodology:{NUMBER}"]
     assert events == ["open", "submit", "draw_panel", "pass_assessment", "publish", "stop"]
+
+
+def test_fsck_holds_every_draw_again_and_walks_every_history(
+    serve: ServeRegion, network: NetworkOfTest
+) -> None:
+    wire = serve(SHENZHEN)
+    message = drawn(wire)
+    database, federation = wire.node.region.database, network.network.federation
+    report = check_database(database, federation)
+    assert (report.findings, report.checked["dossiers"]) == ([], 1)
+
+    def change(*, members: list[str], state: str) -> list[str]:
+        message.panel.members[:] = members
+        message.state = state
+
+        def work(group: Group) -> None:
+            update_dossier(group.connection, DossierRow(message, "operator/440300/sz.holder", 3))
+
+        wire.node.run(work)
+        return check_database(database, federation).findings
+
+    chosen = [*message.panel.members[1:], message.panel.reserves[0]]
+    assert change(members=chosen, state="UNDER_ASSESSMENT") == [
+        f"dossier {NUMBER}: its panel does not come out of its draw"
+    ]
+    assert f"dossier {NUMBER} is not in the state that its history gives" in change(
+        members=chosen, state="ASSESSED_PASS"
+    )
 
 
 def test_SZ_11a_no_draw_before_both_shares_and_none_shrinks(serve: ServeRegion) -> None:

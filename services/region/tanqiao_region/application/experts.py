@@ -188,6 +188,12 @@ def _exclusion(member: acts.PanelMember) -> str:
     return "; ".join(ground for ground, holds in grounds.items() if holds)
 
 
+def seed_of(dossier: dossiers_pb2.Dossier) -> bytes:
+    """Give the seed of a dossier's draw: SHA-256 of the shares in the order of their roles."""
+    shares = sorted(dossier.seed_shares, key=lambda one: one.role)
+    return hashlib.sha256(b"".join(one.share for one in shares)).digest()
+
+
 def draw_panel(group: Group, dossier: dossiers_pb2.Dossier) -> None:
     """Hold the draw once both shares are known; a field with too few experts is refused, never shrunk.
 
@@ -201,12 +207,12 @@ def draw_panel(group: Group, dossier: dossiers_pb2.Dossier) -> None:
         Candidate(one.expert_id, frozenset(one.fields), one.excluded_because)
         for one in dossier.panel.candidates
     ]
-    shares = sorted(dossier.seed_shares, key=lambda one: one.role)
+    shares = dossier.seed_shares
     if len(shares) < SHARES or not all(one.share for one in shares):
         eligible, _ = drawn_again(candidates, dossier.field, b"", wanted)
         raise DomainError("EXPERT_DRAW_MISSING", n=wanted, m=eligible)
     panel = dossier.panel
-    panel.seed = hashlib.sha256(b"".join(one.share for one in shares)).digest()
+    panel.seed = seed_of(dossier)
     panel.wanted = wanted
     eligible, drawn = drawn_again(candidates, dossier.field, panel.seed, wanted + reserves)
     if eligible < wanted:
