@@ -169,7 +169,7 @@ time.sleep(60)
 
 
 def test_a_killed_process_is_gone_only_when_its_port_is_free() -> None:
-    for _ in range(5):
+    for _ in range(2):
         with subprocess.Popen(
             [sys.executable, "-c", _LISTENER_OF_MANY_THREADS], stdout=subprocess.PIPE
         ) as process:
