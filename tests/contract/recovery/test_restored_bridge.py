@@ -10,10 +10,13 @@ import secrets
 import threading
 from typing import Any
 
+import grpc
 import pytest
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import (
+    claims_pb2,
+    claims_pb2_grpc,
     directory_pb2,
     directory_pb2_grpc,
     messages_pb2,
@@ -25,17 +28,30 @@ from tanqiao.api.bridge.v1 import (
 from tanqiao.api.region.v1 import journal_pb2, ledger_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
+from tanqiao.rpc.errors import from_rpc_error
 from tanqiao.rpc.protocol_facts import block_messages
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao_bridge.storage.locations import load_touched
 from tanqiao_bridge.storage.orders import load_frozen
 from tanqiao_region.storage import tables as region_tables
 from tests.contract.bridge.approvers import BLOCK, both, correction, pair_freeze, signed
+from tests.contract.bridge.harness import claim_of
 from tests.contract.recovery.old_copies import ON_SQLITE, OldCopies
 from tests.contract.region.harness import SHANGHAI, SHENZHEN, YUNNAN
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 WAIT_SECONDS = 60.0
+
+
+def require_no_claim_yet(copies: OldCopies, missing: str) -> None:
+    """Shanghai declares a claim, and is told which region has to report first."""
+    claim = claim_of("310000:instalment:after-the-backup", filing_code="99310000000000799")
+    envelope = copies.network.envelope(claims_pb2.DeclareStatement(claim=claim), SHANGHAI)
+    stub = claims_pb2_grpc.ClaimServiceStub(copies.market.channel("bridge", SHANGHAI))
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.DeclareClaim(claims_pb2.DeclareClaimRequest(envelope=envelope), timeout=WAIT_SECONDS)
+    error = from_rpc_error(refused.value)
+    assert (error.symbol, error.metadata["region"]) == ("REGION_RECOVERING", missing)
 
 
 def recovery(copies: OldCopies) -> Any:
@@ -196,9 +212,12 @@ def test_nothing_of_a_region_that_has_not_reported_is_decided(old_copies: OldCop
     assert used == ledger_pb2.USE_STATE_USED
     assert set(copies.market.states(waiting).values()) == {ledger_pb2.TRANSFER_STATE_LOCKED}
     assert len(copies.three.running["bridge"].context.transfers) == 0
+    # What the others may have claimed is not known yet, so nobody claims anything.
+    require_no_claim_yet(copies, SHENZHEN)
     copies.start(SHENZHEN)
     states = copies.market.wait_ended(waiting, WAIT_SECONDS)
     assert set(states.values()) == {ledger_pb2.TRANSFER_STATE_MOVED}
+    require_no_claim_yet(copies, YUNNAN)  # which does not run here
     copies.market.conserved(WAIT_SECONDS)
     copies.three.require_clean()
 

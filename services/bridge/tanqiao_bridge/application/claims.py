@@ -26,6 +26,7 @@ from tanqiao_bridge.application.claim_facts import ReadClaim, with_index, with_s
 from tanqiao_bridge.application.claim_receipts import Made, Receipted, insert_receipts, write_receipts
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
+from tanqiao_bridge.application.holding_back import require_all_reported
 from tanqiao_bridge.application.judging import (
     COLLIDING_SHOWN_MAX,
     Index,
@@ -112,12 +113,17 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
     """Declare claims in order, each judged with those before it; receipts or refusals in the same order.
 
     A claim whose verdict is BLOCK or HOLD is stored with it and is not live.
+
+    Raises:
+        DomainError: REGION_RECOVERING while a region has not reported to a bridge that was restored.
     """
     if not isinstance(command, DeclareClaims):  # pragma: no cover - the table of handlers gives nothing else
         raise DomainError("INTERNAL", correlation_id="declare")
     stored = claim_rows.receipts_by_statement(
         group.connection, [item.opened.message_hash for item in command.items]
     )
+    if any(item.opened.message_hash not in stored for item in command.items):
+        require_all_reported(group)
     taken = claim_rows.load_claims(group.connection, [item.read.claim.claim_id for item in command.items])
     refused = [_declaration_refusal(item, command.region, taken) for item in command.items]
     reads = [
@@ -253,9 +259,9 @@ def move_claim(group: Group, command: object) -> Receipted:
     """Move one claim on; a registration is judged again, on the index as it is now.
 
     Raises:
-        DomainError: CLAIM_UNKNOWN, REGION_SCOPE_MISMATCH, CLAIM_STATE_WRONG, CLAIM_HOLD while it is
-            contested, CLAIM_UNITS_LEFT for a claim to be superseded, and for a registration the reason of
-            its verdict.
+        DomainError: REGION_RECOVERING while a region has not reported to a bridge that was restored;
+            CLAIM_UNKNOWN, REGION_SCOPE_MISMATCH, CLAIM_STATE_WRONG, CLAIM_HOLD while it is contested,
+            CLAIM_UNITS_LEFT for a claim to be superseded, and for a registration the reason of its verdict.
     """
     if not isinstance(command, MoveClaim):  # pragma: no cover - the table of handlers gives nothing else
         raise DomainError("INTERNAL", correlation_id="move")
@@ -263,6 +269,7 @@ def move_claim(group: Group, command: object) -> Receipted:
     known = claim_rows.receipts_by_statement(group.connection, [command.opened.message_hash])
     if known:
         return _stored(known[command.opened.message_hash])
+    require_all_reported(group)
     row = claim_rows.load_claims(group.connection, [statement.claim_id]).get(statement.claim_id)
     if row is None:
         raise DomainError("CLAIM_UNKNOWN", claim_id=statement.claim_id[:96])

@@ -46,6 +46,7 @@ from tanqiao_bridge.application.claims import claim_row
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
 from tanqiao_bridge.application.evidence import open_case_about
+from tanqiao_bridge.application.holding_back import require_all_reported
 from tanqiao_bridge.application.judging import (
     Index,
     Judged,
@@ -181,7 +182,8 @@ def submit_step(group: Group, command: object) -> StepAnswered:
     """Judge a step and store what follows; the same statement again gets the stored receipt.
 
     Raises:
-        DomainError: CLAIM_UNKNOWN, CLAIM_STATE_WRONG, and the reason of a verdict that does not pass: nothing
+        DomainError: REGION_RECOVERING while a region has not reported to a bridge that was restored;
+            CLAIM_UNKNOWN, CLAIM_STATE_WRONG, and the reason of a verdict that does not pass: nothing
             is stored then, and the same statement may be sent again.
     """
     if not isinstance(command, SubmitStep):  # pragma: no cover - the table of handlers gives nothing else
@@ -193,6 +195,7 @@ def submit_step(group: Group, command: object) -> StepAnswered:
         receipted = Receipted(stored.payload, envelope_pb2.Envelope.FromString(stored.envelope))
         order = registry_orders.load_order(group.connection, order_id_of(opened.message_hash))
         return StepAnswered(receipted, b"" if order is None else order.order_id)
+    require_all_reported(group)
     match opened.message.step:
         case coordination_pb2.COORDINATION_STEP_WITHDRAW:
             return _withdraw(group, opened)

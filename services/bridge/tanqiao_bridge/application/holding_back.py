@@ -16,7 +16,7 @@ from tanqiao_bridge.application.commands import (
     ReturnPrepare,
     TakeNumbered,
 )
-from tanqiao_bridge.application.context import BridgeContext
+from tanqiao_bridge.application.context import BridgeContext, Group
 
 
 def hold_back(context: BridgeContext, command: object) -> tuple[object, list[bytes]]:
@@ -68,6 +68,16 @@ def hold_back(context: BridgeContext, command: object) -> tuple[object, list[byt
             if not recovery.may_decide({asked.key.source, asked.destination} - {SINK}, asked.blocks):
                 raise DomainError("REGION_RECOVERING", region=asked.key.source)
     return command, []
+
+
+def require_all_reported(group: Group) -> None:
+    """Demand that no claim can be missing: any region may hold one that bars what is claimed now (CLAIMS 3).
+
+    Raises:
+        DomainError: REGION_RECOVERING, naming a region that has not reported.
+    """
+    for region in sorted(group.context.recovery.missing):
+        raise DomainError("REGION_RECOVERING", region=region)
 
 
 def busy(waiting: list[bytes]) -> Answer:
