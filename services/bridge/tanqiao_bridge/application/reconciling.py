@@ -92,6 +92,22 @@ class Run:
             self.books.clear()
         self.books[series_id] = blocks
 
+    def end(self, ended: Ended) -> None:
+        """Show the result; called when it is durable."""
+        self.log_index, self.result, self.ended_at = ended.log_index, ended.result, ended.ended_at
+        self.books.clear()
+        self.state = ended.state
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended, as it was written."""
+
+    state: int
+    log_index: int
+    result: envelope_pb2.Envelope
+    ended_at: int
+
 
 @dataclass(frozen=True, slots=True)
 class EndRun:
@@ -240,8 +256,11 @@ def _bad_block(
     )
 
 
-def end_run(group: Group, command: object) -> envelope_pb2.Envelope:
-    """Write the result of a run with its leaf; freeze what is bad, or settle the case of the region."""
+def end_run(group: Group, command: object) -> Ended:
+    """Write the result of a run with its leaf; freeze what is bad, or settle the case of the region.
+
+    The run itself changes when this is durable (`Run.end`): who sees the result finds what it froze.
+    """
     if not isinstance(command, EndRun):  # pragma: no cover - the table of handlers gives nothing else
         raise DomainError("INTERNAL", correlation_id="reconcile")
     run, context = command.run, group.context
@@ -295,9 +314,7 @@ def end_run(group: Group, command: object) -> envelope_pb2.Envelope:
         open_case_about(group, CASE, run.region, run.region, details)
     else:
         settle_cases(group, CASE, run.region)
-    run.state, run.log_index, run.result, run.ended_at = state, log_index, envelope, group.now
-    run.books.clear()
-    return envelope
+    return Ended(state, log_index, envelope, group.now)
 
 
 def _store(group: Group, run: Run, state: int, log_index: int, result: envelope_pb2.Envelope) -> None:

@@ -9,7 +9,6 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tanqiao.api.bridge.v1 import reconcile_pb2, reconcile_pb2_grpc
-from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.reconciliation import ABSENT, LEAF_BLOCKS_MAX, STATES, Piece
@@ -19,7 +18,7 @@ from tanqiao.rpc.validation import require_bytes, require_text
 from tanqiao.signing.verify import Verifier, allow
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.queries import Queries
-from tanqiao_bridge.application.reconciling import EndRun, Reconciler, Run
+from tanqiao_bridge.application.reconciling import Ended, EndRun, Reconciler, Run
 from tanqiao_bridge.server.lines import Lines
 
 STATEMENT: Final = allow(reconcile_pb2.ReconcileStatement, senders=("region/*",))
@@ -123,8 +122,9 @@ class ReconcileServicer(reconcile_pb2_grpc.ReconcileServiceServicer):
         del context
         run = self._run(request.run_id)
         self._reconciler.check_issued(run)
-        result: envelope_pb2.Envelope = self._writer.submit(EndRun(run)).result(ANSWER_SECONDS_MAX)
-        return reconcile_pb2.EndReconciliationResponse(result=result)
+        ended: Ended = self._writer.submit(EndRun(run)).result(ANSWER_SECONDS_MAX)
+        run.end(ended)
+        return reconcile_pb2.EndReconciliationResponse(result=ended.result)
 
     def _run(self, run_id: bytes) -> Run:
         require_bytes(run_id, RUN_ID_BYTES, "run_id")
