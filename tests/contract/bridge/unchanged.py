@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from typing import Any, Final
 
 import grpc
 import pytest
-import sqlalchemy as sa
 from google.protobuf.message import Message
 
 from tanqiao.api.bridge.v1 import claims_pb2, messages_pb2
@@ -32,6 +30,7 @@ from tests.contract.bridge.harness import (
     issue_units,
     run_bridge,
 )
+from tests.contract.digests import digest_of_rows
 
 API: Final = "/tanqiao.api.bridge.v1."
 CLOCK: Final = "/tanqiao.api.common.v1.ClockService/"
@@ -59,16 +58,7 @@ SEALING: Final = frozenset({"sealed_tree", "tree_tile", "tree_checkpoint", "leas
 
 def digest(database: Database, leaving_out: frozenset[str] = frozenset()) -> str:
     """Digest every row of every table but those of sealing."""
-    total = hashlib.sha256()
-    with database.reading() as connection:
-        for table in metadata.sorted_tables:
-            if table.name in leaving_out | SEALING:
-                continue
-            rows = sorted(repr(tuple(row)) for row in connection.execute(sa.select(table)))
-            total.update(f"{table.name}:{len(rows)}\n".encode())
-            for row in rows:
-                total.update(row.encode())
-    return total.hexdigest()
+    return digest_of_rows(database, metadata, leaving_out | SEALING)
 
 
 def settled(database: Database) -> str:

@@ -5,7 +5,6 @@ With everything that a request can be about; every role of its rule pack may cal
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -34,6 +33,7 @@ from tanqiao.rpc.channel import open_channel
 from tanqiao.signing.provision import provision_network
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.storage.tables import metadata
+from tests.contract.digests import digest_of_rows
 from tests.contract.region.harness import Node
 
 WAIT_SECONDS: Final = 50.0
@@ -217,17 +217,4 @@ def _serialised(one: Any) -> bytes:
 
 def digest_of(database: Any) -> str:
     """Digest every row of every table of a database, but those that sealing writes on its own."""
-    digest = hashlib.sha256()
-    with database.reading() as connection:
-        for table in metadata.sorted_tables:
-            if table.name in SEALING:
-                continue
-            digest.update(table.name.encode())
-            rows = connection.execute(sa.select(table)).all()
-            for row in sorted(repr(tuple(_plain(value) for value in row)) for row in rows):
-                digest.update(row.encode())
-    return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    return bytes(value) if isinstance(value, memoryview) else value
+    return digest_of_rows(database, metadata, SEALING)
