@@ -34,7 +34,7 @@ def migrated_witness(url: str) -> None:
 
 def wait_for(what: Callable[[], bool]) -> None:
     """Wait for a condition, with a generous limit."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 100
     while not what():
         assert time.monotonic() < end, "it does not happen"
         time.sleep(0.05)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.client.proofs import ServedLog
 from tanqiao.offline.make import write_replay
@@ -25,6 +27,8 @@ from tests.contract.witness.witnessed import (
 )
 from tests.independent.verify_file import verify_file
 from tests.independent.verify_proof import Policy as OtherPolicy
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def test_a_correction_takes_pending_units_back_and_the_log_stays_whole(trio: Trio, tmp_path: Path) -> None:
