@@ -39,7 +39,7 @@ from tests.contract.witness.witnessed import (
 from tests.independent.verify_file import verify_file
 from tests.independent.verify_proof import Policy as OtherPolicy
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.fraud, pytest.mark.timeout(600)]
 LIES_OF_A_LOG = {"split_view", "rewritten_history"}
 STEP = "tanqiao.witnessing.follower.REFUSED_SECONDS"
 
