@@ -19,16 +19,16 @@ import sqlalchemy as sa
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao_bridge.application import engine
+from tanqiao_bridge.storage.tables import decision
 from tanqiao_region.application.commands import CreateTransfers
 from tanqiao_region.application.line import Line
 from tanqiao_region.application.writer import Writer
 from tanqiao_region.storage import holdings
 from tanqiao_region.storage.tables import request_ids
-from tests.crash.failpoints import Edge, Failpoints
+from tests.crash.failpoints import Failpoints
 
 SENT_SECONDS_MAX: Final = 60
 LOOK_SECONDS: Final = 0.01
-DECIDED: Final = Edge("B", "send", "numbered decision to S")
 
 Write = Callable[[sa.Connection], object]
 
@@ -56,18 +56,24 @@ def _sends_before_it_commits(stack: ExitStack, points: Failpoints) -> None:
         answers = handle(writer, connection, commands)
         aftermath = writer._aftermath
         if aftermath is not None and any(isinstance(command, CreateTransfers) for command in commands):
+            known = _decided(points)
             for listener in writer._listeners:
                 listener(aftermath)
-            _await(points, DECIDED)
+            until = time.monotonic() + SENT_SECONDS_MAX
+            while _decided(points) == known and time.monotonic() < until:
+                time.sleep(LOOK_SECONDS)
         return answers
 
     stack.enter_context(patch.object(Writer, "handle", hasty))
 
 
-def _await(points: Failpoints, edge: Edge) -> None:
-    until = time.monotonic() + SENT_SECONDS_MAX
-    while edge not in points.passings() and time.monotonic() < until:
-        time.sleep(LOOK_SECONDS)
+def _decided(points: Failpoints) -> int:
+    """How many transfers the bridge has decided; a decision sent again is none."""
+    database = points.lives["B"].database
+    if database is None:
+        return 0
+    with database.reading() as connection:
+        return int(connection.scalar(sa.select(sa.func.count()).select_from(decision)) or 0)
 
 
 class _Later(threading.local):

@@ -21,7 +21,7 @@ from tanqiao.testing.network import NetworkOfTest
 from tanqiao_bridge import bootstrap as bridge_bootstrap
 from tanqiao_bridge.application.fsck import check_database
 from tanqiao_bridge.server import sync_servicer
-from tanqiao_region.application import fsck
+from tanqiao_region.application import fsck, reconciling
 from tanqiao_region.server import sync_client
 from tests.contract.bridge.harness import run_bridge
 from tests.contract.region.conftest import _migrated
@@ -49,6 +49,8 @@ def impatient() -> Iterator[None]:
             (sync_client, "BACKOFF_SECONDS_MAX", 0.1),
             (sync_client, "IDLE_SECONDS", 0.03),
             (sync_servicer, "READER_SECONDS_MAX", 0.05),
+            # A reconciliation of its own accord would write in the middle of a case; acts ask for theirs.
+            (reconciling.Schedule, "SETTLE_SECONDS", 3_600.0),
             # Time decides in the one act that is about it.
             (bridge_bootstrap, "DEADLINE_TICK_SECONDS", 3_600.0),
         ):
