@@ -217,4 +217,21 @@ REASONS: Final[tuple[Reason, ...]] = (
         zh="案件{case_id}已结（{state}）。",
         en="Case {case_id} is closed: {state}.",
     ),
+    Reason(
+        7027,
+        "ELEMENT_INVALID",
+        Retry.NEVER,
+        "INVALID_ARGUMENT",
+        zh="字段{field}不是ristretto255群的有效元素。",
+        en="Field {field} is no valid element of ristretto255.",
+    ),
+    Reason(
+        7028,
+        "EVALUATION_PROOF_INVALID",
+        Retry.NEVER,
+        "DATA_LOSS",
+        zh="证明不成立：查重令牌并非用已公布的密钥计算（{field}）。",
+        en="The proof does not hold: the tokens were not made with the published key ({field}).",
+        severity="critical",
+    ),
 )
