@@ -57,10 +57,7 @@ test-serial: setup test-own
 	$(if $(call with_tests,$(SERIAL)),$(BIN)/pytest $(call with_tests,$(SERIAL)) $(PYTEST_ARGS))
 
 test-long: setup ## The tests that take longest: `.ci/run` runs them after `make test`.
-	$(BIN)/pytest -m "long and not fraud" tests $(PYTEST_ARGS)
-
-test-fraud: setup ## Bridges that lie, found out by the witnesses of real regions; corrections before witnesses.
-	$(BIN)/pytest -m fraud tests $(PYTEST_ARGS)
+	$(BIN)/pytest -m long tests $(PYTEST_ARGS)
 
 rules: setup ## The table of every rule with what carries it and its cases; then every case file of every pack.
 	$(BIN)/python -m tanqiao_region.rules_table --require-complete
@@ -132,5 +129,5 @@ clean: ## Remove .venv, caches and build results; a federation's data in .tanqia
 	rm -rf .venv .setup.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run down test test-pure test-own test-serial test-long test-fraud rules model simulate crash chaos mutants fuzz bench setup check check-format check-lint check-types \
+.PHONY: help run down test test-pure test-own test-serial test-long rules model simulate crash chaos mutants fuzz bench setup check check-format check-lint check-types \
 	check-imports check-protos check-drift format generate docs release-protos lock clean

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -182,6 +182,16 @@ class SealedLogs:
         """Give the checkpoint of a size, or the newest."""
         return self._newest(connection, self.checkpoints, log, size)
 
+    def locked_checkpoint(self, connection: sa.Connection, log: str, size: int) -> StoredCheckpoint | None:
+        """Give the checkpoint of a size; until this transaction ends nobody else adds a cosignature to it."""
+        columns = self.checkpoints.c
+        row = connection.execute(
+            sa.select(columns.size, columns.note, columns.sealed_at_ms)
+            .where(columns.log == log, columns.size == size)
+            .with_for_update()
+        ).first()
+        return None if row is None else _stored(row)
+
     def cosigned_checkpoint(
         self, connection: sa.Connection, log: str, at_least: int = 0
     ) -> StoredCheckpoint | None:
@@ -197,7 +207,7 @@ class SealedLogs:
         if size is not None:
             statement = statement.where(columns.size == size)
         row = connection.execute(statement.order_by(columns.size.desc()).limit(1)).first()
-        return None if row is None else StoredCheckpoint(row.size, bytes(row.note), row.sealed_at_ms)
+        return None if row is None else _stored(row)
 
     # -- cosignatures ----------------------------------------------------------------------------------------
 
@@ -232,6 +242,10 @@ class SealedLogs:
         )
         for table in (self.checkpoints, self.cosignatures):
             connection.execute(sa.delete(table).where(table.c.log == log, table.c.size < checkpoint.size))
+
+
+def _stored(row: sa.Row[Any]) -> StoredCheckpoint:
+    return StoredCheckpoint(row.size, bytes(row.note), row.sealed_at_ms)
 
 
 class TilesOf:

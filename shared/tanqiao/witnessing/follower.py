@@ -32,6 +32,7 @@ from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.keys import NoteSigner
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao.tlog.merkle import hash_leaf, verify_consistency
+from tanqiao.tlog.note import parse_note
 from tanqiao.tlog.sealing import Tree
 from tanqiao.tlog.tiles import Tile
 from tanqiao.tlog.witness import Witness
@@ -45,6 +46,8 @@ POLL_SECONDS: Final = 0.2
 REFUSED_SECONDS: Final = 5.0
 """After something that did not hold: it is looked at again, but not all the time."""
 STOP_SECONDS_MAX: Final = 30.0
+AGAIN_SECONDS: Final = 2.0
+"""A cosignature that the bridge does not show is handed in again, but not all the time."""
 NOTES_KEPT: Final = 256
 """Signed checkpoints that do not fit what is replayed, to be held against what comes."""
 UNPROVEN_MAX: Final = 1_000
@@ -59,10 +62,11 @@ Suspicions = Callable[[], Sequence[Pair]]
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What the bridge shows: its newest signed checkpoint and its size; empty before the first."""
+    """What the bridge shows: a signed checkpoint and its size, empty before the first; what has a quorum."""
 
     note: bytes
     size: int
+    cosigned_size: int = 0
 
 
 class LogSource(Protocol):
@@ -127,6 +131,7 @@ class Follower:
         self._replay = Replay(federation)
         self._directory = store.directory()
         self._delivered = 0
+        self._deliver_again_at = 0.0
         self._last_seconds = 0
         self._settled: set[int] = set()
         self._searched: tuple[int, int, KeyDirectory] | None = None
@@ -214,7 +219,7 @@ class Follower:
         known = self._store.known_state(self._origin)
         promised = 0 if known is None else known.tree.size
         same = known is not None and known.tree == Tree(checkpoint.size, checkpoint.root)
-        if same and checkpoint.size <= self._delivered:
+        if same and checkpoint.size <= self._delivered and not self._is_wanted_again(offered):
             return None
         if checkpoint.size >= promised:
             self._catch_up(checkpoint)
@@ -234,7 +239,14 @@ class Follower:
         line = witness.cosign(offered.note, promised, proof, self._last_seconds)
         self.cosigned_size = self._source.add_cosignature(checkpoint.size, line.encode(), self._replay.kinds)
         self._delivered = checkpoint.size
+        self._deliver_again_at = time.monotonic() + AGAIN_SECONDS
         return checkpoint.size
+
+    def _is_wanted_again(self, offered: Offered) -> bool:
+        """Say whether the bridge lacks what it was given: it may have lost it, restored from a backup."""
+        if offered.cosigned_size >= offered.size or time.monotonic() < self._deliver_again_at:
+            return False
+        return not any(line.is_by(self._signer.key) for line in parse_note(offered.note).signatures)
 
     def _opened(self, note: bytes) -> Checkpoint:
         checkpoint, _ = open_checkpoint(note, *checkpoint_keys(self._network_id, self._keys(), BRIDGE))
@@ -328,9 +340,13 @@ class Follower:
             verify_consistency(checkpoint.size, tree.size, proof, checkpoint.root, tree.root)
         except TlogError:
             self._require_own(checkpoint, note)
+        except DomainError as refusal:
+            if refusal.symbol != "LOG_CHECK_FAILED":
+                raise
+            self._require_own(checkpoint, note)
 
     def _require_own(self, checkpoint: Checkpoint, note: bytes) -> None:
-        """Compare with the mirror: the bridge's proof did not hold, which may be the proof's fault alone."""
+        """Compare with the mirror: the bridge's proof did not hold or was refused, which alone says little."""
         if self.accuser.root_at(checkpoint.size) == checkpoint.root:
             return
         refusal = TlogError("WITNESS_SPLIT_VIEW", f"another tree of {checkpoint.size} leaves was replayed")

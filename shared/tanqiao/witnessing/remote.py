@@ -36,12 +36,12 @@ class RemoteLog:
     def checkpoint(self) -> Offered:
         """Give the newest checkpoint as the log signed it."""
         answer = self._call(self._stub.GetCheckpoint, log_pb2.GetCheckpointRequest())
-        return Offered(answer.checkpoint, answer.size)
+        return Offered(answer.checkpoint, answer.size, answer.cosigned_size)
 
     def cosigned(self) -> Offered:
         """Give the newest checkpoint with a quorum."""
         answer = self._call(self._stub.GetCheckpoint, log_pb2.GetCheckpointRequest())
-        return Offered(answer.cosigned_checkpoint, answer.cosigned_size)
+        return Offered(answer.cosigned_checkpoint, answer.cosigned_size, answer.cosigned_size)
 
     def leaves(self, from_index: int, limit: int) -> Sequence[SeenLeaf]:
         """Give leaves with the messages beside them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -120,7 +120,7 @@ class LyingSource:
 
     def checkpoint(self) -> Offered:
         offered: Offered = self.honest.checkpoint()
-        return offered if self.note is None else Offered(self.note, offered.size)
+        return offered if self.note is None else replace(offered, note=self.note)
 
     def leaves(self, from_index: int, limit: int) -> Sequence[SeenLeaf]:
         return [self.change_leaf(leaf) for leaf in self.honest.leaves(from_index, limit)]

@@ -28,7 +28,7 @@ from tests.contract.witness.witnessed import (
 from tests.independent.verify_file import verify_file
 from tests.independent.verify_proof import Policy as OtherPolicy
 
-pytestmark = [pytest.mark.long, pytest.mark.fraud, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def test_a_correction_takes_pending_units_back_and_the_log_stays_whole(trio: Trio, tmp_path: Path) -> None:

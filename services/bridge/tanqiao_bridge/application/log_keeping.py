@@ -183,10 +183,12 @@ class LogKeeper:
 
         def work(unit: UnitOfWork) -> int:
             connection = unit.connection
+            # Two that hand in at once would each count the lines without the other's: one waits for the other.
+            waiting = sealed_logs.locked_checkpoint(connection, BRIDGE, size)
             _note_kinds(connection, witness, kinds)
             done = sealed_logs.cosigned_checkpoint(connection, BRIDGE)
             if done is None or done.size < size:
-                self._take_line(connection, policy, key, witness, size, line)
+                self._take_line(connection, policy, key, witness, waiting, line)
             newest = sealed_logs.cosigned_checkpoint(connection, BRIDGE)
             unit.commit()
             return 0 if newest is None else newest.size
@@ -195,11 +197,17 @@ class LogKeeper:
             return run_in_transaction(self._database, work)
 
     def _take_line(
-        self, connection: sa.Connection, policy: Policy, key: VerifierKey, witness: str, size: int, line: str
+        self,
+        connection: sa.Connection,
+        policy: Policy,
+        key: VerifierKey,
+        witness: str,
+        checkpoint: StoredCheckpoint | None,
+        line: str,
     ) -> None:
-        checkpoint = sealed_logs.checkpoint(connection, BRIDGE, size)
         if checkpoint is None:
-            raise TlogError("CHECKPOINT_SIZE", f"no checkpoint of {size} leaves is waiting")
+            raise TlogError("CHECKPOINT_SIZE", "no checkpoint of this size is waiting")
+        size = checkpoint.size
         note = parse_note(checkpoint.note)
         signed = parse_note(checkpoint.note + line.encode())
         if len(signed.signatures) != len(note.signatures) + 1:

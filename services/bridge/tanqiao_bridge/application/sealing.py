@@ -109,6 +109,8 @@ class Sealing:
             except TlogError as error:
                 # Nothing is signed: an operator has to find out why the stored log changed.
                 _log.error("the log is not sealed", reason=error.reason, detail=error.detail)
+            except Exception:  # noqa: BLE001 - whatever it was, the next second tries again
+                _log.exception("sealing failed")
 
     def _hold(self) -> bool:
         """Take or renew the lease; only a third of its time is used before it is renewed."""
