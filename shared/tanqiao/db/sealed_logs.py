@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -190,7 +190,7 @@ class SealedLogs:
             .where(columns.log == log, columns.size == size)
             .with_for_update()
         ).first()
-        return None if row is None else _stored(row)
+        return None if row is None else StoredCheckpoint(row.size, bytes(row.note), row.sealed_at_ms)
 
     def cosigned_checkpoint(
         self, connection: sa.Connection, log: str, at_least: int = 0
@@ -207,7 +207,7 @@ class SealedLogs:
         if size is not None:
             statement = statement.where(columns.size == size)
         row = connection.execute(statement.order_by(columns.size.desc()).limit(1)).first()
-        return None if row is None else _stored(row)
+        return None if row is None else StoredCheckpoint(row.size, bytes(row.note), row.sealed_at_ms)
 
     # -- cosignatures ----------------------------------------------------------------------------------------
 
@@ -242,10 +242,6 @@ class SealedLogs:
         )
         for table in (self.checkpoints, self.cosignatures):
             connection.execute(sa.delete(table).where(table.c.log == log, table.c.size < checkpoint.size))
-
-
-def _stored(row: sa.Row[Any]) -> StoredCheckpoint:
-    return StoredCheckpoint(row.size, bytes(row.note), row.sealed_at_ms)
 
 
 class TilesOf:

@@ -346,7 +346,7 @@ class Follower:
             self._require_own(checkpoint, note)
 
     def _require_own(self, checkpoint: Checkpoint, note: bytes) -> None:
-        """Compare with the mirror: the bridge's proof did not hold or was refused, which alone says little."""
+        """Compare with the mirror: the bridge's proof failed or was refused, which alone says little."""
         if self.accuser.root_at(checkpoint.size) == checkpoint.root:
             return
         refusal = TlogError("WITNESS_SPLIT_VIEW", f"another tree of {checkpoint.size} leaves was replayed")

@@ -183,7 +183,7 @@ class LogKeeper:
 
         def work(unit: UnitOfWork) -> int:
             connection = unit.connection
-            # Two that hand in at once would each count the lines without the other's: one waits for the other.
+            # Two that hand in at once would each count without the other's line: one waits for the other.
             waiting = sealed_logs.locked_checkpoint(connection, BRIDGE, size)
             _note_kinds(connection, witness, kinds)
             done = sealed_logs.cosigned_checkpoint(connection, BRIDGE)
