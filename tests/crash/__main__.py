@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Run; 1 if something does not hold."""
     asked = parse(arguments)
+    # Ended from outside, it ends its workers and what they started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     wanted = set(asked.parts.split(","))
     begun = time.monotonic()
     matrix = Matrix(say)

@@ -10,7 +10,13 @@ from typing import Any, Final
 
 import grpc
 
-from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, messages_pb2
+from tanqiao.api.bridge.v1 import (
+    directory_pb2,
+    directory_pb2_grpc,
+    messages_pb2,
+    reconcile_pb2,
+    reconcile_pb2_grpc,
+)
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import accounts_pb2, journal_pb2, ledger_pb2, ledger_pb2_grpc, registers_pb2
 from tanqiao.rpc.errors import from_rpc_error
@@ -23,6 +29,8 @@ from tests.crash.ring import CASE_SECONDS_MAX, CASES_PER_RING, Ring
 
 CALL_SECONDS: Final = 3.0
 PAUSE_SECONDS: Final = 0.02
+RUN_SECONDS_MAX: Final = 1.0
+"""A reconciliation of so few blocks that takes longer has died; one too many does no harm."""
 PASSING: Final = frozenset(
     {
         "INTERNAL", "BUSY", "PEER_UNREACHABLE", "SERVER_STOPPING", "CALL_CANCELLED", "DEADLINE_EXCEEDED",
@@ -254,6 +262,43 @@ def agreed(ring: Ring, number: int) -> int:
     return 0
 
 
+def reconciled(ring: Ring, _number: int) -> int:
+    """Compare the source's books with the bridge's, all of them; a run that dies is asked for again."""
+    market = ring.market
+
+    def latest() -> reconcile_pb2.Reconciliation:
+        request = reconcile_pb2.ListReconciliationsRequest(region=SHANGHAI)
+        desk = reconcile_pb2_grpc.ReconcileServiceStub(market.channel("bridge", SHANGHAI))
+        answer = persist(lambda: desk.ListReconciliations(request, timeout=CALL_SECONDS))
+        return next(iter(answer.reconciliations), reconcile_pb2.Reconciliation())
+
+    def ask() -> None:
+        """Ask until the source is there to be asked: a message to nobody asks for nothing."""
+        request = reconcile_pb2.StartReconciliationRequest(
+            region=SHANGHAI, depth=reconcile_pb2.RECONCILE_DEPTH_FULL
+        )
+
+        def is_asked() -> bool:
+            desk = reconcile_pb2_grpc.ReconcileServiceStub(market.channel("bridge", SHANGHAI))
+            return bool(
+                persist(lambda: desk.StartReconciliation(request, timeout=CALL_SECONDS)).asked_regions
+            )
+
+        market.wait(is_asked, "the source is asked to reconcile", CASE_SECONDS_MAX)
+
+    known, until = latest().run_id, time.monotonic() + CASE_SECONDS_MAX
+    while True:
+        ask()
+        again = time.monotonic() + RUN_SECONDS_MAX
+        while time.monotonic() < again:
+            found = latest()
+            if found.run_id != known and found.state == reconcile_pb2.RECONCILE_STATE_CLEAN:
+                return 0
+            assert found.state != reconcile_pb2.RECONCILE_STATE_MISMATCH, found
+            time.sleep(PAUSE_SECONDS)
+        assert time.monotonic() < until, "no reconciliation came to its end"
+
+
 def moved(ring: Ring, number: int) -> int:
     """Open an account and move a kilogram to it, inside the source."""
     market = ring.market
@@ -288,6 +333,7 @@ ACTS: Final = (
     Act("a retirement", retired),
     Act("an issue", issued, meter, cost=CASES_PER_RING),
     Act("an agreement", agreed),
+    Act("a reconciliation", reconciled),
     Act("an account and a move inside the source", moved),
 )
 

@@ -272,17 +272,20 @@ class Schedule:
             self._asked = full or bool(self._asked)
             self._changed.notify_all()
 
+    def begin(self) -> int:
+        """Give what `serve` asks for: which session it is for."""
+        with self._changed:
+            return self._ended
+
     def end(self) -> None:
         """Wake the thread of a session that has ended."""
         with self._changed:
             self._ended += 1
             self._changed.notify_all()
 
-    def serve(self, remote: ReconcileRemote) -> None:
-        """Run until `end` is called: one thread for each session."""
+    def serve(self, remote: ReconcileRemote, ended: int) -> None:
+        """Run until `end` is called after the `begin` that gave `ended`: one thread for each session."""
         wait_seconds, full = self.SETTLE_SECONDS, True
-        with self._changed:
-            ended = self._ended
         day = self._context.now().date()
         while True:
             with self._changed:

@@ -278,7 +278,10 @@ class SyncClient:
                 target=self._send, args=(session, remote, reconcile), name="sync-send", daemon=True
             )
             watcher = threading.Thread(
-                target=self._schedule.serve, args=(reconcile,), name="sync-reconcile", daemon=True
+                target=self._schedule.serve,
+                args=(reconcile, self._schedule.begin()),
+                name="sync-reconcile",
+                daemon=True,
             )
             watcher.start()
             sender.start()
