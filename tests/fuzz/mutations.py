@@ -169,7 +169,7 @@ def _of_repeated(
     yield _change(path, "too many", lambda owner, name, _, __: _many(getattr(owner, name)))
     if len(values):
         yield _change(path, "the first twice", lambda owner, name, _, __: _twice(getattr(owner, name)))
-        yield _change(path, "without the last", lambda owner, name, _, __: getattr(owner, name).pop())
+        yield _change(path, "without the last", lambda owner, name, _, __: _shorter(getattr(owner, name)))
         if descriptor.message_type is not None:
             yield from _of_message(values[0], (*path, 0), signer)
         else:
@@ -269,6 +269,12 @@ def _takes_bytes(values: Any) -> bool:
 
 def _twice(values: Any) -> None:
     values.append(values[0])
+
+
+def _shorter(values: Any) -> None:
+    """Take the last away; another change may have left none."""
+    if len(values):
+        values.pop()
 
 
 def sample(cls: type[Message], random: Random, pool: Pool, depth: int = 0) -> Any:

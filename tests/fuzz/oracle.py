@@ -57,7 +57,7 @@ def bridge_rules(liars: Iterable[str], liar_side: int) -> Rules:
     return Rules(
         still=frozenset(
             {"key_record", "agreement", "agreement_use", "series", "location", "claim", "claim_key"}
-            | {"claim_receipt", "node_state"}
+            | {"claim_receipt", "node_state", "bridge_time"}
         ),
         growing={
             "decision": aborted,
@@ -89,7 +89,7 @@ def bridge_rules(liars: Iterable[str], liar_side: int) -> Rules:
             "tree_cosignature": "a witness's word on the bridge's tree: no unit moves by it",
             "tree_cosigned": "as tree_cosignature",
         },
-        volatile=frozenset({("node_state", "value")}),
+        volatile=frozenset({("node_state", "value"), ("bridge_time", "value")}),
     )
 
 
