@@ -35,6 +35,7 @@ from tanqiao.signing.payload_types import PAYLOAD_TYPES, payload_type_of
 from tanqiao.testing.network import BRIDGE, SHANGHAI, SHENZHEN, YUNNAN
 from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE
 from tanqiao_bridge.storage.tables import metadata
+from tests.contract.bridge.approvers import PAIR, REGION, frozen_now, pair_freeze, submit_freeze
 from tests.contract.bridge.harness import (
     PlayedRegion,
     Running,
@@ -264,7 +265,8 @@ class BridgeWorld(World):
             yield
         elif base.type_name in OFFERED:
             self.offer([self.spoiler.spoil(base) for _ in range(BATCH)])
-            self.offer([self.spoiler.verbatim(base)])
+            if not base.paths:  # as it is, such a Ready is a promise that the liar may make
+                self.offer([self.spoiler.verbatim(base)])
             yield
         else:  # a type that no region may offer: the batch is refused as a whole
             self.offer([self.spoiler.spoil(base) for _ in range(WHOLE_BATCHES)])
@@ -296,8 +298,21 @@ class BridgeWorld(World):
         if returned is not None:
             yield from self._return(returned)
 
+    def _thaw(self) -> None:
+        """Lift what froze the liar, once it is judged: else no transfer could be opened any more."""
+        frozen = {(scope, what) for scope, what, _, _ in frozen_now(self.running) if scope in (REGION, PAIR)}
+        if not frozen:
+            return
+        self.look()
+        for scope, what in sorted(frozen):
+            region, _, other = what.partition(" ")
+            order = pair_freeze(scope=scope, region=region, other_region=other, unfreeze=True)
+            submit_freeze(self.running, order)
+        self.ledger.changes()  # these are the approvers'
+
     def _open(self) -> tuple[Any, bytes]:
         """Let Shanghai open a transfer."""
+        self._thaw()
         start = 60_000 + self._opened % 3_000 * OPEN_STEP
         self._opened += 1
         lock = self.shanghai.lock(start, start + OPEN_STEP)

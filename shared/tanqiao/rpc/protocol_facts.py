@@ -38,6 +38,7 @@ from tanqiao.protocol.types import (
     TransferKey,
     WithdrawFacts,
 )
+from tanqiao.rpc.validation import require_party
 from tanqiao.signing.verify import Opened
 
 BLOCKS_PER_MESSAGE_MAX: Final = 1000
@@ -172,9 +173,8 @@ def _key_of(opened: Opened) -> TransferKey:
         raise DomainError(
             "MESSAGE_MALFORMED", field="header.transfer_id", detail="transfer_id has not 16 bytes"
         )
-    if not opened.header.source:
-        raise DomainError("FIELD_MISSING", field="header.source")
-    return TransferKey(opened.header.source, opened.header.transfer_id)
+    source = require_party(opened.header.source, "header.source", ("region",)).path
+    return TransferKey(source, opened.header.transfer_id)
 
 
 def _require_hash(value: bytes, field: str) -> bytes:
@@ -199,8 +199,8 @@ def lock_facts(opened: Opened) -> LockFacts:
     else:
         kind, destination = Kind.TRANSFER, message.destination
         _require_hash(message.receiving_address_commitment, "receiving_address_commitment")
-        if not destination or destination == key.source:
-            raise DomainError("FIELD_INVALID", field="destination", detail=destination[:96])
+        if require_party(destination, "destination", ("region",)).path == key.source:
+            raise DomainError("FIELD_INVALID", field="destination", detail=destination)
     _require_hash(message.owner_commitment, "owner_commitment")
     return LockFacts(key, opened.message_hash, kind, destination, blocks, message.purpose, opened.key_id)
 
