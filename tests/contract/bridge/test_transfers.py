@@ -10,15 +10,18 @@ from functools import partial
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, messages_pb2, sync_pb2, sync_pb2_grpc
 from tanqiao.api.common.v1 import values_pb2
+from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.signing.envelope import sign_envelope
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.testing.databases import DatabaseUnderTest
 from tanqiao.testing.network import SHANGHAI, SHENZHEN, YUNNAN, NetworkOfTest
 from tanqiao_bridge.application.fsck import check_database
+from tanqiao_bridge.storage.tables import evidence, frozen, late_answer, message
 from tests.contract.bridge.harness import (
     SERIES,
     WAIT_SECONDS,
@@ -190,6 +193,30 @@ def test_two_promises_under_one_id_are_evidence_and_freeze_the_pair(
     assert decision.outcome == ABORT
     assert "FROZEN" in reasons_of(decision)
     require_clean(running)
+
+
+def test_answers_about_a_source_that_is_no_region_are_refused_and_leave_no_trace(
+    running: Running, shenzhen: PlayedRegion
+) -> None:
+    lock_hash, refuse = bytes(32), [values_pb2.Refusal(reason="ADDRESS_UNKNOWN")]
+    wanted = 0
+    for source in (SHANGHAI * 50, "bridge", "region/\x00", "../region/310000"):
+        header = shenzhen.header(
+            transfer_id=secrets.token_bytes(16), source=source, prev_hash=bytes(range(32))
+        )
+        day = date_message("2026-03-02")
+        shenzhen.offer([messages_pb2.Refuse(header=header, lock_hash=lock_hash, reasons=refuse)])
+        shenzhen.offer([messages_pb2.Ready(header=header, lock_hash=lock_hash, legal_date=day)])
+        wanted += 2
+    shenzhen.wait(lambda: len(shenzhen.refused) == wanted)
+    for refused in shenzhen.refused:
+        assert refused.reasons[0].reason == "FIELD_INVALID"
+        assert dict(refused.reasons[0].metadata)["field"] == "header.source"
+    with running.bridge.database.reading() as connection:
+        for table in (late_answer, evidence, frozen):
+            assert connection.execute(sa.select(table)).all() == []
+        kept = sa.select(message).where(message.c.transfer_id != b"")
+        assert connection.execute(kept).all() == []
 
 
 def test_a_destination_that_does_not_answer_is_aborted_at_the_deadline(
