@@ -46,6 +46,8 @@ EXPECTED: dict[str, dict[str, str]] = {
         "ReceiveTransfer": "*",
         "Retire": SHANGHAI_PARTIES,
         "Cancel": "centre",
+        "Encumber": "project_applicant scene_body rights_provider holder",
+        "ReleaseEncumbrance": "project_applicant scene_body rights_provider holder",
         "ConvertHolding": "*",
     },
     "sz": {
@@ -77,6 +79,8 @@ EXPECTED: dict[str, dict[str, str]] = {
         "ReceiveTransfer": "*",
         "Retire": SHENZHEN_PARTIES,
         "Cancel": "bureau",
+        "Encumber": "data_operator sme covered_emitter holder",
+        "ReleaseEncumbrance": "data_operator sme covered_emitter holder",
         "ConvertHolding": "*",
         "SignCertificate": "platform_operator",
         "MintPoints": "platform_operator",

@@ -16,6 +16,7 @@ from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.api.region.v1 import (
     accounts_pb2_grpc,
     dossiers_pb2_grpc,
+    encumbrances_pb2_grpc,
     journal_pb2_grpc,
     ledger_pb2_grpc,
     orders_pb2_grpc,
@@ -54,6 +55,7 @@ from tanqiao_region.application.claims_client import BridgeClaims
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.contradictions import Contradictions
 from tanqiao_region.application.dossiers import DossierReads, Dossiers
+from tanqiao_region.application.encumbrances import Encumbrances
 from tanqiao_region.application.experts import Experts
 from tanqiao_region.application.issuance import Issuances
 from tanqiao_region.application.line import Line
@@ -79,6 +81,7 @@ from tanqiao_region.server.account_servicer import AccountServicer
 from tanqiao_region.server.callers import callers
 from tanqiao_region.server.claims_line import GrpcBridgeClaims
 from tanqiao_region.server.dossier_servicer import DossierServicer
+from tanqiao_region.server.encumbrance_servicer import EncumbranceServicer
 from tanqiao_region.server.finality_line import FinalityLine
 from tanqiao_region.server.issuance_servicer import IssuanceServicer
 from tanqiao_region.server.journal_servicers import JournalServicer, NodeFacts, NodeServicer
@@ -535,12 +538,26 @@ def _build(
                 orders_pb2_grpc.add_LocalOrderServiceServicer_to_server,
                 LocalOrderServicer(LocalOrders(context, orders, database)),
             ),
+            *unit_services(context, database, queue),
             *office.registrations(settings.region_code),
         ],
         callers(settings.region_code),
         now=SystemClock().now(),
     )
     return Region(settings, context, database, queue, notifier, orders, queries, office, logs, sync, server)
+
+
+def unit_services(
+    context: RegionContext, database: Database, queue: GroupCommit[Any, Any]
+) -> list[Registration]:
+    """Give the services about units that stay where they are."""
+    submit = submit_to(queue)
+    return [
+        Registration(
+            encumbrances_pb2_grpc.add_EncumbranceServiceServicer_to_server,
+            EncumbranceServicer(Encumbrances(context, database, submit)),
+        ),
+    ]
 
 
 def _pack_in_force(context: RegionContext) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from tanqiao.api.gateway.v1 import registry_pb2_grpc
 from tanqiao.api.region.v1 import (
     accounts_pb2_grpc,
     dossiers_pb2_grpc,
+    encumbrances_pb2_grpc,
     journal_pb2_grpc,
     ledger_pb2_grpc,
     registers_pb2_grpc,
@@ -95,6 +96,7 @@ class RegionClient(ServerClient):
         self.registers = registers_pb2_grpc.RegisterServiceStub(self.channel)
         self.issuance = registers_pb2_grpc.IssuanceServiceStub(self.channel)
         self.reserve = reserve_pb2_grpc.ReserveServiceStub(self.channel)
+        self.encumbrances = encumbrances_pb2_grpc.EncumbranceServiceStub(self.channel)
         self.dossiers = dossiers_pb2_grpc.DossierServiceStub(self.channel)
         self.ledger = ledger_pb2_grpc.LedgerServiceStub(self.channel)
         self.transfers = ledger_pb2_grpc.TransferServiceStub(self.channel)

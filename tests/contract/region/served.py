@@ -22,6 +22,7 @@ from tanqiao.api.common.v1 import clock_pb2
 from tanqiao.api.region.v1 import (
     accounts_pb2,
     dossiers_pb2,
+    encumbrances_pb2,
     journal_pb2,
     ledger_pb2,
     orders_pb2,
@@ -42,6 +43,7 @@ CLOCK: Final = "/tanqiao.api.common.v1."
 _FILES: Final = (
     accounts_pb2,
     dossiers_pb2,
+    encumbrances_pb2,
     journal_pb2,
     ledger_pb2,
     orders_pb2,

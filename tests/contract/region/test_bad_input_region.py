@@ -24,7 +24,7 @@ from tanqiao.rpc.gate import REQUEST_BYTES_MAX
 from tanqiao.testing.databases import DATABASE_KINDS, DatabaseMaker
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.server.callers import callers
-from tests.contract.region import bad_dossier_requests, bad_register_requests, bad_requests
+from tests.contract.region import bad_dossier_requests, bad_register_requests, bad_requests, unit_bad_requests
 from tests.contract.region.bad_requests import (
     ACCOUNT,
     ISSUANCE,
@@ -106,6 +106,7 @@ def _table() -> Iterator[Case]:
     yield from bad_requests.uses()
     yield from bad_requests.reads()
     yield from bad_requests.local_orders()
+    yield from unit_bad_requests.encumbrances()
     yield from bad_register_requests.registers()
     yield from bad_dossier_requests.dossiers()
     yield from bad_register_requests.issuances()

@@ -33,7 +33,7 @@ from tanqiao.kernel.regions import RegionCode
 from tanqiao.signing.approvals import prepare
 from tanqiao.signing.envelope import add_signature
 from tanqiao_region.application.commands import Selection
-from tests.contract.region import dossier_requests
+from tests.contract.region import dossier_requests, unit_requests
 from tests.contract.region.harness import CENTRE, SERIES, USCC, Node, block, request
 from tests.contract.region.served import CLOCK, REGION, Served
 from tests.contract.region_registers.office import (
@@ -413,6 +413,7 @@ GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
             lambda _: registers_pb2.ListProjectsRequest(page_size=1),
         ),
         **dossier_requests.GOOD,
+        **unit_requests.GOOD,
         f"{REGION}IssuanceService/SubmitActivity": (
             "sh.project_applicant",
             lambda _: registers_pb2.SubmitActivityRequest(

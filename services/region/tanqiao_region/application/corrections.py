@@ -22,7 +22,7 @@ from tanqiao.signing.verify import Opened
 from tanqiao_region.application import finality, journal
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.holdings import held_by
-from tanqiao_region.storage import orders
+from tanqiao_region.storage import encumbrances, orders
 from tanqiao_region.storage.accounts import AccountRow
 from tanqiao_region.storage.holdings import CANCELLED, HELD, USED, SeriesRow
 
@@ -94,6 +94,7 @@ def _take_out(
             failing = group.holdings.remove((piece,), place)
             require(not failing, "the piece was cut along the rows")
             removed.setdefault(account_id, []).append(piece)
+            encumbrances.take_out(group.connection, (piece,))
         else:
             waiting.append((piece, correction_id))
     if waiting:

@@ -34,6 +34,7 @@ from tanqiao.signing.parties import BRIDGE
 from tanqiao.signing.verify import Verifier
 from tanqiao_region.application import journal
 from tanqiao_region.application.dossier_fsck import check_dossiers
+from tanqiao_region.application.encumbrance_fsck import check_encumbrances
 from tanqiao_region.application.freezes import replayed
 from tanqiao_region.application.journal import entry_message
 from tanqiao_region.application.records import with_key_records
@@ -119,6 +120,7 @@ def check_database(database: Database, federation: Federation) -> Report:
         _compare_holdings(connection, books, report)
         _compare_transfers(connection, books, report)
         _compare_frozen(connection, report)
+        report.checked["encumbrances"] = check_encumbrances(connection, books.holdings, report.note)
         report.checked["dossiers"] = check_dossiers(connection, report.note)
         verifier = Verifier(federation.network_id, BRIDGE)
         directory = with_key_records(verifier, federation.directory(), load_key_envelopes(connection))

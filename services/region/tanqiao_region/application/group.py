@@ -37,6 +37,7 @@ from tanqiao_region.domain.rules.facts import Recognition
 from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import accounts as account_store
+from tanqiao_region.storage import encumbrances as encumbrance_store
 from tanqiao_region.storage import evidence as evidence_store
 from tanqiao_region.storage import finality as finality_store
 from tanqiao_region.storage import holdings as holding_store
@@ -46,6 +47,7 @@ from tanqiao_region.storage import orders as order_store
 from tanqiao_region.storage import transfers as transfer_store
 from tanqiao_region.storage.accounts import AccountRow
 from tanqiao_region.storage.beneficiaries import BeneficiaryRow, insert_beneficiaries
+from tanqiao_region.storage.encumbrances import EncumberedBlock
 from tanqiao_region.storage.finality import PendingRow
 from tanqiao_region.storage.holdings import HoldingRow, SeriesRow
 from tanqiao_region.storage.issues import IssuanceRow
@@ -193,6 +195,8 @@ class Group:
         self.outgoing: dict[bytes, OutgoingRow] = {}
         self.incoming: dict[TransferKey, IncomingRow] = {}
         self.series: dict[str, SeriesRow] = {}
+        self.encumbered: dict[str, list[EncumberedBlock]] = {}
+        """Of the accounts whose units are chosen: what is encumbered."""
         self.issuances: dict[bytes, IssuanceRow] = {}
         self.verdicts: dict[tuple[object, ...], Verdict] = {}
         self.used_kg: dict[tuple[str, int], dict[str, int]] = {}
@@ -261,9 +265,11 @@ class Group:
         account_ids.update(row.account_id for row in self.outgoing.values())
         account_ids.update(row.account_id for row in self.incoming.values() if row.account_id)
         self.accounts = self.load_accounts(account_ids)
+        self.encumbered = encumbrance_store.load_encumbered(connection, needs.demands)
         rows = self._load_holdings(needs)
-        withheld = self.frozen_things().blocks if needs.demanded else ()
-        self.holdings = Holdings(rows, {account_id for account_id, _ in needs.demanded}, withheld)
+        self.holdings = Holdings(
+            rows, {account_id for account_id, _ in needs.demanded}, self._withheld() if needs.demanded else ()
+        )
         series_ids = (
             needs.series | {row.series_id for row in rows} | {block.series_id for block in needs.touched}
         )
@@ -274,8 +280,8 @@ class Group:
         rows: list[HoldingRow] = []
         # Units that are moved, released or credited are joined with what lies beside them.
         joined = list(needs.touched)
-        # Frozen units are passed over where a quantity is chosen: others are looked for in their place.
-        withheld_kg = total_quantity_kg(self.frozen_things().blocks) if needs.demanded else 0
+        # Frozen and encumbered units are passed over where a quantity is chosen: others are taken instead.
+        withheld_kg = total_quantity_kg(self._withheld()) if needs.demanded else 0
         for account_id, series_id in sorted(needs.demanded):
             if account_id in self.accounts:
                 wanted_kg = needs.demands[account_id] + withheld_kg
@@ -295,6 +301,12 @@ class Group:
         rows += holding_store.load_beginning(connection, leaving)
         rows += holding_store.load_touched(connection, joined)
         return rows
+
+    def _withheld(self) -> tuple[UnitBlock, ...]:
+        return (
+            *self.frozen_things().blocks,
+            *(one.block for blocks in self.encumbered.values() for one in blocks),
+        )
 
     def load_answers(self, requests: Sequence[ClientRequest]) -> None:
         """Look up which requests have been answered before."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
-from tanqiao.kernel.units import UnitBlock, coalesce
+from tanqiao.kernel.units import UnitBlock, coalesce, total_quantity_kg
 from tanqiao_region.application import journal
 from tanqiao_region.application.access import bar
 from tanqiao_region.application.commands import LocalOrder, LocalTransfers, MovedLocally, Selection
@@ -148,15 +148,19 @@ def choose_lawfully(
         raise barred
     try:
         blocks = choose(group, account_id, selection)
+        bound = [one.block for one in group.encumbered.get(account_id, ())]
+        bound = [block for block in bound if any(block.overlaps(chosen) for chosen in blocks)]
         asked = (*question, *((block.series_id, block.end - block.start) for block in blocks))
-        known = group.verdicts.get(asked) if question else None
+        known = group.verdicts.get(asked) if question and not bound else None
         if known is not None:
             return blocks, known
-        lots = lots_of(blocks, group.series)
+        lots = lots_of(blocks, group.series, bound)
     except DomainError:
         group.pack.require(facts(()))
         raise
     verdict = group.pack.require(facts(lots))
+    if bound:  # a pack that forgets them does not set them free
+        raise DomainError("UNIT_ENCUMBERED", ranges=[str(lot) for lot in lots if lot.encumbered])
     if question:
         group.verdicts[asked] = verdict
     return blocks, verdict
@@ -172,7 +176,25 @@ def choose(group: Group, account_id: str, selection: Selection) -> tuple[UnitBlo
     if not selection.blocks:
         if selection.quantity_kg <= 0:
             raise DomainError("QUANTITY_NOT_POSITIVE", field="units.quantity_kg", quantity_kg=0)
-        return group.holdings.take(account_id, selection.series_id, selection.quantity_kg)
+        return _take(group, account_id, selection)
     blocks = coalesce(selection.blocks)
     group.holdings.require_held(account_id, blocks)
     return blocks
+
+
+def _take(group: Group, account_id: str, selection: Selection) -> tuple[UnitBlock, ...]:
+    """Choose a quantity among what is free; what a creditor's right withholds is named where it is wanted."""
+    try:
+        return group.holdings.take(account_id, selection.series_id, selection.quantity_kg)
+    except DomainError as short:
+        bound = tuple(
+            one.block
+            for one in group.encumbered.get(account_id, ())
+            if selection.series_id in ("", one.block.series_id)
+        )
+        if short.symbol != "UNITS_INSUFFICIENT" or not bound:
+            raise
+        missing_kg = selection.quantity_kg - int(short.metadata["available_kg"])
+        if total_quantity_kg(bound) < missing_kg:
+            raise
+        return bound  # for the rules to refuse, with their article

@@ -18,7 +18,16 @@ from tanqiao.signing.commitments import SALT_LENGTH
 from tanqiao_region.application.access import OFFICE, of_another, offices_of
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.context import RegionContext
-from tanqiao_region.storage import accounts, beneficiaries, holdings, journal, node, reading, transfers
+from tanqiao_region.storage import (
+    accounts,
+    beneficiaries,
+    encumbrances,
+    holdings,
+    journal,
+    node,
+    reading,
+    transfers,
+)
 from tanqiao_region.storage.accounts import AccountRow, Viewer
 from tanqiao_region.storage.holdings import HELD, HoldingRow, Place
 from tanqiao_region.storage.journal import JournalRow
@@ -45,6 +54,7 @@ class Balance:
     locked_kg: int
     retiring_kg: int
     as_of_index: int
+    encumbered_kg: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +175,14 @@ class Queries:
         with self._database.reading() as connection:
             _see(connection, account_id, self.viewer(by), "GetBalance")
             by_state = holdings.balance(connection, account_id)
+            bound_kg = encumbrances.encumbered_kg(connection, account_id)
             index, _ = journal.journal_head(connection)
         return Balance(
             by_state.get(holdings.HELD, 0),
             by_state.get(holdings.LOCKED, 0),
             by_state.get(holdings.RETIRING, 0),
             index,
+            bound_kg,
         )
 
     def holdings(

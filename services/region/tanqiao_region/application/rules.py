@@ -6,14 +6,14 @@ count as admitted to trading; persons do not (RULES SH-18, SZ-24: the list itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, Final
 
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
-from tanqiao.kernel.units import UnitBlock
+from tanqiao.kernel.units import UnitBlock, subtract_blocks
 from tanqiao.protocol.types import ReasonFacts, Reasons
 from tanqiao.rpc.protocol_facts import reason_of_error
 from tanqiao_region.application.commands import By
@@ -69,14 +69,16 @@ def actor_of(by: By) -> Actor:
     return Actor(subject_id=by.party, role=by.role)
 
 
-def lots_of(blocks: Iterable[UnitBlock], series: dict[str, SeriesRow]) -> tuple[UnitLot, ...]:
-    """Give the blocks with what the rules look at.
+def lots_of(
+    blocks: Iterable[UnitBlock], series: dict[str, SeriesRow], encumbered: Sequence[UnitBlock] = ()
+) -> tuple[UnitLot, ...]:
+    """Give the blocks with what the rules look at, cut where encumbered units begin and end.
 
     Raises:
         DomainError: SERIES_UNKNOWN.
     """
     lots = []
-    for block in blocks:
+    for block, bound in _cut(blocks, encumbered):
         row = series.get(block.series_id)
         if row is None:
             raise DomainError("SERIES_UNKNOWN", series_id=block.series_id)
@@ -89,9 +91,18 @@ def lots_of(blocks: Iterable[UnitBlock], series: dict[str, SeriesRow]) -> tuple[
                 end=block.end,
                 vintage=row.vintage_year,
                 unit_class=row.unit_class,
+                encumbered=bound,
             )
         )
     return tuple(lots)
+
+
+def _cut(blocks: Iterable[UnitBlock], encumbered: Sequence[UnitBlock]) -> Iterator[tuple[UnitBlock, bool]]:
+    for block in blocks:
+        free = subtract_blocks((block,), encumbered) if encumbered else (block,)
+        yield from ((piece, False) for piece in free)
+        if encumbered:
+            yield from ((piece, True) for piece in subtract_blocks((block,), free))
 
 
 def reasons_of_verdict(verdict: Verdict) -> Reasons:

@@ -142,6 +142,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
             locked_kg=balance.locked_kg,
             retiring_kg=balance.retiring_kg,
             as_of_index=balance.as_of_index,
+            encumbered_kg=balance.encumbered_kg,
         )
 
     def ListHoldings(

@@ -81,6 +81,10 @@ def callers(region_code: str) -> CallerTable:
         # An order proves itself by the signatures of approvers; the caller only carries it.
         f"{region}.LocalOrderService/SubmitLocalFreeze": (*own, f"authority/{region_code}"),
         f"{region}.LocalOrderService/ListLocalFreezes": (*own, f"authority/{region_code}"),
+        f"{region}.EncumbranceService/EncumberUnits": own,
+        f"{region}.EncumbranceService/ReleaseEncumbrance": own,
+        f"{region}.EncumbranceService/GetEncumbrance": own,
+        f"{region}.EncumbranceService/ListEncumbrances": own,
         f"{region}.NodeService/GetNodeStatus": ANYBODY,
         # Block by block what the region holds: for its offices, and for who checks conservation.
         f"{region}.NodeService/ListSeriesTotals": (*office, "reader/*"),

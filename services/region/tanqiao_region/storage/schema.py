@@ -7,6 +7,7 @@ from typing import Final
 from tanqiao.db.guards import BlockColumns, append_only, immutable, no_overlap, undeletable, write_once
 from tanqiao.db.migrations import Schema
 from tanqiao_region.storage.dossier_tables import GUARDS as DOSSIER_GUARDS
+from tanqiao_region.storage.encumbrance_tables import GUARDS as ENCUMBRANCE_GUARDS
 from tanqiao_region.storage.tables import APPEND_ONLY, inbox, metadata, outbox, request_ids, sealed_logs
 
 GUARDS: Final = (
@@ -59,6 +60,7 @@ GUARDS: Final = (
     immutable("transfer_finality", "source", "transfer_id", "log_index", "decision_hash", "blocks"),
     write_once("transfer_finality", "final_at_ms"),
     *DOSSIER_GUARDS,
+    *ENCUMBRANCE_GUARDS,
     *sealed_logs.guards(),
     *outbox.guards(),
     *inbox.guards(),

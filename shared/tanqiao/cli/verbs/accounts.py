@@ -133,6 +133,7 @@ def show(session: Session, region_name: str, role: str | None, account_id: str) 
             "持有 held kg": balance.held_kg,
             "锁定 locked kg": balance.locked_kg,
             "消纳中 retiring kg": balance.retiring_kg,
+            "已设质 encumbered kg": balance.encumbered_kg,
         }
     )
     session.output.rows(

@@ -20,7 +20,7 @@ WAIT_MS: Final = 10_000
 PAGE_SIZE: Final = 500
 
 
-def _units(command: Any) -> Any:  # noqa: ANN401 - any callback
+def unit_options(command: Any) -> Any:  # noqa: ANN401 - any callback
     """Give a command the options that say which units."""
     for option in (
         click.option(
@@ -43,7 +43,7 @@ def transfer() -> None:
 @click.option("--from", "from_account", required=True, help="Account that gives.")
 @click.option("--to-region", required=True, help="Region that receives.")
 @click.option("--address", required=True, help="Receiving address that the receiver made.")
-@_units
+@unit_options
 @click.option("--purpose", default="", help="What the buyer may use the units for; empty: all agreed.")
 @click.option("--validate-only", is_flag=True, help="Check and change nothing.")
 @click.option("--no-wait", is_flag=True, help="Answer as soon as the units are locked.")
@@ -142,7 +142,7 @@ def local() -> None:
 @acting
 @click.option("--from", "from_account", required=True, help="Account that gives.")
 @click.option("--to", "to_account", required=True, help="Account that receives.")
-@_units
+@unit_options
 @click.option("--settlement", default="", help="Reference of the settlement; it makes the move a trade.")
 @click.option("--validate-only", is_flag=True, help="Check and change nothing.")
 @click.option("--request-id", help="Same id and same content: the first answer again.")
@@ -171,7 +171,7 @@ def local_transfer(session: Session, /, region_name: str, role: str | None, **va
 @click.command(cls=Verb)
 @acting
 @click.option("--account", required=True, help="Account whose units are used.")
-@_units
+@unit_options
 @click.option(
     "--purpose", required=True, help="event_neutrality, operations_neutrality, donation, compliance …"
 )
@@ -202,7 +202,7 @@ def retire(session: Session, /, region_name: str, role: str | None, **values: An
             pseudonymous=values["pseudonymous"],
         ),
         document_reference=values["document"],
-        document_digest=_digest(values["document_file"]),
+        document_digest=digest_of_file(values["document_file"]),
         compliance_year=values["year"],
         validate_only=values["validate_only"],
         wait_ms=WAIT_MS,
@@ -213,7 +213,7 @@ def retire(session: Session, /, region_name: str, role: str | None, **values: An
 @click.command(cls=Verb)
 @acting
 @click.option("--account", required=True, help="Account whose units are cancelled.")
-@_units
+@unit_options
 @click.option("--reason", required=True, help="Why they are taken out without use.")
 @click.option("--document", required=True, help="Reference of the document that orders it.")
 @click.option("--second-approver", required=True, help="Another person than the caller.")
@@ -365,7 +365,8 @@ def _stop_if_refused(session: Session, reasons: list[Any]) -> None:
     raise click.exceptions.Exit(1)
 
 
-def _digest(path: Path | None) -> bytes:
+def digest_of_file(path: Path | None) -> bytes:
+    """Give the SHA-256 of a file, nothing for none; FILE_MISSING if it cannot be read."""
     if path is None:
         return b""
     try:

@@ -46,6 +46,12 @@ def ranges(lots: Iterable[UnitLot]) -> list[str]:
     return [str(lot) for lot in lots]
 
 
+def encumbered(lots: Iterable[UnitLot]) -> Refusal | None:
+    """Refuse units in which a creditor has a right, naming exactly those."""
+    found = [lot for lot in lots if lot.encumbered]
+    return refuse("UNIT_ENCUMBERED", ranges=ranges(found)) if found else None
+
+
 def lies_within(region: str, place: str | None) -> bool:
     """Whether a division lies in the region; no division lies nowhere."""
     return place is not None and RegionCode(region).contains(RegionCode(place))

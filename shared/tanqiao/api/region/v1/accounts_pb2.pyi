@@ -548,11 +548,14 @@ class GetBalanceResponse(_message.Message):
     LOCKED_KG_FIELD_NUMBER: _builtins.int
     RETIRING_KG_FIELD_NUMBER: _builtins.int
     AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    ENCUMBERED_KG_FIELD_NUMBER: _builtins.int
     held_kg: _builtins.int
     locked_kg: _builtins.int
     retiring_kg: _builtins.int
     as_of_index: _builtins.int
     """Journal index the answer stands at."""
+    encumbered_kg: _builtins.int
+    """Part of held_kg that is encumbered."""
     def __init__(
         self,
         *,
@@ -560,10 +563,11 @@ class GetBalanceResponse(_message.Message):
         locked_kg: _builtins.int = ...,
         retiring_kg: _builtins.int = ...,
         as_of_index: _builtins.int = ...,
+        encumbered_kg: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "held_kg", b"held_kg", "locked_kg", b"locked_kg", "retiring_kg", b"retiring_kg"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "encumbered_kg", b"encumbered_kg", "held_kg", b"held_kg", "locked_kg", b"locked_kg", "retiring_kg", b"retiring_kg"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -64,6 +64,10 @@ class _JournalEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     """A step of a dossier; the subject is kind:id; details: event, from, to, role."""
     JOURNAL_EVENT_KIND_EXPERT_KEPT: _JournalEventKind.ValueType  # 29
     """An expert was appointed to the pool, or what stands there was changed."""
+    JOURNAL_EVENT_KIND_UNITS_ENCUMBERED: _JournalEventKind.ValueType  # 40
+    """Units stay where they are in favour of a creditor; details: blocks, content_sha256."""
+    JOURNAL_EVENT_KIND_ENCUMBRANCE_RELEASED: _JournalEventKind.ValueType  # 41
+    """Holder and creditor have both signed the release of an encumbrance."""
 
 class JournalEventKind(_JournalEventKind, metaclass=_JournalEventKindEnumTypeWrapper): ...
 
@@ -104,6 +108,10 @@ JOURNAL_EVENT_KIND_DOSSIER_CHANGED: JournalEventKind.ValueType  # 28
 """A step of a dossier; the subject is kind:id; details: event, from, to, role."""
 JOURNAL_EVENT_KIND_EXPERT_KEPT: JournalEventKind.ValueType  # 29
 """An expert was appointed to the pool, or what stands there was changed."""
+JOURNAL_EVENT_KIND_UNITS_ENCUMBERED: JournalEventKind.ValueType  # 40
+"""Units stay where they are in favour of a creditor; details: blocks, content_sha256."""
+JOURNAL_EVENT_KIND_ENCUMBRANCE_RELEASED: JournalEventKind.ValueType  # 41
+"""Holder and creditor have both signed the release of an encumbrance."""
 Global___JournalEventKind: _TypeAlias = JournalEventKind  # noqa: Y015
 
 @_typing.final

@@ -24,6 +24,7 @@ class UnitLot:
         unit_class: class given by the methodology; empty where the region knows none.
         origin: ``project`` or ``reduction_scene``.
         must_be_consumed: whether it was converted back from points.
+        encumbered: whether a creditor has a right in it.
     """
 
     series_id: str
@@ -35,6 +36,7 @@ class UnitLot:
     unit_class: str = ""
     origin: str = "project"
     must_be_consumed: bool = False
+    encumbered: bool = False
 
     @property
     def quantity_kg(self) -> int:
@@ -217,6 +219,36 @@ class Cancel(Facts):
     reason: str
     document: str
     second_approver_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encumber(Facts):
+    """Units are encumbered in favour of a creditor; they stay where they are.
+
+    Args:
+        lots: what is encumbered.
+        holder: who holds it.
+        creditor: who has a right in it.
+        document: reference of the contract.
+    """
+
+    lots: tuple[UnitLot, ...]
+    holder: Subject
+    creditor: Subject
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseEncumbrance(Facts):
+    """A side of an encumbrance signs its release.
+
+    Args:
+        encumbrance_id: which.
+        document: reference of the deed of release.
+    """
+
+    encumbrance_id: str
+    document: str
 
 
 class HoldingKind(StrEnum):
