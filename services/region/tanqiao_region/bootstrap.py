@@ -20,6 +20,7 @@ from tanqiao.api.region.v1 import (
     journal_pb2_grpc,
     ledger_pb2_grpc,
     orders_pb2_grpc,
+    parameters_pb2_grpc,
     registers_pb2_grpc,
     reserve_pb2_grpc,
 )
@@ -66,12 +67,14 @@ from tanqiao_region.application.orders import Orders
 from tanqiao_region.application.own_log import OwnLog
 from tanqiao_region.application.pending import Pending
 from tanqiao_region.application.project_steps import ProjectSteps
+from tanqiao_region.application.published_pack import PublishedPack
 from tanqiao_region.application.queries import Queries
 from tanqiao_region.application.reconciling import Reconciliation, Schedule
 from tanqiao_region.application.recovery import mark_restored
 from tanqiao_region.application.register_reads import RegisterReads
 from tanqiao_region.application.registers import Registers
 from tanqiao_region.application.reserve import Reserve
+from tanqiao_region.application.rule_parameters import RuleParameters, with_published
 from tanqiao_region.application.secrets import SECRET_BYTES, NodeSecrets, RandomPool
 from tanqiao_region.application.working_calendar import load_calendar
 from tanqiao_region.application.writer import ITEMS_PER_GROUP_MAX, Writer, weigh
@@ -88,6 +91,7 @@ from tanqiao_region.server.journal_servicers import JournalServicer, NodeFacts, 
 from tanqiao_region.server.ledger_servicers import LedgerServicer, RetirementServicer, TransferServicer
 from tanqiao_region.server.local_order_servicer import LocalOrderServicer
 from tanqiao_region.server.log_uplink import LogUplink
+from tanqiao_region.server.parameter_servicer import ParameterServicer
 from tanqiao_region.server.reconcile_line import GrpcReconcile
 from tanqiao_region.server.recovery_line import GrpcRecovery
 from tanqiao_region.server.register_servicer import RegisterServicer
@@ -95,6 +99,7 @@ from tanqiao_region.server.reserve_servicer import ReserveServicer
 from tanqiao_region.server.sync_client import SyncClient
 from tanqiao_region.settings import Settings
 from tanqiao_region.storage.finality import all_pending
+from tanqiao_region.storage.parameter_tables import load_parameters
 from tanqiao_region.storage.schema import SCHEMA
 from tanqiao_region.storage.tables import node_state
 
@@ -349,6 +354,7 @@ def build_context(
     with database.reading() as connection:
         begun = start.begin(connection, federation, verifier)
         waiting = all_pending(connection)
+        published = load_parameters(connection)
     pending = Pending(federation.witness_group.quorum)
     pending.begin(waiting)
     return RegionContext(
@@ -359,7 +365,7 @@ def build_context(
         clock=clock,
         random_bytes=RandomPool(random.token_bytes).take,
         secrets=secrets,
-        pack=pack,
+        pack=PublishedPack(pack, published, with_published),
         incarnation=begun.incarnation,
         directory=begun.directory,
         verifier=verifier,
@@ -550,12 +556,16 @@ def _build(
 def unit_services(
     context: RegionContext, database: Database, queue: GroupCommit[Any, Any]
 ) -> list[Registration]:
-    """Give the services about units that stay where they are."""
+    """Give the services about encumbrances and dated parameters."""
     submit = submit_to(queue)
     return [
         Registration(
             encumbrances_pb2_grpc.add_EncumbranceServiceServicer_to_server,
             EncumbranceServicer(Encumbrances(context, database, submit)),
+        ),
+        Registration(
+            parameters_pb2_grpc.add_ParameterServiceServicer_to_server,
+            ParameterServicer(RuleParameters(context, database, submit)),
         ),
     ]
 

@@ -34,6 +34,7 @@ ROLES: Final[dict[str, tuple[str, str, str]]] = {
     "settle": ("sh.exchange", "sz.platform_operator", _EPD),
     "retire": ("sh.project_applicant", "sz.holder", _EPD),
     "cancel": ("sh.centre", "sz.bureau", _EPD),
+    "parameter": ("sh.bureau", "sz.bureau", _EPD),
     "reserve": ("sh.centre", "sz.bureau", _EPD),
     "hold": ("sh.project_applicant", "sz.holder", "yn.holder"),
     "operate": ("sh.scene_body", "sz.data_operator", "yn.holder"),

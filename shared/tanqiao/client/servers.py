@@ -29,6 +29,7 @@ from tanqiao.api.region.v1 import (
     encumbrances_pb2_grpc,
     journal_pb2_grpc,
     ledger_pb2_grpc,
+    parameters_pb2_grpc,
     registers_pb2_grpc,
     reserve_pb2_grpc,
 )
@@ -96,6 +97,7 @@ class RegionClient(ServerClient):
         self.registers = registers_pb2_grpc.RegisterServiceStub(self.channel)
         self.issuance = registers_pb2_grpc.IssuanceServiceStub(self.channel)
         self.reserve = reserve_pb2_grpc.ReserveServiceStub(self.channel)
+        self.parameters = parameters_pb2_grpc.ParameterServiceStub(self.channel)
         self.encumbrances = encumbrances_pb2_grpc.EncumbranceServiceStub(self.channel)
         self.dossiers = dossiers_pb2_grpc.DossierServiceStub(self.channel)
         self.ledger = ledger_pb2_grpc.LedgerServiceStub(self.channel)

@@ -26,6 +26,7 @@ from tanqiao.api.region.v1 import (
     journal_pb2,
     ledger_pb2,
     orders_pb2,
+    parameters_pb2,
     registers_pb2,
     reserve_pb2,
 )
@@ -47,6 +48,7 @@ _FILES: Final = (
     journal_pb2,
     ledger_pb2,
     orders_pb2,
+    parameters_pb2,
     registers_pb2,
     reserve_pb2,
     clock_pb2,

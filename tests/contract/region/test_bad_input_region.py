@@ -107,6 +107,7 @@ def _table() -> Iterator[Case]:
     yield from bad_requests.reads()
     yield from bad_requests.local_orders()
     yield from unit_bad_requests.encumbrances()
+    yield from unit_bad_requests.parameters()
     yield from bad_register_requests.registers()
     yield from bad_dossier_requests.dossiers()
     yield from bad_register_requests.issuances()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.contract.region.bad_requests import Case, put
-from tests.contract.region.unit_requests import ENCUMBRANCE
+from tests.contract.region.unit_requests import ENCUMBRANCE, PARAMETER
 
 
 def encumbrances() -> Iterator[Case]:
@@ -30,3 +30,19 @@ def encumbrances() -> Iterator[Case]:
         put(),
         role="sh.holder",
     )
+
+
+def parameters() -> Iterator[Case]:
+    """Give what is refused of dated parameters."""
+    publish = PARAMETER + "SetParameter"
+    yield Case(publish, "no key", "FIELD_MISSING", put(key=""))
+    yield Case(publish, "a key that no pack declares", "PARAMETER_INVALID", put(key="sh.nothing"))
+    yield Case(publish, "no value", "FIELD_MISSING", put(value_json=""))
+    yield Case(publish, "a value of another kind", "PARAMETER_INVALID", put(value_json="1"))
+    yield Case(publish, "no first day", "FIELD_MISSING", put(start_date=None))
+    yield Case(publish, "the same person twice", "SELF_APPROVAL_FORBIDDEN", put(second_approver=BUREAU))
+    yield Case(publish, "another office", "ROLE_NOT_PERMITTED", put(), role="sh.centre", article=True)
+    yield Case(PARAMETER + "ListParameters", "a negative page", "FIELD_INVALID", put(page_size=-1))
+
+
+BUREAU = "operator/310000/sh.bureau"

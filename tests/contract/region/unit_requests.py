@@ -1,4 +1,4 @@
-"""Good requests about units that stay where they are: encumbrances."""
+"""Good requests about units that stay where they are, and about dated parameters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tanqiao.api.common.v1 import values_pb2
-from tanqiao.api.region.v1 import encumbrances_pb2, ledger_pb2
+from tanqiao.api.region.v1 import encumbrances_pb2, ledger_pb2, parameters_pb2
 from tests.contract.region.harness import SERIES
 from tests.contract.region.served import REGION
 
 ENCUMBRANCE: Final = f"{REGION}EncumbranceService/"
+PARAMETER: Final = f"{REGION}ParameterService/"
 NOBODYS: Final = "0123456789abcdef0123456789abcdef"
 
 
@@ -41,5 +42,20 @@ GOOD: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     ENCUMBRANCE + "ListEncumbrances": (
         "sh.centre",
         lambda _: encumbrances_pb2.ListEncumbrancesRequest(page_size=1),
+    ),
+    PARAMETER + "SetParameter": (
+        "sh.bureau",
+        lambda _: parameters_pb2.SetParameterRequest(
+            request_id=secrets.token_hex(8),
+            key="sh.surrender_rule[2031]",
+            value_json='{"cap_kg": 100}',
+            start_date=values_pb2.Date(year=2031, month=1, day=1),
+            document_reference="虚构公告 invented",
+            second_approver="operator/310000/sh.bureau/second",
+        ),
+    ),
+    PARAMETER + "ListParameters": (
+        "reader/national",
+        lambda _: parameters_pb2.ListParametersRequest(page_size=1),
     ),
 }

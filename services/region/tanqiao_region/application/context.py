@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.clock import Clock
@@ -15,9 +15,9 @@ from tanqiao.signing.envelope import Signer, build_header
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao.signing.verify import Verifier
 from tanqiao_region.application.pending import Pending
+from tanqiao_region.application.published_pack import PublishedPack
 from tanqiao_region.application.secrets import NodeSecrets
 from tanqiao_region.domain.rules.facts import Recognition
-from tanqiao_region.domain.rules.pack import RulePack
 
 BRIDGE = "bridge"
 
@@ -37,7 +37,7 @@ class RegionContext:
         clock: wall clock or test clock; its day in Asia/Shanghai is the legal date.
         random_bytes: source of ids, salts and addresses.
         secrets: what makes pseudonyms and seals personal data.
-        pack: rules in force on a legal date.
+        pack: rules in force on a legal date; replaced by the writer when a value is published.
         incarnation: of this node; numbered traffic belongs to it.
         directory: keys known now; replaced as a whole by the writer after a commit.
         verifier: opens what others signed.
@@ -55,7 +55,7 @@ class RegionContext:
     clock: Clock
     random_bytes: RandomBytes
     secrets: NodeSecrets
-    pack: Callable[[date], RulePack]
+    pack: PublishedPack
     incarnation: int
     directory: KeyDirectory
     verifier: Verifier

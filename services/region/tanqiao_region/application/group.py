@@ -51,6 +51,7 @@ from tanqiao_region.storage.encumbrances import EncumberedBlock
 from tanqiao_region.storage.finality import PendingRow
 from tanqiao_region.storage.holdings import HoldingRow, SeriesRow
 from tanqiao_region.storage.issues import IssuanceRow
+from tanqiao_region.storage.parameter_tables import ParameterRow
 from tanqiao_region.storage.tables import outbox, request_ids, signature
 from tanqiao_region.storage.transfers import (
     DecisionUpdate,
@@ -134,6 +135,8 @@ class Aftermath:
     withdrawals: list[bytes] = field(default_factory=list)
     pending: list[PendingRow] = field(default_factory=list)
     final_indexes: list[int] = field(default_factory=list)
+    parameters: Sequence[ParameterRow] | None = None
+    """Every published value, where the group has published one."""
 
     def mark(self) -> tuple[Aftermath, tuple[int, ...]]:
         """Note how it stands, for `back_to`."""
@@ -225,8 +228,15 @@ class Group:
     def pack(self) -> RulePack:
         """The rule pack of the legal date."""
         if self._pack is None:
-            self._pack = self.context.pack(self.legal_date)
+            published = self.aftermath.parameters
+            packs = self.context.pack if published is None else self.context.pack.with_rows(published)
+            self._pack = packs(self.legal_date)
         return self._pack
+
+    def take_parameters(self, rows: Sequence[ParameterRow]) -> None:
+        """Let what is decided from here on, and after the commit, stand on these published values."""
+        self.aftermath.parameters = rows
+        self._pack = None
 
     def require_clock(self) -> None:
         """Refuse a local order while the clock lies behind the journal, or the node recovers.
@@ -442,6 +452,7 @@ class Group:
         self.journal.accounts.clear()
         self.journal.last_index = journal_index
         self.aftermath.back_to(aftermath)
+        self._pack = None
         self.frozen = None
         self.applied_log_index = self._applied_before
         self._clear()

@@ -77,6 +77,8 @@ class Writer:
             self._context.epoch_start = aftermath.epoch_start
             self._context.applied_log_index = aftermath.applied_log_index
         self._context.applied_log_index = max(self._context.applied_log_index, aftermath.applied_log_index)
+        if aftermath.parameters is not None:
+            self._context.pack = self._context.pack.with_rows(aftermath.parameters)
         if aftermath.life is not None:
             self._context.incarnation, self._context.recovering = aftermath.life
         for listener in self._listeners:

@@ -85,6 +85,8 @@ def callers(region_code: str) -> CallerTable:
         f"{region}.EncumbranceService/ReleaseEncumbrance": own,
         f"{region}.EncumbranceService/GetEncumbrance": own,
         f"{region}.EncumbranceService/ListEncumbrances": own,
+        f"{region}.ParameterService/SetParameter": office,
+        f"{region}.ParameterService/ListParameters": ANYBODY,
         f"{region}.NodeService/GetNodeStatus": ANYBODY,
         # Block by block what the region holds: for its offices, and for who checks conservation.
         f"{region}.NodeService/ListSeriesTotals": (*office, "reader/*"),

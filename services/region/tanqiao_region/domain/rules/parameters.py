@@ -173,6 +173,15 @@ class Parameters:
         begins = entry.valid_from if entry.valid_from is not None else date.min
         self._values.setdefault(entry.key, []).append((begins, rank, entry))
 
+    def values_of(self, definition_key: str) -> tuple[ParameterValue, ...]:
+        """Give every value of a declared parameter, of each index, the earliest first."""
+        return tuple(
+            entry
+            for key, values in sorted(self._values.items())
+            if base_key(key) == definition_key
+            for _, _, entry in values
+        )
+
     def entry(self, key: str, on: date) -> ParameterValue | None:
         """Give the value in force with its grounds, or None; the key must be declared."""
         require(base_key(key) in self._definitions, f"no pack declares the parameter {key}")

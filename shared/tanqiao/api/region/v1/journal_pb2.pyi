@@ -68,6 +68,8 @@ class _JournalEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     """Units stay where they are in favour of a creditor; details: blocks, content_sha256."""
     JOURNAL_EVENT_KIND_ENCUMBRANCE_RELEASED: _JournalEventKind.ValueType  # 41
     """Holder and creditor have both signed the release of an encumbrance."""
+    JOURNAL_EVENT_KIND_PARAMETER_SET: _JournalEventKind.ValueType  # 42
+    """A dated value of a parameter was published; details: value_json, from, to, document."""
 
 class JournalEventKind(_JournalEventKind, metaclass=_JournalEventKindEnumTypeWrapper): ...
 
@@ -112,6 +114,8 @@ JOURNAL_EVENT_KIND_UNITS_ENCUMBERED: JournalEventKind.ValueType  # 40
 """Units stay where they are in favour of a creditor; details: blocks, content_sha256."""
 JOURNAL_EVENT_KIND_ENCUMBRANCE_RELEASED: JournalEventKind.ValueType  # 41
 """Holder and creditor have both signed the release of an encumbrance."""
+JOURNAL_EVENT_KIND_PARAMETER_SET: JournalEventKind.ValueType  # 42
+"""A dated value of a parameter was published; details: value_json, from, to, document."""
 Global___JournalEventKind: _TypeAlias = JournalEventKind  # noqa: Y015
 
 @_typing.final
