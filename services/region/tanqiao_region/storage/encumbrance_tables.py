@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-from tanqiao.db.guards import BlockColumns, Guard, append_only, immutable, no_overlap, undeletable, write_once
+from tanqiao.db.guards import BlockColumns, Guard, immutable, no_overlap, undeletable, write_once
 from tanqiao_region.storage.tables import metadata
 
 encumbrance = Table(
@@ -74,7 +74,6 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "encumbrance", "encumbrance_id", "account_id", "creditor_account_id", "blocks", "journal_index"
     ),
     write_once("encumbrance", "release_date"),
-    append_only("encumbrance_signature"),
     no_overlap(
         "encumbered_block",
         BlockColumns(("series_id",), "start_serial", "end_serial"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Index, String, Table, Text
 
 from tanqiao.db.bulk import insert_rows
-from tanqiao.db.guards import Guard, append_only
 from tanqiao_region.storage.tables import metadata
 
 rule_parameter = Table(
@@ -26,8 +25,6 @@ rule_parameter = Table(
     Index("uq_rule_parameter_journal_index", "journal_index", unique=True),
 )
 """One value of a parameter, in force from `start_date` on, before `end_date` (empty: open)."""
-
-GUARDS: Final[tuple[Guard, ...]] = (append_only("rule_parameter"),)
 
 
 class ParameterRow(NamedTuple):

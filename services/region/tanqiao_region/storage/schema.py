@@ -8,7 +8,7 @@ from tanqiao.db.guards import BlockColumns, append_only, immutable, no_overlap, 
 from tanqiao.db.migrations import Schema
 from tanqiao_region.storage.dossier_tables import GUARDS as DOSSIER_GUARDS
 from tanqiao_region.storage.encumbrance_tables import GUARDS as ENCUMBRANCE_GUARDS
-from tanqiao_region.storage.parameter_tables import GUARDS as PARAMETER_GUARDS
+from tanqiao_region.storage.parameter_tables import rule_parameter
 from tanqiao_region.storage.tables import APPEND_ONLY, inbox, metadata, outbox, request_ids, sealed_logs
 
 GUARDS: Final = (
@@ -62,7 +62,7 @@ GUARDS: Final = (
     write_once("transfer_finality", "final_at_ms"),
     *DOSSIER_GUARDS,
     *ENCUMBRANCE_GUARDS,
-    *PARAMETER_GUARDS,
+    append_only(rule_parameter.name),
     *sealed_logs.guards(),
     *outbox.guards(),
     *inbox.guards(),

@@ -586,5 +586,6 @@ APPEND_ONLY: Final = (
     "correction",
     "dossier_step",
     "dossier_signature",
+    "encumbrance_signature",
 )
 """UPDATE, DELETE and TRUNCATE are refused by the database."""
