@@ -347,8 +347,8 @@ def caught_by_witness(mutant: Mutant) -> str:
         for hashes in ((bytes(32), bytes(32)), (bytes(32), bytes(32), bytes(32)), ()):
             leaf = make_leaf("decision", message_hashes=hashes, public={"outcome": b"COMMIT"})
             try:
-                opened, *_ = witness.open([replay.SeenLeaf(0, leaf.encode())], network.directory)
-                witness.apply(opened, replay.empty_known(network.directory))
+                stretch = witness.open([replay.SeenLeaf(0, leaf.encode())], network.directory)
+                witness.apply(stretch.opened, replay.empty_known(network.directory))
             except TlogError:
                 continue
             return f"a leaf that names {len(hashes)} made-up messages was taken"

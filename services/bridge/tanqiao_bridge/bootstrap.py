@@ -338,6 +338,7 @@ def _build(
         epoch_record=epoch_record,
         claim_lease_seconds=settings.claim_lease_days * DAY_SECONDS,
         down_seconds=down_seconds,
+        witnesses=tuple(federation.witness_group.witnesses),
     )
     with database.reading() as connection:
         context.recovery = load_state(connection, epoch, ReportOpener(context))

@@ -182,6 +182,27 @@ class SealedLogs:
         """Give the checkpoint of a size, or the newest."""
         return self._newest(connection, self.checkpoints, log, size)
 
+    def checkpoint_to_cosign(
+        self, connection: sa.Connection, log: str, after_size: int
+    ) -> StoredCheckpoint | None:
+        """Give the checkpoint behind a size that most have cosigned, of equals the newest; None without one.
+
+        Witnesses that each took the newest would cosign different sizes while the log grows: no quorum.
+        """
+        checkpoints, lines = self.checkpoints.c, self.cosignatures.c
+        cosigned = (
+            sa.select(sa.func.count())
+            .where(lines.log == checkpoints.log, lines.size == checkpoints.size)
+            .scalar_subquery()
+        )
+        row = connection.execute(
+            sa.select(checkpoints.size, checkpoints.note, checkpoints.sealed_at_ms)
+            .where(checkpoints.log == log, checkpoints.size > after_size)
+            .order_by(cosigned.desc(), checkpoints.size.desc())
+            .limit(1)
+        ).first()
+        return None if row is None else StoredCheckpoint(row.size, bytes(row.note), row.sealed_at_ms)
+
     def locked_checkpoint(self, connection: sa.Connection, log: str, size: int) -> StoredCheckpoint | None:
         """Give the checkpoint of a size; until this transaction ends nobody else adds a cosignature to it."""
         columns = self.checkpoints.c

@@ -31,12 +31,13 @@ from tanqiao.tlog.checkpoint import Checkpoint, open_checkpoint
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.keys import NoteSigner
 from tanqiao.tlog.leaf import decode_leaf
-from tanqiao.tlog.merkle import hash_leaf, verify_consistency
+from tanqiao.tlog.merkle import CompactRange, hash_leaf, verify_consistency
 from tanqiao.tlog.note import parse_note
 from tanqiao.tlog.sealing import Tree
 from tanqiao.tlog.tiles import Tile
-from tanqiao.tlog.witness import Witness
+from tanqiao.tlog.witness import Witness, WitnessState
 from tanqiao.witnessing.accusing import Accuser
+from tanqiao.witnessing.ahead import Ahead
 from tanqiao.witnessing.location_roots import until_location_root
 from tanqiao.witnessing.replay import LeafRefusedError, Replay, SeenLeaf
 from tanqiao.witnessing.store import Replayed, ReplayStore
@@ -62,18 +63,22 @@ Suspicions = Callable[[], Sequence[Pair]]
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What the bridge shows: a signed checkpoint and its size, empty before the first; what has a quorum."""
+    """What the bridge shows: a signed checkpoint and its size, empty before the first; what has a quorum.
+
+    `log_size` counts the durable leaves, sealed or not.
+    """
 
     note: bytes
     size: int
     cosigned_size: int = 0
+    log_size: int = 0
 
 
 class LogSource(Protocol):
     """Port: the bridge's `LogService`, or what plays it. Nothing it gives is believed."""
 
-    def checkpoint(self) -> Offered:
-        """Give the newest checkpoint."""
+    def checkpoint(self, after_size: int) -> Offered:
+        """Give the checkpoint to cosign next behind a promised size; the newest if there is none."""
         ...
 
     def leaves(self, from_index: int, limit: int) -> Sequence[SeenLeaf]:
@@ -130,6 +135,9 @@ class Follower:
         self._now_seconds = now_seconds
         self._replay = Replay(federation)
         self._directory = store.directory()
+        self._ahead = Ahead(self._replay, self._fetched)
+        self._log_size = 0
+        self._turn = threading.Lock()
         self._delivered = 0
         self._deliver_again_at = 0.0
         self._last_seconds = 0
@@ -172,7 +180,8 @@ class Follower:
         while not self._stopping.wait(pause):
             pause = POLL_SECONDS
             try:
-                self.step()
+                if self.step() is None and self.look_ahead() == LEAVES_PER_STRETCH_MAX:
+                    pause = 0.0
                 told = ""
             except TlogError as error:
                 pause = REFUSED_SECONDS
@@ -198,12 +207,19 @@ class Follower:
             TlogError: what did not hold; nothing was promised.
             DomainError: the bridge or the database cannot be reached.
         """
-        offered = self._source.checkpoint()
+        with self._turn:
+            return self._step()
+
+    def _step(self) -> int | None:
+        known = self._store.known_state(self._origin)
+        offered = self._source.checkpoint(0 if known is None else known.tree.size)
         if not offered.note:
             return None
+        self._log_size = offered.log_size
         try:
-            size = self._follow(offered)
+            size = self._follow(offered, known)
         except TlogError as error:
+            self._ahead.forget()
             self.refusal = error
             self._accuse(error, offered.note)
             raise
@@ -214,9 +230,23 @@ class Follower:
             self._look_back()
         return size
 
-    def _follow(self, offered: Offered) -> int | None:
+    def look_ahead(self) -> int:
+        """Open leaves that are durable and not sealed yet, as far as the bridge has told; how many.
+
+        Raises:
+            DomainError: the bridge or the database cannot be reached.
+        """
+        with self._turn:
+            return self._ahead.open_more(
+                self._store.replayed().tree.size,
+                self._directory,
+                self._settled,
+                log_size=self._log_size,
+                limit=LEAVES_PER_STRETCH_MAX,
+            )
+
+    def _follow(self, offered: Offered, known: WitnessState | None) -> int | None:
         checkpoint = self._opened(offered.note)
-        known = self._store.known_state(self._origin)
         promised = 0 if known is None else known.tree.size
         same = known is not None and known.tree == Tree(checkpoint.size, checkpoint.root)
         if same and checkpoint.size <= self._delivered and not self._is_wanted_again(offered):
@@ -268,27 +298,43 @@ class Follower:
                     raise
                 self._accuse_leaf(refused.seen)
                 self._settled.add(refused.seen.log_index)
+                self._ahead.forget()
+
+    def _fetched(self, first: int, limit: int) -> Sequence[SeenLeaf]:
+        leaves = tuple(self._source.leaves(first, limit))[:limit]
+        if not leaves or [leaf.log_index for leaf in leaves] != list(range(first, first + len(leaves))):
+            raise TlogError("LOG_LEAVES_MISSING", f"leaves from {first} on")
+        return leaves
 
     def _replay_stretch(self, before: Replayed, checkpoint: Checkpoint) -> Replayed:
-        limit = min(LEAVES_PER_STRETCH_MAX, checkpoint.size - before.tree.size)
-        leaves = tuple(self._source.leaves(before.tree.size, limit))[:limit]
-        expected = range(before.tree.size, before.tree.size + len(leaves))
-        if not leaves or [leaf.log_index for leaf in leaves] != list(expected):
-            raise TlogError("LOG_LEAVES_MISSING", f"leaves from {before.tree.size} on")
-        leaves = tuple(until_location_root(leaves))
+        first = before.tree.size
+        limit = min(LEAVES_PER_STRETCH_MAX, checkpoint.size - first)
+        stretch = self._ahead.take(first, limit, self._directory)
+        if stretch is not None:
+            try:
+                after = self._shown(before, stretch.leaves, checkpoint)
+            except TlogError:
+                self._ahead.forget()
+                stretch = None
+        if stretch is None:
+            leaves = until_location_root(self._fetched(first, limit))
+            after = self._shown(before, leaves, checkpoint)
+            stretch = self._replay.open(leaves, self._directory, self._settled)
+        known = self._store.known(stretch.touched, stretch.after)
+        self._replay.apply(stretch.opened, known)
+        self._store.persist(before, after, stretch.leaves, known)
+        self._directory = stretch.after
+        return Replayed(after)
+
+    def _shown(self, before: Replayed, leaves: Sequence[SeenLeaf], checkpoint: Checkpoint) -> CompactRange:
+        """Grow the tree by leaves: believed only once they are shown to be part of what the log signed."""
         after = before.range.copy()
         after.extend(hash_leaf(leaf.data) for leaf in leaves)
-        # Believed only once it is shown to be part of the tree that the log signed.
         proof: Sequence[bytes] = ()
         if after.size < checkpoint.size:
             proof = self._source.consistency(after.size, checkpoint.size)
         verify_consistency(after.size, checkpoint.size, proof, after.root(), checkpoint.root)
-        opened, touched, directory = self._replay.open(leaves, self._directory, self._settled)
-        known = self._store.known(touched, directory)
-        self._replay.apply(opened, known)
-        self._store.persist(before, after, leaves, known)
-        self._directory = directory
-        return Replayed(after)
+        return after
 
     def _require_replayed(self, _known: Tree, checkpoint: Checkpoint) -> None:
         """Cosign only what was replayed leaf by leaf: never on hashes alone."""

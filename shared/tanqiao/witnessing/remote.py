@@ -33,10 +33,11 @@ class RemoteLog:
         self._stub = log_pb2_grpc.LogServiceStub(channel)
         self._address = address
 
-    def checkpoint(self) -> Offered:
-        """Give the newest checkpoint as the log signed it."""
-        answer = self._call(self._stub.GetCheckpoint, log_pb2.GetCheckpointRequest())
-        return Offered(answer.checkpoint, answer.size, answer.cosigned_size)
+    def checkpoint(self, after_size: int) -> Offered:
+        """Give a checkpoint behind a size as the log signed it; the newest if there is none."""
+        request = log_pb2.GetCheckpointRequest(after_size=after_size)
+        answer = self._call(self._stub.GetCheckpoint, request)
+        return Offered(answer.checkpoint, answer.size, answer.cosigned_size, answer.log_size)
 
     def cosigned(self) -> Offered:
         """Give the newest checkpoint with a quorum."""

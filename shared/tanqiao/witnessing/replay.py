@@ -123,6 +123,37 @@ class OpenedLeaf:
     apply: Callable[[Known], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Leaves that were opened: what they touch, and the keys before and behind them."""
+
+    leaves: Sequence[SeenLeaf]
+    opened: Sequence[OpenedLeaf]
+    touched: Touched
+    before: KeyDirectory
+    after: KeyDirectory
+
+    @property
+    def first(self) -> int:
+        """Index of its first leaf."""
+        return self.leaves[0].log_index
+
+    @property
+    def end(self) -> int:
+        """Index behind its last leaf."""
+        return self.first + len(self.leaves)
+
+    def between(self, first: int, end: int) -> Stretch:
+        """Give a part; what it touches may be more than its own leaves do. No leaf of it changes keys."""
+        return Stretch(
+            self.leaves[first - self.first : end - self.first],
+            [one for one in self.opened if first <= one.seen.log_index < end],
+            self.touched,
+            self.before,
+            self.after,
+        )
+
+
 class LeafRefusedError(TlogError):
     """A leaf that does not show what it must: `WITNESS_LEAF_REFUSED`.
 
@@ -171,8 +202,8 @@ class Replay:
         return tuple(sorted(self._openers))
 
     def open(
-        self, leaves: Iterable[SeenLeaf], directory: KeyDirectory, settled: Collection[int] = ()
-    ) -> tuple[list[OpenedLeaf], Touched, KeyDirectory]:
+        self, leaves: Sequence[SeenLeaf], directory: KeyDirectory, settled: Collection[int] = ()
+    ) -> Stretch:
         """Check leaves one by one against keys alone; what they look at, and the keys after them.
 
         Args:
@@ -183,7 +214,7 @@ class Replay:
         Raises:
             TlogError: `WITNESS_LEAF_REFUSED` with the index and the reason.
         """
-        touched = Touched()
+        before, touched = directory, Touched()
         opened = []
         for seen in leaves:
             if seen.log_index in settled:
@@ -195,7 +226,7 @@ class Replay:
                 if opener is not None:
                     opened.append(OpenedLeaf(seen, opener(leaf, touched)))
                 directory = leaf.directory
-        return opened, touched, directory
+        return Stretch(leaves, opened, touched, before, directory)
 
     def settles(self, refused: SeenLeaf, later: SeenLeaf, directory: KeyDirectory) -> KeyDirectory | None:
         """Look whether a later leaf settles a refused decision (PROTOCOL row 14, section 6).
@@ -445,6 +476,8 @@ class _Leaf:
     seen: SeenLeaf
     leaf: Leaf
     directory: KeyDirectory
+    _hashes: tuple[bytes, ...] = ()
+    _beside: Mapping[bytes, envelope_pb2.Envelope] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
         """Give a public field as text; a leaf without it is refused."""
@@ -466,13 +499,18 @@ class _Leaf:
 
     def envelope(self, position: int) -> envelope_pb2.Envelope:
         """Give the message whose hash the leaf names at a position, from beside the leaf."""
-        hashes = self.leaf.message_hashes
-        inside = -len(hashes) <= position < len(hashes)
+        if not self._hashes:
+            self._hashes = self.leaf.message_hashes
+            self._beside = {
+                message_hash(envelope.payload_type, envelope.payload): envelope
+                for envelope in reversed(self.seen.envelopes)
+            }
+        inside = -len(self._hashes) <= position < len(self._hashes)
         _hold(inside, "the leaf does not name the message that it rests on")
-        for envelope in self.seen.envelopes:
-            if message_hash(envelope.payload_type, envelope.payload) == hashes[position]:
-                return envelope
-        raise TlogError("WITNESS_LEAF_REFUSED", "a message that the leaf names is not beside it")
+        envelope = self._beside.get(self._hashes[position])
+        if envelope is None:
+            raise TlogError("WITNESS_LEAF_REFUSED", "a message that the leaf names is not beside it")
+        return envelope
 
 
 class _Refusals:

@@ -19,6 +19,13 @@ NAMED: Final = log_pb2.TransferName
 BAD_LOG: Final[tuple[tuple[str, str, str, Message, str], ...]] = (
     ("GetCheckpoint", "no party", "FIELD_INVALID", log_pb2.GetCheckpointRequest(log="\x00"), SHANGHAI),
     ("GetCheckpoint", "no log", "FIELD_INVALID", log_pb2.GetCheckpointRequest(log="gateway/gec"), SHANGHAI),
+    (
+        "GetCheckpoint",
+        "a negative size",
+        "FIELD_INVALID",
+        log_pb2.GetCheckpointRequest(after_size=-1),
+        SHANGHAI,
+    ),
     ("ListLeaves", "a negative index", "FIELD_INVALID", log_pb2.ListLeavesRequest(from_index=-1), SHANGHAI),
     ("ListLeaves", "a negative page", "FIELD_INVALID", log_pb2.ListLeavesRequest(page_size=-1), SHANGHAI),
     ("GetTile", "no path", "FIELD_MISSING", TILE(), SHANGHAI),

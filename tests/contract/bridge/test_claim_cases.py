@@ -89,8 +89,8 @@ def require_witnessed(running: Running) -> None:
     assert len(answer.leaves) == answer.log_size
     seen = [SeenLeaf(one.log_index, one.leaf, tuple(one.envelopes)) for one in answer.leaves]
     federation = Federation.load(running.bridge.settings.federation_file)
-    opened, _, directory = Replay(federation).open(seen, KeyDirectory({}))
-    Replay.apply(opened, Known(directory, LocationBook()))
+    stretch = Replay(federation).open(seen, KeyDirectory({}))
+    Replay.apply(stretch.opened, Known(stretch.after, LocationBook()))
     assert {"case_resolution", "asset_alias"} <= {decode_leaf(one.leaf).kind for one in answer.leaves}
 
 

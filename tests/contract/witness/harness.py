@@ -23,7 +23,7 @@ from tanqiao.witnessing.remote import RemoteLog
 from tanqiao.witnessing.replay import SeenLeaf
 from tanqiao.witnessing.store import ReplayStore
 from tanqiao.witnessing.tables import SCHEMA
-from tests.contract.bridge.harness import Running
+from tests.contract.bridge.harness import PlayedRegion, Running, issue_units
 
 
 def migrated_witness(url: str) -> None:
@@ -40,6 +40,15 @@ def wait_for(what: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def trade(running: Running, shanghai: PlayedRegion, count: int = 20) -> list[bytes]:
+    """Issue units and decide some transfers and a use; the ids of the transfers."""
+    running.recognise()
+    assert issue_units(running, shanghai).accepted
+    ids = shanghai.offer_locks([shanghai.lock(at, at + 10) for at in range(0, count * 10, 10)])
+    shanghai.wait(lambda: all(transfer_id in shanghai.decisions for transfer_id in ids))
+    return ids
+
+
 @dataclass
 class WitnessMaker:
     """Makes witnesses; closes what it opened."""
@@ -47,7 +56,7 @@ class WitnessMaker:
     running: Running
     kind: str
     maker: DatabaseMaker
-    _opened: list[Database] = field(default_factory=list)
+    opened: list[Database] = field(default_factory=list)
     _made: list[Any] = field(default_factory=list)
     _channels: list[Any] = field(default_factory=list)
 
@@ -71,7 +80,7 @@ class WitnessMaker:
         made = self.maker.make(self.kind, migrated_witness, "witness")
         self._made.append(made)
         database = made.open()
-        self._opened.append(database)
+        self.opened.append(database)
         return database
 
     def store(self, database: Database) -> ReplayStore:
@@ -103,7 +112,7 @@ class WitnessMaker:
         """Close all."""
         for channel in self._channels:
             channel.close()
-        for database in self._opened:
+        for database in self.opened:
             database.close()
         for made in self._made:
             self.maker.drop(made)
@@ -118,8 +127,8 @@ class LyingSource:
     note: bytes | None = None
     taken: list[tuple[int, str]] = field(default_factory=list)
 
-    def checkpoint(self) -> Offered:
-        offered: Offered = self.honest.checkpoint()
+    def checkpoint(self, after_size: int) -> Offered:
+        offered: Offered = self.honest.checkpoint(after_size)
         return offered if self.note is None else replace(offered, note=self.note)
 
     def leaves(self, from_index: int, limit: int) -> Sequence[SeenLeaf]:

@@ -67,7 +67,7 @@ class Face:
     def __post_init__(self) -> None:
         self.tree = MemoryTree(hash_leaf(one.leaf) for one in self.entries)
 
-    def checkpoints(self, _party: str) -> Checkpoints:
+    def checkpoints(self, _party: str, _after_size: int = 0) -> Checkpoints:
         return Checkpoints(StoredCheckpoint(self.tree.size, self.note, 0), self.cosigned)
 
     def leaves(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,10 +17,13 @@ from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.logs import note_signer
 from tanqiao.testing.network import BRIDGE, SHANGHAI, SHENZHEN
 from tanqiao.tlog.keys import NoteSigner
+from tanqiao.tlog.leaf import make_leaf
+from tanqiao.witnessing import tables
+from tanqiao.witnessing.replay import SeenLeaf
 from tanqiao_bridge.application import sealing
 from tanqiao_bridge.storage.tables import sealed_logs
 from tests.contract.bridge.harness import PlayedRegion, Running
-from tests.contract.witness.harness import LyingSource, WitnessMaker, wait_for
+from tests.contract.witness.harness import LyingSource, WitnessMaker, trade, wait_for
 
 MEETING_SECONDS = 1.0
 """How long one commit waits for the other; where only one can be under way, it waits in vain."""
@@ -89,14 +93,91 @@ def test_a_cosignature_that_the_bridge_has_lost_is_handed_in_again(
     assert first.step() is None, "what has a quorum is not handed in again"
 
 
+def test_witnesses_that_were_busy_at_different_times_cosign_one_size(
+    running: Running, shanghai: PlayedRegion, witnesses: WitnessMaker
+) -> None:
+    seal = seals_by_hand(running)
+    first, second = witnesses.make(SHANGHAI), witnesses.make(SHENZHEN)
+    keeper = running.bridge.logs.keeper
+    seal()
+    assert first.step() == second.step()
+    sizes = []
+    for number in range(3):
+        running.recognise(f"A-{number}")
+        sizes.append(seal())
+        if number == 0:
+            assert first.step() == sizes[0]
+    # The second one comes when the log has grown on: with the newest, neither would have a quorum.
+    assert second.step() == sizes[0]
+    assert (cosigned := keeper.checkpoints(BRIDGE).cosigned) is not None
+    assert cosigned.size == sizes[0]
+    assert first.step() == second.step() == sizes[2], "what nobody has cosigned is passed over"
+    assert first.step() is second.step() is None
+
+
+def test_leaves_are_opened_before_they_are_sealed_and_believed_only_then(
+    running: Running, shanghai: PlayedRegion, shenzhen: PlayedRegion, witnesses: WitnessMaker
+) -> None:
+    seal = seals_by_hand(running)
+    fetched: list[int] = []
+
+    def count(leaf: SeenLeaf) -> SeenLeaf:
+        fetched.append(leaf.log_index)
+        return leaf
+
+    source = LyingSource(witnesses.remote(SHANGHAI), count)
+    follower = witnesses.make(SHANGHAI, source)
+    assert follower.step() == seal()
+    trade(running, shanghai, 5)
+    assert follower.step() is None
+    opened = follower.look_ahead()
+    assert opened > 5
+    assert follower.look_ahead() == 0
+    running.recognise("A-2")
+    fetched.clear()
+    size = seal()
+    assert follower.step() == size
+    assert fetched == list(range(size - 1, size)), "what was opened ahead is not fetched again"
+
+    # What was shown ahead and is not sealed so is forgotten, without an accusation.
+    def changed(leaf: SeenLeaf) -> SeenLeaf:
+        return replace(leaf, data=made_up) if leaf.log_index >= size else leaf
+
+    made_up = make_leaf("freeze", public={"order_id": bytes(16), "ordered_by": b"bridge"}).encode()
+    running.recognise("A-3")
+    source.change_leaf = changed
+    assert follower.step() is None
+    assert follower.look_ahead() == 1
+    source.change_leaf = count
+    assert follower.step() == seal()
+    assert follower.refusal is None
+    with witnesses.opened[-1].reading() as connection:
+        assert not connection.execute(sa.select(tables.evidence)).all()
+
+
+def seals_by_hand(running: Running) -> Callable[[], int]:
+    """Let the log be sealed when the test says, and only then; the size."""
+    bridge = running.bridge
+    sealing_thread = bridge.logs.sealing
+    assert sealing_thread is not None
+    sealing_thread.stop()
+
+    def seal() -> int:
+        sealing_thread.seal()
+        newest = bridge.logs.keeper.checkpoints(BRIDGE).newest
+        assert newest is not None
+        return newest.size
+
+    return seal
+
+
 def test_sealing_goes_on_after_a_signature_that_failed(
     running: Running, shanghai: PlayedRegion, witnesses: WitnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sealing, "SEAL_SECONDS", 0.05)
     before = witnesses.sealed()
     bridge = running.bridge
-    assert bridge.logs.sealing is not None
-    bridge.logs.sealing.stop()
+    seals_by_hand(running)
     keyring = Keyring.open(running.network.network.node(BRIDGE) / "keys")
     honest = note_signer(running.network.network_id, keyring, KeyRole.CHECKPOINT)
     assert honest is not None

@@ -178,7 +178,7 @@ def test_a_root_of_another_index_is_not_cosigned(
 def append(running: Running, leaf: Leaf) -> None:
     """Write a leaf past the bridge's own code, as a lying one does."""
     with running.bridge.database.writing() as connection:
-        log.append_leaves(connection, [leaf], recorded_at=0)
+        log.append_leaves(connection, [leaf], recorded_at=0, announced=leaf.kind)
         connection.commit()
 
 

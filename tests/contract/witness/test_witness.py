@@ -21,20 +21,11 @@ from tanqiao.tlog.proof import verify_proof
 from tanqiao.witnessing import replay
 from tanqiao.witnessing.follower import Follower
 from tanqiao.witnessing.replay import SeenLeaf
-from tests.contract.bridge.harness import PlayedRegion, Running, issue_units
-from tests.contract.witness.harness import LyingSource, WitnessMaker
+from tests.contract.bridge.harness import PlayedRegion, Running
+from tests.contract.witness.harness import LyingSource, WitnessMaker, trade
 
 PATIENCE_SECONDS = 60.0
 """On a loaded machine a fresh line takes its time."""
-
-
-def trade(running: Running, shanghai: PlayedRegion, count: int = 20) -> list[bytes]:
-    """Issue units and decide some transfers and a use; the ids of the transfers."""
-    running.recognise()
-    assert issue_units(running, shanghai).accepted
-    ids = shanghai.offer_locks([shanghai.lock(at, at + 10) for at in range(0, count * 10, 10)])
-    shanghai.wait(lambda: all(transfer_id in shanghai.decisions for transfer_id in ids))
-    return ids
 
 
 def test_a_quorum_of_regions_that_replayed_everything_makes_decisions_final(
@@ -320,6 +311,6 @@ def test_kinds_of_leaf_count_when_every_witness_has_announced_them(
 def test_names_of_logs_and_keys(running: Running, witnesses: WitnessMaker) -> None:
     witnesses.sealed()
     network = running.network
-    note = witnesses.remote(YUNNAN).checkpoint().note
+    note = witnesses.remote(YUNNAN).checkpoint(0).note
     keys = checkpoint_keys(network.network_id, network.directory, BRIDGE)
     assert open_checkpoint(note, *keys)[0].origin == log_name(network.network_id, BRIDGE)

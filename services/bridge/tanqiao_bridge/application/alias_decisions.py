@@ -107,7 +107,8 @@ def _record(group: Group, command: DecideAlias) -> int:
         signer_key_ids=list(command.signer_key_ids),
         public={"relation": relation.encode()},
     )
-    log_index = log.append_leaves(group.connection, [leaf], recorded_at=group.now)
+    announced = group.announced(LEAF_KIND)
+    log_index = log.append_leaves(group.connection, [leaf], recorded_at=group.now, announced=announced)
     group.keep_record(command.envelope, command.message_hash, command.decision.header.sender)
     aliases.insert_decision(
         group.connection,

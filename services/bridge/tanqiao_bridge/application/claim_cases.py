@@ -361,7 +361,8 @@ def _record(group: Group, command: ResolveCase, case: CaseRow) -> int:
             "resolution": _STATES[resolution.resolution].encode(),
         },
     )
-    log_index = log.append_leaves(group.connection, [leaf], recorded_at=group.now)
+    announced = group.announced(LEAF_KIND)
+    log_index = log.append_leaves(group.connection, [leaf], recorded_at=group.now, announced=announced)
     group.keep_record(command.envelope, command.message_hash, resolution.header.sender)
     cases.add_event(
         group.connection,

@@ -29,6 +29,7 @@ from tanqiao_bridge.application.commands import Answer, Material, Outgoing
 from tanqiao_bridge.application.memory import ChangedPages, OpenTransfers, Overlay, RecentDecisions
 from tanqiao_bridge.storage import locations, orders, policy
 from tanqiao_bridge.storage.decisions import DecisionRow, MessageRow
+from tanqiao_bridge.storage.leaf_kinds import require_announced
 from tanqiao_bridge.storage.tables import signature
 
 BRIDGE = "bridge"
@@ -56,6 +57,7 @@ class BridgeContext:
         epoch_record: proves the present epoch to the regions; none in the first.
         claim_lease_seconds: after which a declared claim lapses whose notice has not opened; 0: never.
         down_seconds: how long the bridge was down, in all, when this process began.
+        witnesses: those of the group that makes the log final.
     """
 
     network_id: str
@@ -75,6 +77,7 @@ class BridgeContext:
     own_keys: OwnKeys | None = None
     claim_lease_seconds: int = 0
     down_seconds: int = 0
+    witnesses: tuple[str, ...] = ()
     changed_pages: ChangedPages = field(default_factory=ChangedPages)
 
     def runs(self, payload_type: str, payloads: Sequence[bytes]) -> Iterator[tuple[int, int, Signer]]:
@@ -180,6 +183,10 @@ class Group:
             for row in policy.load_agreements(self.connection, missing):
                 self._agreements[row.from_region, row.to_region].append(row)
         return {pair: self._agreements[pair] for pair in wanted}
+
+    def announced(self, kind: str) -> str:
+        """Give a kind of leaf that came after the first version; LEAF_KIND_NOT_ANNOUNCED while it must wait."""
+        return require_announced(self.connection, self.context.witnesses, kind)
 
     def forget_policy(self) -> None:
         """Read regions and agreements again: a command of this group has changed them."""

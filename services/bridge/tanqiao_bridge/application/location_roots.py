@@ -30,8 +30,8 @@ from tanqiao.offline.location_map import (
 from tanqiao.signing.federation import WitnessGroup
 from tanqiao_bridge.application.commands import Answer
 from tanqiao_bridge.application.context import BridgeContext, Group
-from tanqiao_bridge.application.log_keeping import announced_by_all
 from tanqiao_bridge.storage import log
+from tanqiao_bridge.storage.leaf_kinds import announced_by_all
 from tanqiao_bridge.storage.location_pages import PAGES, insert_versions, newest_root_index, pages_at
 
 LOOK_SECONDS: Final = 1.0
@@ -129,7 +129,8 @@ class LocationRoots:
         self._unwritten.update(fresh)
         log_index = log.log_size(group.connection)
         leaf = location_root_leaf(located.size, located.root, log_index)
-        written = log.append_leaves(group.connection, [leaf], recorded_at=group.now)
+        announced = group.announced(LOCATION_ROOT_KIND)
+        written = log.append_leaves(group.connection, [leaf], recorded_at=group.now, announced=announced)
         require(written == log_index, "the root is that of the map before its own index")
         insert_versions(group.connection, log_index, self._unwritten.items())
         return Answer(log_index=log_index)
@@ -156,7 +157,7 @@ class LocationRoots:
         if not self._group.witnesses:
             return True
         with self._database.reading() as connection:
-            return LOCATION_ROOT_KIND in announced_by_all(connection, self._group)
+            return LOCATION_ROOT_KIND in announced_by_all(connection, self._group.witnesses)
 
     def _read_changes(self) -> None:
         """Read the pages that changed, or at first the whole map, from a snapshot."""

@@ -37,6 +37,7 @@ from tanqiao.tlog.policy import Policy
 from tanqiao.tlog.sealing import Tree
 from tanqiao.tlog.tiles import MAX_ENTRY_BYTES, TileBuilder, parse_tile_path
 from tanqiao_bridge.storage.beside import envelopes_beside
+from tanqiao_bridge.storage.leaf_kinds import announced_by_all
 from tanqiao_bridge.storage.region_logs import append_region_leaves, leaves_of, size_of
 from tanqiao_bridge.storage.tables import known_leaf_kind, sealed_logs
 
@@ -49,10 +50,11 @@ COSIGNATURE_CHARACTERS_MAX: Final = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """The newest checkpoint of a log, and the newest with a quorum; None before the first."""
+    """The newest checkpoint of a log, the newest with a quorum, None before the first; its durable leaves."""
 
     newest: StoredCheckpoint | None
     cosigned: StoredCheckpoint | None
+    log_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +105,26 @@ class LogKeeper:
 
     # -- reading ---------------------------------------------------------------------------------------------
 
-    def checkpoints(self, party: str) -> Checkpoints:
-        """Give the newest checkpoints of a party's log, with every cosignature collected."""
+    def checkpoints(self, party: str, after_size: int = 0) -> Checkpoints:
+        """Give the newest checkpoints of a party's log, with every cosignature collected.
+
+        Args:
+            party: whose log.
+            after_size: of a witness, what it has promised: instead of the newest it gets, if there is one,
+                that behind this size and behind the quorum's which most witnesses have cosigned.
+        """
         with self._database.reading() as connection:
             newest = sealed_logs.checkpoint(connection, party)
             cosigned = sealed_logs.cosigned_checkpoint(connection, party)
+            if after_size and newest is not None and newest.size > after_size:
+                behind = max(after_size, 0 if cosigned is None else cosigned.size)
+                newest = sealed_logs.checkpoint_to_cosign(connection, party, behind) or newest
             if newest is not None:
                 lines = sealed_logs.cosignatures_of(connection, party, newest.size)
                 note = newest.note + "".join(lines.values()).encode()
                 newest = StoredCheckpoint(newest.size, note, newest.sealed_at_ms)
-        return Checkpoints(newest, cosigned)
+            log_size = size_of(connection, party)
+        return Checkpoints(newest, cosigned, log_size)
 
     def leaves(
         self, party: str, from_index: int, limit: int, *, with_envelopes: bool
@@ -277,16 +289,7 @@ class LogKeeper:
     def kinds_known_to_all(self) -> frozenset[str]:
         """Give the kinds of leaf that every witness of the group has announced; all where there is none."""
         with self._database.reading() as connection:
-            return announced_by_all(connection, self.group)
-
-
-def announced_by_all(connection: sa.Connection, group: WitnessGroup) -> frozenset[str]:
-    """Give the kinds that every witness of the group has announced."""
-    kinds: dict[str, set[str]] = {witness: set() for witness in group.witnesses}
-    for row in connection.execute(sa.select(known_leaf_kind.c.witness, known_leaf_kind.c.kind)):
-        if row.witness in kinds:
-            kinds[row.witness].add(row.kind)
-    return frozenset(set.intersection(*kinds.values())) if kinds else frozenset()
+            return announced_by_all(connection, self.group.witnesses)
 
 
 def _note_kinds(connection: sa.Connection, witness: str, kinds: Sequence[str]) -> None:

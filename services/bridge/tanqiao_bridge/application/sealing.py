@@ -101,7 +101,10 @@ class Sealing:
         return newest
 
     def _run(self) -> None:
-        while not self._stopping.wait(SEAL_SECONDS):
+        due = time.monotonic() + SEAL_SECONDS
+        while not self._stopping.wait(max(0.0, due - time.monotonic())):
+            # From beginning to beginning: what sealing takes does not stretch the second.
+            due = time.monotonic() + SEAL_SECONDS
             try:
                 self.seal()
             except DomainError as refusal:

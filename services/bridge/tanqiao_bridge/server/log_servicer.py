@@ -45,8 +45,9 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
     ) -> log_pb2.GetCheckpointResponse:
         """Give the newest checkpoints."""
         del context
-        found = self._keeper.checkpoints(_log(request.log))
-        answer = log_pb2.GetCheckpointResponse(quorum=self._keeper.group.quorum)
+        after_size = _not_negative(request.after_size, "after_size")
+        found = self._keeper.checkpoints(_log(request.log), after_size)
+        answer = log_pb2.GetCheckpointResponse(quorum=self._keeper.group.quorum, log_size=found.log_size)
         if found.newest is not None:
             answer.checkpoint, answer.size = found.newest.note, found.newest.size
         if found.cosigned is not None:

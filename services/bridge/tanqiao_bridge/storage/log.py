@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from tanqiao.db.bulk import insert_rows
 from tanqiao.kernel.invariants import require
 from tanqiao.tlog.leaf import Leaf, leaf_hash
+from tanqiao_bridge.storage.leaf_kinds import FIRST_KINDS
 from tanqiao_bridge.storage.tables import counter, log_leaf
 
 LOG_SIZE: Final = "log_size"
@@ -43,9 +44,24 @@ def reserve_indexes(connection: sa.Connection, count: int) -> int:
 
 
 def write_leaves(
-    connection: sa.Connection, first_index: int, leaves: Sequence[Leaf], *, recorded_at: int
+    connection: sa.Connection,
+    first_index: int,
+    leaves: Sequence[Leaf],
+    *,
+    recorded_at: int,
+    announced: str = "",
 ) -> None:
-    """Write leaves at the indexes reserved for them; `recorded_at` is in epoch seconds."""
+    """Write leaves at the indexes reserved for them.
+
+    Args:
+        connection: of the transaction of the facts.
+        first_index: reserved for them.
+        leaves: of the kinds of the first version, and of `announced`.
+        recorded_at: epoch seconds.
+        announced: a later kind that `require_announced` has given back in this transaction.
+    """
+    unasked = {leaf.kind for leaf in leaves} - FIRST_KINDS - {announced}
+    require(not unasked, f"leaves of kinds that no witness was asked for: {sorted(unasked)}")
     insert_rows(
         connection,
         log_leaf,
@@ -56,10 +72,12 @@ def write_leaves(
     )
 
 
-def append_leaves(connection: sa.Connection, leaves: Sequence[Leaf], *, recorded_at: int) -> int:
+def append_leaves(
+    connection: sa.Connection, leaves: Sequence[Leaf], *, recorded_at: int, announced: str = ""
+) -> int:
     """Reserve and write; the index of the first leaf."""
     first_index = reserve_indexes(connection, len(leaves))
-    write_leaves(connection, first_index, leaves, recorded_at=recorded_at)
+    write_leaves(connection, first_index, leaves, recorded_at=recorded_at, announced=announced)
     return first_index
 
 

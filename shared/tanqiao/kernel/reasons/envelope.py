@@ -228,4 +228,13 @@ REASONS: Final[tuple[Reason, ...]] = (
         zh="密钥有效期不得起止于已写入的日志序号{index}之前，当前序号为{size}。",
         en="A key cannot begin or end at index {index}, which is written already; the log stands at {size}.",
     ),
+    Reason(
+        1028,
+        "LEAF_KIND_NOT_ANNOUNCED",
+        Retry.WAIT,
+        "FAILED_PRECONDITION",
+        zh="见证人{witnesses}尚未声明能够核验“{kind}”类日志条目，请待其升级并见证签名后重试。",
+        en="Witnesses {witnesses} have not announced that they read leaves of kind {kind}; upgrade them, then retry.",
+        severity="warning",
+    ),
 )
