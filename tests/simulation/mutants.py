@@ -283,8 +283,8 @@ def _equivocation_overlooked(stack: ExitStack) -> None:
 
 
 def _cosigns_hashes_alone(stack: ExitStack) -> None:
-    def open_nothing(_self: replay.Replay, _leaves: Any, directory: Any, _settled: Any = ()) -> Any:
-        return [], replay.Touched(), directory
+    def open_nothing(_self: replay.Replay, leaves: Any, directory: Any, _settled: Any = ()) -> Any:
+        return replay.Stretch(leaves, [], replay.Touched(), directory, directory)
 
     stack.enter_context(patch.object(replay.Replay, "open", open_nothing))
 

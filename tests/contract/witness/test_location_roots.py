@@ -21,8 +21,7 @@ from tanqiao_bridge.application.location_proofs import LocationProofs
 from tanqiao_bridge.application.location_roots import LocationRoots
 from tanqiao_bridge.storage import log
 from tests.contract.bridge.harness import SERIES, PlayedRegion, Running, issue_units
-from tests.contract.witness.harness import WitnessMaker
-from tests.contract.witness.test_witness import trade
+from tests.contract.witness.harness import WitnessMaker, trade
 from tests.independent.verify_file import verify_file
 from tests.independent.verify_proof import Policy
 

@@ -220,8 +220,8 @@ def test_a_witness_that_cosigns_hashes_alone_is_caught(
     """The mutant of PROTOCOL section 10: it is exactly what the test above would let pass."""
 
     def hashes_alone(_self: Any, leaves: Sequence[SeenLeaf], directory: Any, settled: Any) -> Any:
-        del leaves, settled
-        return [], replay.Touched(), directory
+        del settled
+        return replay.Stretch(leaves, [], replay.Touched(), directory, directory)
 
     trade(running, shanghai, 3)
     witnesses.sealed()
@@ -266,7 +266,7 @@ def test_a_rolled_back_log_is_refused_with_evidence(
 ) -> None:
     remote = witnesses.remote(YUNNAN)
     witnesses.sealed()
-    old = remote.checkpoint()
+    old = remote.checkpoint(0)
     trade(running, shanghai, 3)
     size = witnesses.sealed()
     source = LyingSource(remote)

@@ -185,7 +185,7 @@ class Group:
         return {pair: self._agreements[pair] for pair in wanted}
 
     def announced(self, kind: str) -> str:
-        """Give a kind of leaf that came after the first version; LEAF_KIND_NOT_ANNOUNCED while it must wait."""
+        """Give a kind that came after the first version; LEAF_KIND_NOT_ANNOUNCED while it must wait."""
         return require_announced(self.connection, self.context.witnesses, kind)
 
     def forget_policy(self) -> None:

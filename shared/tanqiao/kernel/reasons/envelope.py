@@ -234,7 +234,7 @@ REASONS: Final[tuple[Reason, ...]] = (
         Retry.WAIT,
         "FAILED_PRECONDITION",
         zh="见证人{witnesses}尚未声明能够核验“{kind}”类日志条目，请待其升级并见证签名后重试。",
-        en="Witnesses {witnesses} have not announced that they read leaves of kind {kind}; upgrade them, then retry.",
+        en="Witnesses {witnesses} have not announced leaves of kind {kind}; upgrade them, then retry.",
         severity="warning",
     ),
 )

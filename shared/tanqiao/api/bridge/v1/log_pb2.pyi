@@ -27,15 +27,21 @@ class GetCheckpointRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LOG_FIELD_NUMBER: _builtins.int
+    AFTER_SIZE_FIELD_NUMBER: _builtins.int
     log: _builtins.str
+    after_size: _builtins.int
+    """Of a witness of the bridge's log: the size that it has promised. The checkpoint that is answered is then the
+    one behind it that most witnesses have cosigned, of equals the newest: a quorum cosigns one size.
+    """
     def __init__(
         self,
         *,
         log: _builtins.str = ...,
+        after_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log", b"log"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_size", b"after_size", "log", b"log"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -50,6 +56,7 @@ class GetCheckpointResponse(_message.Message):
     COSIGNED_CHECKPOINT_FIELD_NUMBER: _builtins.int
     COSIGNED_SIZE_FIELD_NUMBER: _builtins.int
     QUORUM_FIELD_NUMBER: _builtins.int
+    LOG_SIZE_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.bytes
     """Signed note as the log published it, with every cosignature collected so far; empty before the first."""
     size: _builtins.int
@@ -58,6 +65,8 @@ class GetCheckpointResponse(_message.Message):
     cosigned_size: _builtins.int
     quorum: _builtins.int
     """Smallest number of witnesses that makes a leaf final; 0: the network has none."""
+    log_size: _builtins.int
+    """Number of durable leaves: those behind the checkpoint are sealed next."""
     def __init__(
         self,
         *,
@@ -66,10 +75,11 @@ class GetCheckpointResponse(_message.Message):
         cosigned_checkpoint: _builtins.bytes = ...,
         cosigned_size: _builtins.int = ...,
         quorum: _builtins.int = ...,
+        log_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "cosigned_checkpoint", b"cosigned_checkpoint", "cosigned_size", b"cosigned_size", "quorum", b"quorum", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "cosigned_checkpoint", b"cosigned_checkpoint", "cosigned_size", b"cosigned_size", "log_size", b"log_size", "quorum", b"quorum", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
