@@ -6,11 +6,9 @@ The same machinery as `tanqiao up`, with the difference that only the members th
 from __future__ import annotations
 
 import json
-import random
 import shutil
-import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import Final
 import grpc
 
 from tanqiao.cli.local.federation import LocalFederation
-from tanqiao.cli.local.home import HOST, Choice, Home, write_private
+from tanqiao.cli.local.home import Choice, Home, write_private
 from tanqiao.cli.local.members import (
     BRIDGE_MEMBER,
     GATEWAYS,
@@ -32,14 +30,13 @@ from tanqiao.cli.local.members import (
 from tanqiao.cli.local.settings import write_settings
 from tanqiao.db import embedded_postgres
 from tanqiao.rpc.channel import open_channel
+from tanqiao.rpc.ports import free_ports, is_free
 from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.envelope import Signer
 from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.provision import Network, provision_network
 
 BRIDGE_AND_GATEWAYS: Final = (*GATEWAYS, BRIDGE_MEMBER)
-PORTS: Final = range(20_000, 32_000)
-"""Below those that the system gives to outgoing connections: a node that is killed finds its own again."""
 PORT_SECONDS_MAX: Final = 20.0
 TWO_REGIONS: Final = (*BRIDGE_AND_GATEWAYS, SHANGHAI, SHENZHEN)
 
@@ -72,7 +69,8 @@ class Federation:
         if self._network is None:
             folder = self.home.path
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            choice = Choice(self.database, _free_ports([member.name for member in MEMBERS]))
+            names = [member.name for member in MEMBERS]
+            choice = Choice(self.database, dict(zip(names, free_ports(len(names)), strict=True)))
             write_private(self.home.choice_file, json.dumps(asdict(choice)))
             plan = replace(network_plan(), quorum=self._quorum)
             self._network = provision_network(folder, plan, now=datetime.now(UTC))
@@ -99,7 +97,7 @@ class Federation:
         """End a member at once, and wait until its port is free: its last threads hold it a little longer."""
         self._local.kill(member)
         deadline = time.monotonic() + PORT_SECONDS_MAX
-        while not _is_free(self.home.require_made().ports[member.name]):
+        while not is_free(self.home.require_made().ports[member.name]):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the port of {member.name} stays in use")
             time.sleep(0.01)
@@ -132,23 +130,3 @@ class Federation:
         if self.home.postgres.is_dir():
             embedded_postgres.remove(self.home.postgres)
         shutil.rmtree(self.home.path, ignore_errors=True)
-
-
-def _free_ports(names: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for port in random.sample(PORTS, len(PORTS)):
-        if len(found) == len(names):
-            break
-        if _is_free(port):
-            found[names[len(found)]] = port
-    return found
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True

@@ -16,18 +16,18 @@ from typing import Any, Final, Self
 from unittest.mock import patch
 
 from tanqiao.api.region.v1 import journal_pb2
+from tanqiao.rpc.ports import free_ports
 from tanqiao.testing.databases import DatabaseMaker, DatabaseUnderTest
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_bridge import bootstrap as bridge_bootstrap
 from tanqiao_bridge.application.fsck import check_database
-from tanqiao_bridge.server import sync_servicer
 from tanqiao_region.application import fsck, reconciling
 from tanqiao_region.server import sync_client
 from tests.contract.bridge.harness import run_bridge
 from tests.contract.region.conftest import _migrated
 from tests.contract.region.harness import SHANGHAI, SHENZHEN, build_node
 from tests.contract.region.market import Market
-from tests.contract.region.trio import _free_port, _migrated_bridge
+from tests.contract.region.trio import _migrated_bridge
 from tests.crash.failpoints import LETTERS, Armed, Failpoints, Life
 
 PARTIES: Final = {letter: party for party, letter in LETTERS.items()}
@@ -48,7 +48,6 @@ def impatient() -> Iterator[None]:
             (sync_client, "BACKOFF_SECONDS_MIN", 0.02),
             (sync_client, "BACKOFF_SECONDS_MAX", 0.1),
             (sync_client, "IDLE_SECONDS", 0.03),
-            (sync_servicer, "READER_SECONDS_MAX", 0.05),
             # A reconciliation of its own accord would write in the middle of a case; acts ask for theirs.
             (reconciling.Schedule, "SETTLE_SECONDS", 3_600.0),
             # Time decides in the one act that is about it.
@@ -78,7 +77,7 @@ class Ring:
             for letter in PARTIES
         }
         self.urls = {letter: (made.url, made.owner_url) for letter, made in self._made.items()}
-        self._bridge_address = f"127.0.0.1:{_free_port()}"
+        self._bridge_address = f"127.0.0.1:{free_ports(1)[0]}"
         self.running: dict[str, Any] = {}
         self.addresses: dict[str, str] = {}
         self.lock = threading.RLock()

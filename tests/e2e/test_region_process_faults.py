@@ -19,6 +19,7 @@ import pytest
 from tanqiao.cli.local.home import Choice, Home
 from tanqiao.cli.local.members import MEMBERS, SHANGHAI, network_plan
 from tanqiao.cli.local.settings import write_settings
+from tanqiao.rpc.ports import free_ports
 from tanqiao.signing.provision import provision_network
 
 SECONDS_MAX = 40
@@ -46,16 +47,10 @@ def home(tmp_path: Path) -> Home:
     made = Home(tmp_path / "home")
     made.path.mkdir(mode=0o700)
     provision_network(made.path, network_plan(), now=datetime.now(UTC))
-    ports = {member.name: _free_port() for member in MEMBERS}
+    ports = dict(zip((member.name for member in MEMBERS), free_ports(len(MEMBERS)), strict=True))
     write_settings(made, Choice("sqlite", ports))
     assert run(made, "migrate").returncode == 0
     return made
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def edit(home: Home, old: str, new: str) -> None:

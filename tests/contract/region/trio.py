@@ -5,13 +5,13 @@ Real throughout, each of which a test can stop and start again.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from tanqiao.db.engine import open_engine
 from tanqiao.db.migrations import migrate
+from tanqiao.rpc.ports import free_ports
 from tanqiao.testing.databases import DatabaseMaker, DatabaseUnderTest
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_bridge.application.fsck import check_database
@@ -46,7 +46,7 @@ class Trio:
             )
             for party in PARTIES
         }
-        self._bridge_address = f"127.0.0.1:{_free_port()}"
+        self._bridge_address = f"127.0.0.1:{free_ports(1)[0]}"
         self.running: dict[str, Any] = {}
         self.addresses: dict[str, str] = {}
         self.market = Market(network.network, lambda: self.addresses)
@@ -95,12 +95,6 @@ class Trio:
         settings = self.running[party].settings
         report: Any = fsck.check(settings.database_url, settings.federation_file)
         assert report.clean, (party, report.as_text())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

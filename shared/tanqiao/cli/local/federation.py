@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -34,6 +33,7 @@ from tanqiao.cli.local.members import LOG_FILES, LOG_FILES_PORT, MEMBERS, READER
 from tanqiao.cli.local.settings import write_settings
 from tanqiao.client import CallPolicy, ServerClient
 from tanqiao.kernel.errors import DomainError
+from tanqiao.rpc.ports import free_ports, is_free
 from tanqiao.signing.provision import provision_network
 
 START_SECONDS_MAX: Final = 60.0
@@ -199,7 +199,7 @@ class LocalFederation:
         kind = databases or DATABASES[0]
         numbers = {member.name: member.port for member in MEMBERS} | {LOG_FILES: LOG_FILES_PORT}
         if ports == "free":
-            numbers = dict(zip(numbers, _free_ports(len(numbers)), strict=True))
+            numbers = dict(zip(numbers, free_ports(len(numbers)), strict=True))
         choice = Choice(kind, numbers)
         for port in numbers.values():
             _require_free(port)
@@ -271,20 +271,5 @@ class LocalFederation:
 
 
 def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            raise DomainError("PORT_TAKEN", address=f"{HOST}:{port}") from None
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    if not is_free(port):
+        raise DomainError("PORT_TAKEN", address=f"{HOST}:{port}")
