@@ -148,7 +148,7 @@ class Lines:
                 del self._active[session.party]
 
     def left(self) -> None:
-        """Note that the thread of a session has come to its end."""
+        """Note that the last thread of a session has come to its end."""
         with self._idle:
             self._serving -= 1
             self._idle.notify_all()

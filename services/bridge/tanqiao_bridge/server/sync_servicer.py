@@ -36,7 +36,6 @@ from tanqiao_bridge.server.opening import Opener
 COMMANDS_IN_FLIGHT_MAX: Final = 64
 ANSWER_SECONDS_MAX: Final = 30.0
 BUSY_RETRY_MS: Final = 500
-READER_SECONDS_MAX: Final = 2.0
 MESSAGE_VERSIONS: Final = (1,)
 HELLO_TYPE: Final = payload_type_of(sync_pb2.Hello)
 
@@ -89,10 +88,10 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                 yield from session.next_frames()[0]
                 raise session.reason
         finally:
+            # The call ends here and with it the stream of frames: only then the reader comes to its end.
             self._lines.forget(session)
-            if reader is not None:
-                reader.join(READER_SECONDS_MAX)
-            self._lines.left()
+            if reader is None:
+                self._lines.left()
 
     def _hello(self, party: str, hello: sync_pb2.Hello, opened: Answer) -> sync_pb2.ConnectResponse:
         answer = sync_pb2.Hello(
@@ -129,6 +128,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             session.close(refusal)
         finally:
             session.close()
+            self._lines.left()
 
     def _take(
         self, frame: sync_pb2.ConnectRequest, session: Session, room: threading.BoundedSemaphore
