@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.api.gateway.v1 import coordination_pb2_grpc, registry_pb2_grpc
-from tanqiao.db.engine import Database, open_engine
-from tanqiao.db.migrations import check_current, migrate
+from tanqiao.db.engine import Database
+from tanqiao.db.migrations import open_migrated
 from tanqiao.db.node_state import ClockOffsets, claim_database
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.clock import Clock
@@ -47,21 +47,7 @@ class Gateway:
 
 def open_database(settings: Settings) -> Database:
     """Open the database as its one writer, migrated; on PostgreSQL the owner's role migrates."""
-    if settings.owner_database_url:
-        owner = open_engine(settings.owner_database_url, role="writer")
-        try:
-            migrate(owner, SCHEMA)
-        finally:
-            owner.close()
-    database = open_engine(settings.database_url, role="writer")
-    try:
-        if not settings.owner_database_url:
-            migrate(database, SCHEMA)
-        check_current(database, SCHEMA)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    return open_migrated(settings.database_url, settings.owner_database_url, SCHEMA)
 
 
 def build(settings: Settings) -> Gateway:

@@ -25,9 +25,9 @@ from tanqiao.api.region.v1 import (
     reserve_pb2_grpc,
 )
 from tanqiao.db.backup import put_back
-from tanqiao.db.engine import Database, open_engine
+from tanqiao.db.engine import Database
 from tanqiao.db.group_commit import GroupCommit
-from tanqiao.db.migrations import check_current, migrate
+from tanqiao.db.migrations import open_migrated
 from tanqiao.db.node_state import ClockOffsets
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.clock import Clock, legal_date
@@ -227,21 +227,7 @@ def open_database(settings: Settings, *, migrating: bool = True) -> Database:
     Raises:
         DomainError: WRITER_ALREADY_RUNNING, DIRECTORY_MISSING, MIGRATION_PENDING, DATABASE_GUARD_MISSING, …
     """
-    if migrating and settings.owner_database_url:
-        owner = open_engine(settings.owner_database_url, role="writer")
-        try:
-            migrate(owner, SCHEMA)
-        finally:
-            owner.close()
-    database = open_engine(settings.database_url, role="writer")
-    try:
-        if migrating and not settings.owner_database_url:
-            migrate(database, SCHEMA)
-        check_current(database, SCHEMA)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    return open_migrated(settings.database_url, settings.owner_database_url, SCHEMA, migrating=migrating)
 
 
 def restore_from(settings: Settings, source: Path | None) -> int:

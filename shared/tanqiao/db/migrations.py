@@ -8,8 +8,10 @@ that would leave a guard missing or a foreign key broken, or that waits too long
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +22,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from tanqiao.db.engine import Database
+from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.faults import setting_invalid
 from tanqiao.db.guards import Guard, guard_object_names, require_guards
 from tanqiao.db.postgres import session_setting
@@ -33,7 +35,9 @@ STATEMENT_TIMEOUT_MS: Final = 600_000
 OTHER_MIGRATION_TIMEOUT_MS: Final = 120_000
 # A number that no other program on the same database takes: "tanqiao" in ASCII.
 ADVISORY_LOCK_KEY: Final = 0x74616E7169616F
+SCHEMAS_KEPT_MAX: Final = 16
 EMPTY: Final = "none"
+MIGRATION_PENDING: Final = "MIGRATION_PENDING"
 HEAD: Final = "head"
 ONE_STEP_DOWN: Final = "-1"
 
@@ -86,13 +90,19 @@ def step_down(database: Database, schema: Schema, target: str = ONE_STEP_DOWN) -
 
 def current_revision(connection: sa.Connection) -> str | None:
     """Give the revision of the database; None for an empty one."""
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
+    if connection.dialect.name == "sqlite":
+        there = f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{VERSION_TABLE}'"  # noqa: S608
+    else:
+        there = f"SELECT 1 WHERE to_regclass('{VERSION_TABLE}') IS NOT NULL"
+    if connection.exec_driver_sql(there).first() is None:
+        return None
+    row = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").one_or_none()  # noqa: S608
+    return None if row is None else str(row[0])
 
 
 def head_revision(schema: Schema) -> str | None:
     """Give the revision that this program needs."""
-    return ScriptDirectory.from_config(_config(schema)).get_current_head()
+    return _scripts(_config(schema)).get_current_head()
 
 
 def check_current(database: Database, schema: Schema) -> None:
@@ -106,10 +116,41 @@ def check_current(database: Database, schema: Schema) -> None:
     with database.reading() as connection:
         found = current_revision(connection)
         if found != needed:
-            raise DomainError("MIGRATION_PENDING", current=found or EMPTY, needed=needed or EMPTY)
+            raise DomainError(MIGRATION_PENDING, current=found or EMPTY, needed=needed or EMPTY)
         require_guards(connection, schema.guards)
         if connection.dialect.name == "postgresql":
             _require_no_ownership(connection)
+
+
+def open_migrated(url: str, owner_url: str, schema: Schema, *, migrating: bool = True) -> Database:
+    """Open a node's database as its one writer, migrated first where its schema is not this program's.
+
+    Args:
+        url: of the node's own role.
+        owner_url: of the role that owns the tables and migrates them; empty where that is the same.
+        schema: of the service.
+        migrating: whether to migrate, or to refuse what is not migrated.
+
+    Raises:
+        DomainError: WRITER_ALREADY_RUNNING, DIRECTORY_MISSING, MIGRATION_PENDING, DATABASE_GUARD_MISSING, …
+    """
+    database = open_engine(url, role="writer")
+    try:
+        try:
+            check_current(database, schema)
+        except DomainError as refusal:
+            if not migrating or refusal.symbol != MIGRATION_PENDING:
+                raise
+            if owner_url:
+                with open_engine(owner_url, role="writer") as owner:
+                    migrate(owner, schema)
+            else:
+                migrate(database, schema)
+            check_current(database, schema)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def drift(database: Database, schema: Schema) -> list[str]:
@@ -139,10 +180,24 @@ def _config(schema: Schema) -> Config:
     return config
 
 
+def _scripts(config: Config) -> ScriptDirectory:
+    """Give the migrations: read once, however often a program looks at them while their files stay."""
+    folder = str(config.get_main_option("version_locations"))
+    files = (entry for entry in os.scandir(folder) if entry.name.endswith(".py"))
+    states = frozenset((entry.name, entry.stat().st_mtime_ns, entry.stat().st_size) for entry in files)
+    return _read_scripts(folder, states)
+
+
+@lru_cache(maxsize=SCHEMAS_KEPT_MAX)
+def _read_scripts(folder: str, _states: frozenset[tuple[str, int, int]]) -> ScriptDirectory:
+    """Read the migrations of a folder whose files are in these states."""
+    return ScriptDirectory(str(_ENVIRONMENT), version_locations=[folder])
+
+
 def _upgrade(connection: sa.Connection, config: Config, schema: Schema, target: str) -> list[str]:
     """Run the steps in the open transaction of the connection, prove the result, commit."""
     _wait_for_other_migrations(connection)
-    script = ScriptDirectory.from_config(config)
+    script = _scripts(config)
     before = current_revision(connection)
     if before is not None and before not in {step.revision for step in script.walk_revisions()}:
         raise setting_invalid(f"the database is at revision {before}, which this program does not know")

@@ -63,6 +63,7 @@ def _engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to 
             "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
         pool_pre_ping=True,
+        use_native_hstore=False,  # no column is one: the server need not be asked at each start
         hide_parameters=True,  # an error is logged, and a value in it may be personal
         **pool,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tanqiao.db.engine import Database, open_engine
-from tanqiao.db.migrations import check_current, migrate
+from tanqiao.db.engine import Database
+from tanqiao.db.migrations import open_migrated
 from tanqiao.db.node_state import claim_database
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.errors import DomainError
@@ -25,21 +25,7 @@ def open_witness_database(url: str, owner_url: str = "") -> Database:
     Raises:
         DomainError: WRITER_ALREADY_RUNNING, DIRECTORY_MISSING, MIGRATION_PENDING, …
     """
-    if owner_url:
-        owner = open_engine(owner_url, role="writer")
-        try:
-            migrate(owner, tables.SCHEMA)
-        finally:
-            owner.close()
-    database = open_engine(url, role="writer")
-    try:
-        if not owner_url:
-            migrate(database, tables.SCHEMA)
-        check_current(database, tables.SCHEMA)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    return open_migrated(url, owner_url, tables.SCHEMA)
 
 
 def build_follower(
