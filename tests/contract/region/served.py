@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
-import sqlalchemy as sa
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
@@ -204,15 +204,17 @@ class Served:
         return digest_of(self.node.region.database)
 
 
+@cache
+def _count_in_one_question() -> str:
+    """Written once: sixty statements put together for each request took longer than the request."""
+    names = (name for name in sorted(metadata.tables) if name not in SEALING)
+    return "SELECT " + ", ".join(f'(SELECT count(*) FROM "{name}")' for name in names)
+
+
 def counts_of(database: Any) -> tuple[int, ...]:
     """Count the rows of every table, in one question."""
-    counts = [
-        sa.select(sa.func.count()).select_from(table).scalar_subquery()
-        for table in metadata.sorted_tables
-        if table.name not in SEALING
-    ]
     with database.reading() as connection:
-        return tuple(connection.execute(sa.select(*counts)).one())
+        return tuple(connection.exec_driver_sql(_count_in_one_question()).one())
 
 
 def _serialised(one: Any) -> bytes:
