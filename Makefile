@@ -27,8 +27,9 @@ PURE := $(wildcard tests/unit tests/rules tests/golden)
 # Folders whose tests bring their own servers and databases, on ports and in directories of their own: side by
 # side, a file at a time.
 OWN := $(wildcard tests/contract tests/simulation)
-# Folders whose tests start whole federations and watch clocks: one after the other.
-SERIAL := $(wildcard tests/crash tests/e2e)
+# Folders whose tests start whole federations of processes, each with a home and ports of its own: two at a time,
+# after all others.
+WHOLE := $(wildcard tests/crash tests/e2e)
 with_tests = $(sort $(foreach folder,$(1),$(if $(shell find $(folder) -name 'test_*.py' -print -quit),$(folder))))
 
 ##@ Use it
@@ -44,7 +45,7 @@ down: setup ## Stop what `make run` left up; its data stay.
 	@$(BIN)/tanqiao down
 
 ##@ Prove it
-test: check test-pure test-own test-serial ## All checks and all tests, on SQLite and PostgreSQL.
+test: check test-pure test-own test-whole ## All checks and all tests, on SQLite and PostgreSQL.
 
 test-pure: setup
 	$(if $(call with_tests,$(PURE)),$(BIN)/pytest -n $(WORKERS) --dist worksteal $(call with_tests,$(PURE)) $(PYTEST_ARGS))
@@ -52,9 +53,9 @@ test-pure: setup
 test-own: setup test-pure
 	$(if $(call with_tests,$(OWN)),$(BIN)/pytest -n $(WORKERS) --dist loadfile $(call with_tests,$(OWN)) $(PYTEST_ARGS))
 
-# Last even under `make -j`: timings and time-outs of the serial tests want the machine to themselves.
-test-serial: setup test-own
-	$(if $(call with_tests,$(SERIAL)),$(BIN)/pytest $(call with_tests,$(SERIAL)) $(PYTEST_ARGS))
+# Last even under `make -j`: processes that start and stop want no more neighbours than each other.
+test-whole: setup test-own
+	$(if $(call with_tests,$(WHOLE)),$(BIN)/pytest -n $(WORKERS) --dist worksteal $(call with_tests,$(WHOLE)) $(PYTEST_ARGS))
 
 test-long: setup ## The tests that take longest: `.ci/run` runs them after `make test`.
 	$(BIN)/pytest -m long tests $(PYTEST_ARGS)
@@ -129,5 +130,5 @@ clean: ## Remove .venv, caches and build results; a federation's data in .tanqia
 	rm -rf .venv .setup.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run down test test-pure test-own test-serial test-long rules model simulate crash chaos mutants fuzz bench setup check check-format check-lint check-types \
+.PHONY: help run down test test-pure test-own test-whole test-long rules model simulate crash chaos mutants fuzz bench setup check check-format check-lint check-types \
 	check-imports check-protos check-drift format generate docs release-protos lock clean
