@@ -22,11 +22,11 @@ from tanqiao.cli.local.settings import write_settings
 from tanqiao.rpc.ports import free_ports
 from tanqiao.signing.provision import provision_network
 
-SECONDS_MAX = 40
+SECONDS_MAX = 200
 EXIT_USAGE, EXIT_UNREACHABLE = 2, 3
 LINE = re.compile(r"^[A-Z][A-Z0-9_]+: .+ / .*[\u4e00-\u9fff].*$")
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
 
 def run(home: Home, command: str) -> subprocess.CompletedProcess[str]:

@@ -36,7 +36,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.ports import free_ports, is_free
 from tanqiao.signing.provision import provision_network
 
-START_SECONDS_MAX: Final = 60.0
+START_SECONDS_MAX: Final = 120.0
 LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 LINE_CHARACTERS_MAX: Final = 400
 PORTS: Final = ("default", "free")
