@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import grpc
+
 from tanqiao.db.engine import Database
 from tanqiao.testing.network import NetworkOfTest
 from tests.fuzz.messages import Coverage, Shot
@@ -95,7 +97,11 @@ class World(ABC):
                 if self.coverage.total * QUARTERS >= messages * (len(self.resident_kib) + 1):
                     self.resident_kib.append(self.served.resident_kib())
             self.look()
-        except (FaultFound, AssertionError) as fault:  # the played regions assert that they are answered
+        except (
+            FaultFound,
+            AssertionError,
+            grpc.RpcError,
+        ) as fault:  # the played regions are answered, or assert
             raise FaultFound(self._report(str(fault), messages)) from None
         finally:
             self.coverage.codes.update(self.served.codes)

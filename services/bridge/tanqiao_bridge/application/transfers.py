@@ -178,6 +178,11 @@ def offer_answers(group: Group, command: OfferAnswers) -> Answer:
     load_views(group, [facts.key for _, facts in command.items])
     for material, facts in command.items:
         view = view_of(group, facts.key)
+        if view.state is None and facts.key.source not in group.known_regions():
+            # Nobody's transfer: kept, two such answers would freeze a pair that no order can name again.
+            unknown = (reason("REGION_UNKNOWN", region=facts.key.source),)
+            answer.refused.append(_offer_refused(facts.key, material, unknown))
+            continue
         after = (
             notary.on_ready(view, facts) if isinstance(facts, ReadyFacts) else notary.on_refuse(view, facts)
         )
@@ -285,13 +290,7 @@ def _carry_out(  # noqa: C901, PLR0912, PLR0913 - one branch for each effect of 
             case SendUnknown():
                 answer.outcome = "UNKNOWN"
             case SendNack(reasons=reasons):
-                answer.refused.append(
-                    sync_pb2.OfferRefused(
-                        message_hash=material.opened.message_hash if material is not None else b"",
-                        transfer_id=key.transfer_id,
-                        reasons=refusal_messages(reasons),
-                    )
-                )
+                answer.refused.append(_offer_refused(key, material, reasons))
             case StoreAnswerHash(message_hash=late_hash):
                 insert_late_answers(group.connection, [(key, late_hash)])
                 if answered is not None:
@@ -302,6 +301,14 @@ def _carry_out(  # noqa: C901, PLR0912, PLR0913 - one branch for each effect of 
                 pass
             case _:
                 require(False, f"{type(effect).__name__} is no effect of the notary")  # noqa: FBT003
+
+
+def _offer_refused(key: TransferKey, material: Material | None, reasons: Reasons) -> sync_pb2.OfferRefused:
+    return sync_pb2.OfferRefused(
+        message_hash=material.opened.message_hash if material is not None else b"",
+        transfer_id=key.transfer_id,
+        reasons=refusal_messages(reasons),
+    )
 
 
 def _note_open(
