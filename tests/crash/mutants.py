@@ -55,7 +55,10 @@ def _sends_before_it_commits(stack: ExitStack, points: Failpoints) -> None:
     def hasty(writer: Writer, connection: sa.Connection, commands: Sequence[Any]) -> list[Any]:
         answers = handle(writer, connection, commands)
         aftermath = writer._aftermath
-        if aftermath is not None and any(isinstance(command, CreateTransfers) for command in commands):
+        orders = any(isinstance(command, CreateTransfers) for command in commands)
+        died = any(armed.fired.is_set() for armed in points._armed)
+        # An order given again offers nothing; in the next life there may be no line yet to offer on.
+        if orders and aftermath is not None and aftermath.offered and not died:
             known = _decided(points)
             for listener in writer._listeners:
                 listener(aftermath)
