@@ -344,6 +344,24 @@ def test_an_equivocating_region_is_frozen_with_its_pair_until_two_approvers_lift
     require_clean(running)
 
 
+def test_what_an_equivocation_about_an_unknown_region_froze_can_be_lifted(
+    running: Running, shanghai: PlayedRegion
+) -> None:
+    assert issue_units(running, shanghai).accepted
+    nobody, transfer_id = "region/999999", secrets.token_bytes(16)
+    for start in (0, 2_000):
+        lock = shanghai.lock(start, start + 1_000, transfer_id=transfer_id, destination=nobody)
+        shanghai.offer_locks([lock])
+        shanghai.outcome(transfer_id)
+    shanghai.wait(lambda: bool(shanghai.refused))
+    assert [what for _, what, _, _ in frozen_now(running)] == [f"{SHANGHAI} {nobody}"]
+    refusal = refusal_of(partial(submit_freeze, running, pair_freeze(other_region=nobody)))
+    assert refusal.symbol == "REGION_UNKNOWN"
+    submit_freeze(running, pair_freeze(other_region=nobody, unfreeze=True))
+    assert frozen_now(running) == []
+    require_clean(running)
+
+
 def test_two_uses_under_one_id_freeze_the_sender(running: Running, shanghai: PlayedRegion) -> None:
     assert issue_units(running, shanghai).accepted
     use = shanghai.use(0, 1_000)

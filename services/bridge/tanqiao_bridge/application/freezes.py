@@ -288,7 +288,8 @@ def _require_competent(
         return
     regions = [name for name in (order.region, order.other_region) if name]
     for name in regions:
-        if name not in group.known_regions():
+        # What a liar's own messages froze may name a region that nobody knows: it can be lifted all the same.
+        if name not in group.known_regions() and not order.unfreeze:
             raise DomainError("REGION_UNKNOWN", field="region", region=name)
     if not competence.may_order_about_region(authority, regions):
         raise DomainError("ORDER_NOT_COMPETENT", authority=authority, what=_named(order))
