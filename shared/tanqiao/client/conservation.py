@@ -236,7 +236,10 @@ def _replay(
     """Apply what the region has not applied; give what it will be credited with, by series, in kg."""
     credited: dict[str, int] = {}
     for movement in movements:
-        if movement.log_index <= region.applied or not movement.committed:
+        if movement.log_index <= region.applied:
+            continue
+        if not movement.committed:
+            _replay_abort(has, region.region, movement)
             continue
         for block in movement.blocks:
             if movement.act is Act.CORRECT:
@@ -256,6 +259,17 @@ def _replay(
                 has.paint(block, UnitState.HELD)
                 credited[block.series_id] = credited.get(block.series_id, 0) + block.quantity_kg
     return credited
+
+
+def _replay_abort(has: SerialMap[UnitState], region: str, movement: Movement) -> None:
+    """Give back what the region kept for it: the units may have been locked again, and decided, since."""
+    if movement.act is Act.ISSUE or movement.source != region:
+        return
+    kept = UnitState.LOCKED if movement.act is Act.TRANSFER else UnitState.RETIRING
+    for block in movement.blocks:
+        for piece, state in has.pieces_in(block):
+            if state is kept:
+                has.paint(piece, UnitState.HELD)
 
 
 def _replay_correction(

@@ -141,6 +141,26 @@ def test_what_was_locked_and_decided_after_the_snapshot_is_no_finding() -> None:
     assert result.findings == ()
 
 
+def test_what_an_abort_behind_the_snapshot_gives_back_may_be_used_before_it_is_read() -> None:
+    aborted = Movement(6, Act.TRANSFER, SHANGHAI, SHENZHEN, b"t1", (block(0, 40),), committed=False)
+    use = Movement(7, Act.RETIRE, SHANGHAI, "", b"u1", (block(10, 20),), committed=True)
+    places = (
+        (block(0, 10), SHANGHAI, UnitState.HELD),
+        (block(10, 20), SHANGHAI, UnitState.USED),
+        (block(20, 100), SHANGHAI, UnitState.HELD),
+    )
+    late = BridgeSnapshot(8, (ISSUE, aborted, use), places)
+    still_locked = RegionSnapshot(
+        SHANGHAI, 5, ((block(0, 40), UnitState.LOCKED), (block(40, 100), UnitState.HELD))
+    )
+    result = check_conservation(late, [still_locked])
+    assert result.findings == ()
+    assert (result.series[SERIES].held_kg, result.series[SERIES].used_kg) == (90, 10)
+    without_abort = BridgeSnapshot(8, (ISSUE, replace(use, log_index=6)), places)
+    found = check_conservation(without_abort, [still_locked])
+    assert any(f"{block(10, 20)} is not RETIRING" in one for one in found.findings)
+
+
 def test_two_decisions_for_one_transfer_are_found() -> None:
     again = replace(MOVE, log_index=9, blocks=(block(40, 41),))
     assert "I4: 9: decided twice" in _findings(
