@@ -22,6 +22,7 @@ from tanqiao.api.bridge.v1 import (
     reconcile_pb2_grpc,
     recovery_pb2_grpc,
     sync_pb2_grpc,
+    tokens_pb2_grpc,
 )
 from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.db.backup import put_back
@@ -40,6 +41,7 @@ from tanqiao.signing.federation import Federation
 from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.logs import note_signer
 from tanqiao.signing.own_keys import OwnKeys
+from tanqiao.signing.token_keys import TokenKeys
 from tanqiao.tlog.keys import NoteSigner
 from tanqiao_bridge.application import start
 from tanqiao_bridge.application.adopting import TakeReport, load_state, take_report
@@ -47,6 +49,7 @@ from tanqiao_bridge.application.bundles import Bundles
 from tanqiao_bridge.application.case_handlers import case_handlers
 from tanqiao_bridge.application.case_queries import CaseQueries
 from tanqiao_bridge.application.claim_search import ClaimSearch
+from tanqiao_bridge.application.claim_tokens import TokenQueries, token_handlers
 from tanqiao_bridge.application.claims import claim_handlers
 from tanqiao_bridge.application.claims_for_issue import judge_and_record
 from tanqiao_bridge.application.commands import PassDeadlines
@@ -89,6 +92,7 @@ from tanqiao_bridge.server.query_servicer import ClaimQueryServicer
 from tanqiao_bridge.server.reconcile_servicer import ReconcileServicer
 from tanqiao_bridge.server.recovery_servicer import RecoveryServicer
 from tanqiao_bridge.server.sync_servicer import SyncServicer
+from tanqiao_bridge.server.token_servicer import TokenServicer
 from tanqiao_bridge.settings import Settings
 from tanqiao_bridge.storage import log
 from tanqiao_bridge.storage.schema import SCHEMA
@@ -266,6 +270,7 @@ def _other_handlers(location_roots: LocationRoots) -> dict[type, OtherHandler]:
         **order_handlers(),
         **coordination_handlers(),
         **review_handlers(),
+        **token_handlers(),
         **own,
     }
 
@@ -325,6 +330,7 @@ def _build(
         claim_lease_seconds=settings.claim_lease_days * DAY_SECONDS,
         down_seconds=down_seconds,
         witnesses=tuple(federation.witness_group.witnesses),
+        tokens_per_day=settings.tokens_per_day,
     )
     with database.reading() as connection:
         context.recovery = load_state(connection, epoch, ReportOpener(context))
@@ -399,6 +405,10 @@ def _build(
             Registration(
                 coordination_pb2_grpc.add_CoordinationServiceServicer_to_server,
                 CoordinationServicer(context, RegistryOrderQueries(database), writer, gateways, courier.wake),
+            ),
+            Registration(
+                tokens_pb2_grpc.add_TokenServiceServicer_to_server,
+                TokenServicer(context, TokenQueries(database), writer, TokenKeys(settings.keys_directory)),
             ),
             Registration(
                 orders_pb2_grpc.add_OrderServiceServicer_to_server,

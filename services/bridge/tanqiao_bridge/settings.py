@@ -21,6 +21,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
 DECIDE_BY_SECONDS_DEFAULT: Final = 30
 CLAIM_LEASE_DAYS_DEFAULT: Final = 180
 LOCATION_ROOT_SECONDS_DEFAULT: Final = 600
+TOKENS_PER_DAY_DEFAULT: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Settings:
         decide_by_seconds: time for a destination's answer.
         claim_lease_days: days after which a declared claim lapses whose notice has not opened; 0: never.
         location_root_seconds: time between two leaves with the root of the location map; 0: none is written.
+        tokens_per_day: blinded elements that are evaluated for one region on one day.
         log_listen: ``host:port`` at which the logs are served as files over HTTPS; empty: they are not.
     """
 
@@ -56,6 +58,7 @@ class Settings:
     log_listen: str = ""
     claim_lease_days: int = CLAIM_LEASE_DAYS_DEFAULT
     location_root_seconds: int = LOCATION_ROOT_SECONDS_DEFAULT
+    tokens_per_day: int = TOKENS_PER_DAY_DEFAULT
 
 
 def load_settings(path: Path) -> Settings:
@@ -79,6 +82,7 @@ def load_settings(path: Path) -> Settings:
         log_listen=file.text("log_listen", default=""),
         claim_lease_days=file.integer("claim_lease_days", default=CLAIM_LEASE_DAYS_DEFAULT),
         location_root_seconds=file.integer("location_root_seconds", default=LOCATION_ROOT_SECONDS_DEFAULT),
+        tokens_per_day=file.integer("tokens_per_day", default=TOKENS_PER_DAY_DEFAULT),
     )
     file.require_all_known()
     return settings

@@ -6,7 +6,7 @@ import secrets as random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ from tanqiao.signing.federation import Federation
 from tanqiao.signing.keyring import Keyring, read_private, write_private
 from tanqiao.signing.logs import note_signer, witness_policy
 from tanqiao.signing.own_keys import OwnKeys
+from tanqiao.signing.pepper import PEPPER_NAME, read_pepper
 from tanqiao.signing.verify import Verifier
 from tanqiao.witnessing.follower import Follower
 from tanqiao.witnessing.remote import RemoteLog
@@ -76,6 +77,8 @@ from tanqiao_region.application.registers import Registers
 from tanqiao_region.application.reserve import Reserve
 from tanqiao_region.application.rule_parameters import RuleParameters, with_published
 from tanqiao_region.application.secrets import SECRET_BYTES, NodeSecrets, RandomPool
+from tanqiao_region.application.token_renewal import TokenRenewal
+from tanqiao_region.application.tokens import TokenBook
 from tanqiao_region.application.working_calendar import load_calendar
 from tanqiao_region.application.writer import ITEMS_PER_GROUP_MAX, Writer, weigh
 from tanqiao_region.domain.rules.pack import RulePack
@@ -97,6 +100,7 @@ from tanqiao_region.server.recovery_line import GrpcRecovery
 from tanqiao_region.server.register_servicer import RegisterServicer
 from tanqiao_region.server.reserve_servicer import ReserveServicer
 from tanqiao_region.server.sync_client import SyncClient
+from tanqiao_region.server.tokens_line import GrpcBridgeTokens
 from tanqiao_region.settings import Settings
 from tanqiao_region.storage.finality import all_pending
 from tanqiao_region.storage.parameter_tables import load_parameters
@@ -202,17 +206,20 @@ class Region:
     logs: Logs
     sync: SyncClient
     server: Server
+    renewal: TokenRenewal
 
     def start(self) -> None:
         """Serve, and dial the bridge."""
         self.server.start()
         self.sync.start()
         self.office.steps.start()
+        self.renewal.start()
         self.logs.start()
 
     def stop(self) -> None:
         """End the line, the waiting calls, the server, the writer and the database, in this order."""
         self.office.steps.stop()
+        self.renewal.stop()
         self.logs.stop()
         self.sync.stop()
         self.notifier.close()
@@ -465,6 +472,18 @@ def _build_logs(
     return Logs(finality, uplink, witness, witness_database, channel)
 
 
+def _build_tokens(
+    settings: Settings, context: RegionContext, database: Database, bridge: GrpcBridgeTokens
+) -> TokenRenewal:
+    """Give the node what makes tokens of persons and vehicles, and what renews them under a new key."""
+    context.tokens = TokenBook(
+        cache(lambda: read_pepper(settings.keys_directory / PEPPER_NAME)),
+        lambda: context.directory,
+        bridge,
+    )
+    return TokenRenewal(database, context.tokens, bridge)
+
+
 def _build(
     settings: Settings,
     federation: Federation,
@@ -490,7 +509,9 @@ def _build(
     writer.tell(notifier.tell)
     queries = Queries(context, database)
     orders = Orders(queue, notifier, queries, context.party)
-    claims = GrpcBridgeClaims(context, open_channel(settings.bridge_address, tls), settings.bridge_address)
+    channel = open_channel(settings.bridge_address, tls)
+    claims = GrpcBridgeClaims(context, channel, settings.bridge_address)
+    renewal = _build_tokens(settings, context, database, GrpcBridgeTokens(channel, settings.bridge_address))
     office = build_office(context, database, queue, notifier, claims, settings.calendar_directory)
     logs = _build_logs(settings, federation, context, database, orders)
     facts = NodeFacts(
@@ -536,7 +557,9 @@ def _build(
         callers(settings.region_code),
         now=SystemClock().now(),
     )
-    return Region(settings, context, database, queue, notifier, orders, queries, office, logs, sync, server)
+    return Region(
+        settings, context, database, queue, notifier, orders, queries, office, logs, sync, server, renewal
+    )
 
 
 def unit_services(

@@ -122,6 +122,11 @@ _TEXTS: Final = (
         f"{_POLICY_EN}: whether a period known by the year overlaps is for a person to see",
     ),
     (
+        "POLICY-BUCKET",
+        f"{_POLICY_ZH}：同一标识的时段未被双方完整覆盖，由人工判断",
+        f"{_POLICY_EN}: a person must look where not both cover a shared bucket whole",
+    ),
+    (
         "POLICY-CANDIDATE",
         f"{_POLICY_ZH}：相似只能提示，不能定案",
         f"{_POLICY_EN}: similarity nominates, it never decides",

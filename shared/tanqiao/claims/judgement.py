@@ -166,6 +166,10 @@ class Judgement:
             doubt = "POLICY-CANDIDATE" if relation is Relation.CANDIDATE else "POLICY-ASSET"
             self.find(VerdictKind.HOLD, Level.POLICY, doubt, (claim.claim_id,), (article, *also_cited))
             return
+        if level is Level.INTERVAL and claim.claim_id in self.facts.bucket_doubts:
+            named = (claim.claim_id,)
+            self.find(VerdictKind.HOLD, Level.POLICY, "POLICY-BUCKET", named, (article, *also_cited))
+            return
         also = also_cited
         if relation is Relation.SAME_BY_GEOMETRY:
             also = (*also, "POLICY-GEOMETRY")

@@ -98,6 +98,8 @@ _SCHEMES: Final[Mapping[str, _Scheme]] = MappingProxyType(
         # The digits of an account are opaque; a grid company may stand before them as a namespace.
         "power_account": _Scheme(Strength.LEGAL_ID, _plain),
         "parcel_code": _Scheme(Strength.LEGAL_ID, _alphanumeric),
+        # A token of an identifier that stays in its region (`tanqiao.claims.personal`).
+        "pseudonym": _Scheme(Strength.LEGAL_ID, _plain),
         "cdm": _Scheme(Strength.OTHER_REGISTRY, _number_after("CDM")),
         "vcs": _Scheme(Strength.OTHER_REGISTRY, _number_after("VCS")),
         "gs": _Scheme(Strength.OTHER_REGISTRY, _number_after("GS")),

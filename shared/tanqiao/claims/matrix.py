@@ -15,8 +15,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from tanqiao.claims.model import Claim, GecStateName, Programme, VerdictKind
+from tanqiao.claims.model import Attribute, Claim, GecStateName, Grain, Programme, VerdictKind
 from tanqiao.claims.parameters import DEFAULT_PARAMETERS, Parameters
+from tanqiao.claims.personal import BUCKET_GRAINS, FAMILIES
 from tanqiao.kernel.errors import require
 
 FOREIGN_PROGRAMMES: Final = frozenset({Programme.VCS, Programme.GS, Programme.CDM})
@@ -202,6 +203,8 @@ class MatrixEdition:
     """Cells for another region's claims where `Parameters.other_region_at_project_level` is set."""
     default_articles: Mapping[Programme, str]
     parameters: Parameters
+    bucket_grains: Mapping[str, Grain]
+    """Grain of the buckets of persons and vehicles by family (`tanqiao.claims.personal`)."""
 
 
 EDITIONS: Final = (
@@ -238,6 +241,7 @@ EDITIONS: Final = (
             }
         ),
         parameters=DEFAULT_PARAMETERS,
+        bucket_grains=BUCKET_GRAINS,
     ),
 )
 """Editions in the order of their first day."""
@@ -249,6 +253,11 @@ def edition_in_force(day: date) -> MatrixEdition:
         if edition.in_force_from <= day:
             return edition
     return EDITIONS[0]
+
+
+def bucket_grain(attribute: Attribute, day: date) -> Grain:
+    """Give the grain of the buckets of a claim to the attribute whose period begins on the day."""
+    return edition_in_force(day).bucket_grains[FAMILIES[attribute]]
 
 
 def column_of(applicant: Claim, incumbent: Claim) -> Column:

@@ -384,6 +384,8 @@ class ClaimFacts:
     polygon_overlaps: tuple[PolygonOverlap, ...] = ()
     metering: tuple[Metering, ...] = ()
     parameters: Parameters | None = None
+    bucket_doubts: frozenset[str] = frozenset()
+    """Claims that share no bucket with the applicant that both cover whole (CLAIMS section 6)."""
 
 
 @dataclass(frozen=True, slots=True)

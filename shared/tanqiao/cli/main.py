@@ -48,6 +48,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "witness": ("tanqiao.cli.witness", "witness_command"),
     "claims": ("tanqiao.cli.verbs.claims", "claims"),
     "cases": ("tanqiao.cli.verbs.cases", "cases"),
+    "tokens": ("tanqiao.cli.verbs.tokens", "tokens"),
     "import": ("tanqiao.cli.verbs.gateways", "import_list"),
     "lists": ("tanqiao.cli.verbs.lists", "lists"),
     "coordination": ("tanqiao.cli.verbs.coordination", "coordination"),

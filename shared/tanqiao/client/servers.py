@@ -19,6 +19,7 @@ from tanqiao.api.bridge.v1 import (
     reconcile_pb2_grpc,
     recovery_pb2_grpc,
     sync_pb2_grpc,
+    tokens_pb2_grpc,
 )
 from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.api.gateway.v1 import coordination_pb2_grpc as registry_order_pb2_grpc
@@ -120,6 +121,7 @@ class BridgeClient(ServerClient):
         self.reconciliation = reconcile_pb2_grpc.ReconcileServiceStub(self.channel)
         self.recovery = recovery_pb2_grpc.RecoveryServiceStub(self.channel)
         self.claims = claims_pb2_grpc.ClaimServiceStub(self.channel)
+        self.tokens = tokens_pb2_grpc.TokenServiceStub(self.channel)
         self.coordination = coordination_pb2_grpc.CoordinationServiceStub(self.channel)
         self.sync = sync_pb2_grpc.SyncServiceStub(self.channel)
         self.orders = orders_pb2_grpc.OrderServiceStub(self.channel)

@@ -14,7 +14,7 @@ from typing import Final
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.kernel.errors import DomainError
-from tanqiao.signing.suites import Verify, key_id_of, suite_of
+from tanqiao.signing.suites import SuiteId, Verify, key_id_of, suite_of
 
 KEYS_MAX: Final = 100_000
 """Most keys that a directory holds: a bound for memory, far above any federation."""
@@ -30,6 +30,8 @@ class KeyRole(IntEnum):
     CHECKPOINT = 4
     WITNESS = 5
     APPROVER = 6
+    TOKEN = 7
+    """Makes tokens of persons and vehicles (RFC 9497) and signs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class KeyEntry:
         """
         if int(record.role) not in list(KeyRole):
             raise DomainError("FIELD_INVALID", field="role", detail="a key record names the key's role")
+        if (int(record.role) == KeyRole.TOKEN) != (int(record.suite) == SuiteId.RISTRETTO255_SHA512):
+            raise DomainError("FIELD_INVALID", field="suite", detail="the suite of the role TOKEN is its own")
         if record.valid_from_index < 0 or record.key_epoch < 1:
             raise DomainError(
                 "FIELD_INVALID", field="key_epoch", detail="epochs count from 1 and indexes from 0"

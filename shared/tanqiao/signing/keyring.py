@@ -141,9 +141,11 @@ class Keyring:
 
     @staticmethod
     def add_key(
-        directory: Path, role: KeyRole, *, suite: int = SuiteId.ED25519, passphrase: bytes | None = None
+        directory: Path, role: KeyRole, *, suite: int | None = None, passphrase: bytes | None = None
     ) -> StoredKey:
         """Make the next key of a role in the ring of this directory and store it before it is returned."""
+        if suite is None:
+            suite = SuiteId.RISTRETTO255_SHA512 if role is KeyRole.TOKEN else SuiteId.ED25519
         owner, rows = _read_index(directory)
         require(len(rows) < KEYS_MAX, f"a ring holds at most {KEYS_MAX} keys")
         epoch = 1 + max((row["epoch"] for row in rows if row["role"] == role.name.lower()), default=0)

@@ -16,7 +16,7 @@ this module puts in one place is for a network whose name begins with ``test-``,
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ from tanqiao.signing.federation import (
 from tanqiao.signing.keyring import DIRECTORY_MODE, INDEX_NAME, Keyring, StoredKey
 from tanqiao.signing.parties import BRIDGE, parse_party
 from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.pepper import PEPPER_BYTES, PEPPER_NAME, read_pepper, write_pepper
 from tanqiao.signing.suites import SuiteId
 
 APPROVERS: Final = 2
@@ -69,6 +70,7 @@ class NetworkPlan:
         bridge_directory: name of the bridge's directory.
         witnesses: names of third parties that cosign the bridge's log: ``regulator``.
         quorum: witnesses that make a decision final, regions and third parties alike; 0: none does.
+        tokens: whether the bridge has a key for tokens of persons and vehicles, and the regions a pepper.
     """
 
     network_id: str
@@ -79,6 +81,7 @@ class NetworkPlan:
     bridge_directory: str = "bridge"
     witnesses: tuple[str, ...] = ()
     quorum: int = 0
+    tokens: bool = False
 
     def witness_group(self) -> WitnessGroup:
         """Give the witnesses, regions first; none where no quorum is wanted."""
@@ -115,6 +118,8 @@ class NetworkPlan:
         witnesses += [
             (directory, party) for directory, party in self.callers() if party.startswith("witness/")
         ]
+        if self.tokens:
+            keys.append((self.bridge_directory, BRIDGE, KeyRole.TOKEN))
         return [*keys, *((directory, party, KeyRole.WITNESS) for directory, party in witnesses)]
 
     def authorities(self) -> list[str]:
@@ -183,6 +188,8 @@ def provision_network(
     for directory, party in plan.callers():
         authority.issue(_tls_files(home / directory), plan.network_id, party, now=now)
     federation = _provision_keys(home, plan, root_passphrase)
+    if plan.tokens:
+        _provision_pepper([home / region.directory / "keys" for region in plan.regions])
     witnesses = (f"witnesses/{name}" for name in plan.witnesses)
     for directory in ("network", *(directory for directory, _ in plan.nodes()), *witnesses):
         path = home / directory / FEDERATION_NAME
@@ -251,6 +258,15 @@ def _provision_keys(home: Path, plan: NetworkPlan, root_passphrase: bytes | None
     return Federation(
         plan.network_id, tuple(anchors.values()), (*known.key_records, *records), plan.witness_group()
     )
+
+
+def _provision_pepper(rings: Sequence[Path]) -> None:
+    """Give every region the pepper that one of them has, or a new one to all."""
+    known = [path for ring in rings if (path := ring / PEPPER_NAME).exists()]
+    pepper = read_pepper(known[0]) if known else secrets.token_bytes(PEPPER_BYTES)
+    for ring in rings:
+        if not (ring / PEPPER_NAME).exists():
+            write_pepper(ring / PEPPER_NAME, pepper)
 
 
 def _ensure_key(directory: Path, owner: str, role: KeyRole, passphrase: bytes | None) -> StoredKey:

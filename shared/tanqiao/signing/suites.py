@@ -14,10 +14,14 @@ from typing import Final, Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tanqiao.kernel.errors import DomainError
+from tanqiao.voprf.functions import KeyPair, derive_key_pair
+from tanqiao.voprf.group import check_element
 
 KEY_ID_BYTES: Final = 16
+TOKEN_KEY_INFO: Final = b"tanqiao tokens"
 
 
 class SuiteId(IntEnum):
@@ -25,6 +29,8 @@ class SuiteId(IntEnum):
 
     ED25519 = 1
     SM2_SM3 = 2
+    RISTRETTO255_SHA512 = 3
+    """Keys of role TOKEN: evaluated with (RFC 9497), never signed with."""
 
 
 Verify = Callable[[bytes, bytes], bool]
@@ -117,6 +123,56 @@ class Ed25519Suite:
         return verify
 
 
+class Ristretto255Suite:
+    """The keys under which tokens are made: a PKCS 8 file holds the seed that RFC 9497 derives a pair from.
+
+    The format has no kind for ristretto255, so that the 32 secret bytes stand in an X25519 file.
+    """
+
+    suite_id: Final = SuiteId.RISTRETTO255_SHA512
+    public_key_bytes: Final = 32
+    signature_bytes: Final = 0
+
+    def generate(self) -> PrivateKeyTypes:
+        """Make a new seed."""
+        return X25519PrivateKey.generate()
+
+    def public_key_of(self, private_key: PrivateKeyTypes) -> bytes | None:
+        """Give the public half of the pair, or None for a key of another scheme."""
+        pair = token_key_pair(private_key)
+        return None if pair is None else pair.public_key
+
+    def signing(self, private_key: PrivateKeyTypes) -> Sign:
+        """Give a function that refuses: these keys sign nothing."""
+        del private_key
+
+        def refuse(_message: bytes) -> bytes:
+            raise DomainError("KEY_ROLE_WRONG", role="token", needed="message")
+
+        return refuse
+
+    def verifying(self, public_key: bytes) -> Verify:
+        """Check the key; no signature holds under it.
+
+        Raises:
+            DomainError: FIELD_INVALID, if the bytes are no element of the group.
+        """
+        try:
+            check_element(public_key, "public_key")
+        except DomainError as error:
+            raise DomainError(
+                "FIELD_INVALID", field="public_key", detail="not an element of ristretto255"
+            ) from error
+        return lambda _signature, _message: False
+
+
+def token_key_pair(private_key: PrivateKeyTypes) -> KeyPair | None:
+    """Give the pair that makes tokens, derived from the seed in the file; None for another kind of key."""
+    if not isinstance(private_key, X25519PrivateKey):
+        return None
+    return derive_key_pair(private_key.private_bytes_raw(), TOKEN_KEY_INFO)
+
+
 def has_small_order(public_key: bytes) -> bool:
     """Whether the bytes are one of the points of small order, whatever the sign bit.
 
@@ -137,7 +193,10 @@ _SMALL_ORDER: Final = frozenset(
         bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
     }
 )
-SUITES: Final[dict[int, Suite]] = {SuiteId.ED25519: Ed25519Suite()}
+SUITES: Final[dict[int, Suite]] = {
+    SuiteId.ED25519: Ed25519Suite(),
+    SuiteId.RISTRETTO255_SHA512: Ristretto255Suite(),
+}
 
 
 def suite_of(number: int) -> Suite:
@@ -145,7 +204,7 @@ def suite_of(number: int) -> Suite:
     suite = SUITES.get(number)
     if suite is None:
         name = SuiteId(number).name.lower() if number in SuiteId.__members__.values() else str(number)
-        supported = [one.suite_id.name.lower() for one in SUITES.values()]
+        supported = [one.suite_id.name.lower() for one in SUITES.values() if one.signature_bytes]
         raise DomainError("SUITE_NOT_SUPPORTED", suite=name, supported=supported)
     return suite
 

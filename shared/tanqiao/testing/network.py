@@ -37,7 +37,11 @@ M = TypeVar("M", bound=Message)
 
 
 def standard_plan(
-    network_id: str = NETWORK_ID, *, quorum: int = 0, witnesses: tuple[str, ...] = ()
+    network_id: str = NETWORK_ID,
+    *,
+    quorum: int = 0,
+    witnesses: tuple[str, ...] = (),
+    tokens: bool = False,
 ) -> NetworkPlan:
     """Give the plan of three regions, the bridge, two gateways, some operators and one reader."""
     return NetworkPlan(
@@ -51,14 +55,20 @@ def standard_plan(
         readers=("national",),
         witnesses=witnesses,
         quorum=quorum,
+        tokens=tokens,
     )
 
 
 def make_network(
-    home: Path, network_id: str = NETWORK_ID, *, quorum: int = 0, witnesses: tuple[str, ...] = ()
+    home: Path,
+    network_id: str = NETWORK_ID,
+    *,
+    quorum: int = 0,
+    witnesses: tuple[str, ...] = (),
+    tokens: bool = False,
 ) -> NetworkOfTest:
     """Make the standard network in an empty directory; with a quorum its regions are witnesses."""
-    plan = standard_plan(network_id, quorum=quorum, witnesses=witnesses)
+    plan = standard_plan(network_id, quorum=quorum, witnesses=witnesses, tokens=tokens)
     network = provision_network(home, plan, now=datetime.now(UTC))
     return NetworkOfTest(network, network.federation.directory())
 

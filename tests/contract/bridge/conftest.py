@@ -21,7 +21,7 @@ from tests.contract.bridge.harness import PlayedRegion, Running, run_bridge
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> NetworkOfTest:
     """One network for the suite."""
-    return make_network(tmp_path_factory.mktemp("network"))
+    return make_network(tmp_path_factory.mktemp("network"), tokens=True)
 
 
 def _migrated(url: str) -> None:

@@ -33,6 +33,7 @@ from tests.contract.bridge.bad_coordination import BAD_COORDINATION
 from tests.contract.bridge.bad_log import BAD_LOG
 from tests.contract.bridge.bad_orders import BAD_ORDERS
 from tests.contract.bridge.bad_recovery import RECOVERY_AND_RECONCILIATION
+from tests.contract.bridge.bad_tokens import BAD_TOKENS, BAD_TOKENS_OF_CLAIMS
 from tests.contract.bridge.cases import Build, Case, plain
 from tests.contract.bridge.harness import SERIES
 from tests.contract.bridge.unchanged import (
@@ -384,6 +385,12 @@ CASES: Final[tuple[Case, ...]] = (
         Case(f"{CLAIM}DeclareClaim", name, symbol, declared(**changes))
         for name, symbol, changes in BAD_CLAIMS
     ),
+    *(
+        Case(f"{CLAIM}{method}", name, symbol, build(**changes))
+        for method, build in (("CheckClaim", checked), ("DeclareClaim", declared))
+        for name, symbol, changes in BAD_TOKENS_OF_CLAIMS
+    ),
+    *BAD_TOKENS,
     Case(f"{CLAIM}CheckClaim", "no claim", "FIELD_MISSING", plain(claims_pb2.CheckClaimRequest())),
     Case(f"{CLAIM}CheckClaim", "by a gateway", "CALLER_NOT_PERMITTED", checked(), "gateway/gec"),
     Case(f"{CLAIM}BatchCheckClaims", "nothing", "BATCH_EMPTY", plain(claims_pb2.BatchCheckClaimsRequest())),

@@ -25,11 +25,10 @@ OFFLINE = "a tool gives it that reads files: there is no line"
 UNOPENED = "nothing opens a blocking case yet: the check stands for cases that people will open"
 CLIENT = "the client gives it itself, about a peer whose answer it does not know"
 
-NO_TOKENS_YET = "the functions under the tokens of persons and vehicles give it, and no call takes tokens yet"
+DISBELIEF = "a region gives it itself, about an answer of the bridge whose proof does not hold"
 
 NOT_OVER_THE_WIRE: dict[str, str] = {
-    "ELEMENT_INVALID": NO_TOKENS_YET,
-    "EVALUATION_PROOF_INVALID": NO_TOKENS_YET,
+    "EVALUATION_PROOF_INVALID": DISBELIEF,
     "QUORUM_NOT_REACHED": OFFLINE,
     "FILE_TOO_LARGE": OFFLINE,
     "JOURNAL_MISMATCH": OFFLINE,

@@ -9,6 +9,7 @@ from tanqiao.claims.model import Action
 from tanqiao.kernel.errors import DomainError
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.claim_facts import read_claim
+from tanqiao_bridge.application.claim_tokens import store_tokens
 from tanqiao_bridge.application.claims import claim_row, lease_of
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.reported import OpenedItem
@@ -54,6 +55,8 @@ def adopt_claim(group: Group, item: OpenedItem) -> int | None:
         row = claim_row(read, item.row.region, receipt.status, group.now, log_index)
         row = replace(row, lapses_at=lease_of(group, row))
         claim_rows.insert_claims(group.connection, [(row, read.keys)])
+        if read.buckets:
+            store_tokens(group.connection, [read])
     else:
         claim_rows.set_status(group.connection, [(receipt.claim_id, receipt.status)])
     claim_rows.insert_receipts(

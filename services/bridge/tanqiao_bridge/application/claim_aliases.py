@@ -17,7 +17,7 @@ from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.claims.keys import Strength, asset_key, asset_ref, strength_of
 from tanqiao.claims.model import Asset, AssetLink, AssetRef, LinkRelation
 from tanqiao.kernel.errors import DomainError
-from tanqiao_bridge.application.claim_facts import ReadClaim
+from tanqiao_bridge.application.claim_facts import ReadClaim, require_no_identifier
 from tanqiao_bridge.storage import aliases as rows
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage.aliases import DecisionRow
@@ -110,6 +110,7 @@ def alias_key(scheme: str, value: str, field_name: str) -> str:
     Raises:
         DomainError: FIELD_INVALID.
     """
+    require_no_identifier([claims_pb2.AssetReference(scheme=scheme, value=value)], field_name)
     reference = asset_ref(scheme, value)
     if strength_of(reference.scheme) < Strength.OTHER_REGISTRY:
         raise DomainError("FIELD_INVALID", field=field_name, detail="a description proves no identity")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -16,11 +16,13 @@ from tanqiao.claims.keys import (
     Strength,
     asset_key,
     asset_ref,
+    canonical_scheme,
     grid_keys,
     lock_keys,
     strength_of,
     subject_key,
 )
+from tanqiao.claims.matrix import bucket_grain
 from tanqiao.claims.model import (
     Action,
     Activity,
@@ -39,6 +41,12 @@ from tanqiao.claims.model import (
     Subject,
 )
 from tanqiao.claims.moments import Interval, second_of_date
+from tanqiao.claims.personal import (
+    PERSONAL_SCHEMES,
+    PSEUDONYM,
+    TOKEN_LENGTH,
+    buckets_of,
+)
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.identity import check_uscc
 from tanqiao.kernel.periods import Period
@@ -47,6 +55,7 @@ from tanqiao.rpc.validation import (
     TEXT_LENGTH_MAX,
     optional_text,
     parse_wire_period,
+    require_bytes,
     require_region,
     require_text,
 )
@@ -60,6 +69,9 @@ METHODOLOGY_ID_LENGTH_MAX: Final = 64
 CODE_LENGTH_MAX: Final = 32
 METER_LENGTH_MAX: Final = 64
 QUANTITY_MAX: Final = 2**62
+PSEUDONYMS_MAX: Final = 64
+TOKENS_PER_CLAIM_MAX: Final = 2_048
+KEY_EPOCH_MAX: Final = 1_000_000
 
 _OBJECTS: Final = {
     claims_pb2.CLAIM_OBJECT_PROJECT: ClaimObject.PROJECT,
@@ -93,6 +105,8 @@ class ReadClaim:
         locks: rows to be locked while it is checked and stored, sorted.
         content: the serialised claim, as it is stored.
         digest: SHA-256 of it.
+        polygons: of its asset.
+        buckets: key of each of its tokens with the bucket of time that the token is for.
     """
 
     message: claims_pb2.Claim
@@ -104,6 +118,7 @@ class ReadClaim:
     content: bytes
     digest: bytes
     polygons: Polygons | None = None
+    buckets: tuple[tuple[str, Period], ...] = ()
 
 
 def read_claim(
@@ -134,10 +149,15 @@ def read_claim(
         check_uscc(message.subject_uscc)
     references = _references(message.asset.references)
     polygons = read_geometry(message.asset.geometry)
-    if not references and polygons is None:
+    if not references and polygons is None and not message.asset.pseudonyms:
         raise DomainError("FIELD_MISSING", field="claim.asset.references")
     bounds = None if polygons is None else bounds_of(polygons)
     period = parse_wire_period(message.period, "claim.period")
+    attribute = _ATTRIBUTE_OF[message.attribute]
+    tokens = NO_TOKENS
+    if message.asset.pseudonyms:
+        tokens = read_pseudonyms(message.asset.pseudonyms, attribute, period)
+        references += tokens.references
     asset = Asset(
         claim_id,
         message.asset.kind,
@@ -155,8 +175,8 @@ def read_claim(
         programme=_PROGRAMME_OF[message.programme],
         object=_OBJECTS[message.object],
         asset_id=claim_id,
-        attribute=_ATTRIBUTE_OF[message.attribute],
-        interval=_interval(period),
+        attribute=attribute,
+        interval=interval_of(period),
         status=_STATUS_OF[status or message.status or claims_pb2.CLAIM_STATUS_DECLARED],
         grain=_GRAIN_OF[message.grain or claims_pb2.GRAIN_DAY],
         region_code=message.region.removeprefix("region/") or None,
@@ -180,7 +200,77 @@ def read_claim(
     content = message.SerializeToString(deterministic=True)
     locks = lock_keys(claim, {claim_id: asset})
     digest = hashlib.sha256(content).digest()
-    return ReadClaim(message, claim, asset, period, keys, locks, content, digest, polygons)
+    return ReadClaim(message, claim, asset, period, keys, locks, content, digest, polygons, tokens.buckets)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTokens:
+    """Tokens as the engine and the index see them: references, and the key and bucket of each."""
+
+    references: tuple[AssetRef, ...] = ()
+    buckets: tuple[tuple[str, Period], ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys under which the claim is found."""
+        return tuple(key for key, _ in self.buckets)
+
+
+NO_TOKENS: Final = ReadTokens()
+
+
+def read_pseudonyms(
+    pseudonyms: Sequence[claims_pb2.Pseudonym], attribute: Attribute, period: Period
+) -> ReadTokens:
+    """Read the tokens of a claim: one for each bucket, the same identifiers under each key epoch.
+
+    Raises:
+        DomainError: BATCH_TOO_LARGE, FIELD_INVALID, FIELD_MISSING.
+    """
+    field = "claim.asset.pseudonyms"
+    if len(pseudonyms) > PSEUDONYMS_MAX:
+        raise DomainError("BATCH_TOO_LARGE", field=field, limit=PSEUDONYMS_MAX, count=len(pseudonyms))
+    buckets = buckets_of(period, bucket_grain(attribute, period.start))
+    if len(buckets) * len(pseudonyms) > TOKENS_PER_CLAIM_MAX:
+        count = len(buckets) * len(pseudonyms)
+        raise DomainError("BATCH_TOO_LARGE", field=field, limit=TOKENS_PER_CLAIM_MAX, count=count)
+    schemes: dict[int, list[str]] = {}
+    found: dict[str, Period] = {}
+    for pseudonym in pseudonyms:
+        if pseudonym.scheme not in PERSONAL_SCHEMES:
+            raise DomainError("FIELD_INVALID", field=f"{field}.scheme", detail="no kind of identifier")
+        if not 0 < pseudonym.key_epoch <= KEY_EPOCH_MAX:
+            raise DomainError("FIELD_INVALID", field=f"{field}.key_epoch", detail="epochs count from 1")
+        if len(pseudonym.tokens) != len(buckets):
+            detail = f"{len(buckets)} buckets, {len(pseudonym.tokens)} tokens"
+            raise DomainError("FIELD_INVALID", field=f"{field}.tokens", detail=detail)
+        schemes.setdefault(pseudonym.key_epoch, []).append(pseudonym.scheme)
+        for token, bucket in zip(pseudonym.tokens, buckets, strict=True):
+            require_bytes(token, TOKEN_LENGTH, f"{field}.tokens")
+            found[f"{pseudonym.key_epoch}:{token.hex()}"] = bucket
+    first = next(iter(schemes.values()))
+    if any(others != first for others in schemes.values()):
+        raise DomainError("FIELD_INVALID", field=field, detail="other identifiers under another key epoch")
+    references = tuple(AssetRef(PSEUDONYM, value) for value in found)
+    return ReadTokens(
+        references,
+        tuple((asset_key(ref), bucket) for ref, bucket in zip(references, found.values(), strict=True)),
+    )
+
+
+def require_no_identifier(references: Iterable[claims_pb2.AssetReference], field: str) -> None:
+    """Refuse what identifies a person, household or vehicle: it stays in its region (CLAIMS section 6).
+
+    Raises:
+        DomainError: PERSONAL_IDENTIFIER_SENT with the field and never the value; FIELD_INVALID for a token
+            that is stated as a reference.
+    """
+    for reference in references:
+        scheme = canonical_scheme(reference.scheme)
+        if scheme in PERSONAL_SCHEMES:
+            raise DomainError("PERSONAL_IDENTIFIER_SENT", field=f"{field}.{scheme}")
+        if scheme == PSEUDONYM:
+            raise DomainError("FIELD_INVALID", field=field, detail="tokens are pseudonyms of the asset")
 
 
 def _supersedes(message: claims_pb2.Claim) -> tuple[str, ...]:
@@ -237,7 +327,8 @@ def _references(messages: Sequence[claims_pb2.AssetReference]) -> tuple[AssetRef
 
 
 @lru_cache(maxsize=_INTERVALS_KEPT_MAX)
-def _interval(period: Period) -> Interval:
+def interval_of(period: Period) -> Interval:
+    """Give the engine's interval of legal dates."""
     return Interval(second_of_date(period.start), second_of_date(period.end))
 
 
@@ -296,7 +387,7 @@ def read_record(
         else _OBJECTS.get(record.object, ClaimObject.PROJECT),
         asset_id=asset_id,
         attribute=Attribute(ATTRIBUTES[record.attribute]) if record.attribute else Attribute.RE_GEN,
-        interval=_interval(period),
+        interval=interval_of(period),
         status=ClaimStatus(STATUSES[record.status or claims_pb2.CLAIM_STATUS_DECLARED]),
         grain=Grain(GRAINS[record.grain or claims_pb2.GRAIN_DAY]),
         project=record.reference or None,

@@ -24,6 +24,12 @@ from tanqiao_bridge.application.claim_aliases import lock_claims
 from tanqiao_bridge.application.claim_cases import open_hold, require_uncontested
 from tanqiao_bridge.application.claim_facts import ReadClaim, with_index, with_status
 from tanqiao_bridge.application.claim_receipts import Made, Receipted, insert_receipts, write_receipts
+from tanqiao_bridge.application.claim_tokens import (
+    epochs_of_group,
+    store_tokens,
+    tokens_refusal,
+    with_renewed,
+)
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
 from tanqiao_bridge.application.holding_back import require_all_reported
@@ -125,7 +131,12 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
     if any(item.opened.message_hash not in stored for item in command.items):
         require_all_reported(group)
     taken = claim_rows.load_claims(group.connection, [item.read.claim.claim_id for item in command.items])
-    refused = [_declaration_refusal(item, command.region, taken) for item in command.items]
+    epochs = epochs_of_group(group) if any(item.read.buckets for item in command.items) else ()
+    refused = [
+        _declaration_refusal(item, command.region, taken)
+        or (tokens_refusal(item.read, epochs) if item.read.buckets else None)
+        for item in command.items
+    ]
     reads = [
         item.read
         for item, refusal in zip(command.items, refused, strict=True)
@@ -180,6 +191,7 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         "nothing else was logged while the batch was judged",
     )
     claim_rows.insert_claims(group.connection, [(row, read.keys) for row, read in fresh])
+    store_tokens(group.connection, (read for _, read in fresh if read.buckets))
     for read, judged in held:
         open_hold(group, read, judged)
     envelopes = insert_receipts(group, made)
@@ -277,7 +289,7 @@ def move_claim(group: Group, command: object) -> Receipted:
         raise DomainError("REGION_SCOPE_MISMATCH", field="claim_id", region=row.region)
     aliases = lock_claims(
         group.connection,
-        [read_stored(row)],
+        with_renewed(group.connection, [read_stored(row)]),
         None if statement.status in RELEASES else command.asked,
     )
     row = claim_rows.load_claims(group.connection, [row.claim_id])[row.claim_id]
@@ -288,7 +300,7 @@ def move_claim(group: Group, command: object) -> Receipted:
             state=claims_pb2.ClaimStatus.Name(row.status),  # type: ignore[arg-type]
             needed=_needed_for(statement.status),
         )
-    read = read_stored(row)
+    read = with_renewed(group.connection, [read_stored(row)])[0]
     verdict = None
     if statement.status == claims_pb2.CLAIM_STATUS_SUPERSEDED:
         _require_no_units(group, row)

@@ -25,6 +25,7 @@ from tanqiao.rpc.validation import parse_wire_period
 from tanqiao_bridge.application.claim_aliases import lock_claims
 from tanqiao_bridge.application.claim_cases import contest_refusal, contested, open_hold
 from tanqiao_bridge.application.claim_facts import PROGRAMMES, ReadClaim, read_claim
+from tanqiao_bridge.application.claim_tokens import with_renewed
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.issues import ClaimedIssue
 from tanqiao_bridge.application.judging import Index, is_refused, judge_claim, refusal_of
@@ -57,6 +58,7 @@ def judge_and_record(group: Group, items: Sequence[ClaimedIssue]) -> list[Reason
         )
         for row in rows.values()
     }
+    reads = {read.claim.claim_id: read for read in with_renewed(connection, list(reads.values()))}
     aliases = lock_claims(connection, list(reads.values()))
     rows = claim_rows.load_claims(connection, list(reads))  # again, now that nobody else can move them
     index = Index.load(connection, list(reads.values()), aliases, resolved=True)

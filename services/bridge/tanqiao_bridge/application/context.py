@@ -58,6 +58,7 @@ class BridgeContext:
         claim_lease_seconds: after which a declared claim lapses whose notice has not opened; 0: never.
         down_seconds: how long the bridge was down, in all, when this process began.
         witnesses: those of the group that makes the log final.
+        tokens_per_day: blinded elements that are evaluated for a region on a legal date.
     """
 
     network_id: str
@@ -78,6 +79,7 @@ class BridgeContext:
     claim_lease_seconds: int = 0
     down_seconds: int = 0
     witnesses: tuple[str, ...] = ()
+    tokens_per_day: int = 0
     changed_pages: ChangedPages = field(default_factory=ChangedPages)
 
     def runs(self, payload_type: str, payloads: Sequence[bytes]) -> Iterator[tuple[int, int, Signer]]:

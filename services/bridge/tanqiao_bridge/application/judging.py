@@ -41,6 +41,7 @@ from tanqiao.rpc.validation import wire_period
 from tanqiao_bridge.application.claim_aliases import NO_ALIASES, AliasBook
 from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
 from tanqiao_bridge.application.claim_geometry import overlaps_with
+from tanqiao_bridge.application.claim_tokens import as_met, with_renewed
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.storage import cases
 from tanqiao_bridge.storage import claims as claim_rows
@@ -102,6 +103,9 @@ class Index:
         }
         applicants = {read.claim.claim_id for read in claims}
         index.rows = claim_rows.load_claims(connection, wanted | applicants)
+        if any(read.buckets for read in claims):
+            found = [index._read(claim_id) for claim_id in wanted]
+            index.read.update((read.claim.claim_id, read) for read in with_renewed(connection, found))
         if resolved:
             for case in cases.cases_of_claims(connection, applicants):
                 if case.state == cases.ALLOWED:
@@ -173,8 +177,12 @@ def judge_claim(
     assets: dict[str, Asset] = {read.asset.asset_id: read.asset}
     existing: list[Claim] = []
     others = index.others(read)
+    doubts = set()
     for other in others:
-        existing.append(other.claim)
+        claim, doubtful = as_met(read, other) if read.buckets else (other.claim, False)
+        existing.append(claim)
+        if doubtful:
+            doubts.add(claim.claim_id)
         assets[other.asset.asset_id] = other.asset
     bearers, links = index.aliases.facts(read.keys)
     assets.update(bearers)
@@ -193,6 +201,7 @@ def judge_claim(
             read.asset.asset_id, read.polygons, ((other.asset.asset_id, other.polygons) for other in others)
         ),
         metering=metering,
+        bucket_doubts=frozenset(doubts),
     )
     verdict = _resolved(judge(facts), index.resolutions.get(read.claim.claim_id, ()))
     return Judged(read.claim, verdict, {claim.claim_id: claim for claim in existing}, answers)

@@ -22,6 +22,7 @@ from tanqiao.db.node_state import get_state, set_state
 from tanqiao.kernel.errors import DomainError
 from tanqiao_bridge.application.claim_aliases import AliasBook
 from tanqiao_bridge.application.claim_cases import open_about
+from tanqiao_bridge.application.claim_tokens import with_renewed
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
 from tanqiao_bridge.application.judging import Index, is_refused, judge_claim, read_stored
@@ -72,7 +73,8 @@ def review_claims(group: Group, command: object) -> int:
         raise DomainError("INTERNAL", correlation_id="review")
     rows = claim_rows.load_claims(group.connection, command.claim_ids)
     places = {claim_id: place for place, claim_id in enumerate(command.claim_ids)}
-    reads = [read_stored(row) for row in rows.values() if row.status in LIVE]
+    stored = [read_stored(row) for row in rows.values() if row.status in LIVE]
+    reads = with_renewed(group.connection, stored)
     index = Index.load(group.connection, reads, resolved=True)
     decided_on = date.fromisoformat(group.legal_date)
     found = 0

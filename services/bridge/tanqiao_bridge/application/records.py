@@ -20,7 +20,7 @@ from tanqiao.protocol.effects import Decide
 from tanqiao.protocol.types import TransferView
 from tanqiao.rpc.protocol_facts import date_of
 from tanqiao.rpc.validation import optional_text, require_text
-from tanqiao.signing.directory import KeyDirectory, KeyEntry
+from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.commands import Answer, SubmitKeyRecord, SubmitRecognition
@@ -28,6 +28,7 @@ from tanqiao_bridge.application.context import Group, PendingDecision
 from tanqiao_bridge.application.start import key_facts
 from tanqiao_bridge.storage import log, policy
 from tanqiao_bridge.storage.tables import agreement, agreement_use, key_record, request_ids
+from tanqiao_bridge.storage.tokens import resting_claims
 
 RECORD_NOTICE_TYPE = payload_type_of(messages_pb2.RecordNotice)
 TEXTS_PER_LIST_MAX = 100
@@ -91,8 +92,12 @@ def _check_change(group: Group, before: KeyDirectory, entry: KeyEntry) -> None:
 
     Raises:
         DomainError: KEY_INDEX_PAST for a beginning or end that is written already, KEY_IN_USE for the end of
-            a key that undecided transfers rest on or that has no successor.
+            a key that undecided transfers or live claims rest on or that has no successor.
     """
+    claims = resting_claims(group.connection, entry.epoch) if entry.role is KeyRole.TOKEN else 0
+    if claims and (entry.revoked or entry.valid_to_index is not None):
+        # Without the key nobody finds these claims again: their tokens are renewed first.
+        raise DomainError("KEY_IN_USE", key_id=entry.key_id, count=claims)
     if entry.revoked:
         return
     known, size = before.get(entry.key_id), log.log_size(group.connection)

@@ -57,6 +57,11 @@ CALLERS: Final[CallerTable] = {
     "/tanqiao.api.bridge.v1.ClaimService/ReleaseClaim": REGION,
     "/tanqiao.api.bridge.v1.ClaimService/GetClaim": ANYBODY,
     "/tanqiao.api.bridge.v1.ClaimService/ListClaims": ANYBODY,
+    # The region that calls is the one whose quota is used and whose claims are meant.
+    "/tanqiao.api.bridge.v1.TokenService/EvaluateElements": REGION,
+    "/tanqiao.api.bridge.v1.TokenService/GetTokenStatus": CONCERNED,
+    "/tanqiao.api.bridge.v1.TokenService/ListStaleClaims": REGION,
+    "/tanqiao.api.bridge.v1.TokenService/RenewTokens": REGION,
     # The national query: authorities, national readers, and the regions whose claims these are.
     "/tanqiao.api.bridge.v1.ClaimQueryService/SearchClaims": CONCERNED,
     "/tanqiao.api.bridge.v1.ClaimQueryService/GetClaimHistory": CONCERNED,

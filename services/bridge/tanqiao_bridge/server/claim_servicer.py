@@ -30,8 +30,9 @@ from tanqiao.rpc.validation import (
 from tanqiao.signing.batch import item_envelopes, sign_batch
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened, Verifier, allow
-from tanqiao_bridge.application.claim_facts import CLAIM_ID_LENGTH_MAX, read_claim
+from tanqiao_bridge.application.claim_facts import CLAIM_ID_LENGTH_MAX, read_claim, require_no_identifier
 from tanqiao_bridge.application.claim_receipts import RECEIPT_TYPE, Receipted
+from tanqiao_bridge.application.claim_tokens import epochs_of_context, tokens_refusal
 from tanqiao_bridge.application.claims import RELEASES, DeclareClaims, Declared, MoveClaim
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.judging import registries_of, verdict_message
@@ -108,7 +109,14 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         return claims_pb2.BatchCheckClaimsResponse(verdicts=verdicts, batch=self._sign(verdicts))
 
     def _check(self, claims: Sequence[claims_pb2.Claim]) -> list[claims_pb2.Verdict]:
+        for claim in claims:
+            require_no_identifier(claim.asset.references, "claim.asset.references")
         reads = [read_claim(claim, action=action_of(claim)) for claim in claims]
+        epochs = epochs_of_context(self._context)
+        for read in reads:
+            missing = tokens_refusal(read, epochs) if read.buckets else None
+            if missing is not None:
+                raise missing
         answers = self._gateways.look_up(self._queries.with_aliases(reads)[0])
         decided_on = legal_date(self._context.clock.now())
         audience = (current_caller().party,)
@@ -217,6 +225,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
                 "PAYLOAD_TYPE_NOT_ALLOWED", sender=opened.header.sender, payload_type=opened.payload_type
             )
         claim = opened.message.claim
+        require_no_identifier(claim.asset.references, "claim.asset.references")
         return Declared(
             opened,
             read_claim(
@@ -285,6 +294,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         del context
         key = ""
         if request.HasField("reference"):
+            require_no_identifier([request.reference], "reference")
             key = asset_key(asset_ref(request.reference.scheme, request.reference.value))
         if request.region:
             require_party(request.region, "region", ("region",))

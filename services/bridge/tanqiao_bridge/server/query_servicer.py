@@ -29,6 +29,7 @@ from tanqiao_bridge.application.claim_facts import (
     CLAIM_ID_LENGTH_MAX,
     METHODOLOGY_ID_LENGTH_MAX,
     PROJECT_ID_LENGTH_MAX,
+    require_no_identifier,
 )
 from tanqiao_bridge.application.claim_search import ClaimRow, ClaimSearch, Filter, NoteQuery
 from tanqiao_bridge.application.context import BridgeContext
@@ -197,6 +198,7 @@ def _keys(asked: claim_queries_pb2.ClaimFilter) -> tuple[str, ...]:
     if asked.HasField("reference") and asked.certificate_code:
         raise DomainError("FIELD_INVALID", field="filter.certificate_code", detail="beside a reference")
     if asked.HasField("reference"):
+        require_no_identifier([asked.reference], "filter.reference")
         return (asset_key(asset_ref(asked.reference.scheme, asked.reference.value)),)
     if not asked.certificate_code:
         return ()

@@ -25,7 +25,9 @@ __all__ = [
     "case_claim",
     "case_event",
     "claim_query",
+    "claim_token",
     "metadata",
+    "token_use",
 ]
 
 case_claim = Table(
@@ -97,3 +99,23 @@ claim_query = Table(
     Index(None, "party", "query_id"),
 )
 """Queries of the national index: each office reads its own."""
+
+claim_token = Table(
+    "claim_token",
+    metadata,
+    Column("claim_id", String(96), ForeignKey("claim.claim_id"), primary_key=True),
+    Column("key_epoch", Integer, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+    Index(None, "key_epoch"),
+)
+"""Tokens of a claim's identifiers under one key epoch: a serialised `RenewedTokens`."""
+
+token_use = Table(
+    "token_use",
+    metadata,
+    Column("region", String(96), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("elements", BigInteger, nullable=False),
+)
+"""How many elements a region had evaluated on a legal date; what they were is nowhere."""

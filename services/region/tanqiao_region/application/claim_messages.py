@@ -111,9 +111,11 @@ _ATTRIBUTES: Final = {
 
 def _state_subject(claim: claims_pb2.Claim, owner: AccountRow) -> None:
     """Name an organisation; nothing of a person crosses the bridge."""
-    if owner.kind != KIND_PERSON:
-        claim.subject_uscc = owner.uscc
-        claim.subject_name = owner.display_name
+    if owner.kind == KIND_PERSON:
+        claim.asset.ClearField("name")
+        return
+    claim.subject_uscc = owner.uscc
+    claim.subject_name = owner.display_name
 
 
 def wire_period_of(start: values_pb2.Date, end: values_pb2.Date) -> values_pb2.Period:

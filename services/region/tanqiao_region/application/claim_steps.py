@@ -30,10 +30,12 @@ from tanqiao_region.application.claims_client import (
     OutcomeUnknownError,
     Receipt,
     sign_statement,
+    token_book,
 )
 from tanqiao_region.application.commands import By, Work
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.group import Group
+from tanqiao_region.application.tokens import TokensNeededError, is_personal
 from tanqiao_region.storage import registers as store
 from tanqiao_region.storage.registers import StepRow
 from tanqiao_region.storage.tables import request_ids
@@ -42,6 +44,8 @@ WRITE_SECONDS_MAX: Final = 30.0
 """Longest wait for the node's writer."""
 IMPORT_SECONDS_MAX: Final = 600.0
 """Longest wait for the one transaction of a large file."""
+TOKEN_ROUNDS_MAX: Final = 3
+"""Attempts to begin a step whose tokens are lacking: a new key epoch may come in between."""
 RESUME_SECONDS: Final = 15.0
 """Pause between two rounds over the open steps."""
 SYSTEM_FAMILY: Final = 9
@@ -221,10 +225,23 @@ class ClaimSteps:
         """
         if self._is_new(ask.request):
             self._claims.require_reachable()
-        begun = self._submit(lambda group: self._begin(group, kind, ask))
+        begun = self._begun(kind, ask)
         if isinstance(begun, bytes):
             return decode_outcome(begun)
         return decode_outcome(self._complete(begun))
+
+    def leaving(self, claim: claims_pb2.Claim) -> claims_pb2.Claim:
+        """Give a claim as it may leave the region; its tokens are made where they have not been."""
+        return token_book(self._context).made(claim) if is_personal(claim) else claim
+
+    def _begun(self, kind: StepKind, ask: Ask) -> bytes | StepRow:
+        """Begin; tokens that the statement lacks are made between two attempts, outside of a transaction."""
+        for _ in range(TOKEN_ROUNDS_MAX):
+            try:
+                return self._submit(lambda group: self._begin(group, kind, ask))
+            except TokensNeededError as needed:
+                self.leaving(needed.claim)
+        return self._submit(lambda group: self._begin(group, kind, ask))
 
     def _is_new(self, request: ClientRequest) -> bool:
         with self._database.reading() as connection:

@@ -22,6 +22,7 @@ from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import allow
 from tanqiao_region.application.context import BRIDGE, RegionContext
+from tanqiao_region.application.tokens import TokenBook, is_personal
 
 DECLARE_TYPE: Final = payload_type_of(claims_pb2.DeclareStatement)
 STATEMENT_TYPE: Final = payload_type_of(claims_pb2.ClaimStatement)
@@ -86,11 +87,26 @@ class BridgeClaims(Protocol):
 
 
 def sign_statement(context: RegionContext, statement: Message) -> envelope_pb2.Envelope:
-    """Complete a DeclareStatement or ClaimStatement with this node's header and sign it."""
+    """Complete a DeclareStatement or ClaimStatement with this node's header and sign it.
+
+    A declared claim leaves with tokens in place of the identifiers of persons, households and vehicles.
+
+    Raises:
+        DomainError: TokensNeededError, where they have not been made.
+    """
     complete = type(statement)()
     complete.CopyFrom(statement)
+    if isinstance(complete, claims_pb2.DeclareStatement) and is_personal(complete.claim):
+        complete.claim.CopyFrom(token_book(context).known(complete.claim))
     complete.MergeFrom(type(statement)(header=context.header((BRIDGE,))))
     return sign_envelope(context.signer, payload_type_of(statement), complete.SerializeToString())
+
+
+def token_book(context: RegionContext) -> TokenBook:
+    """Give what makes tokens; NOT_FOUND on a node that was built without it."""
+    if context.tokens is None:
+        raise DomainError("NOT_FOUND", what="token key", id=BRIDGE)
+    return context.tokens
 
 
 def verb_of(envelope: envelope_pb2.Envelope) -> Verb:

@@ -17,6 +17,7 @@ from tanqiao.signing.verify import Verifier
 from tanqiao_region.application.pending import Pending
 from tanqiao_region.application.published_pack import PublishedPack
 from tanqiao_region.application.secrets import NodeSecrets
+from tanqiao_region.application.tokens import TokenBook
 from tanqiao_region.domain.rules.facts import Recognition
 
 BRIDGE = "bridge"
@@ -46,6 +47,7 @@ class RegionContext:
         recovering: whether the node was restored from an old backup: it serves reads only.
         epoch_start: where the bridge's present epoch continues from.
         pending: which decisions await the quorum of witnesses (R10).
+        tokens: by which claims name persons, households and vehicles; None: such claims are refused.
         issue_settlements: told inside the transaction how an issuance ended (`issue_offers.IssueSettlement`).
     """
 
@@ -67,6 +69,7 @@ class RegionContext:
     issue_settlements: list[Callable[..., None]] = field(default_factory=list)
     own_keys: OwnKeys | None = None
     bridge_log_size: int = 0
+    tokens: TokenBook | None = None
 
     @property
     def known_index(self) -> int:

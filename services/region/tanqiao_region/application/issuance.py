@@ -145,7 +145,7 @@ class Issuances:
         issuance, claim = self._submit(
             lambda group: self._issue.prepare(group, ask.by, request, b"\x00" * ID_BYTES)
         )
-        verdict = self._claims.check(claim)
+        verdict = self._claims.check(self._steps.leaving(claim))
         if is_barred(verdict) or needs_a_person(verdict):
             rules = self._submit(lambda group: self._issue.judge(group, ask.by, request, issuance, verdict))
             raise refusal_of_verdict(verdict, rules)

@@ -117,7 +117,7 @@ class Registers:
         self, ask: Ask, request: registers_pb2.SubmitProjectRequest
     ) -> registers_pb2.SubmitProjectResponse:
         project, claim = self._submit(lambda group: self._submission.prepare(group, ask.by, request))
-        verdict = self._claims.check(claim)
+        verdict = self._claims.check(self._steps.leaving(claim))
         if is_barred(verdict):
             rules = self._submit(lambda group: self._submission.judge(group, ask.by, project, verdict))
             raise refusal_of_verdict(verdict, rules)

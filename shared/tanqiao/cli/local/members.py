@@ -124,6 +124,7 @@ def network_plan() -> NetworkPlan:
         tuple(gateway.name for gateway in GATEWAYS),
         ("national",),
         quorum=QUORUM,
+        tokens=True,
     )
 
 

@@ -29,7 +29,7 @@ RECORD_BYTES_MAX: Final = 64 * 1024
 LOOK_AGAIN_SECONDS: Final = 0.5
 END_MARGIN_LEAVES: Final = 50
 """A planned end lies a little ahead: the log grows between the look at its size and the record's own leaf."""
-ROLES: Final = ("message", "checkpoint", "witness", "approver", "root")
+ROLES: Final = ("message", "checkpoint", "witness", "approver", "root", "token")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -124,7 +124,7 @@ def end(
     password_file: Path | None,
     out: Path | None,
 ) -> None:
-    """End a key as planned; refused with KEY_IN_USE while undecided transfers rest on it."""
+    """End a key as planned; KEY_IN_USE while undecided transfers rest on it, or claims on a token key."""
     entry = find_entry(session, party, role, epoch)
     _sign(session, replace(entry, valid_to_index=end_index(session)), root_file, password_file, out)
 

@@ -234,4 +234,22 @@ REASONS: Final[tuple[Reason, ...]] = (
         en="The proof does not hold: the tokens were not made with the published key ({field}).",
         severity="critical",
     ),
+    Reason(
+        7029,
+        "PERSONAL_IDENTIFIER_SENT",
+        Retry.AFTER_FIX,
+        "INVALID_ARGUMENT",
+        zh="{field}属于个人、家庭或车辆标识，不得离开本地区；请改用查重令牌。",
+        en="{field} identifies a person, household or vehicle and may not leave its region; send tokens.",
+        severity="critical",
+    ),
+    Reason(
+        7030,
+        "TOKENS_MISSING",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="主张{claim_id}缺少密钥期{epochs}的查重令牌。",
+        en="Claim {claim_id} lacks tokens under key epochs {epochs}.",
+        severity="warning",
+    ),
 )

@@ -187,7 +187,9 @@ class AssetReference(_message.Message):
     SCHEME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     scheme: _builtins.str
-    """gec_filing_code, power_account, vin, real_estate_unit, cdm, vcs, gs, ccer, meter"""
+    """gec_filing_code, real_estate_unit, cdm, vcs, gs, ccer, meter. Never an identifier of a person, household
+    or vehicle: those are pseudonyms of the asset.
+    """
     value: _builtins.str
     def __init__(
         self,
@@ -202,6 +204,38 @@ class AssetReference(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AssetReference: _TypeAlias = AssetReference  # noqa: Y015
+
+@_typing.final
+class Pseudonym(_message.Message):
+    """An identifier of a person, household or vehicle as it may leave a region: by tokens alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEME_FIELD_NUMBER: _builtins.int
+    KEY_EPOCH_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    scheme: _builtins.str
+    """resident_id, phone, power_account, vin: of what kind the identifier is."""
+    key_epoch: _builtins.int
+    """Epoch of the bridge's token key that the tokens were made under."""
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """One of 32 bytes for each bucket that the claim's period meets, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        scheme: _builtins.str = ...,
+        key_epoch: _builtins.int = ...,
+        tokens: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_epoch", b"key_epoch", "scheme", b"scheme", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pseudonym: _TypeAlias = Pseudonym  # noqa: Y015
 
 @_typing.final
 class AssetPart(_message.Message):
@@ -240,6 +274,7 @@ class Asset(_message.Message):
     GEOMETRY_FIELD_NUMBER: _builtins.int
     OFFSHORE_DISTANCE_MM_FIELD_NUMBER: _builtins.int
     WATER_DEPTH_MM_FIELD_NUMBER: _builtins.int
+    PSEUDONYMS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     name: _builtins.str
     region_code: _builtins.str
@@ -252,6 +287,10 @@ class Asset(_message.Message):
     water_depth_mm: _builtins.int
     @_builtins.property
     def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssetReference]: ...
+    @_builtins.property
+    def pseudonyms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pseudonym]:
+        """Every identifier once under each key epoch that has live claims."""
+
     def __init__(
         self,
         *,
@@ -264,10 +303,11 @@ class Asset(_message.Message):
         geometry: _builtins.str = ...,
         offshore_distance_mm: _builtins.int = ...,
         water_depth_mm: _builtins.int = ...,
+        pseudonyms: _abc.Iterable[Global___Pseudonym] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_kw", b"capacity_kw", "ets_covered", b"ets_covered", "geometry", b"geometry", "kind", b"kind", "name", b"name", "offshore_distance_mm", b"offshore_distance_mm", "references", b"references", "region_code", b"region_code", "water_depth_mm", b"water_depth_mm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_kw", b"capacity_kw", "ets_covered", b"ets_covered", "geometry", b"geometry", "kind", b"kind", "name", b"name", "offshore_distance_mm", b"offshore_distance_mm", "pseudonyms", b"pseudonyms", "references", b"references", "region_code", b"region_code", "water_depth_mm", b"water_depth_mm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

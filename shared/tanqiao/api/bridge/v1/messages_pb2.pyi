@@ -146,6 +146,8 @@ class _KeyRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyRole.Value
     KEY_ROLE_CHECKPOINT: _KeyRole.ValueType  # 4
     KEY_ROLE_WITNESS: _KeyRole.ValueType  # 5
     KEY_ROLE_APPROVER: _KeyRole.ValueType  # 6
+    KEY_ROLE_TOKEN: _KeyRole.ValueType  # 7
+    """Makes the tokens of persons and vehicles, and signs nothing."""
 
 class KeyRole(_KeyRole, metaclass=_KeyRoleEnumTypeWrapper): ...
 
@@ -156,6 +158,8 @@ KEY_ROLE_MESSAGE: KeyRole.ValueType  # 3
 KEY_ROLE_CHECKPOINT: KeyRole.ValueType  # 4
 KEY_ROLE_WITNESS: KeyRole.ValueType  # 5
 KEY_ROLE_APPROVER: KeyRole.ValueType  # 6
+KEY_ROLE_TOKEN: KeyRole.ValueType  # 7
+"""Makes the tokens of persons and vehicles, and signs nothing."""
 Global___KeyRole: _TypeAlias = KeyRole  # noqa: Y015
 
 class _Suite:
@@ -168,6 +172,8 @@ class _SuiteEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Suite.ValueType
     SUITE_ED25519: _Suite.ValueType  # 1
     SUITE_SM2_SM3: _Suite.ValueType  # 2
     """Reserved for SM2 with SM3; not accepted yet."""
+    SUITE_RISTRETTO255_SHA512: _Suite.ValueType  # 3
+    """RFC 9497; for keys of role TOKEN and no others."""
 
 class Suite(_Suite, metaclass=_SuiteEnumTypeWrapper): ...
 
@@ -175,6 +181,8 @@ SUITE_UNSPECIFIED: Suite.ValueType  # 0
 SUITE_ED25519: Suite.ValueType  # 1
 SUITE_SM2_SM3: Suite.ValueType  # 2
 """Reserved for SM2 with SM3; not accepted yet."""
+SUITE_RISTRETTO255_SHA512: Suite.ValueType  # 3
+"""RFC 9497; for keys of role TOKEN and no others."""
 Global___Suite: _TypeAlias = Suite  # noqa: Y015
 
 @_typing.final
