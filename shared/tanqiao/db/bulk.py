@@ -89,9 +89,11 @@ def rows_by_key(
             "list[tuple[Any, ...]]", connection.exec_driver_sql(statement, _columns_of(keys)).fetchall()
         )
     found: list[tuple[Any, ...]] = []
-    for part in slices(keys, PARAMETERS_PER_STATEMENT_MAX // len(key_columns)):
-        statement = _sqlite_select(table, tuple(key_columns), wanted, len(part))
-        values = tuple(value for key in part for value in key)
+    no_key = (None,) * len(key_columns)
+    for part in slices(keys, PARAMETERS_PER_STATEMENT_MAX // len(key_columns) // 2):
+        size = statement_size(len(part))
+        statement = _sqlite_select(table, tuple(key_columns), wanted, size)
+        values = tuple(value for key in (*part, *[no_key] * (size - len(part))) for value in key)
         found += cast("list[tuple[Any, ...]]", connection.exec_driver_sql(statement, values).fetchall())
     return found
 
@@ -134,6 +136,15 @@ def update_by_key(
         return connection.exec_driver_sql(statement, values).rowcount
     statement = _postgres_update(table, tuple(key_columns), tuple(value_columns))
     return connection.exec_driver_sql(statement, _columns_of(rows)).rowcount
+
+
+def statement_size(count: int) -> int:
+    """Give the number of keys for which a statement on SQLite is made: the next power of two.
+
+    Groups come in every size, and SQLite compiles every text that it has not met lately: a key of NULLs
+    equals nothing and fills the statement up.
+    """
+    return 1 << (count - 1).bit_length()
 
 
 def slices(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:

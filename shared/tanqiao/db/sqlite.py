@@ -26,6 +26,8 @@ BUSY_TIMEOUT_MS: Final = 5_000
 # The log is copied into the file every so many pages; fewer copies, fewer long commits.
 CHECKPOINT_PAGES: Final = 4_000
 PAGE_CACHE_KIBIBYTES: Final = 16_384
+STATEMENTS_KEPT_MAX: Final = 512
+"""Compiled statements that a connection keeps; a node has about two hundred, some in several sizes."""
 # RETURNING (3.35) and STRICT tables (3.37) are used.
 VERSION_MIN: Final = (3, 37, 0)
 
@@ -161,14 +163,24 @@ def _require_file(path: Path) -> None:
 def writer_engine(path: Path, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
     """Make the engine of the only connection that writes."""
     require(sqlite3.sqlite_version_info >= VERSION_MIN, f"SQLite {sqlite3.sqlite_version} is too old")
-    engine = sa.create_engine(_engine_url(path, "rw"), hide_parameters=True, **pool)
+    engine = sa.create_engine(
+        _engine_url(path, "rw"),
+        hide_parameters=True,
+        connect_args={"cached_statements": STATEMENTS_KEPT_MAX},
+        **pool,
+    )
     _install(engine, path, _WRITER_SETTINGS, "BEGIN IMMEDIATE")
     return engine
 
 
 def reader_engine(path: Path, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
     """Make the engine of connections that cannot write, each with its own snapshot."""
-    engine = sa.create_engine(_engine_url(path, "rw"), hide_parameters=True, **pool)
+    engine = sa.create_engine(
+        _engine_url(path, "rw"),
+        hide_parameters=True,
+        connect_args={"cached_statements": STATEMENTS_KEPT_MAX},
+        **pool,
+    )
     _install(engine, path, _READER_SETTINGS, "BEGIN")
     return engine
 

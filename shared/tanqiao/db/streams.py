@@ -243,15 +243,26 @@ class Inbox:
         values = {"of_sender": sender, "of_incarnation": incarnation}
         return int(connection.execute(_mark_of(self.streams), values).scalar() or 0)
 
-    def advance(self, connection: sa.Connection, sender: str, incarnation: int, first: int, last: int) -> int:
+    def advance(
+        self,
+        connection: sa.Connection,
+        sender: str,
+        incarnation: int,
+        first: int,
+        last: int,
+        *,
+        mark: int | None = None,
+    ) -> int:
         """Note that the numbers first..last of the sender's stream took effect; the new mark.
 
-        Numbers received before are skipped by the caller: `first` is at most the mark plus one.
+        Numbers received before are skipped by the caller: `first` is at most the mark plus one. A caller that
+        has read the mark in this transaction gives it.
 
         Raises:
             DomainError: SEQUENCE_GAP when numbers before `first` are missing.
         """
-        mark = self.received(connection, sender, incarnation)
+        if mark is None:
+            mark = self.received(connection, sender, incarnation)
         if first > mark + 1:
             raise DomainError("SEQUENCE_GAP", expected=mark + 1, received=first, peer=sender)
         if last <= mark:

@@ -160,6 +160,7 @@ class Group:
     _signatures: dict[int, int] = field(default_factory=dict)
     _regions: frozenset[str] | None = None
     _agreements: dict[tuple[str, str], list[policy.AgreementRow]] = field(default_factory=dict)
+    _series: dict[str, policy.SeriesRow] = field(default_factory=dict)
     _kept: list[object] = field(default_factory=list)
 
     def known_regions(self) -> frozenset[str]:
@@ -189,6 +190,14 @@ class Group:
     def announced(self, kind: str) -> str:
         """Give a kind that came after the first version; LEAF_KIND_NOT_ANNOUNCED while it must wait."""
         return require_announced(self.connection, self.context.witnesses, kind)
+
+    def series_of(self, series_ids: Iterable[str]) -> dict[str, policy.SeriesRow]:
+        """Give the registered ones of these series; a row never changes and is read once for the group."""
+        wanted = set(series_ids)
+        missing = wanted - self._series.keys()
+        if missing:
+            self._series.update(policy.load_series(self.connection, missing))
+        return {name: self._series[name] for name in wanted if name in self._series}
 
     def forget_policy(self) -> None:
         """Read regions and agreements again: a command of this group has changed them."""

@@ -92,12 +92,12 @@ def decide_pending(group: Group) -> None:
         if entry is not None:
             asked.append((key, entry))
     loaded = _load(group, [entry.transfer for _, entry in asked])
-    first_index = log.log_size(group.connection)
+    first_index = log.reserve_indexes(group.connection, len(asked))
     made = [
         _decide_one(group, loaded, key, entry, first_index + position)
         for position, (key, entry) in enumerate(asked)
     ]
-    _write(group, loaded, made)
+    _write(group, loaded, made, first_index)
 
 
 def _load(group: Group, transfers: Sequence[OpenTransfer]) -> _Loaded:
@@ -113,7 +113,7 @@ def _load(group: Group, transfers: Sequence[OpenTransfer]) -> _Loaded:
     return _Loaded(
         book,
         {(row.block.series_id, row.block.start): row for row in rows},
-        policy.load_series(connection, series_ids),
+        group.series_of(series_ids),
         group.agreements_of(pairs),
         group.frozen_things(),
         policy.load_blocked_series(connection, series_ids),
@@ -266,9 +266,8 @@ def _agreement_failures(
 # -- writing --------------------------------------------------------------------------------------------
 
 
-def _write(group: Group, loaded: _Loaded, made: Sequence[_Made]) -> None:
+def _write(group: Group, loaded: _Loaded, made: Sequence[_Made], first_index: int) -> None:
     connection = group.connection
-    first_index = log.reserve_indexes(connection, len(made))
     moment = Timestamp(seconds=group.now)
     leaves: list[Leaf] = []
     for position, item in enumerate(made):

@@ -39,6 +39,8 @@ FinalRow = tuple[TransferKey, int, bytes, int, int]
 
 NACK_TYPE = payload_type_of(messages_pb2.Nack)
 FINAL_CLASSES = (messages_pb2.SourceFinal, messages_pb2.DestFinal)
+# Made once: making a statement costs more than running it.
+_INCARNATION = sa.select(region.c.incarnation).where(region.c.region == sa.bindparam("party"))
 
 
 def take_numbered(group: Group, command: TakeNumbered) -> Answer:
@@ -66,15 +68,14 @@ def take_numbered(group: Group, command: TakeNumbered) -> Answer:
         command.incarnation,
         command.first_number,
         command.first_number + len(command.items) - 1,
+        mark=mark,
     )
     return answer
 
 
 def _require_current(group: Group, command: TakeNumbered) -> None:
     """Refuse what an incarnation sends whose region has begun another one: it was restored meanwhile."""
-    current = group.connection.execute(
-        sa.select(region.c.incarnation).where(region.c.region == command.party)
-    ).scalar()
+    current = group.connection.execute(_INCARNATION, {"party": command.party}).scalar()
     if current is not None and command.incarnation < current:
         raise DomainError("INCARNATION_STALE", incarnation=command.incarnation, expected=current)
 

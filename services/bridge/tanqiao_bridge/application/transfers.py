@@ -337,9 +337,7 @@ def make_prepares(group: Group) -> None:
     entries = [(key, entry) for key in wanted if (entry := group.overlay.get(key)) is not None]
     fresh = [(key, entry) for key, entry in entries if not entry.prepare_payload]
     envelopes = _lock_envelopes([entry.lock for _, entry in fresh])
-    series = policy.load_series(
-        group.connection, {block.series_id for _, entry in fresh for block in entry.transfer.blocks}
-    )
+    series = group.series_of({block.series_id for _, entry in fresh for block in entry.transfer.blocks})
     made: dict[TransferKey, OpenEntry] = {}
     for (key, entry), envelope in zip(fresh, envelopes, strict=True):
         transfer = entry.transfer

@@ -86,9 +86,11 @@ class Session:
         with self._changed:
             # What was never sent cannot be acknowledged: the window must not grow by it.
             taken = min(up_to_number, self.sent_number)
+            was_full = self.sent_number - self.acknowledged_number >= NUMBERED_WINDOW_MAX
             self.acknowledged_number = max(self.acknowledged_number, taken)
-            self._woken = True
-            self._changed.notify()
+            if was_full:
+                self._woken = True
+                self._changed.notify()
 
     def close(self, reason: DomainError | None = None) -> None:
         """End the session; the region is told the reason, if there is one."""
@@ -225,18 +227,16 @@ class Lines:
             room = NUMBERED_WINDOW_MAX - (session.sent_number - session.acknowledged_number)
             if room <= 0:
                 return
+            limit = min(BATCH_ITEMS_MAX, room)
             rows = self._queries.unsent(
-                session.party,
-                self._context.epoch,
-                after=session.sent_number,
-                limit=min(BATCH_ITEMS_MAX, room),
+                session.party, self._context.epoch, after=session.sent_number, limit=limit
             )
-            if not rows:
-                return
             for kind, group in groupby(rows, key=lambda row: row.kind):
                 for frame, number in self._numbered_batches(session, self._context.epoch, kind, list(group)):
                     yield frame
                     session.sent_number = number
+            if len(rows) < limit:
+                return  # what is numbered from now on wakes the session again
 
     def _numbered_of(self, session: Session, epoch: int, after: int) -> Iterator[sync_pb2.ConnectResponse]:
         """Give what an epoch before numbered and the region has not received."""

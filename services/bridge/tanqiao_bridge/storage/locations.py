@@ -8,6 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import delete_by_key, insert_rows
+from tanqiao.db.spans import rows_touching
 from tanqiao.kernel.record import record
 from tanqiao.kernel.units import UnitBlock
 from tanqiao_bridge.storage.tables import location
@@ -16,8 +17,7 @@ HELD: Final = 1
 USED: Final = 2
 CANCELLED: Final = 3
 
-RANGES_PER_QUERY_MAX: Final = 200
-SERIES_PER_GROUP_READ_WHOLE_MAX: Final = 8
+_COLUMNS: Final = ("series_id", "start_serial", "end_serial", "region", "state", "log_index")
 
 
 @record
@@ -31,53 +31,13 @@ class LocationRow:
 
 
 def load_touched(connection: sa.Connection, blocks: Iterable[UnitBlock]) -> list[LocationRow]:
-    """Give every row that shares a serial with one of the blocks or is adjacent to it.
-
-    Blocks of a series are merged to spans first, so that a group costs one index range scan per span.
-    """
-    spans = _spans(blocks)
-    rows: dict[tuple[str, int], LocationRow] = {}
-    for at in range(0, len(spans), RANGES_PER_QUERY_MAX):
-        part = spans[at : at + RANGES_PER_QUERY_MAX]
-        columns = location.c
-        statement = sa.select(
-            columns.series_id,
-            columns.start_serial,
-            columns.end_serial,
-            columns.region,
-            columns.state,
-            columns.log_index,
-        ).where(
-            sa.or_(
-                *(
-                    sa.and_(
-                        columns.series_id == series_id,
-                        columns.start_serial <= end,
-                        columns.end_serial >= start,
-                    )
-                    for series_id, start, end in part
-                )
-            )
+    """Give every row that shares a serial with one of the blocks or is adjacent to it, in order."""
+    return [
+        LocationRow(UnitBlock(row[0], row[1], row[2]), row[3], row[4], row[5])
+        for row in sorted(
+            rows_touching(connection, location, blocks, _COLUMNS), key=lambda row: (row[0], row[1])
         )
-        for row in connection.execute(statement):
-            rows[row.series_id, row.start_serial] = LocationRow(
-                UnitBlock(row.series_id, row.start_serial, row.end_serial),
-                row.region,
-                row.state,
-                row.log_index,
-            )
-    return [rows[key] for key in sorted(rows)]
-
-
-def _spans(blocks: Iterable[UnitBlock]) -> list[tuple[str, int, int]]:
-    spans: list[tuple[str, int, int]] = []
-    for block in sorted(blocks):
-        if spans and spans[-1][0] == block.series_id and block.start <= spans[-1][2]:
-            series_id, start, end = spans[-1]
-            spans[-1] = (series_id, start, max(end, block.end))
-        else:
-            spans.append((block.series_id, block.start, block.end))
-    return spans
+    ]
 
 
 def write_difference(

@@ -67,9 +67,10 @@ class CorrectionRow:
 
 def load_frozen(connection: sa.Connection) -> list[FrozenRow]:
     """Give everything that is frozen now, in the order in which it was frozen."""
-    columns = [frozen.c[name] for name in _FROZEN_COLUMNS]
-    rows = connection.execute(sa.select(*columns).order_by(frozen.c.frozen_id))
-    return [_frozen_row(row) for row in rows]
+    return [_frozen_row(row) for row in connection.execute(_ALL_FROZEN)]
+
+
+_ALL_FROZEN = sa.select(*(frozen.c[name] for name in _FROZEN_COLUMNS)).order_by(frozen.c.frozen_id)
 
 
 def load_frozen_by_id(connection: sa.Connection, ordered_by: str) -> list[tuple[int, FrozenRow]]:

@@ -9,12 +9,13 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from tanqiao.api.region.v1 import journal_pb2
 from tanqiao.db.engine import Database
 from tanqiao.db.sealed_logs import DatabaseLogStore, StoredCheckpoint
 from tanqiao.tlog.keys import NoteSigner
 from tanqiao.tlog.leaf import make_leaf
+from tanqiao.tlog.merkle import HASH_SIZE_BYTES
 from tanqiao.tlog.sealing import Sealer
-from tanqiao_region.application.journal import entry_message
 from tanqiao_region.storage.journal import FIRST_INDEX, JournalRow, read_entries
 from tanqiao_region.storage.tables import sealed_logs
 
@@ -31,12 +32,10 @@ def leaf_of(row: JournalRow, salt: bytes) -> bytes:
 
     Its commitment is SHA-256(entry ‖ salt): with the entry and the salt anybody can check what the log says.
     """
-    message = entry_message(row)
+    message_hash = journal_pb2.JournalEntry.FromString(row.entry).message_hash
     return make_leaf(
         LEAF_KIND,
-        message_hashes=[message.message_hash]
-        if len(message.message_hash) == hashlib.sha256().digest_size
-        else [],
+        message_hashes=[message_hash] if len(message_hash) == HASH_SIZE_BYTES else [],
         public={
             "entry": hashlib.sha256(row.entry + salt).digest(),
             "index": row.journal_index.to_bytes(_INDEX_BYTES, "big"),
@@ -70,6 +69,7 @@ class OwnLog:
         self._database = database
         self._party = party
         self._salt = salt
+        self._made: tuple[int, list[bytes]] = (0, [])
         self._sealer = Sealer(DatabaseLogStore(database, sealed_logs, party, self._read, now_ms), signer)
 
     def seal(self) -> None:
@@ -89,10 +89,15 @@ class OwnLog:
             return sealed_logs.checkpoint(connection, self._party)
 
     def leaves(self, start: int, limit: int) -> list[bytes]:
-        """Give leaves from an index of the log on."""
+        """Give leaves from an index of the log on; those made for the last seal are not made again."""
+        first, made = self._made
+        if first <= start and start + limit <= first + len(made):
+            return made[start - first : start - first + limit]
         with self._database.reading() as connection:
             return list(self._read(connection, start, limit))
 
     def _read(self, connection: sa.Connection, start: int, limit: int) -> Sequence[bytes]:
         rows = read_entries(connection, from_index=start + FIRST_INDEX, limit=limit)
-        return [leaf_of(row, self._salt(row.journal_index)) for row in rows]
+        leaves = [leaf_of(row, self._salt(row.journal_index)) for row in rows]
+        self._made = (start, leaves)
+        return leaves

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import journal_pb2
 from tanqiao.db.engine import Database
+from tanqiao.db.shared_reads import SharedReads
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
@@ -97,6 +98,7 @@ class Queries:
     def __init__(self, context: RegionContext, database: Database) -> None:
         self._context = context
         self._database = database
+        self._begun: SharedReads[bytes, OutgoingView] = SharedReads(self._outgoing_with_envelopes)
 
     # -- finality --------------------------------------------------------------------------------------------
 
@@ -224,6 +226,22 @@ class Queries:
                 raise _transfer_unknown(transfer_id)
             _see_transfer(connection, found[0].account_id, viewer, transfer_id)
         return found[0]
+
+    def begun(self, transfer_id: bytes) -> OutgoingView:
+        """Give a transfer that leaves to the caller whose own order it is, with its envelopes.
+
+        Raises:
+            DomainError: TRANSFER_UNKNOWN.
+        """
+        found = self._begun.get(transfer_id)
+        if found is None:
+            raise _transfer_unknown(transfer_id)
+        return found
+
+    def _outgoing_with_envelopes(self, transfer_ids: Sequence[bytes]) -> dict[bytes, OutgoingView]:
+        with self._database.reading() as connection:
+            found = reading.find_outgoing(connection, transfer_ids, with_envelopes=True)
+        return {view.transfer_id: view for view in found}
 
     def outgoing(self, transfer_ids: Sequence[bytes]) -> dict[bytes, OutgoingView]:
         """Give outgoing transfers without their envelopes, by id."""

@@ -150,7 +150,12 @@ class TransferServicer(ledger_pb2_grpc.TransferServiceServicer):
         if not answer.transfer_id:
             return ledger_pb2.CreateTransferResponse(transfer=self._validated(order, answer))
         self._orders.wait_ended([answer], seconds)
-        return ledger_pb2.CreateTransferResponse(transfer=self._show(answer.transfer_id))
+        if not answer.blocks:  # a repeated order: whether its caller may still see it is asked again
+            return ledger_pb2.CreateTransferResponse(transfer=self._show(answer.transfer_id))
+        view = self._queries.begun(answer.transfer_id)
+        return ledger_pb2.CreateTransferResponse(
+            transfer=outgoing_message(view, self._party, self._queries.finality_of)
+        )
 
     def BatchCreateTransfers(
         self, request: ledger_pb2.BatchCreateTransfersRequest, context: grpc.ServicerContext

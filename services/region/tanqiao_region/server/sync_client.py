@@ -426,13 +426,13 @@ class SyncClient:
 
     def _send_numbered(self, session: _Session) -> None:
         while not session.closed:
-            frames = self._line.numbered(session.sent_number, NUMBERED_PER_LOOK_MAX)
-            if not frames:
-                return
-            for frame, last_number in frames:
+            before = session.sent_number
+            for frame, last_number in self._line.numbered(before, NUMBERED_PER_LOOK_MAX):
                 if not session.put_waiting(frame):
                     return
                 session.sent_number = last_number
+            if session.sent_number - before < NUMBERED_PER_LOOK_MAX:
+                return  # numbers are dense: there was no more, and a new one is told
 
     def _send_wanted(self, session: _Session, wanted: _Wanted) -> None:
         if wanted.stored:

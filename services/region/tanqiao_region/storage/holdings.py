@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from tanqiao.db.bulk import PARAMETERS_PER_STATEMENT_MAX, delete_by_key, insert_rows, rows_by_key, slices
+from tanqiao.db.bulk import delete_by_key, insert_rows, rows_by_key
+from tanqiao.db.spans import rows_touching
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.locations import LocationRow
 from tanqiao_region.storage.accounts import Viewer, seen_among
@@ -25,33 +26,12 @@ USED: Final = 4
 CANCELLED: Final = 5
 
 HELD_ROWS_PER_PAGE: Final = 256
-_PARAMETERS_PER_SPAN: Final = 3
-_SPANS_PER_QUERY_MAX: Final = PARAMETERS_PER_STATEMENT_MAX // _PARAMETERS_PER_SPAN
 
 Place = tuple[str, int, bytes]
 """Account, state, transfer id; the last is empty where the units are held."""
 HoldingRow = LocationRow[Place]
 
 _COLUMNS: Final = ("series_id", "start_serial", "end_serial", "account_id", "state", "transfer_id")
-
-# Rows that begin within the span or right behind it, and the one that ends at its start or later: blocks are
-# disjoint, so that this is the only one which begins before the span and reaches it.
-_TOUCHED: Final = (
-    "SELECT h.series_id, h.start_serial, h.end_serial, h.account_id, h.state, h.transfer_id "
-    "FROM k {join} holding AS h ON h.series_id = k.series_id "
-    "AND h.start_serial BETWEEN k.start_serial AND k.end_serial "
-    "UNION "
-    "SELECT h.series_id, h.start_serial, h.end_serial, h.account_id, h.state, h.transfer_id "
-    "FROM k {join} holding AS h ON h.series_id = k.series_id AND h.end_serial = "
-    "(SELECT min(x.end_serial) FROM holding AS x "
-    "WHERE x.series_id = k.series_id AND x.end_serial >= k.start_serial) "
-    "WHERE h.start_serial <= k.end_serial"
-)
-
-_TOUCHED_BY_ARRAYS: Final = (  # noqa: S608 - names of our own table
-    "WITH k (series_id, start_serial, end_serial) AS "
-    "(SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[])) "
-) + _TOUCHED.format(join="JOIN")
 
 
 def _row(values: Sequence[Any]) -> HoldingRow:
@@ -60,37 +40,7 @@ def _row(values: Sequence[Any]) -> HoldingRow:
 
 def load_touched(connection: sa.Connection, blocks: Iterable[UnitBlock]) -> list[HoldingRow]:
     """Give every row that shares a serial with one of the blocks or is adjacent to it."""
-    found: dict[tuple[str, int], HoldingRow] = {}
-    for part in slices(_spans(blocks), _SPANS_PER_QUERY_MAX):
-        for values in _touched(connection, part):
-            found[values[0], values[1]] = _row(values)
-    return list(found.values())
-
-
-def _touched(connection: sa.Connection, spans: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-    if connection.dialect.name == "sqlite":
-        values = ", ".join(["(?, ?, ?)"] * len(spans))
-        statement = (  # of names of our own table, and places for values
-            f"WITH k (series_id, start_serial, end_serial) AS (VALUES {values}) "
-            f"{_TOUCHED.format(join='CROSS JOIN')}"
-        )
-        parameters: tuple[Any, ...] = tuple(value for span in spans for value in span)
-    else:
-        statement = _TOUCHED_BY_ARRAYS
-        parameters = tuple(list(column) for column in zip(*spans, strict=True))
-    return connection.exec_driver_sql(statement, parameters).fetchall()
-
-
-def _spans(blocks: Iterable[UnitBlock]) -> list[tuple[str, int, int]]:
-    """Join blocks that touch: one look-up for each span."""
-    spans: list[tuple[str, int, int]] = []
-    for block in sorted(blocks):
-        if spans and spans[-1][0] == block.series_id and block.start <= spans[-1][2]:
-            series_id, start, end = spans[-1]
-            spans[-1] = (series_id, start, max(end, block.end))
-        else:
-            spans.append((block.series_id, block.start, block.end))
-    return spans
+    return [_row(values) for values in rows_touching(connection, holding, blocks, _COLUMNS)]
 
 
 def load_beginning(connection: sa.Connection, blocks: Iterable[UnitBlock]) -> list[HoldingRow]:

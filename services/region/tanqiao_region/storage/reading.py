@@ -106,6 +106,11 @@ _IN_COLUMNS: Final = (
     _IN.decision_item_index,
 )
 
+# Made once: making a statement costs more than running it.
+_FIND_OUTGOING: Final = sa.select(*_OUT_COLUMNS).where(
+    _OUT.transfer_id.in_(sa.bindparam("ids", expanding=True))
+)
+
 Signatures = dict[int, SignatureRow]
 
 
@@ -177,7 +182,7 @@ def find_outgoing(
     connection: sa.Connection, transfer_ids: Sequence[bytes], *, with_envelopes: bool
 ) -> list[OutgoingView]:
     """Give outgoing transfers and uses by id, in no particular order."""
-    rows = connection.execute(sa.select(*_OUT_COLUMNS).where(_OUT.transfer_id.in_(transfer_ids))).all()
+    rows = connection.execute(_FIND_OUTGOING, {"ids": list(transfer_ids)}).all()
     return _outgoing_views(connection, rows, with_envelopes=with_envelopes)
 
 
