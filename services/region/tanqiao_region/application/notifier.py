@@ -40,6 +40,11 @@ class Notifier:
                 self._journal_index = max(self._journal_index, aftermath.journal_index)
                 self._grown.notify_all()
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for the end of a transfer or use."""
+        return bool(self._waiting)
+
     def wait_ended(self, key: TransferKey, seconds: float) -> int | None:
         """Wait until a transfer or use of a source has ended; its state, or None if the time ran out."""
         with self._lock:

@@ -45,7 +45,7 @@ class Submit(Protocol):
         """Queue a command."""
         ...  # pragma: no cover - a protocol has no body
 
-    def submit_many(self, commands: Sequence[Any]) -> list[Future[Any]]:
+    def submit_many(self, commands: Sequence[Any], *, patient: bool = False) -> list[Future[Any]]:
         """Queue several commands together, all or none."""
         ...  # pragma: no cover - a protocol has no body
 
@@ -71,12 +71,14 @@ class Orders:
         answer: Answer = _result(self._writer.submit(Work(work)))
         return answer
 
-    def _hot(self, orders: Sequence[Order], command: Callable[[tuple[Order, ...]], Any]) -> list[Any]:
+    def _hot(
+        self, orders: Sequence[Order], command: Callable[[tuple[Order, ...]], Any], *, patient: bool = False
+    ) -> list[Any]:
         parts = [
             tuple(orders[at : at + ORDERS_PER_COMMAND_MAX])
             for at in range(0, len(orders), ORDERS_PER_COMMAND_MAX)
         ]
-        futures = self._writer.submit_many([command(part) for part in parts])
+        futures = self._writer.submit_many([command(part) for part in parts], patient=patient)
         return [answer for future in futures for answer in _result(future)]
 
     # -- inside the region -----------------------------------------------------------------------------------
@@ -89,7 +91,9 @@ class Orders:
 
     def create_transfers(self, orders: Sequence[TransferOrder]) -> list[LockAnswer]:
         """Lock units for transfers, in order; durable when it returns, and offered."""
-        return self._hot(orders, CreateTransfers)
+        # While others are under way, a lock shares the transaction of their decisions: alone it would make
+        # everybody wait for one more forced write, and carry one more frame through three nodes.
+        return self._hot(orders, CreateTransfers, patient=self._notifier.is_waited_for)
 
     def create_uses(self, orders: Sequence[UseOrder]) -> list[UseAnswer]:
         """Begin retirements and cancellations, in order."""
