@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future
 from datetime import date
+from typing import Any, cast
 
 import pytest
 
@@ -20,6 +23,8 @@ from tanqiao_region.application.commands import (
 )
 from tanqiao_region.application.group import Aftermath, Ended
 from tanqiao_region.application.notifier import ENDED_KEPT_MAX, Notifier
+from tanqiao_region.application.orders import Orders
+from tanqiao_region.application.queries import Queries
 from tanqiao_region.application.secrets import POOL_BYTES, RandomPool
 from tanqiao_region.application.uses import parse_document
 from tanqiao_region.application.views import ClientRequest
@@ -81,6 +86,41 @@ def test_nobody_waits_for_a_node_that_stops() -> None:
     for thread in threads:
         thread.join(5)
         assert not thread.is_alive()
+
+
+class AnswersAtOnce:
+    """A writer's queue that answers nothing to every order, and remembers who could wait."""
+
+    def __init__(self) -> None:
+        self.patient: list[bool] = []
+
+    def submit(self, command: Any) -> Future[Any]:
+        return self.submit_many([command])[0]
+
+    def submit_many(self, commands: Sequence[Any], *, patient: bool = False) -> list[Future[Any]]:
+        self.patient.append(patient)
+        answered: list[Future[Any]] = [Future() for _ in commands]
+        for one in answered:
+            one.set_result([])
+        return answered
+
+
+def test_a_lock_waits_for_the_group_of_others_only_while_somebody_waits_for_a_decision() -> None:
+    notifier, writer = Notifier(), AnswersAtOnce()
+    orders = Orders(writer, notifier, cast("Queries", None), ONE.source)
+    order = TransferOrder(
+        ClientRequest("caller", "1", b""), By("caller", "role"), "A", "region/440300", "address", Selection()
+    )
+    orders.create_transfers([order])
+    waiting = threading.Thread(target=lambda: notifier.wait_ended(ONE, 60))
+    waiting.start()
+    while not notifier.is_waited_for:
+        time.sleep(0.001)
+    orders.create_transfers([order])
+    notifier.tell(ended(ONE))
+    waiting.join(60)
+    orders.create_transfers([order])
+    assert writer.patient == [False, True, False]
 
 
 def test_watchers_hear_of_growth_and_not_of_groups_without_entries() -> None:

@@ -14,7 +14,6 @@ from typing import Final
 from tanqiao.claims.geometry import Polygons, parse_polygons
 from tanqiao.claims.model import PolygonOverlap
 from tanqiao.kernel.errors import DomainError
-from tanqiao.matching.polygons import geometry, overlap_area_m2
 
 GEOMETRY_LENGTH_MAX: Final = 256 * 1024
 """Longest GeoJSON text of one claim, in characters."""
@@ -39,6 +38,8 @@ def read_geometry(text: str) -> Polygons | None:
     except (ValueError, RecursionError) as error:
         raise DomainError("FIELD_INVALID", field=FIELD, detail="not JSON") from error
     polygons = parse_polygons(value, FIELD)
+    from tanqiao.matching.polygons import geometry  # noqa: PLC0415 - loads numpy, which a start does not need
+
     try:
         geometry(polygons)
     except DomainError as error:
@@ -52,6 +53,8 @@ def overlaps_with(
     """Measure the area that a claim's polygon has in common with each of the others."""
     if polygons is None:
         return ()
+    from tanqiao.matching.polygons import overlap_area_m2  # noqa: PLC0415 - as above
+
     return tuple(
         PolygonOverlap(asset_id, other_id, overlap_area_m2(polygons, other))
         for other_id, other in others

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import journal_pb2
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.rpc.protocol_facts import date_message
@@ -102,13 +101,6 @@ def _details_bytes(details: tuple[tuple[str, str], ...]) -> bytes:
     return journal_pb2.JournalEntry(details=dict(details)).SerializeToString()
 
 
-def _wire_blocks(blocks: Blocks) -> list[values_pb2.UnitBlock]:
-    return [
-        values_pb2.UnitBlock(series_id=block.series_id, start_serial=block.start, end_serial=block.end)
-        for block in blocks
-    ]
-
-
 def entry_bytes(
     kind: int,
     *,
@@ -124,20 +116,21 @@ def entry_bytes(
     entry = journal_pb2.JournalEntry(
         kind=kind,  # type: ignore[arg-type]  # numbers of the enumeration
         subject_id=subject_id,
-        effects=[
-            journal_pb2.AccountEffect(
-                account_id=effect.account_id,
-                added=_wire_blocks(effect.added),
-                removed=_wire_blocks(effect.removed),
-            )
-            for effect in effects
-        ],
         message_hash=message_hash,
         details=details,
-    ).SerializeToString()
+    )
+    for effect in effects:  # made in their places: a message that is put into another one is copied
+        side = entry.effects.add(account_id=effect.account_id)
+        for block in effect.added:
+            side.added.add(series_id=block.series_id, start_serial=block.start, end_serial=block.end)
+        for block in effect.removed:
+            side.removed.add(series_id=block.series_id, start_serial=block.start, end_serial=block.end)
+    parts = [dated, entry.SerializeToString()]
     if shared:
-        entry += _details_bytes(tuple(shared.items()))
-    return dated + entry if applied is None else dated + entry + _rules_bytes(applied)
+        parts.append(_details_bytes(tuple(shared.items())))
+    if applied is not None:
+        parts.append(_rules_bytes(applied))
+    return b"".join(parts)
 
 
 def entry_message(row: JournalRow, seen: frozenset[str] | None = None) -> journal_pb2.JournalEntry:
