@@ -93,6 +93,7 @@ def decide_pending(group: Group) -> None:
             asked.append((key, entry))
     loaded = _load(group, [entry.transfer for _, entry in asked])
     first_index = log.reserve_indexes(group.connection, len(asked))
+    group.log_size = first_index + len(asked)  # nobody adds a leaf before this transaction has ended
     made = [
         _decide_one(group, loaded, key, entry, first_index + position)
         for position, (key, entry) in enumerate(asked)

@@ -100,7 +100,8 @@ class BridgeEngine:
         transfers.make_prepares(group)
         _answer_stored(group)
         _number(group)
-        group.log_size = log_size(connection)
+        if not group.log_size:
+            group.log_size = log_size(connection)
         self._group = group
         return answers
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.kernel.errors import DomainError
-from tanqiao.protocol.numbering import Arrival, InboxState, on_numbered
+from tanqiao.protocol.numbering import on_numbered
 from tanqiao.protocol.types import IssueReceiptFacts
 from tanqiao.rpc.protocol_facts import blocks_of, log_index_of, reason_of_error, receipt_facts
 from tanqiao.signing.payload_types import payload_type_of
@@ -56,7 +56,10 @@ def gather(group: Group, frame: Frame, items: Sequence[NumberedItem], needs: Nee
 
 def apply(group: Group, command: TakeNumbered) -> Received | DomainError:
     """Let what is new in the frame take effect; what was taken before is skipped."""
-    arrival = _arrival(group, command)
+    if group.bridge_stream is None:
+        group.bridge_stream = node.bridge_stream(group.connection)
+    stream = group.bridge_stream
+    arrival = on_numbered(stream, command.incarnation, command.first_number, len(command.items))
     if arrival.refusal is not None:
         return DomainError(arrival.refusal.symbol, **dict(arrival.refusal.metadata))
     for item in command.items[arrival.known :]:
@@ -68,16 +71,10 @@ def apply(group: Group, command: TakeNumbered) -> Received | DomainError:
             command.incarnation,
             command.first_number + arrival.known,
             arrival.inbox.received_number,
+            mark=stream.received_number if stream.incarnation == command.incarnation else None,
         )
     group.bridge_stream = arrival.inbox
     return Received(arrival.inbox.incarnation, arrival.inbox.received_number)
-
-
-def _arrival(group: Group, command: TakeNumbered) -> Arrival:
-    stream: InboxState | None = group.bridge_stream
-    if stream is None:
-        stream = node.bridge_stream(group.connection)
-    return on_numbered(stream, command.incarnation, command.first_number, len(command.items))
 
 
 def _take(group: Group, frame: Frame, item: NumberedItem) -> None:
