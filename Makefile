@@ -89,7 +89,10 @@ bench: setup ## Measured rates beside their limits, as ratios.
 setup: ## Make .venv from the hash-locked requirements; does nothing when it is up to date.
 	@$(PYTHON) scripts/setup_environment.py
 
-check: check-format check-lint check-types check-imports check-protos check-drift ## Format, lint, types, imports, protos, drift.
+# The types take longest: the other checks are made beside them.
+CHECKS := check-types check-format check-lint check-imports check-protos check-drift
+check: setup ## Format, lint, types, imports, protos, drift.
+	@$(MAKE) --no-print-directory -j $(WORKERS) $(CHECKS)
 
 check-format: setup
 	$(BIN)/ruff format --check --quiet .

@@ -260,7 +260,7 @@ def test_of_two_declared_claims_of_one_region_the_earlier_leaf_goes_first_whatev
         SHANGHAI,
     )
     request = claims_pb2.BatchDeclareClaimsRequest(batch=batch)
-    receipts = office.stub(SHANGHAI).BatchDeclareClaims(request, timeout=10).receipts.payloads
+    receipts = office.stub(SHANGHAI).BatchDeclareClaims(request, timeout=WAIT_SECONDS).receipts.payloads
     assert [claims_pb2.ClaimReceipt.FromString(one).status for one in receipts] == [DECLARED, REJECTED]
 
 
@@ -272,7 +272,7 @@ def test_a_refused_claim_of_a_batch_bars_none_behind_it(office: Office) -> None:
     ]
     batch = office.network.batch([claims_pb2.DeclareStatement(claim=claim) for claim in claims], SHANGHAI)
     request = claims_pb2.BatchDeclareClaimsRequest(batch=batch)
-    receipts = office.stub(SHANGHAI).BatchDeclareClaims(request, timeout=10).receipts.payloads
+    receipts = office.stub(SHANGHAI).BatchDeclareClaims(request, timeout=WAIT_SECONDS).receipts.payloads
     assert [claims_pb2.ClaimReceipt.FromString(one).status for one in receipts] == [REJECTED, DECLARED]
 
 

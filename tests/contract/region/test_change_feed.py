@@ -30,7 +30,7 @@ CUTS = 40
 WATCHER = "reader/national"
 PERSONS = 200
 CALL_SECONDS = 30.0
-STOP_SECONDS_MAX = 20.0
+STOP_SECONDS_MAX = 60.0
 
 
 @pytest.fixture(scope="module")
