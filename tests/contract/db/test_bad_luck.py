@@ -321,7 +321,7 @@ def test_a_process_killed_while_it_writes_loses_nothing_it_told(prepared: Databa
         told.append(json.loads(child.stdout.readline())["number"])
         time.sleep(lifetime_seconds)
         child.send_signal(signal.SIGKILL)
-        rest, _ = child.communicate(timeout=20)
+        rest, _ = child.communicate(timeout=50)
         for line in rest.splitlines():
             if line.endswith("}"):
                 facts = json.loads(line)

@@ -266,7 +266,7 @@ def test_two_processes_that_migrate_at_once_both_succeed(
         from tanqiao.db.guards import append_only
         from tanqiao.db.migrations import Schema, migrate
         from tanqiao.kernel.errors import DomainError
-        for attempt in range(100):
+        for attempt in range(1000):
             try:
                 node = open_engine({database.owner_url!r}, role="writer")
                 break
@@ -281,7 +281,7 @@ def test_two_processes_that_migrate_at_once_both_succeed(
     )
     command = [sys.executable, "-B", "-c", program]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    outputs = [process.communicate(timeout=50)[0].strip() for process in processes]
+    outputs = [process.communicate(timeout=100)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert sorted(outputs) == ["0", "0", "2"]
     assert revision_of(database.open(owner=True)) == "0002"

@@ -17,6 +17,7 @@ from tanqiao.kernel.invariants import InvariantBroken
 from tanqiao.testing.databases import DatabaseUnderTest
 from tests.contract.db.statements import count, run
 
+WAIT_SECONDS = 50
 INSERT = sa.text("INSERT INTO entry VALUES (:id, 0)")
 
 
@@ -194,7 +195,7 @@ def test_an_error_that_is_no_conflict_is_not_tried_again(node: Database) -> None
 def test_two_transactions_that_wait_for_each_other_both_end(node: Database) -> None:
     """A real deadlock on PostgreSQL, ended by the server and run again; on SQLite writers queue instead."""
     run(node, "INSERT INTO entry VALUES (1, 0), (2, 0)")
-    together = threading.Barrier(2, timeout=10) if node.dialect == "postgresql" else None
+    together = threading.Barrier(2, timeout=WAIT_SECONDS) if node.dialect == "postgresql" else None
     errors: list[BaseException] = []
 
     def add(first: int, second: int) -> None:
@@ -227,13 +228,21 @@ def test_two_transactions_that_wait_for_each_other_both_end(node: Database) -> N
         assert connection.exec_driver_sql("SELECT sum(value) FROM entry").scalar() == 4
 
 
+def _asked(node: Database, question: str) -> int:
+    with node.reading() as connection:
+        return int(connection.exec_driver_sql(question).scalar_one())
+
+
 def write_while_the_session_is_ended(node: Database) -> None:
     with UnitOfWork(node) as unit:
         unit.connection.execute(INSERT, {"id": 1})
         pid = unit.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
         with node.reading() as other:
             other.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
-        time.sleep(0.1)
+        there = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"
+        until = time.monotonic() + WAIT_SECONDS
+        while _asked(node, there):
+            assert time.monotonic() < until, "the session does not end"
         unit.commit()
 
 

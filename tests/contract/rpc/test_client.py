@@ -228,5 +228,5 @@ def test_a_client_that_is_closed_ends_the_calls_of_other_threads(net: NetworkOfT
     time.sleep(0.1)
     client.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert ended == ["CALL_CANCELLED"] * 8

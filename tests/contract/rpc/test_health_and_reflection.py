@@ -187,7 +187,7 @@ def curl(buf: str, net: NetworkOfTest, *arguments: str) -> subprocess.CompletedP
         str(files.key),
         *arguments,
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
 
 
 def test_buf_curl_lists_every_service_and_method(buf: str, net: NetworkOfTest, server: Server) -> None:

@@ -30,6 +30,7 @@ from tanqiao_region.application.uses import parse_document
 from tanqiao_region.application.views import ClientRequest
 from tanqiao_region.application.writer import weigh
 
+WAIT_SECONDS = 50
 ONE, TWO = TransferKey("region/310000", b"1" * 16), TransferKey("region/310000", b"2" * 16)
 
 
@@ -54,14 +55,17 @@ def test_who_asks_too_late_is_told_at_once() -> None:
 def test_all_who_wait_for_one_transfer_are_woken() -> None:
     notifier = Notifier()
     heard: list[int | None] = []
-    threads = [threading.Thread(target=lambda: heard.append(notifier.wait_ended(ONE, 10))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: heard.append(notifier.wait_ended(ONE, WAIT_SECONDS)))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     time.sleep(0.05)
     notifier.tell(ended(TWO))
     notifier.tell(ended(ONE))
     for thread in threads:
-        thread.join(10)
+        thread.join(WAIT_SECONDS)
     assert heard == [2] * 8
 
 
@@ -76,15 +80,15 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_nobody_waits_for_a_node_that_stops() -> None:
     notifier = Notifier()
     threads = [
-        threading.Thread(target=lambda: notifier.wait_ended(ONE, 60)),
-        threading.Thread(target=lambda: notifier.wait_grown(0, 60)),
+        threading.Thread(target=lambda: notifier.wait_ended(ONE, 2 * WAIT_SECONDS)),
+        threading.Thread(target=lambda: notifier.wait_grown(0, 2 * WAIT_SECONDS)),
     ]
     for thread in threads:
         thread.start()
     time.sleep(0.05)
     notifier.close()
     for thread in threads:
-        thread.join(5)
+        thread.join(WAIT_SECONDS)
         assert not thread.is_alive()
 
 
