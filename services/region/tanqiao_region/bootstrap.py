@@ -15,6 +15,7 @@ import grpc
 from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.api.region.v1 import (
     accounts_pb2_grpc,
+    disclosure_pb2_grpc,
     dossiers_pb2_grpc,
     encumbrances_pb2_grpc,
     journal_pb2_grpc,
@@ -56,6 +57,7 @@ from tanqiao_region.application.claim_steps import IMPORT_SECONDS_MAX, ClaimStep
 from tanqiao_region.application.claims_client import BridgeClaims
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.contradictions import Contradictions
+from tanqiao_region.application.disclosure import Disclosures
 from tanqiao_region.application.dossiers import DossierReads, Dossiers
 from tanqiao_region.application.encumbrances import Encumbrances
 from tanqiao_region.application.experts import Experts
@@ -86,6 +88,7 @@ from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack, pack_digest
 from tanqiao_region.server.account_servicer import AccountServicer
 from tanqiao_region.server.callers import callers
 from tanqiao_region.server.claims_line import GrpcBridgeClaims
+from tanqiao_region.server.disclosure_servicer import DisclosureServicer
 from tanqiao_region.server.dossier_servicer import DossierServicer
 from tanqiao_region.server.encumbrance_servicer import EncumbranceServicer
 from tanqiao_region.server.finality_line import FinalityLine
@@ -565,12 +568,16 @@ def _build(
 def unit_services(
     context: RegionContext, database: Database, queue: GroupCommit[Any, Any]
 ) -> list[Registration]:
-    """Give the services about encumbrances and dated parameters."""
+    """Give the services about encumbrances, public lists and dated parameters."""
     submit = submit_to(queue)
     return [
         Registration(
             encumbrances_pb2_grpc.add_EncumbranceServiceServicer_to_server,
             EncumbranceServicer(Encumbrances(context, database, submit)),
+        ),
+        Registration(
+            disclosure_pb2_grpc.add_DisclosureServiceServicer_to_server,
+            DisclosureServicer(Disclosures(context, database)),
         ),
         Registration(
             parameters_pb2_grpc.add_ParameterServiceServicer_to_server,

@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "transfer": (_UNITS, "transfer"),
     "retire": (_UNITS, "retire"),
     "cancel": (_UNITS, "cancel"),
+    "disclosure": ("tanqiao.cli.verbs.disclosure", "disclosure"),
     "parameter": ("tanqiao.cli.verbs.parameters", "parameter"),
     "encumbrance": ("tanqiao.cli.verbs.encumbrances", "encumbrance"),
     "retirement": (_UNITS, "retirement"),

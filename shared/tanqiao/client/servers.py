@@ -26,6 +26,7 @@ from tanqiao.api.gateway.v1 import coordination_pb2_grpc as registry_order_pb2_g
 from tanqiao.api.gateway.v1 import registry_pb2_grpc
 from tanqiao.api.region.v1 import (
     accounts_pb2_grpc,
+    disclosure_pb2_grpc,
     dossiers_pb2_grpc,
     encumbrances_pb2_grpc,
     journal_pb2_grpc,
@@ -99,6 +100,7 @@ class RegionClient(ServerClient):
         self.issuance = registers_pb2_grpc.IssuanceServiceStub(self.channel)
         self.reserve = reserve_pb2_grpc.ReserveServiceStub(self.channel)
         self.parameters = parameters_pb2_grpc.ParameterServiceStub(self.channel)
+        self.disclosure = disclosure_pb2_grpc.DisclosureServiceStub(self.channel)
         self.encumbrances = encumbrances_pb2_grpc.EncumbranceServiceStub(self.channel)
         self.dossiers = dossiers_pb2_grpc.DossierServiceStub(self.channel)
         self.ledger = ledger_pb2_grpc.LedgerServiceStub(self.channel)

@@ -21,6 +21,7 @@ from grpc_status import rpc_status
 from tanqiao.api.common.v1 import clock_pb2
 from tanqiao.api.region.v1 import (
     accounts_pb2,
+    disclosure_pb2,
     dossiers_pb2,
     encumbrances_pb2,
     journal_pb2,
@@ -43,6 +44,7 @@ REGION: Final = "/tanqiao.api.region.v1."
 CLOCK: Final = "/tanqiao.api.common.v1."
 _FILES: Final = (
     accounts_pb2,
+    disclosure_pb2,
     dossiers_pb2,
     encumbrances_pb2,
     journal_pb2,

@@ -108,6 +108,7 @@ def _table() -> Iterator[Case]:
     yield from bad_requests.local_orders()
     yield from unit_bad_requests.encumbrances()
     yield from unit_bad_requests.parameters()
+    yield from unit_bad_requests.disclosure()
     yield from bad_register_requests.registers()
     yield from bad_dossier_requests.dossiers()
     yield from bad_register_requests.issuances()

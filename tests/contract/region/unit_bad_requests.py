@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.contract.region.bad_requests import Case, put
-from tests.contract.region.unit_requests import ENCUMBRANCE, PARAMETER
+from tests.contract.region.unit_requests import DISCLOSURE, ENCUMBRANCE, PARAMETER
 
 
 def encumbrances() -> Iterator[Case]:
@@ -30,6 +30,15 @@ def encumbrances() -> Iterator[Case]:
         put(),
         role="sh.holder",
     )
+
+
+def disclosure() -> Iterator[Case]:
+    """Give what is refused of public lists."""
+    read = DISCLOSURE + "ReadDisclosure"
+    yield Case(read, "no list", "FIELD_MISSING", put(slug=""))
+    yield Case(read, "a list of another region", "NOT_FOUND", put(slug="points-rule"))
+    yield Case(read, "an over-long name", "TEXT_TOO_LONG", put(slug="x" * 65))
+    yield Case(read, "a negative page", "FIELD_INVALID", put(page_size=-1))
 
 
 def parameters() -> Iterator[Case]:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tanqiao.api.common.v1 import values_pb2
-from tanqiao.api.region.v1 import encumbrances_pb2, ledger_pb2, parameters_pb2
+from tanqiao.api.region.v1 import disclosure_pb2, encumbrances_pb2, ledger_pb2, parameters_pb2
 from tests.contract.region.harness import SERIES
 from tests.contract.region.served import REGION
 
 ENCUMBRANCE: Final = f"{REGION}EncumbranceService/"
+DISCLOSURE: Final = f"{REGION}DisclosureService/"
 PARAMETER: Final = f"{REGION}ParameterService/"
 NOBODYS: Final = "0123456789abcdef0123456789abcdef"
 
@@ -42,6 +43,14 @@ GOOD: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     ENCUMBRANCE + "ListEncumbrances": (
         "sh.centre",
         lambda _: encumbrances_pb2.ListEncumbrancesRequest(page_size=1),
+    ),
+    DISCLOSURE + "ListDisclosures": (
+        "reader/national",
+        lambda _: disclosure_pb2.ListDisclosuresRequest(),
+    ),
+    DISCLOSURE + "ReadDisclosure": (
+        "reader/national",
+        lambda _: disclosure_pb2.ReadDisclosureRequest(slug="issuances", page_size=1),
     ),
     PARAMETER + "SetParameter": (
         "sh.bureau",

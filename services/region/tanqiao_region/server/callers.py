@@ -85,6 +85,8 @@ def callers(region_code: str) -> CallerTable:
         f"{region}.EncumbranceService/ReleaseEncumbrance": own,
         f"{region}.EncumbranceService/GetEncumbrance": own,
         f"{region}.EncumbranceService/ListEncumbrances": own,
+        f"{region}.DisclosureService/ListDisclosures": ANYBODY,
+        f"{region}.DisclosureService/ReadDisclosure": ANYBODY,
         f"{region}.ParameterService/SetParameter": office,
         f"{region}.ParameterService/ListParameters": ANYBODY,
         f"{region}.NodeService/GetNodeStatus": ANYBODY,
