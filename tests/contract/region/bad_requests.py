@@ -249,6 +249,11 @@ def accounts() -> Iterator[Case]:
         yield Case(ACCOUNT + name, "no account", "FIELD_MISSING", put(account_id=""))
         yield Case(ACCOUNT + name, "an unknown account", "ACCOUNT_UNKNOWN", put(account_id="A" + "2" * 16))
         yield Case(ACCOUNT + name, "an over-long account", "TEXT_TOO_LONG", put(account_id="A" * 33))
+    forget = ACCOUNT + "DeletePersonalData"
+    yield Case(forget, "no account", "FIELD_MISSING", put(account_id=""))
+    yield Case(forget, "an unknown account", "ACCOUNT_UNKNOWN", put(account_id="A" + "2" * 16))
+    yield Case(forget, "an organisation", "ACCOUNT_KIND_NOT_ALLOWED", put())
+    yield Case(forget, "the wrong role", "ROLE_NOT_PERMITTED", put(), role="sh.holder")
     for name in ("CloseAccount", "CreateReceivingAddress"):
         yield Case(ACCOUNT + name, "a closed account", "ACCOUNT_CLOSED", put(account_id=lambda w: w.closed))
     yield Case(ACCOUNT + "CloseAccount", "locked units", "ACCOUNT_HAS_LOCKED_UNITS", same)

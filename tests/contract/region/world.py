@@ -297,6 +297,10 @@ GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
             "sh.centre",
             lambda w: accounts_pb2.CloseAccountRequest(request_id=fresh_id(), account_id=w.giver),
         ),
+        f"{REGION}AccountService/DeletePersonalData": (
+            "sh.centre",
+            lambda w: accounts_pb2.DeletePersonalDataRequest(request_id=fresh_id(), account_id=w.closed),
+        ),
         f"{REGION}AccountService/CreateReceivingAddress": (
             "sh.holder",
             lambda w: accounts_pb2.CreateReceivingAddressRequest(request_id=fresh_id(), account_id=w.giver),

@@ -331,7 +331,7 @@ def set_holder(group: Group, request: ClientRequest, by: By, account_id: str, pa
     return replace(account, holder_party=party)
 
 
-def _require_keeper_or_holder(group: Group, by: By, act: str, account_id: str) -> AccountRow:
+def require_keeper_or_holder(group: Group, by: By, act: str, account_id: str) -> AccountRow:
     """Give an account that the caller may open, close or make an address of.
 
     Raises:
@@ -358,7 +358,7 @@ def close_account(group: Group, request: ClientRequest, by: By, account_id: str)
     if group.find_answer(request) is not None:
         return store.load_accounts(group.connection, (account_id,))[account_id]
     require_permitted(group, by, OpenAccount.act(), "CloseAccount")
-    account = _require_keeper_or_holder(group, by, OpenAccount.act(), account_id)
+    account = require_keeper_or_holder(group, by, OpenAccount.act(), account_id)
     if not account.is_open:
         raise DomainError("ACCOUNT_CLOSED", field="account_id", account_id=account_id)
     rows = holdings.list_holdings(
@@ -391,7 +391,7 @@ def create_address(group: Group, request: ClientRequest, by: By, account_id: str
     if stored is not None:
         return stored.decode()
     require_permitted(group, by, ReceiveTransfer.act(), "CreateReceivingAddress")
-    account = _require_keeper_or_holder(group, by, ReceiveTransfer.act(), account_id)
+    account = require_keeper_or_holder(group, by, ReceiveTransfer.act(), account_id)
     if not account.is_open:
         raise DomainError("ACCOUNT_CLOSED", field="account_id", account_id=account_id)
     if account.kind == store.KIND_SUSPENSE:

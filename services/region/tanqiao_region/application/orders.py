@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import SourceState
-from tanqiao_region.application import accounts, offering
+from tanqiao_region.application import accounts, forgetting, offering
 from tanqiao_region.application.accounts import OpenAnswer, OpenOrder
 from tanqiao_region.application.commands import (
     By,
@@ -136,6 +136,10 @@ class Orders:
     def close_account(self, request: ClientRequest, by: By, account_id: str) -> AccountRow:
         """Close an account in which nothing is left."""
         return self.run(lambda group: accounts.close_account(group, request, by, account_id))
+
+    def delete_personal_data(self, request: ClientRequest, by: By, account_id: str) -> int:
+        """Forget the person behind a closed account; how many of its uses lost a name."""
+        return self.run(lambda group: forgetting.delete_personal_data(group, request, by, account_id))
 
     def create_address(self, request: ClientRequest, by: By, account_id: str) -> str:
         """Make a receiving address of an account."""

@@ -123,6 +123,16 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         )
         return accounts_pb2.CloseAccountResponse(account=account_message(AccountView(row)))
 
+    def DeletePersonalData(
+        self, request: accounts_pb2.DeletePersonalDataRequest, context: grpc.ServicerContext
+    ) -> accounts_pb2.DeletePersonalDataResponse:
+        """Forget the person behind a closed account."""
+        del context
+        count = self._orders.delete_personal_data(
+            client_request(request, request.request_id), by_caller(), _account_id(request.account_id)
+        )
+        return accounts_pb2.DeletePersonalDataResponse(uses_count=count)
+
     def CreateReceivingAddress(
         self, request: accounts_pb2.CreateReceivingAddressRequest, context: grpc.ServicerContext
     ) -> accounts_pb2.CreateReceivingAddressResponse:

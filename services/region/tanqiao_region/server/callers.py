@@ -29,6 +29,7 @@ def callers(region_code: str) -> CallerTable:
         f"{region}.AccountService/ListAccounts": own,
         f"{region}.AccountService/SetAccountHolder": office,
         f"{region}.AccountService/CloseAccount": own,
+        f"{region}.AccountService/DeletePersonalData": own,
         f"{region}.AccountService/CreateReceivingAddress": own,
         f"{region}.AccountService/GetBalance": own,
         f"{region}.AccountService/ListHoldings": own,

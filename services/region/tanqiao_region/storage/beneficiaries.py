@@ -8,7 +8,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows, rows_by_key
-from tanqiao_region.storage.tables import beneficiary_data
+from tanqiao_region.storage.tables import beneficiary_data, outgoing_transfer
 
 
 class BeneficiaryRow(NamedTuple):
@@ -31,3 +31,10 @@ def load_beneficiaries(
     wanted = [(transfer_id,) for transfer_id in dict.fromkeys(transfer_ids)]
     rows = rows_by_key(connection, beneficiary_data, ("transfer_id",), wanted)
     return {bytes(row[0]): BeneficiaryRow(*(bytes(one) for one in row)) for row in rows}
+
+
+def delete_of_account(connection: sa.Connection, account_id: str) -> int:
+    """Forget for whom the uses of an account were, with the keys that read it; how many were sealed."""
+    uses = sa.select(outgoing_transfer.c.transfer_id).where(outgoing_transfer.c.account_id == account_id)
+    done = connection.execute(sa.delete(beneficiary_data).where(beneficiary_data.c.transfer_id.in_(uses)))
+    return int(done.rowcount)

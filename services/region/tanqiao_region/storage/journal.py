@@ -39,6 +39,17 @@ def journal_head(connection: sa.Connection) -> tuple[int, int]:
     return (0, 0) if row is None else (row[0], row[1])
 
 
+def last_entry_of_account(connection: sa.Connection, account_id: str) -> int:
+    """Give when the last entry that touches an account was recorded, epoch seconds; 0 without any."""
+    last = sa.select(sa.func.max(journal_account.c.journal_index)).where(
+        journal_account.c.account_id == account_id
+    )
+    row = connection.execute(
+        sa.select(journal.c.recorded_at).where(journal.c.journal_index == last.scalar_subquery())
+    ).first()
+    return 0 if row is None else int(row[0])
+
+
 def insert_entries(
     connection: sa.Connection, rows: Sequence[JournalRow], accounts: Sequence[tuple[str, int]]
 ) -> None:

@@ -185,6 +185,18 @@ def close(session: Session, region_name: str, role: str | None, account_id: str)
     session.output.message(client.accounts.CloseAccount(request).account)
 
 
+@accounts.command("forget", cls=Verb)
+@acting
+@click.argument("account_id")
+@click.pass_obj
+def forget(session: Session, region_name: str, role: str | None, account_id: str) -> None:
+    """Delete the personal data behind a closed account of a person; the ledger stays."""
+    client = client_for(session, region_name, "accounts", role)
+    request = accounts_pb2.DeletePersonalDataRequest(request_id=new_request_id(), account_id=account_id)
+    answer = client.accounts.DeletePersonalData(request)
+    session.output.message(answer, {"账户 account": account_id, "不再载名的消纳 uses": answer.uses_count})
+
+
 @accounts.command("address", cls=Verb)
 @acting
 @click.argument("account_id")

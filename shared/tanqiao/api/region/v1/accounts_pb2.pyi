@@ -448,6 +448,48 @@ class CloseAccountResponse(_message.Message):
 Global___CloseAccountResponse: _TypeAlias = CloseAccountResponse  # noqa: Y015
 
 @_typing.final
+class DeletePersonalDataRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    account_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletePersonalDataRequest: _TypeAlias = DeletePersonalDataRequest  # noqa: Y015
+
+@_typing.final
+class DeletePersonalDataResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USES_COUNT_FIELD_NUMBER: _builtins.int
+    uses_count: _builtins.int
+    """Uses of the account that no longer say for whom they were."""
+    def __init__(
+        self,
+        *,
+        uses_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["uses_count", b"uses_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletePersonalDataResponse: _TypeAlias = DeletePersonalDataResponse  # noqa: Y015
+
+@_typing.final
 class CreateReceivingAddressRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -65,6 +65,11 @@ class AccountServiceStub:
                 request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.CloseAccountRequest.SerializeToString,
                 response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.CloseAccountResponse.FromString,
                 _registered_method=True)
+        self.DeletePersonalData = channel.unary_unary(
+                '/tanqiao.api.region.v1.AccountService/DeletePersonalData',
+                request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.DeletePersonalDataRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.DeletePersonalDataResponse.FromString,
+                _registered_method=True)
         self.CreateReceivingAddress = channel.unary_unary(
                 '/tanqiao.api.region.v1.AccountService/CreateReceivingAddress',
                 request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.CreateReceivingAddressRequest.SerializeToString,
@@ -128,6 +133,13 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeletePersonalData(self, request, context):
+        """Forgets the person behind a closed account; the ledger stays. Refused while the law demands retention.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateReceivingAddress(self, request, context):
         """A random receiving address with check characters; opaque to everybody else.
         """
@@ -181,6 +193,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.CloseAccount,
                     request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.CloseAccountRequest.FromString,
                     response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.CloseAccountResponse.SerializeToString,
+            ),
+            'DeletePersonalData': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePersonalData,
+                    request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.DeletePersonalDataRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.DeletePersonalDataResponse.SerializeToString,
             ),
             'CreateReceivingAddress': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateReceivingAddress,
@@ -361,6 +378,33 @@ class AccountService:
             '/tanqiao.api.region.v1.AccountService/CloseAccount',
             tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.CloseAccountRequest.SerializeToString,
             tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.CloseAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePersonalData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.region.v1.AccountService/DeletePersonalData',
+            tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.DeletePersonalDataRequest.SerializeToString,
+            tanqiao_dot_api_dot_region_dot_v1_dot_accounts__pb2.DeletePersonalDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class AccountServiceStub:
     """Says whose certificate acts for an account from here on; by the office that keeps the accounts."""
     CloseAccount: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CloseAccountRequest, _accounts_pb2.CloseAccountResponse]
     """Closes an account that holds nothing and has nothing under way."""
+    DeletePersonalData: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.DeletePersonalDataRequest, _accounts_pb2.DeletePersonalDataResponse]
+    """Forgets the person behind a closed account; the ledger stays. Refused while the law demands retention."""
     CreateReceivingAddress: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CreateReceivingAddressRequest, _accounts_pb2.CreateReceivingAddressResponse]
     """A random receiving address with check characters; opaque to everybody else."""
     GetBalance: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetBalanceRequest, _accounts_pb2.GetBalanceResponse]
@@ -69,6 +71,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Says whose certificate acts for an account from here on; by the office that keeps the accounts."""
     CloseAccount: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CloseAccountRequest, _accounts_pb2.CloseAccountResponse]  # type: ignore[assignment]
     """Closes an account that holds nothing and has nothing under way."""
+    DeletePersonalData: _aio.UnaryUnaryMultiCallable[_accounts_pb2.DeletePersonalDataRequest, _accounts_pb2.DeletePersonalDataResponse]  # type: ignore[assignment]
+    """Forgets the person behind a closed account; the ledger stays. Refused while the law demands retention."""
     CreateReceivingAddress: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CreateReceivingAddressRequest, _accounts_pb2.CreateReceivingAddressResponse]  # type: ignore[assignment]
     """A random receiving address with check characters; opaque to everybody else."""
     GetBalance: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetBalanceRequest, _accounts_pb2.GetBalanceResponse]  # type: ignore[assignment]
@@ -126,6 +130,14 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.CloseAccountResponse, _abc.Awaitable[_accounts_pb2.CloseAccountResponse]]:
         """Closes an account that holds nothing and has nothing under way."""
+
+    @_abc_1.abstractmethod
+    def DeletePersonalData(
+        self,
+        request: _accounts_pb2.DeletePersonalDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.DeletePersonalDataResponse, _abc.Awaitable[_accounts_pb2.DeletePersonalDataResponse]]:
+        """Forgets the person behind a closed account; the ledger stays. Refused while the law demands retention."""
 
     @_abc_1.abstractmethod
     def CreateReceivingAddress(

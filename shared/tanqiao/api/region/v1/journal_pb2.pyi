@@ -70,6 +70,8 @@ class _JournalEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     """Holder and creditor have both signed the release of an encumbrance."""
     JOURNAL_EVENT_KIND_PARAMETER_SET: _JournalEventKind.ValueType  # 42
     """A dated value of a parameter was published; details: value_json, from, to, document."""
+    JOURNAL_EVENT_KIND_PERSONAL_DATA_DELETED: _JournalEventKind.ValueType  # 43
+    """The person behind a closed account was forgotten; details: uses."""
 
 class JournalEventKind(_JournalEventKind, metaclass=_JournalEventKindEnumTypeWrapper): ...
 
@@ -116,6 +118,8 @@ JOURNAL_EVENT_KIND_ENCUMBRANCE_RELEASED: JournalEventKind.ValueType  # 41
 """Holder and creditor have both signed the release of an encumbrance."""
 JOURNAL_EVENT_KIND_PARAMETER_SET: JournalEventKind.ValueType  # 42
 """A dated value of a parameter was published; details: value_json, from, to, document."""
+JOURNAL_EVENT_KIND_PERSONAL_DATA_DELETED: JournalEventKind.ValueType  # 43
+"""The person behind a closed account was forgotten; details: uses."""
 Global___JournalEventKind: _TypeAlias = JournalEventKind  # noqa: Y015
 
 @_typing.final
