@@ -39,10 +39,9 @@ from tanqiao.signing.certificates import TlsFiles
 from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.federation import Federation
 from tanqiao.signing.keyring import Keyring
-from tanqiao.signing.logs import note_signer
+from tanqiao.signing.note_keys import NoteKeys
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao.signing.token_keys import TokenKeys
-from tanqiao.tlog.keys import NoteSigner
 from tanqiao_bridge.application import start
 from tanqiao_bridge.application.adopting import TakeReport, load_state, take_report
 from tanqiao_bridge.application.bundles import Bundles
@@ -248,10 +247,9 @@ def build(settings: Settings) -> Bridge:
         detail = f"{settings.federation_file} is of network {federation.network_id}"
         raise DomainError("SETTING_INVALID", setting="network_id", detail=detail)
     own_keys = OwnKeys(settings.keys_directory)
-    seals = note_signer(settings.network_id, Keyring.open(settings.keys_directory), KeyRole.CHECKPOINT)
     database = open_database(settings)
     try:
-        return _build(settings, federation, own_keys, seals, database)
+        return _build(settings, federation, own_keys, database)
     except BaseException:
         database.close()
         raise
@@ -279,13 +277,19 @@ def _build_logs(
     settings: Settings,
     federation: Federation,
     context: BridgeContext,
-    seals: NoteSigner | None,
     database: Database,
 ) -> Logs:
     keeper = LogKeeper(database, settings.network_id, lambda: context.directory, federation.witness_group)
     if federation.witness_group.witnesses:
         keeper.policy()  # a witness without a key is found out now, not when units wait for it
-    sealing = None if seals is None else Sealing(database, seals, secrets.token_hex(16))
+    seals = NoteKeys(
+        settings.network_id,
+        settings.keys_directory,
+        KeyRole.CHECKPOINT,
+        lambda: context.directory,
+        lambda: context.log_size,
+    )
+    sealing = None if seals.is_empty else Sealing(database, seals.now, secrets.token_hex(16))
     tls = TlsFiles.of(settings.tls_directory)
     files = LogFiles(settings.log_listen, tls, keeper) if settings.log_listen else None
     return Logs(keeper, sealing, files)
@@ -295,7 +299,6 @@ def _build(
     settings: Settings,
     federation: Federation,
     own_keys: OwnKeys,
-    seals: NoteSigner | None,
     database: Database,
 ) -> Bridge:
     clock: Clock = SystemClock()
@@ -351,7 +354,7 @@ def _build(
     opener = Opener(context)
     courier = OrderCourier(context, database, writer, gateways)
     lists = ListWatch(ReviewQueries(database), writer, gateways)
-    logs = _build_logs(settings, federation, context, seals, database)
+    logs = _build_logs(settings, federation, context, database)
     server = build_server(
         ServerOptions(settings.listen, tls, settings.network_id, BRIDGE),
         [

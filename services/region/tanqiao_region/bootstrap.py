@@ -44,6 +44,7 @@ from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.federation import Federation
 from tanqiao.signing.keyring import Keyring, read_private, write_private
 from tanqiao.signing.logs import note_signer, witness_policy
+from tanqiao.signing.note_keys import NoteKeys
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao.signing.pepper import PEPPER_NAME, read_pepper
 from tanqiao.signing.verify import Verifier
@@ -445,10 +446,16 @@ def _build_logs(
     channel = open_channel(address, TlsFiles.of(settings.tls_directory))
     remote = RemoteLog(channel, address)
     group = federation.witness_group
-    seals = note_signer(network_id, keyring, KeyRole.CHECKPOINT)
+    seals = NoteKeys(
+        network_id,
+        settings.keys_directory,
+        KeyRole.CHECKPOINT,
+        lambda: context.directory,
+        lambda: context.known_index,
+    )
     uplink = None
-    if seals is not None:
-        own_log = OwnLog(database, seals, context.party, context.secrets.log_salt)
+    if not seals.is_empty:
+        own_log = OwnLog(database, seals.now, context.party, context.secrets.log_salt)
         uplink = LogUplink(own_log, remote)
     witness = witness_database = None
     cosigns = note_signer(network_id, keyring, KeyRole.WITNESS)

@@ -15,6 +15,7 @@ from tanqiao.api.bridge.v1 import (
     claims_pb2_grpc,
     coordination_pb2_grpc,
     directory_pb2_grpc,
+    log_pb2_grpc,
     orders_pb2_grpc,
     reconcile_pb2_grpc,
     recovery_pb2_grpc,
@@ -120,6 +121,7 @@ class BridgeClient(ServerClient):
         self.recognition = directory_pb2_grpc.RecognitionServiceStub(self.channel)
         self.decisions = directory_pb2_grpc.DecisionServiceStub(self.channel)
         self.locations = directory_pb2_grpc.LocationServiceStub(self.channel)
+        self.log = log_pb2_grpc.LogServiceStub(self.channel)
         self.reconciliation = reconcile_pb2_grpc.ReconcileServiceStub(self.channel)
         self.recovery = recovery_pb2_grpc.RecoveryServiceStub(self.channel)
         self.claims = claims_pb2_grpc.ClaimServiceStub(self.channel)

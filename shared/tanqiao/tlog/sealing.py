@@ -12,7 +12,7 @@ bytes. A log that has signed a size never signs another root for it, nor a small
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -30,7 +30,7 @@ from tanqiao.tlog.tiles import (
     encode_bundle,
 )
 
-__all__ = ["EMPTY_TREE", "LogStore", "Sealed", "Sealer", "Tree"]
+__all__ = ["EMPTY_TREE", "LogStore", "Sealed", "Sealer", "SignersNow", "Tree"]
 
 MAX_LEAVES_PER_SEAL: Final = 64 * TILE_WIDTH  # bounds memory and the length of one transaction
 
@@ -79,17 +79,22 @@ class LogStore(TileSource, Protocol):
         ...
 
 
+SignersNow = Callable[[], Sequence[NoteSigner]]
+"""Gives the keys that sign now, at least one."""
+
+
 class Sealer:
     """Seals one log; the only one that does at a time (ARCHITECTURE section 4), fenced where it is not.
 
     Args:
         store: where leaves, tiles and the sealed tree are.
-        signer: the checkpoint key of the log; its name is the origin.
+        signer: the checkpoint key of the log, or what gives the keys that sign now: two while one follows the
+            other. Their name is the origin.
     """
 
-    def __init__(self, store: LogStore, signer: NoteSigner) -> None:
+    def __init__(self, store: LogStore, signer: NoteSigner | SignersNow) -> None:
         self._store = store
-        self._signer = signer
+        self._signers = (lambda: (signer,)) if isinstance(signer, NoteSigner) else signer
         self._builder: TileBuilder | None = None
         self._published: Tree | None = None
 
@@ -112,8 +117,9 @@ class Sealer:
         self._builder = builder
         if after == self._published or after.size == 0:
             return None
-        checkpoint = Checkpoint(self._signer.key.name, after.size, after.root)
-        note = sign_checkpoint(checkpoint, self._signer).encode()
+        signers = self._signers()
+        checkpoint = Checkpoint(signers[0].key.name, after.size, after.root)
+        note = sign_checkpoint(checkpoint, *signers).encode()
         self._store.publish(note)
         self._published = after
         return Sealed(checkpoint, note, after.size - before.size == MAX_LEAVES_PER_SEAL)

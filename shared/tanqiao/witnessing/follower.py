@@ -136,6 +136,7 @@ class Follower:
         self._replay = Replay(federation)
         self._directory = store.directory()
         self._ahead = Ahead(self._replay, self._fetched)
+        self._keys_ahead: tuple[int, KeyDirectory] | None = None
         self._log_size = 0
         self._turn = threading.Lock()
         self._delivered = 0
@@ -246,7 +247,7 @@ class Follower:
             )
 
     def _follow(self, offered: Offered, known: WitnessState | None) -> int | None:
-        checkpoint = self._opened(offered.note)
+        checkpoint = self._opened_by_any(offered)
         promised = 0 if known is None else known.tree.size
         same = known is not None and known.tree == Tree(checkpoint.size, checkpoint.root)
         if same and checkpoint.size <= self._delivered and not self._is_wanted_again(offered):
@@ -269,6 +270,7 @@ class Follower:
         line = witness.cosign(offered.note, promised, proof, self._last_seconds)
         self.cosigned_size = self._source.add_cosignature(checkpoint.size, line.encode(), self._replay.kinds)
         self._delivered = checkpoint.size
+        self._keys_ahead = None
         self._deliver_again_at = time.monotonic() + AGAIN_SECONDS
         return checkpoint.size
 
@@ -278,6 +280,21 @@ class Follower:
             return False
         return not any(line.is_by(self._signer.key) for line in parse_note(offered.note).signatures)
 
+    def _opened_by_any(self, offered: Offered) -> Checkpoint:
+        """Open what is offered; keys that this witness has not come to yet are looked for further on."""
+        try:
+            return self._opened(offered.note)
+        except TlogError as error:
+            if error.reason != "LOG_UNKNOWN":
+                raise
+        index, directory = self._keys_ahead or (self._store.replayed().tree.size, self._keys())
+        while index < offered.size and not self._stopping.is_set():
+            leaves = self._fetched(index, min(LEAVES_PER_STRETCH_MAX, offered.size - index))
+            directory = self._replay.keys_behind(leaves, directory)
+            index = leaves[-1].log_index + 1
+            self._keys_ahead = (index, directory)
+        return self._opened(offered.note)
+
     def _opened(self, note: bytes) -> Checkpoint:
         checkpoint, _ = open_checkpoint(note, *checkpoint_keys(self._network_id, self._keys(), BRIDGE))
         if checkpoint.origin != self._origin:
@@ -286,7 +303,9 @@ class Follower:
 
     def _keys(self) -> KeyDirectory:
         """Give every key known: those of the federation's file, and those that the log has stated."""
-        return self._first_keys.with_entries(self._directory)
+        known = self._first_keys.with_entries(self._directory)
+        # A record proves itself by its root. What was replayed comes last: it knows what was revoked since.
+        return known if self._keys_ahead is None else self._keys_ahead[1].with_entries(known)
 
     def _catch_up(self, checkpoint: Checkpoint) -> None:
         replayed = self._store.replayed()

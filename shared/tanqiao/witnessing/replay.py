@@ -228,6 +228,18 @@ class Replay:
                 directory = leaf.directory
         return Stretch(leaves, opened, touched, before, directory)
 
+    def keys_behind(self, leaves: Iterable[SeenLeaf], directory: KeyDirectory) -> KeyDirectory:
+        """Give the keys behind leaves, as far as the records there hold; all else is passed over."""
+        for seen in leaves:
+            try:
+                leaf = _Leaf(seen, decode_leaf(seen.data), directory)
+                if leaf.leaf.kind == "key_record":
+                    self._key_record(leaf, Touched())
+                    directory = leaf.directory
+            except (TlogError, DomainError):
+                continue
+        return directory
+
     def settles(self, refused: SeenLeaf, later: SeenLeaf, directory: KeyDirectory) -> KeyDirectory | None:
         """Look whether a later leaf settles a refused decision (PROTOCOL row 14, section 6).
 

@@ -49,6 +49,22 @@ def trade(running: Running, shanghai: PlayedRegion, count: int = 20) -> list[byt
     return ids
 
 
+def seals_by_hand(running: Running) -> Callable[[], int]:
+    """Let the log be sealed when the test says, and only then; the size."""
+    bridge = running.bridge
+    sealing_thread = bridge.logs.sealing
+    assert sealing_thread is not None
+    sealing_thread.stop()
+
+    def seal() -> int:
+        sealing_thread.seal()
+        newest = bridge.logs.keeper.checkpoints(BRIDGE).newest
+        assert newest is not None
+        return newest.size
+
+    return seal
+
+
 @dataclass
 class WitnessMaker:
     """Makes witnesses; closes what it opened."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +23,7 @@ from tanqiao.witnessing.replay import SeenLeaf
 from tanqiao_bridge.application import sealing
 from tanqiao_bridge.storage.tables import sealed_logs
 from tests.contract.bridge.harness import PlayedRegion, Running
-from tests.contract.witness.harness import LyingSource, WitnessMaker, trade, wait_for
+from tests.contract.witness.harness import LyingSource, WitnessMaker, seals_by_hand, trade, wait_for
 
 MEETING_SECONDS = 1.0
 """How long one commit waits for the other; where only one can be under way, it waits in vain."""
@@ -155,22 +155,6 @@ def test_leaves_are_opened_before_they_are_sealed_and_believed_only_then(
     assert follower.refusal is None
     with witnesses.opened[-1].reading() as connection:
         assert not connection.execute(sa.select(tables.evidence)).all()
-
-
-def seals_by_hand(running: Running) -> Callable[[], int]:
-    """Let the log be sealed when the test says, and only then; the size."""
-    bridge = running.bridge
-    sealing_thread = bridge.logs.sealing
-    assert sealing_thread is not None
-    sealing_thread.stop()
-
-    def seal() -> int:
-        sealing_thread.seal()
-        newest = bridge.logs.keeper.checkpoints(BRIDGE).newest
-        assert newest is not None
-        return newest.size
-
-    return seal
 
 
 def test_sealing_goes_on_after_a_signature_that_failed(

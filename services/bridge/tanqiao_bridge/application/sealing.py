@@ -22,7 +22,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.keys import NoteSigner
-from tanqiao.tlog.sealing import Sealed, Sealer
+from tanqiao.tlog.sealing import Sealed, Sealer, SignersNow
 from tanqiao_bridge.storage.region_logs import leaves_of
 from tanqiao_bridge.storage.tables import leases, sealed_logs
 
@@ -41,7 +41,7 @@ class Sealing:
 
     Args:
         database: where the log is.
-        signer: the checkpoint key; its name is the origin of the log.
+        signer: the checkpoint key, or what gives those that sign now; their name is the origin of the log.
         holder: random name of this process.
         now_ms: wall clock, milliseconds since 1970.
     """
@@ -49,7 +49,7 @@ class Sealing:
     def __init__(
         self,
         database: Database,
-        signer: NoteSigner,
+        signer: NoteSigner | SignersNow,
         holder: str,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:

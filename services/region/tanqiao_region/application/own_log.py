@@ -15,7 +15,7 @@ from tanqiao.db.sealed_logs import DatabaseLogStore, StoredCheckpoint
 from tanqiao.tlog.keys import NoteSigner
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao.tlog.merkle import HASH_SIZE_BYTES
-from tanqiao.tlog.sealing import Sealer
+from tanqiao.tlog.sealing import Sealer, SignersNow
 from tanqiao_region.storage.journal import FIRST_INDEX, JournalRow, read_entries
 from tanqiao_region.storage.tables import sealed_logs
 
@@ -53,7 +53,7 @@ class OwnLog:
 
     Args:
         database: of the node.
-        signer: its checkpoint key.
+        signer: its checkpoint key, or what gives those that sign now.
         party: name of the node.
         salt: salts of the entries.
     """
@@ -61,7 +61,7 @@ class OwnLog:
     def __init__(
         self,
         database: Database,
-        signer: NoteSigner,
+        signer: NoteSigner | SignersNow,
         party: str,
         salt: Salt,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,

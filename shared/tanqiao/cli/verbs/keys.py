@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from tanqiao.api.bridge.v1 import directory_pb2, messages_pb2
+from tanqiao.api.bridge.v1 import directory_pb2, log_pb2, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.cli.output import message_fields
 from tanqiao.cli.session import Session, new_request_id
@@ -29,6 +29,7 @@ RECORD_BYTES_MAX: Final = 64 * 1024
 LOOK_AGAIN_SECONDS: Final = 0.5
 END_MARGIN_LEAVES: Final = 50
 """A planned end lies a little ahead: the log grows between the look at its size and the record's own leaf."""
+ROTATED: Final = ("message", "checkpoint")
 ROLES: Final = ("message", "checkpoint", "witness", "approver", "root", "token")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -152,30 +153,40 @@ def revoke(
 @keys.command(cls=Verb)
 @click.argument("party")
 @click.option("--ring", type=click.Path(path_type=Path), help="Key ring. [default: of the local node]")
+@click.option("--role", type=click.Choice(ROTATED), default="message", show_default=True)
 @click.option("--wait-seconds", type=click.IntRange(min=0), default=60, show_default=True)
 @with_root
 @click.pass_obj
 def rotate(
     session: Session,
     party: str,
+    role: str,
     ring: Path | None,
     wait_seconds: int,
     root_file: Path | None,
     password_file: Path | None,
     out: Path | None,
 ) -> None:
-    """Announce the next message key of PARTY, and end the old one once nothing undecided rests on it."""
+    """Announce the next key of PARTY, and end the old one once nothing undecided rests on it.
+
+    A checkpoint key ends when the log is signed with the next one too, and its witnesses have cosigned that.
+    """
     from tanqiao.signing.directory import KeyRole
     from tanqiao.signing.keyring import Keyring
 
     if out is not None:
         raise click.UsageError("rotate signs two records, the second later: use announce --out and end --out")
-    old = [entry for entry in entries_of(session, party) if entry.role is KeyRole.MESSAGE]
+    old = [entry for entry in entries_of(session, party) if entry.role is KeyRole[role.upper()]]
     living = [entry for entry in old if not entry.revoked and entry.valid_to_index is None]
     root = root_for(session, party, root_file, password_file)
-    key = Keyring.add_key(ring or ring_of(session, party), KeyRole.MESSAGE)
+    key = Keyring.add_key(ring or ring_of(session, party), KeyRole[role.upper()])
     _submit(session, _record(session, root, key.entry()))
     deadline = time.monotonic() + wait_seconds
+    while role == "checkpoint" and party == "bridge" and not _is_log_signed_with(session, key.entry()):
+        if time.monotonic() > deadline:
+            raise DomainError("KEY_IN_USE", key_id=living[-1].key_id if living else b"", count=0)
+        session.output.step("新密钥尚未签署日志，等待 / the log is not signed with the next key yet, waiting")
+        time.sleep(LOOK_AGAIN_SECONDS)
     for entry in living:
         while True:
             try:
@@ -296,6 +307,17 @@ def find_entry(session: Session, party: str, role: str, epoch: int) -> Any:  # n
         if (entry.role.name.lower(), entry.epoch) == (role, epoch):
             return entry
     raise DomainError("NOT_FOUND", what="key", id=f"{party} {role} {epoch}")
+
+
+def _is_log_signed_with(session: Session, entry: Any) -> bool:  # noqa: ANN401 - as above
+    """Whether a checkpoint of the bridge that is as final as it gets bears a line of the key."""
+    from tanqiao.signing.logs import note_key
+    from tanqiao.tlog.note import parse_note
+
+    answer = session.bridge.log.GetCheckpoint(log_pb2.GetCheckpointRequest())
+    note = answer.cosigned_checkpoint if answer.quorum else answer.checkpoint
+    key = note_key(session.home.network_id, entry)
+    return bool(note) and any(line.is_by(key) for line in parse_note(note).signatures)
 
 
 def end_index(session: Session) -> int:
