@@ -89,18 +89,20 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
     return Checkpoint(lines[0], size, root, tuple(lines[_MANDATORY_LINES:]))
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signer: NoteSigner) -> Note:
-    """Sign a checkpoint with the log's key, whose name must be the origin.
+def sign_checkpoint(checkpoint: Checkpoint, *signers: NoteSigner) -> Note:
+    """Sign a checkpoint with the log's key, or with two while one follows the other; their name is the origin.
 
     The caller sees to the order of PROTOCOL section 8: leaves durable, root recomputed from stored bytes,
     size and root persisted, and only then this.
 
     Raises:
-        TlogError: `CHECKPOINT_ORIGIN_WRONG`, `KEY_TYPE`.
+        TlogError: `CHECKPOINT_ORIGIN_WRONG`, `KEY_TYPE`, `NOTE_NO_SIGNATURES`.
     """
-    if signer.key.name != checkpoint.origin:
-        raise TlogError("CHECKPOINT_ORIGIN_WRONG", f"{signer.key.name} cannot sign for {checkpoint.origin}")
-    return sign_note(checkpoint.encode(), signer)
+    for signer in signers:
+        if signer.key.name != checkpoint.origin:
+            detail = f"{signer.key.name} cannot sign for {checkpoint.origin}"
+            raise TlogError("CHECKPOINT_ORIGIN_WRONG", detail)
+    return sign_note(checkpoint.encode(), *signers)
 
 
 def open_checkpoint(data: bytes, *log_keys: VerifierKey) -> tuple[Checkpoint, Note]:
