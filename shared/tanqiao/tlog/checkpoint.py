@@ -90,7 +90,7 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
 
 
 def sign_checkpoint(checkpoint: Checkpoint, *signers: NoteSigner) -> Note:
-    """Sign a checkpoint with the log's key, or with two while one follows the other; their name is the origin.
+    """Sign a checkpoint with the log's key, two while one follows the other; their name must be the origin.
 
     The caller sees to the order of PROTOCOL section 8: leaves durable, root recomputed from stored bytes,
     size and root persisted, and only then this.

@@ -25,10 +25,14 @@ __all__ = ["Witness", "WitnessState", "WitnessStore", "accept_everything"]
 
 @dataclass(frozen=True, slots=True)
 class WitnessState:
-    """The largest tree that a witness has cosigned, with the log's own signed checkpoint of it."""
+    """The largest tree that a witness has cosigned, with the log's own signed checkpoint of it.
+
+    `time_seconds` is the latest time that it has stated, 0 where that is not known.
+    """
 
     tree: Tree
     note: bytes
+    time_seconds: int = 0
 
 
 class WitnessStore(Protocol):
@@ -85,7 +89,7 @@ class Witness:
             note: the checkpoint as the log signed it.
             old_size: size from which the proof begins: the one that `known_tree` gives.
             proof: consistency proof from there to the checkpoint.
-            time_seconds: now, seconds since 1970.
+            time_seconds: now, seconds since 1970; what is stated never goes back.
 
         Raises:
             TlogError: `WITNESS_UNKNOWN_LOG`, `WITNESS_OLD_SIZE` (begin at the known size and try again),
@@ -108,7 +112,11 @@ class Witness:
             raise TlogError("WITNESS_SPLIT_VIEW", f"two roots at size {known.size}")
         verify_consistency(known.size, checkpoint.size, proof, known.root, checkpoint.root)
         self._validate(known, checkpoint)
-        after = WitnessState(Tree(checkpoint.size, checkpoint.root), note)
-        if after.tree != known and not self._store.advance_state(checkpoint.origin, before, after):
+        # A clock that was set back, also across a restart, does not date a larger tree before a smaller one:
+        # who compares the two cosignatures would take the smaller tree for a stale one.
+        stated = max(time_seconds, 0 if before is None else before.time_seconds)
+        after = WitnessState(Tree(checkpoint.size, checkpoint.root), note, stated)
+        is_new = before is None or (after.tree, stated) != (before.tree, before.time_seconds)
+        if is_new and not self._store.advance_state(checkpoint.origin, before, after):
             raise TlogError("WITNESS_OLD_SIZE", "another cosignature came first")
-        return cosign(checkpoint.encode(), self._signer, time_seconds)
+        return cosign(checkpoint.encode(), self._signer, stated)

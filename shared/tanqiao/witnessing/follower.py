@@ -141,7 +141,6 @@ class Follower:
         self._turn = threading.Lock()
         self._delivered = 0
         self._deliver_again_at = 0.0
-        self._last_seconds = 0
         self._settled: set[int] = set()
         self._searched: tuple[int, int, KeyDirectory] | None = None
         self._suspicions = suspicions
@@ -265,9 +264,7 @@ class Follower:
             self._store,
             self._require_replayed,
         )
-        # A witness whose clock was set back does not say of a larger tree that it came earlier.
-        self._last_seconds = max(self._last_seconds, self._now_seconds())
-        line = witness.cosign(offered.note, promised, proof, self._last_seconds)
+        line = witness.cosign(offered.note, promised, proof, self._now_seconds())
         self.cosigned_size = self._source.add_cosignature(checkpoint.size, line.encode(), self._replay.kinds)
         self._delivered = checkpoint.size
         self._keys_ahead = None

@@ -209,12 +209,19 @@ class ReplayStore:
         """Give the largest tree that was cosigned."""
         with self._database.reading() as connection:
             row = connection.execute(sa.select(tables.promise).where(tables.promise.c.log == origin)).first()
-        return None if row is None else WitnessState(Tree(row.size, bytes(row.root)), bytes(row.note))
+        if row is None:
+            return None
+        return WitnessState(Tree(row.size, bytes(row.root)), bytes(row.note), row.time_seconds)
 
     def advance_state(self, origin: str, before: WitnessState | None, after: WitnessState) -> bool:
         """Promise a larger tree if the promise before is still the one compared."""
         columns = tables.promise.c
-        values = {"size": after.tree.size, "root": after.tree.root, "note": after.note}
+        values = {
+            "size": after.tree.size,
+            "root": after.tree.root,
+            "note": after.note,
+            "time_seconds": after.time_seconds,
+        }
         with self._database.writing() as connection:
             if before is None:
                 if (

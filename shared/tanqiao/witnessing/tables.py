@@ -44,8 +44,9 @@ promise = Table(
     Column("size", BigInteger, nullable=False),
     Column("root", LargeBinary, nullable=False),
     Column("note", LargeBinary, nullable=False),
+    Column("time_seconds", BigInteger, nullable=False, server_default="0"),
 )
-"""The largest tree that was cosigned, with the log's own signed checkpoint of it."""
+"""The largest tree that was cosigned, with the log's signed checkpoint of it; the latest time stated."""
 
 key = Table(
     "witness_key",
@@ -121,7 +122,7 @@ evidence = Table(
 )
 """What made this witness stop: two checkpoints, or a checkpoint and the leaf that it would not cosign."""
 
-GUARDS: Final = (
+FIRST_GUARDS: Final = (
     undeletable("witness_tree"),
     never_decreases("witness_tree", "size"),
     undeletable("witness_promise"),
@@ -132,4 +133,5 @@ GUARDS: Final = (
     append_only("mirrored_leaf"),
     append_only("witness_evidence"),
 )
+GUARDS: Final = (*FIRST_GUARDS, never_decreases("witness_promise", "time_seconds"))
 SCHEMA: Final = Schema("tanqiao.witnessing.migrations", metadata, GUARDS)

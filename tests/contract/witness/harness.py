@@ -103,13 +103,16 @@ class WitnessMaker:
         """Give the durable side on a database."""
         return ReplayStore(database, log_name(self.running.network.network_id, BRIDGE))
 
-    def make(self, party: str, source: Any = None, database: Database | None = None) -> Follower:
+    def make(
+        self, party: str, source: Any = None, database: Database | None = None, **options: Any
+    ) -> Follower:
         """Make a witness."""
         return Follower(
             self.running.network.network.federation,
             self.signer(party),
             self.store(database or self.database()),
             source or self.remote(party),
+            **options,
         )
 
     def sealed(self) -> int:

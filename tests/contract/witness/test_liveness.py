@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.logs import note_signer
 from tanqiao.testing.network import BRIDGE, SHANGHAI, SHENZHEN
+from tanqiao.tlog.cosignature import split_cosignature
 from tanqiao.tlog.keys import NoteSigner
 from tanqiao.tlog.leaf import make_leaf
+from tanqiao.tlog.note import parse_note
 from tanqiao.witnessing import tables
 from tanqiao.witnessing.replay import SeenLeaf
 from tanqiao_bridge.application import sealing
@@ -155,6 +158,35 @@ def test_leaves_are_opened_before_they_are_sealed_and_believed_only_then(
     assert follower.refusal is None
     with witnesses.opened[-1].reading() as connection:
         assert not connection.execute(sa.select(tables.evidence)).all()
+
+
+def test_a_clock_that_was_set_back_across_a_restart_makes_nobody_stale(
+    running: Running, shanghai: PlayedRegion, witnesses: WitnessMaker, tmp_path: Path
+) -> None:
+    seal = seals_by_hand(running)
+    database = witnesses.database()
+    notes: list[bytes] = []
+    times: list[int] = []
+    for number, seconds in enumerate((2_000_000, 2_000_500, 1_000_000)):
+        if number != 1:  # the second one begins again and cosigns the same tree at a later time
+            running.recognise(f"A-{number}")
+        size = seal()
+        source = LyingSource(witnesses.remote(SHANGHAI))
+        follower = witnesses.make(SHANGHAI, source, database, now_seconds=lambda seconds=seconds: seconds)
+        assert follower.step() == size
+        ((_, line),) = source.taken
+        newest = running.bridge.logs.keeper.checkpoints(BRIDGE).newest
+        assert newest is not None
+        notes.append(newest.note + line.encode())
+        times.append(split_cosignature(parse_note(notes[-1]).signatures[-1].signature)[0])
+    assert times == [2_000_000, 2_000_500, 2_000_500]
+    watcher = witnesses.make(SHENZHEN, evidence=tmp_path)
+    running.recognise("A-3")
+    seal()
+    assert watcher.step()
+    for note in (*notes, *reversed(notes)):
+        watcher.watch(note)
+    assert watcher.accuser.files == []
 
 
 def test_sealing_goes_on_after_a_signature_that_failed(

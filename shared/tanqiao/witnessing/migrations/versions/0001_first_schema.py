@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from tanqiao.db.guards import install, remove
-from tanqiao.witnessing.tables import GUARDS
+from tanqiao.witnessing.tables import FIRST_GUARDS as GUARDS
 
 revision = "0001"
 down_revision = None
