@@ -23,7 +23,7 @@ from tests.contract.region.harness import SHANGHAI, SHENZHEN
 from tests.contract.region.served import full_network
 from tests.contract.region.trio import Trio, trio
 from tests.contract.witness.harness import wait_for
-from tests.e2e.test_restarts import stream_of_transfers
+from tests.e2e.test_restarts import ORDERS, stream_of_transfers
 
 ORDER = ("bridge", SHANGHAI, SHENZHEN, "bridge", SHANGHAI)
 ROLES = (KeyRole.MESSAGE, KeyRole.CHECKPOINT)
@@ -79,6 +79,8 @@ def log_is_signed_with_the_newest(nodes: Trio, office: Office, party: str) -> bo
 def test_every_key_rotates_while_transfers_run(three: tuple[Trio, Office]) -> None:
     nodes, office = three
     stream_of_transfers(nodes.market, lambda number: rotate(office, ORDER[number]), seed=7)
+    # A log bears the line of a key from the next leaf on.
+    nodes.market.wait_ended([nodes.market.send(ORDERS)])
     epochs = {
         party: max(
             entry.epoch for entry in office.running.bridge.context.directory.owned_by(party, KeyRole.MESSAGE)
