@@ -160,9 +160,14 @@ class ActivityImports:
             raise DomainError(
                 "FORMAT_UNKNOWN", field="start.format", file="activity", supported="CSV, JSON lines"
             )
+        _require_size(start.size_bytes, _FORMATS[start.format][0])
         with tempfile.TemporaryDirectory(prefix="activity-", dir=self._directory) as folder:
             path = Path(folder) / "file"
             digest = _receive(chunks, path, _FORMATS[start.format][0])
+            received = path.stat().st_size
+            if start.size_bytes and received != start.size_bytes:
+                detail = f"{received} bytes came"
+                raise DomainError("FIELD_INVALID", field="start.size_bytes", detail=detail)
             body = start.SerializeToString(deterministic=True) + digest
             ask = Ask(ClientRequest(by.party, start.request_id, hashlib.sha256(body).digest()), by, b"")
             spool = _Spool(Path(folder) / "rows")
@@ -219,6 +224,14 @@ class ActivityImports:
         spool.seal()
         _within_the_file(spool, report)
         return row_count
+
+
+def _require_size(size_bytes: int, name: str) -> None:
+    """Refuse a stated size that is none, or more than a file may have, before a byte of it comes."""
+    if size_bytes < 0:
+        raise DomainError("FIELD_INVALID", field="start.size_bytes", detail="negative")
+    if size_bytes > FILE_BYTES_MAX:
+        raise DomainError("FILE_TOO_LARGE", file=name, size=size_bytes, limit=FILE_BYTES_MAX)
 
 
 def _receive(chunks: Iterable[bytes], path: Path, name: str) -> bytes:

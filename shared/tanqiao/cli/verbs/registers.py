@@ -400,6 +400,7 @@ def import_activity(
         project_id=project_id,
         format=formats[file.suffix.lower()],
         validate_only=validate_only,
+        size_bytes=file.stat().st_size,
     )
 
     def parts() -> Iterator[registers_pb2.ImportActivityRequest]:

@@ -1329,10 +1329,15 @@ class ImportActivityRequest(_message.Message):
         PROJECT_ID_FIELD_NUMBER: _builtins.int
         FORMAT_FIELD_NUMBER: _builtins.int
         VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
         request_id: _builtins.str
         project_id: _builtins.str
         format: Global___FileFormat.ValueType
         validate_only: _builtins.bool
+        size_bytes: _builtins.int
+        """Size of the whole file: one that is too large is refused before it is sent, one that came short is
+        not read. 0: not stated.
+        """
         def __init__(
             self,
             *,
@@ -1340,10 +1345,11 @@ class ImportActivityRequest(_message.Message):
             project_id: _builtins.str = ...,
             format: Global___FileFormat.ValueType = ...,
             validate_only: _builtins.bool = ...,
+            size_bytes: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "project_id", b"project_id", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "project_id", b"project_id", "request_id", b"request_id", "size_bytes", b"size_bytes", "validate_only", b"validate_only"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
