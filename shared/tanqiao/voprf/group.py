@@ -7,10 +7,9 @@ by `check_element` or `check_scalar`, or was made here.
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from pathlib import Path
-from typing import Final
-
-import rbcl
+from typing import Any, Final
 
 from tanqiao.kernel.errors import DomainError
 
@@ -23,16 +22,19 @@ ORDER: Final = 2**252 + 27742317777372353535851937790883648493
 IDENTITY: Final = bytes(ELEMENT_LENGTH)
 
 
-def _remove_unpacked_library() -> None:
-    """Remove the copy of libsodium that rbcl unpacks at each import and leaves behind once it is mapped."""
+@cache
+def _sodium() -> Any:  # noqa: ANN401 - rbcl has no types
+    """Load libsodium when it is first needed: most programs never do.
+
+    rbcl unpacks a copy at each import and leaves it behind; it is removed once it is mapped.
+    """
+    rbcl = importlib.import_module("rbcl")
     unpacked: str = importlib.import_module("rbcl._sodium").lib_path
     try:
         Path(unpacked).unlink(missing_ok=True)
     except OSError:  # a system that locks a mapped file keeps it, as it did before
-        return
-
-
-_remove_unpacked_library()
+        return rbcl
+    return rbcl
 
 
 def check_element(element: bytes, field: str) -> bytes:
@@ -45,7 +47,7 @@ def check_element(element: bytes, field: str) -> bytes:
     if (
         len(element) != ELEMENT_LENGTH
         or element == IDENTITY
-        or not rbcl.crypto_core_ristretto255_is_valid_point(element)
+        or not _sodium().crypto_core_ristretto255_is_valid_point(element)
     ):
         raise DomainError("ELEMENT_INVALID", field=field)
     return element
@@ -69,53 +71,53 @@ def check_secret_scalar(scalar: bytes, field: str) -> bytes:
 
 def random_scalar() -> bytes:
     """Draw a scalar above zero from the system's generator."""
-    scalar: bytes = rbcl.crypto_core_ristretto255_scalar_random()
+    scalar: bytes = _sodium().crypto_core_ristretto255_scalar_random()
     return scalar
 
 
 def element_of(uniform: bytes) -> bytes:
     """Map 64 uniform bytes to an element."""
-    element: bytes = rbcl.crypto_core_ristretto255_from_hash(uniform)
+    element: bytes = _sodium().crypto_core_ristretto255_from_hash(uniform)
     return element
 
 
 def scalar_of(uniform: bytes) -> bytes:
     """Reduce 64 uniform bytes, little-endian, to a scalar."""
-    scalar: bytes = rbcl.crypto_core_ristretto255_scalar_reduce(uniform)
+    scalar: bytes = _sodium().crypto_core_ristretto255_scalar_reduce(uniform)
     return scalar
 
 
 def multiply(scalar: bytes, element: bytes) -> bytes:
     """Multiply an element by a scalar."""
-    product: bytes = rbcl.crypto_scalarmult_ristretto255_allow_scalar_zero(scalar, element)
+    product: bytes = _sodium().crypto_scalarmult_ristretto255_allow_scalar_zero(scalar, element)
     return product
 
 
 def multiply_base(scalar: bytes) -> bytes:
     """Multiply the generator by a scalar."""
-    product: bytes = rbcl.crypto_scalarmult_ristretto255_base_allow_scalar_zero(scalar)
+    product: bytes = _sodium().crypto_scalarmult_ristretto255_base_allow_scalar_zero(scalar)
     return product
 
 
 def add(first: bytes, second: bytes) -> bytes:
     """Add two elements."""
-    total: bytes = rbcl.crypto_core_ristretto255_add(first, second)
+    total: bytes = _sodium().crypto_core_ristretto255_add(first, second)
     return total
 
 
 def invert_scalar(scalar: bytes) -> bytes:
     """Invert a scalar above zero."""
-    inverse: bytes = rbcl.crypto_core_ristretto255_scalar_invert(scalar)
+    inverse: bytes = _sodium().crypto_core_ristretto255_scalar_invert(scalar)
     return inverse
 
 
 def multiply_scalars(first: bytes, second: bytes) -> bytes:
     """Multiply two scalars."""
-    product: bytes = rbcl.crypto_core_ristretto255_scalar_mul(first, second)
+    product: bytes = _sodium().crypto_core_ristretto255_scalar_mul(first, second)
     return product
 
 
 def subtract_scalars(first: bytes, second: bytes) -> bytes:
     """Subtract the second scalar from the first."""
-    difference: bytes = rbcl.crypto_core_ristretto255_scalar_sub(first, second)
+    difference: bytes = _sodium().crypto_core_ristretto255_scalar_sub(first, second)
     return difference

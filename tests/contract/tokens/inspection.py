@@ -76,5 +76,14 @@ def needles_of(identifiers: Iterable[tuple[str, str]]) -> dict[bytes, str]:
 
 
 def found_in(haystacks: Iterable[bytes], needles: dict[bytes, str]) -> set[str]:
-    """Name what was found."""
-    return {what for haystack in haystacks for needle, what in needles.items() if needle in haystack}
+    """Name what was found: one walk over the bytes, for there are thousands of needles."""
+    by_start: dict[bytes, list[tuple[bytes, str]]] = {}
+    for needle, what in needles.items():
+        by_start.setdefault(needle[:SHOWN_SHORTEST], []).append((needle, what))
+    found = set()
+    for haystack in haystacks:
+        for at in range(len(haystack) - SHOWN_SHORTEST + 1):
+            for needle, what in by_start.get(haystack[at : at + SHOWN_SHORTEST], ()):
+                if haystack.startswith(needle, at):
+                    found.add(what)
+    return found
