@@ -24,6 +24,7 @@ from tanqiao.api.region.v1 import (
     parameters_pb2_grpc,
     registers_pb2_grpc,
     reserve_pb2_grpc,
+    scenes_pb2_grpc,
 )
 from tanqiao.db.backup import put_back
 from tanqiao.db.engine import Database
@@ -61,6 +62,7 @@ from tanqiao_region.application.contradictions import Contradictions
 from tanqiao_region.application.disclosure import Disclosures
 from tanqiao_region.application.dossiers import DossierReads, Dossiers
 from tanqiao_region.application.encumbrances import Encumbrances
+from tanqiao_region.application.experience import Experience
 from tanqiao_region.application.experts import Experts
 from tanqiao_region.application.issuance import Issuances
 from tanqiao_region.application.line import Line
@@ -79,9 +81,11 @@ from tanqiao_region.application.register_reads import RegisterReads
 from tanqiao_region.application.registers import Registers
 from tanqiao_region.application.reserve import Reserve
 from tanqiao_region.application.rule_parameters import RuleParameters, with_published
+from tanqiao_region.application.scenes import Scenes
 from tanqiao_region.application.secrets import SECRET_BYTES, NodeSecrets, RandomPool
 from tanqiao_region.application.token_renewal import TokenRenewal
 from tanqiao_region.application.tokens import TokenBook
+from tanqiao_region.application.trips import Trips
 from tanqiao_region.application.working_calendar import load_calendar
 from tanqiao_region.application.writer import ITEMS_PER_GROUP_MAX, Writer, weigh
 from tanqiao_region.domain.rules.pack import RulePack
@@ -103,6 +107,7 @@ from tanqiao_region.server.reconcile_line import GrpcReconcile
 from tanqiao_region.server.recovery_line import GrpcRecovery
 from tanqiao_region.server.register_servicer import RegisterServicer
 from tanqiao_region.server.reserve_servicer import ReserveServicer
+from tanqiao_region.server.scene_servicer import ExperienceServicer, SceneServicer
 from tanqiao_region.server.sync_client import SyncClient
 from tanqiao_region.server.tokens_line import GrpcBridgeTokens
 from tanqiao_region.settings import Settings
@@ -135,6 +140,9 @@ class Office:
     dossiers: Dossiers
     dossier_reads: DossierReads
     experts: Experts
+    scenes: Scenes
+    trips: Trips
+    experience: Experience
     pool_is_public: bool
 
     def registrations(self, region_code: str) -> list[Registration]:
@@ -153,6 +161,12 @@ class Office:
             Registration(
                 reserve_pb2_grpc.add_ReserveServiceServicer_to_server,
                 ReserveServicer(self.reserve, region_code),
+            ),
+            Registration(
+                scenes_pb2_grpc.add_SceneServiceServicer_to_server, SceneServicer(self.scenes, self.trips)
+            ),
+            Registration(
+                scenes_pb2_grpc.add_ExperienceServiceServicer_to_server, ExperienceServicer(self.experience)
             ),
             Registration(
                 dossiers_pb2_grpc.add_DossierServiceServicer_to_server,
@@ -424,6 +438,9 @@ def build_office(
         Dossiers(submit, methodologies),
         DossierReads(database),
         Experts(submit),
+        Scenes(submit),
+        Trips(submit),
+        Experience(database, submit),
         pool_is_public=POOL_LIST in lists,
     )
 

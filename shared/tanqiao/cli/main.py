@@ -25,6 +25,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "methodology": (_REGISTERS, "methodology"),
     "dossier": ("tanqiao.cli.verbs.dossiers", "dossier"),
     "expert": ("tanqiao.cli.verbs.dossiers", "expert"),
+    "scene": ("tanqiao.cli.verbs.scenes", "scene"),
+    "experience": ("tanqiao.cli.verbs.scenes", "experience"),
     "project": (_REGISTERS, "project"),
     "activity": (_REGISTERS, "activity"),
     "issue": (_REGISTERS, "issue"),

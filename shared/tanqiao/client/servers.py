@@ -35,6 +35,7 @@ from tanqiao.api.region.v1 import (
     parameters_pb2_grpc,
     registers_pb2_grpc,
     reserve_pb2_grpc,
+    scenes_pb2_grpc,
 )
 from tanqiao.api.region.v1 import orders_pb2_grpc as local_orders_pb2_grpc
 from tanqiao.client.calls import CallPolicy, ClientChannel
@@ -104,6 +105,8 @@ class RegionClient(ServerClient):
         self.disclosure = disclosure_pb2_grpc.DisclosureServiceStub(self.channel)
         self.encumbrances = encumbrances_pb2_grpc.EncumbranceServiceStub(self.channel)
         self.dossiers = dossiers_pb2_grpc.DossierServiceStub(self.channel)
+        self.scenes = scenes_pb2_grpc.SceneServiceStub(self.channel)
+        self.experience = scenes_pb2_grpc.ExperienceServiceStub(self.channel)
         self.ledger = ledger_pb2_grpc.LedgerServiceStub(self.channel)
         self.transfers = ledger_pb2_grpc.TransferServiceStub(self.channel)
         self.retirements = ledger_pb2_grpc.RetirementServiceStub(self.channel)

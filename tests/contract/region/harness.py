@@ -70,7 +70,7 @@ def settings_of(
         tls_directory=directory / "tls",
         keys_directory=directory / "keys",
         federation_file=directory / "federation.json",
-        rule_pack=PACKS[party],
+        rule_pack=PACKS.get(party, ""),
         test_clock_start=START,
     )
 

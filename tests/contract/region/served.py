@@ -30,6 +30,7 @@ from tanqiao.api.region.v1 import (
     parameters_pb2,
     registers_pb2,
     reserve_pb2,
+    scenes_pb2,
 )
 from tanqiao.cli.local.members import network_plan
 from tanqiao.rpc.channel import open_channel
@@ -53,6 +54,7 @@ _FILES: Final = (
     parameters_pb2,
     registers_pb2,
     reserve_pb2,
+    scenes_pb2,
     clock_pb2,
 )
 SEALING: Final = frozenset({"sealed_tree", "tree_tile", "tree_checkpoint"})

@@ -24,7 +24,13 @@ from tanqiao.rpc.gate import REQUEST_BYTES_MAX
 from tanqiao.testing.databases import DATABASE_KINDS, DatabaseMaker
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.server.callers import callers
-from tests.contract.region import bad_dossier_requests, bad_register_requests, bad_requests, unit_bad_requests
+from tests.contract.region import (
+    bad_dossier_requests,
+    bad_register_requests,
+    bad_requests,
+    bad_scene_requests,
+    unit_bad_requests,
+)
 from tests.contract.region.bad_requests import (
     ACCOUNT,
     ISSUANCE,
@@ -111,6 +117,9 @@ def _table() -> Iterator[Case]:
     yield from unit_bad_requests.disclosure()
     yield from bad_register_requests.registers()
     yield from bad_dossier_requests.dossiers()
+    yield from bad_scene_requests.scenes()
+    yield from bad_scene_requests.trips()
+    yield from bad_scene_requests.experience()
     yield from bad_register_requests.issuances()
     yield from bad_register_requests.imports()
     yield from bad_register_requests.reserve_and_clock()

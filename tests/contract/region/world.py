@@ -33,7 +33,7 @@ from tanqiao.kernel.regions import RegionCode
 from tanqiao.signing.approvals import prepare
 from tanqiao.signing.envelope import add_signature
 from tanqiao_region.application.commands import Selection
-from tests.contract.region import dossier_requests, unit_requests
+from tests.contract.region import dossier_requests, scene_requests, unit_requests
 from tests.contract.region.harness import CENTRE, SERIES, USCC, Node, block, request
 from tests.contract.region.served import CLOCK, REGION, Served
 from tests.contract.region_registers.office import (
@@ -97,6 +97,7 @@ def furnish(world: World) -> None:
     office.published()
     office.meter(month("2026-01", on_grid_wh=80_000_000))
     dossier_requests.furnish(office)
+    scene_requests.furnish(office)
     world.yunnan_owner = world.yunnan.node.open_account("虚构滇 invented").account_id
 
 
@@ -418,6 +419,7 @@ GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
         ),
         **dossier_requests.GOOD,
         **unit_requests.GOOD,
+        **scene_requests.GOOD,
         f"{REGION}IssuanceService/SubmitActivity": (
             "sh.project_applicant",
             lambda _: registers_pb2.SubmitActivityRequest(

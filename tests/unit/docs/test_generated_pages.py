@@ -102,7 +102,11 @@ def test_a_method_without_a_comment_is_refused_by_name(contract: list[FileText])
     service = file.services[0]
     mute = dataclasses.replace(service.methods[0], comment="")
     changed = dataclasses.replace(
-        file, services=(dataclasses.replace(service, methods=(mute, *service.methods[1:])),)
+        file,
+        services=(
+            dataclasses.replace(service, methods=(mute, *service.methods[1:])),
+            *file.services[1:],
+        ),
     )
     with pytest.raises(UndocumentedError) as refused:
         api_page.render_page([*contract[:-1], changed])

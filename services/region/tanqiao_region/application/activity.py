@@ -7,7 +7,7 @@ from datetime import date
 from typing import Final
 
 from tanqiao.api.region.v1 import registers_pb2
-from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.errors import Bilingual, DomainError
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.validation import parse_wire_period, require_count
 from tanqiao_region.application import journal
@@ -22,12 +22,16 @@ from tanqiao_region.application.activity_checks import (
 from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
+from tanqiao_region.application.project_acts import authorisation_of, is_scene, source_of
 from tanqiao_region.application.register_checks import (
     ASSESSED,
+    CONNECTED,
+    ENDED,
     HELD,
     NOTICE,
     PUBLISHED,
     SUBMITTED,
+    SUSPENDED,
     act_facts,
     once,
     require_owner,
@@ -35,15 +39,20 @@ from tanqiao_region.application.register_checks import (
     require_state,
 )
 from tanqiao_region.application.register_facts import participant_of
+from tanqiao_region.domain.quantification.distributed_pv import DistributedPv
+from tanqiao_region.domain.quantification.travel import Travel
 from tanqiao_region.domain.rules import facts as acts
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import issuance as store
+from tanqiao_region.storage import registers as register_store
 from tanqiao_region.storage.issuance import ActivityRow
 from tanqiao_region.storage.registers import ProjectRow
 
 RECORDS_PER_CALL_MAX: Final = 1000
 OPEN_STATES: Final = (SUBMITTED, ASSESSED, NOTICE, PUBLISHED, HELD)
 """States in which data are taken: the first issuance may be asked for together with the project (SH-15b)."""
+FED_STATES: Final = (CONNECTED, SUSPENDED, ENDED)
+"""States of a scene whose feed was connected."""
 EVIDENCE: Final = frozenset({"data_batch_digest", "submitter_signature"})
 """What every batch brings: its digest, and a submitter who proved to be itself on the line."""
 
@@ -56,22 +65,48 @@ def bounds_of(row: ProjectRow, today: date) -> Bounds:
     )
 
 
-def ask_rules(group: Group, by: By, row: ProjectRow, period: Period) -> Verdict:
-    """Ask whether this submitter may hand in data of this project and period."""
-    require_state(row, *OPEN_STATES)
+def require_kind_of_records(group: Group, row: ProjectRow, plug_in: str) -> None:
+    """Refuse records that the methodology does not compute with.
+
+    Args:
+        group: the transaction.
+        row: the project.
+        plug_in: what computes with such records.
+    """
+    methodology = register_store.load_methodology(group.connection, row.project.methodology_id)
+    computes = methodology.quantification if methodology is not None else ""
+    if (computes == Travel.name) == (plug_in == Travel.name):
+        return
+    detail = Bilingual(
+        f"方法学{row.project.methodology_id}以{computes}计算", f"{row.project.methodology_id}: {computes}"
+    )
+    raise DomainError("FIELD_INVALID", field="records", detail=detail)
+
+
+def ask_rules(
+    group: Group, by: By, row: ProjectRow, period: Period, plug_in: str = DistributedPv.name
+) -> Verdict:
+    """Ask whether this submitter may hand in data of this kind, project and period."""
+    if not is_scene(row.project):
+        require_state(row, *OPEN_STATES)
     account = require_owner(group, row.project.owner_account_id, "project_id")
     region = group.context.region_code
+    require_kind_of_records(group, row, plug_in)
     verdict = group.pack.require(
         acts.SubmitActivityData(
             **act_facts(group, by),
-            source=acts.IssuanceSource.PROJECT,
+            source=source_of(row.project),
             source_id=row.project.project_id,
             submitter=participant_of(account, row.project, region, group.legal_date),
             period_start=period.start,
             period_end=period.end,
+            feed_validated=not is_scene(row.project) or row.project.state in FED_STATES,
+            authorisation=authorisation_of(row.project, period.start, period.end),
             evidence=EVIDENCE,
         )
     )
+    if is_scene(row.project):
+        require_state(row, CONNECTED)
     require_acting_for(group, by, acts.SubmitActivityData.act(), account)
     return verdict
 

@@ -2,7 +2,8 @@
 
 CSV has a header with the columns ``period`` (``2026-01`` or ``2026-01-01/2026-02-01``) or ``start_date``
 and ``end_date``, then ``on_grid_wh``, and ``self_use_wh`` and ``meter`` where there are any; JSON lines are
-objects with the same names. Text is UTF-8 with or without a byte order mark; lines end with LF or CRLF.
+objects with the same names; of a workbook (XLSX) the first sheet counts, with the same header, dates as text
+or as dates of the spreadsheet. Text is UTF-8 with or without a byte order mark; lines end with LF or CRLF.
 Energy is in whole watt-hours: a column in another unit is not known and refuses the file.
 """
 
@@ -11,13 +12,14 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import BinaryIO, Final, NamedTuple
 
 from tanqiao.kernel.errors import Bilingual, DomainError
 from tanqiao.kernel.periods import Period, parse_date
+from tanqiao.sheets.xlsx import DIGITS_MAX, sheet_rows
 from tanqiao_region.application.activity_checks import PERIODS_KEPT_MAX, Bounds, checked_row
 from tanqiao_region.storage.issuance import ActivityRow
 
@@ -67,11 +69,50 @@ def read_csv(file: BinaryIO, bounds: Bounds, name: str) -> Iterator[ReadRow]:
         yield _read(cells, bounds, lines.number)
 
 
+def read_xlsx(file: BinaryIO, bounds: Bounds, name: str) -> Iterator[ReadRow]:
+    """Read rows of the first sheet of a workbook; empty rows are passed over.
+
+    Raises:
+        DomainError: FILE_EMPTY, FILE_TOO_LARGE, ROW_INVALID where it is no workbook, COLUMN_MISSING,
+        FIELD_INVALID for a header that cannot be used.
+    """
+    header: list[str] = []
+    for line, cells, rounded in sheet_rows(file, name):
+        if not header:
+            given = [cells.get(place, "") for place in range(max(cells) + 1)]
+            while given and not given[-1].strip():
+                given.pop()
+            header = _checked_header(given, name)
+            continue
+        beyond = [place for place, text in cells.items() if place >= len(header) and text.strip()]
+        if beyond:
+            detail = Bilingual(f"应有{len(header)}列", f"{len(header)} columns are wanted")
+            yield ReadRow(line, None, _invalid(name, line, detail))
+            continue
+        spoilt = [header[place] for place in rounded if place < len(header)]
+        if spoilt:
+            detail = Bilingual(
+                f"超过{DIGITS_MAX}位的数字已被表格舍入",
+                f"a number of more than {DIGITS_MAX} digits was rounded",
+            )
+            refusal = DomainError("FIELD_INVALID", field=spoilt[0], detail=detail)
+            yield ReadRow(line, None, refusal, spoilt[0])
+            continue
+        yield _read({column: cells.get(at, "").strip() for at, column in enumerate(header)}, bounds, line)
+    if not header:
+        raise DomainError("FILE_EMPTY", file=name)
+
+
 def _header(reader: Iterator[list[str]], name: str) -> list[str]:
     try:
-        header = [column.strip().lower() for column in next(reader, [])]
+        given = next(reader, [])
     except csv.Error as error:
         raise DomainError("FIELD_INVALID", field="header", detail=str(error)) from error
+    return _checked_header(given, name)
+
+
+def _checked_header(given: Sequence[str], name: str) -> list[str]:
+    header = [column.strip().lower() for column in given]
     if not any(header):
         raise DomainError("FILE_EMPTY", file=name)
     unknown = [column for column in header if column not in COLUMNS]

@@ -28,7 +28,7 @@ from tanqiao.kernel.periods import Period
 from tanqiao.rpc.errors import to_refusal
 from tanqiao_region.application.activity import ask_rules, bounds_of, record_batch
 from tanqiao_region.application.activity_checks import Digest, clash, recorded_or_clash
-from tanqiao_region.application.activity_file import ReadRow, read_csv, read_json_lines
+from tanqiao_region.application.activity_file import ReadRow, read_csv, read_json_lines, read_xlsx
 from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.context import RegionContext
@@ -46,6 +46,7 @@ ROWS_PER_SLICE: Final = 5_000
 _FORMATS: Final[dict[int, tuple[str, Callable[..., Iterator[ReadRow]]]]] = {
     registers_pb2.FILE_FORMAT_CSV: ("activity.csv", read_csv),
     registers_pb2.FILE_FORMAT_JSON_LINES: ("activity.jsonl", read_json_lines),
+    registers_pb2.FILE_FORMAT_XLSX: ("activity.xlsx", read_xlsx),
 }
 
 
@@ -158,7 +159,7 @@ class ActivityImports:
         """
         if start.format not in _FORMATS:
             raise DomainError(
-                "FORMAT_UNKNOWN", field="start.format", file="activity", supported="CSV, JSON lines"
+                "FORMAT_UNKNOWN", field="start.format", file="activity", supported="CSV, JSON lines, XLSX"
             )
         _require_size(start.size_bytes, _FORMATS[start.format][0])
         with tempfile.TemporaryDirectory(prefix="activity-", dir=self._directory) as folder:

@@ -66,17 +66,16 @@ def instalment_claim(
     *,
     issuance_id: str,
     period: Period,
-    activity_wh: int,
+    activity: tuple[int, str],
     quantity_kg: int,
 ) -> claims_pb2.Claim:
-    """Give the claim of one issuance: the metered energy of its period."""
+    """Give the claim of one issuance: the activity of its period, a quantity and its unit."""
     claim = project_claim(region_code, pack, project, owner)
     claim.claim_id = f"{region_code}:instalment:{issuance_id}"
     claim.object = claims_pb2.CLAIM_OBJECT_INSTALMENT
     claim.period.CopyFrom(wire_period(period))
     claim.grain = claims_pb2.GRAIN_MONTH if period.is_whole_months else claims_pb2.GRAIN_DAY
-    claim.activity_quantity = activity_wh
-    claim.activity_unit = WATT_HOURS
+    claim.activity_quantity, claim.activity_unit = activity
     claim.quantity_kg = quantity_kg
     return claim
 

@@ -18,7 +18,16 @@ from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.dossier_acts import KINDS_OF_DOSSIER
-from tanqiao_region.application.register_checks import NOTICE, OBJECTED, PUBLISHED
+from tanqiao_region.application.project_acts import is_scene
+from tanqiao_region.application.register_checks import (
+    CONNECTED,
+    DATA_VALIDATED,
+    ENDED,
+    NOTICE,
+    OBJECTED,
+    PUBLISHED,
+    SUSPENDED,
+)
 from tanqiao_region.domain.rules.pack import DisclosureList, RulePack
 from tanqiao_region.domain.rules.parameters import Provenance, base_key
 from tanqiao_region.storage import accounts, disclosure, dossiers, issuance, parameter_tables, registers
@@ -31,6 +40,7 @@ SCAN_PAGE: Final = 500
 """Rows that are read at once where not every one is shown."""
 SECONDS_DIGITS_MAX: Final = 12
 SHOWN_PROJECTS: Final = frozenset({NOTICE, OBJECTED, PUBLISHED})
+SHOWN_SCENES: Final = SHOWN_PROJECTS | {DATA_VALIDATED, CONNECTED, SUSPENDED, ENDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +196,21 @@ def _files(
     return rows
 
 
-def _projects(reading: Reading, after: str, limit: int) -> list[Row]:
+def _shown_projects(reading: Reading, after: str, limit: int, *, scenes: bool) -> list[registers_pb2.Project]:
+    """Walk over the projects, or the reduction scenes, that everybody may see; a page of them."""
+    states = SHOWN_SCENES if scenes else SHOWN_PROJECTS
     found: list[registers_pb2.Project] = []
     while len(found) < limit:
         part = registers.list_projects(reading.connection, state=0, after=after, limit=SCAN_PAGE)
-        found += [one for one in part if one.state in SHOWN_PROJECTS]
+        found += [one for one in part if one.state in states and is_scene(one) == scenes]
         if len(part) < SCAN_PAGE:
             break
         after = part[-1].project_id
-    found = found[:limit]
+    return found[:limit]
+
+
+def _projects(reading: Reading, after: str, limit: int) -> list[Row]:
+    found = _shown_projects(reading, after, limit, scenes=False)
     names = _names(reading, [one.owner_account_id for one in found])
     issued = disclosure.issued_of_projects(reading.connection, [one.project_id for one in found])
     return [
@@ -240,16 +256,23 @@ def _scenes(reading: Reading, after: str, limit: int) -> list[Row]:
 
 
 def _reduction_scenes(reading: Reading, after: str, limit: int) -> list[Row]:
-    def shown(one: dossiers_pb2.Dossier) -> dict[str, str]:
-        return {
-            "number": one.dossier_id,
-            "applicant": _names(reading, [one.account_id]).get(one.account_id, ""),
-            "methodology": one.norm_id,
-            "published_on": registers.iso_text(one.publish_date),
-        }
-
-    states = ("NOTICE", "PUBLISHED", "DATA_VALIDATED", "CONNECTED", "SUSPENDED", "ENDED")
-    return _files(reading, "reduction_scene", states, after, limit, shown)
+    found = _shown_projects(reading, after, limit, scenes=True)
+    names = _names(reading, [one.owner_account_id for one in found])
+    return [
+        (
+            one.project_id,
+            {
+                "number": one.project_id,
+                "applicant": names.get(one.owner_account_id, ""),
+                "methodology": one.methodology_id,
+                "bodies": ", ".join(sorted({role for change in one.history for role in change.signed_by})),
+                "notice_first_day": registers.iso_text(one.notice_first_day),
+                "notice_last_day": registers.iso_text(one.notice_last_day),
+                "published_on": registers.iso_text(one.publish_date),
+            },
+        )
+        for one in found
+    ]
 
 
 def _norms(reading: Reading, after: str, limit: int) -> list[Row]:

@@ -155,7 +155,7 @@ class Dossiers:
         try:
             self._perform(taking, event)
         except DomainError as refusal:
-            if not _waits_for_the_other_alone(refusal):
+            if not waits_for_the_other_alone(refusal):
                 raise
         if by.role not in signed:
             store.insert_signature(group.connection, SignatureRow(digest, by.role, by.party, group.now))
@@ -307,7 +307,7 @@ def _give_share(
     return dossiers_pb2.GiveSeedShareResponse(dossier=row.message)
 
 
-def _waits_for_the_other_alone(refusal: DomainError) -> bool:
+def waits_for_the_other_alone(refusal: DomainError) -> bool:
     """Whether the other body's signature is all that is missing.
 
     A body may sign with the other what it has itself drafted; it may not take the step alone.

@@ -39,9 +39,23 @@ from tanqiao_region.application.commands import By
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.issue_offers import IssueOrder, offer_issue
-from tanqiao_region.application.quantifying import SOURCE, Instalment, compute, grain_kg, quantified
+from tanqiao_region.application.no_units import refuse_what_issues_nothing
+from tanqiao_region.application.project_acts import (
+    authorisation_of,
+    is_scene,
+    issuing_state,
+    source_of,
+)
+from tanqiao_region.application.quantifying import (
+    Instalment,
+    compute,
+    grain_kg,
+    quantified,
+    set_aside,
+    set_free,
+)
 from tanqiao_region.application.register_checks import (
-    PUBLISHED,
+    CONNECTED,
     act_facts,
     clean_documents,
     reports_on_file,
@@ -209,7 +223,7 @@ def settle(group: Group, row: IssuanceRow, accepted: bool) -> None:  # noqa: FBT
     if accepted:
         register_store.set_carried(group.connection, row.project_id, row.carried_out_g)
         return
-    store.release_activity(group.connection, row.project_id, row.issuance_id)
+    set_free(group.connection, row.project_id, row.issuance_id)
     claim_id = messages_pb2.Issue.FromString(row.payload).claim_id
     release_later(group, claim_id, claims_pb2.CLAIM_STATUS_WITHDRAWN, "the bridge refused the Issue")
 
@@ -222,9 +236,9 @@ class _Issue:
     ) -> tuple[registers_pb2.Issuance, claims_pb2.Claim]:
         """Check everything but the claim; gives what would be issued, and its claim."""
         asked = parse_wire_period(request.period)
-        self._refuse_entries(group, by, request, asked)
+        refuse_what_issues_nothing(group, by, require_id(request.project_id, "project_id"), asked)
         row = require_project(group, request.project_id)
-        require_state(row, PUBLISHED)
+        require_state(row, issuing_state(row.project))
         undecided = store.undecided_issuance(group.connection, row.project.project_id)
         if undecided is not None:
             raise DomainError(
@@ -246,37 +260,10 @@ class _Issue:
             account,
             issuance_id=issue_id.hex(),
             period=instalment.period,
-            activity_wh=instalment.result.activity,
+            activity=(instalment.result.activity, instalment.result.activity_unit),
             quantity_kg=instalment.result.units_kg,
         )
         return issuance, claim
-
-    def _refuse_entries(
-        self, group: Group, by: By, request: registers_pb2.IssueUnitsRequest, asked: Period
-    ) -> None:
-        """A reserve entry holds no units: the region's own article says so (YN-3)."""
-        entry = register_store.load_resource(group.connection, require_id(request.project_id, "project_id"))
-        if entry is None:
-            return
-        account = require_owner(group, entry.owner_account_id, "project_id")
-        group.pack.require(
-            acts.ApproveIssuance(
-                **act_facts(group, by),
-                source=acts.IssuanceSource.RESERVE_ENTRY,
-                source_id=entry.entry_id,
-                programme=group.pack.units.programme,
-                participant=participant_of(
-                    account, registers_pb2.Project(), group.context.region_code, group.legal_date
-                ),
-                methodology=None,
-                quantity_kg=1,
-                grain_kg=1,
-                period_start=asked.start,
-                period_end=asked.end,
-                credited_subject_id=account.account_id,
-            )
-        )
-        raise DomainError("RESERVE_ISSUES_NOTHING", field="project_id")
 
     def _require_period(self, row: ProjectRow, period: Period) -> None:
         if not parse_wire_period(row.project.crediting_period).covers(period):
@@ -349,7 +336,7 @@ class _Issue:
             acts.ApproveIssuance(
                 **act_facts(group, by),
                 submitted_by=project_submitter(row),
-                source=SOURCE,
+                source=source_of(project),
                 source_id=project.project_id,
                 programme=group.pack.units.programme,
                 participant=with_registration(
@@ -357,7 +344,7 @@ class _Issue:
                 ),
                 methodology=methodology_version(group.pack, methodology),
                 quantity_kg=issuance.quantity_kg,
-                grain_kg=grain_kg(group.pack, group.legal_date),
+                grain_kg=grain_kg(group.pack, group.legal_date, source_of(project)),
                 period_start=period.start,
                 period_end=period.end,
                 published_on=date_or_none(project.publish_date),
@@ -371,7 +358,9 @@ class _Issue:
                 claim=claim,
                 evidence=EVIDENCE | ({"audit"} if audit is not None else set()),
                 computed_kg=issuance.quantity_kg,
-                submitted_kg=issuance.quantity_kg,
+                submitted_kg=request.stated_kg if is_scene(project) else issuance.quantity_kg,
+                authorisation=authorisation_of(project, period.start, period.end),
+                feed_validated=project.state == CONNECTED,
                 grid_connected_on=date_or_none(project.grid_connection_date),
                 credited_subject_id=project.owner_account_id,
             )
@@ -388,11 +377,7 @@ class _Issue:
         instalment = compute(
             group.connection, group.pack, group.legal_date, row, parse_wire_period(request.period)
         )
-        taken = store.take_activity(
-            group.connection, row.project.project_id, instalment.rows, issuance.issuance_id
-        )
-        if taken != len(instalment.rows):
-            raise DomainError("CONCURRENT_CHANGE", what="activity", id=row.project.project_id)
+        set_aside(group.connection, row.project.project_id, instalment, issuance.issuance_id)
         command = join_parts(
             ask.body, issuance.SerializeToString(), quantified(instalment).SerializeToString()
         )
@@ -411,7 +396,7 @@ class _Issue:
             if not rules.allowed:
                 raise rules.error()
         except DomainError as refusal:
-            store.release_activity(group.connection, issuance.project_id, issuance.issuance_id)
+            set_free(group.connection, issuance.project_id, issuance.issuance_id)
             if receipt.message.status == claims_pb2.CLAIM_STATUS_DECLARED:
                 release_later(
                     group, receipt.message.claim_id, claims_pb2.CLAIM_STATUS_WITHDRAWN, refusal.symbol
@@ -468,8 +453,9 @@ class _Issue:
             block=UnitBlock(series_id, 0, issuance.quantity_kg),
             claim_id=receipt.message.claim_id,
             claim_receipt_hash=receipt.receipt_hash,
-            activity_quantity=computation.activity_wh,
-            activity_unit=WATT_HOURS,
+            # A step of an earlier release knows metered energy alone.
+            activity_quantity=computation.activity_quantity or computation.activity_wh,
+            activity_unit=computation.activity_unit or WATT_HOURS,
             carried_in_g=computation.carried_in_g,
             carried_out_g=issuance.carried_out_g,
             applied=journal.Applied.of(rules),
@@ -479,7 +465,7 @@ class _Issue:
         """Free the activity: the bridge took no claim."""
         del refusal
         _, issuance, _ = _parts_of(step)
-        store.release_activity(group.connection, issuance.project_id, issuance.issuance_id)
+        set_free(group.connection, issuance.project_id, issuance.issuance_id)
 
 
 def project_submitter(row: ProjectRow) -> str:

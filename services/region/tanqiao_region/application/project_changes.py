@@ -8,6 +8,7 @@ from tanqiao_region.application import journal
 from tanqiao_region.application.claims_client import Receipt
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.register_checks import state_name
+from tanqiao_region.domain.rules.facts import Facts
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage.registers import ProjectRow
 
@@ -21,8 +22,20 @@ def change(
     *,
     receipt: Receipt | None = None,
     reason: str = "",
+    act: Facts | None = None,
 ) -> registers_pb2.Project:
-    """Put a project into its next state, with the receipt behind it and a line in the journal."""
+    """Put a project into its next state, with the receipt behind it and a line in the journal.
+
+    Args:
+        group: the transaction.
+        row: the project.
+        state: the next state.
+        verdict: what the rules said, where they were asked.
+        by: the party that acts.
+        receipt: the bridge's receipt, where the step needed one.
+        reason: why, where the step says so.
+        act: the decision, where bodies take it together: who signed stands in the history.
+    """
     project = row.project
     project.state = state  # type: ignore[assignment]  # numbers of the enumeration
     project.state_reason = reason
@@ -34,6 +47,8 @@ def change(
             legal_date=wire_date(group.legal_date),
             role=by.rpartition("/")[2],
             reason=reason,
+            signed_by=sorted({one.role for one in act.signatures}) if act is not None else (),
+            decision_digest=bytes.fromhex(act.decision_digest) if act is not None else b"",
         )
     )
     if receipt is not None:

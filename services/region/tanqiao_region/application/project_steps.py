@@ -19,6 +19,7 @@ from tanqiao.rpc.validation import optional_text, require_party, require_text, w
 from tanqiao_region.application.claim_steps import Ask, Submit, release_later
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
+from tanqiao_region.application.project_acts import publishing
 from tanqiao_region.application.project_changes import change
 from tanqiao_region.application.register_checks import (
     NOTICE,
@@ -222,7 +223,7 @@ def _answer(
     require_state(row, OBJECTED)
     project = row.project
     facts = acts.Facts(**act_facts(group, by), submitted_by=row.submitted_by)
-    verdict = group.pack.require_duty(facts, (acts.PublishProject.act(),))
+    verdict = group.pack.require_duty(facts, publishing(project))
     if not 1 <= request.number <= len(project.objections):
         raise DomainError("NOT_FOUND", field="number", what="objection", id=str(request.number))
     objection: Any = project.objections[request.number - 1]
@@ -247,5 +248,5 @@ def _end(group: Group, row: ProjectRow, by: By, reason: str, verdict: Any) -> No
 def reviews(group: Group, row: ProjectRow) -> bool:
     """Whether the machine of this project has a review between assessment and publication."""
     account = require_owner(group, row.project.owner_account_id, "project.owner_account_id")
-    machine = machine_of(group.pack, account)
+    machine = machine_of(group.pack, account, row.project.origin)
     return machine is not None and "review" in machine.events

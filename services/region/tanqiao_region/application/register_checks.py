@@ -58,6 +58,10 @@ VERIFIER_APPOINTED: Final = registers_pb2.PROJECT_STATE_VERIFIER_APPOINTED
 VERIFIED: Final = registers_pb2.PROJECT_STATE_VERIFIED
 REVIEWED: Final = registers_pb2.PROJECT_STATE_REVIEWED
 OBJECTED: Final = registers_pb2.PROJECT_STATE_OBJECTED
+DATA_VALIDATED: Final = registers_pb2.PROJECT_STATE_DATA_VALIDATED
+CONNECTED: Final = registers_pb2.PROJECT_STATE_CONNECTED
+SUSPENDED: Final = registers_pb2.PROJECT_STATE_SUSPENDED
+ENDED: Final = registers_pb2.PROJECT_STATE_ENDED
 WITHDRAWABLE: Final = (SUBMITTED, VERIFIER_APPOINTED, VERIFIED, ASSESSED, REVIEWED, NOTICE, OBJECTED)
 """States in which the claim is live and the applicant may still go."""
 MACHINE_STATES: Final = {"EXPERT_ASSESSED": "ASSESSED"}
@@ -110,8 +114,13 @@ def require_state(row: ProjectRow, *allowed: int) -> None:
         )
 
 
-def machine_of(pack: RulePack, account: AccountRow) -> Lifecycle | None:
-    """Give the machine of a project: one for all, or the one of its owner's track; None without any."""
+def machine_of(pack: RulePack, account: AccountRow, origin: int = 0) -> Lifecycle | None:
+    """Give the machine of a project: one for all, or the one of its owner's track; None without any.
+
+    A reduction scene has its own.
+    """
+    if origin == registers_pb2.PROJECT_ORIGIN_REDUCTION_SCENE:
+        return pack.data.lifecycles.get("reduction_scene")
     track = "project_of_small_enterprise"
     if account.kind == KIND_DATA_OPERATOR:
         track = "project_of_operator"
@@ -129,7 +138,7 @@ def require_event(group: Group, row: ProjectRow, event: str, *, without_a_machin
         without_a_machine: state in which the step is open under a pack that has no machine for projects.
     """
     account = require_owner(group, row.project.owner_account_id, "project.owner_account_id")
-    machine = machine_of(group.pack, account)
+    machine = machine_of(group.pack, account, row.project.origin)
     if machine is None:
         require_state(row, *(() if without_a_machine is None else (without_a_machine,)))
         return

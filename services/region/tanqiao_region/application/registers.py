@@ -16,7 +16,6 @@ from tanqiao.api.region.v1 import registers_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.working_days import Calendar
 from tanqiao.rpc.validation import (
-    optional_text,
     parse_wire_period,
     require_count,
     require_enum,
@@ -38,11 +37,22 @@ from tanqiao_region.application.claim_steps import (
 from tanqiao_region.application.claims_client import BridgeClaims, Receipt, sign_statement
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
+from tanqiao_region.application.project_acts import (
+    assess_decision,
+    assessment_act,
+    is_scene,
+    joint_of,
+    note_assessment,
+    notice_kind,
+    publication,
+    require_decision,
+    require_register,
+    submission,
+)
 from tanqiao_region.application.project_changes import change
 from tanqiao_region.application.project_steps import reviews
 from tanqiao_region.application.register_checks import (
     ASSESSED,
-    ASSESSORS_MAX,
     HELD,
     NOTICE,
     OPINION_LENGTH_MAX,
@@ -56,7 +66,6 @@ from tanqiao_region.application.register_checks import (
     act_facts,
     clean_documents,
     once,
-    project_facts,
     require_event,
     require_id,
     require_owner,
@@ -70,7 +79,6 @@ from tanqiao_region.application.register_facts import (
     claim_answer,
     is_barred,
     needs_a_person,
-    notice_of,
     refusal_of_verdict,
 )
 from tanqiao_region.domain.rules import facts as acts
@@ -185,6 +193,7 @@ def _clean_project(given: registers_pb2.Project) -> registers_pb2.Project:
         gec_freeze_consent=given.gec_freeze_consent,
         documents=clean_documents(given.documents, "project.documents"),
         invented=given.invented,
+        origin=given.origin or registers_pb2.PROJECT_ORIGIN_PROJECT,
     )
     if given.HasField("grid_connection_date"):
         project.grid_connection_date.CopyFrom(given.grid_connection_date)
@@ -202,10 +211,12 @@ class _Submission:
         project_id = project.project_id
         if store.load_project(group.connection, project_id) is not None:
             raise DomainError("ALREADY_EXISTS", field="project.project_id", what="project", id=project_id)
+        require_register(group.pack, project)
         account = require_owner(group, project.owner_account_id, "project.owner_account_id")
         row = ProjectRow(project, 0, by.party)
-        group.pack.require(acts.SubmitProject(**project_facts(group, row, by, new=True)))
-        require_acting_for(group, by, acts.SubmitProject.act(), account)
+        act = submission(group, row, by)
+        group.pack.require(act)
+        require_acting_for(group, by, act.act(), account)
         claim = project_claim(group.context.region_code, group.pack, project, account)
         claim.claim_id = fresh_claim_id(claim.claim_id, store.spent_claims(group.connection, project_id))
         project.claim_id = claim.claim_id
@@ -217,9 +228,7 @@ class _Submission:
         """Ask the rules with what the claim check found."""
         answer = claim_answer(verdict, project.claim_id, group.legal_date)
         row = ProjectRow(project, 0, by.party)
-        return group.pack.evaluate(
-            acts.SubmitProject(**project_facts(group, row, by, new=True), claim=answer)
-        )
+        return group.pack.evaluate(submission(group, row, by, claim=answer))
 
     def begin(self, group: Group, ask: Ask) -> Begun:
         """Check the file and sign the declaration."""
@@ -235,6 +244,11 @@ class _Submission:
         verdict = receipt.message.verdict
         rules = self.judge(group, by, project, verdict)
         row = ProjectRow(project, 0, step.caller)
+        if is_scene(project) and (is_barred(verdict) or needs_a_person(verdict)):
+            # The machine of scenes has no state in which a file waits: it is handed in again.
+            if receipt.message.status == claims_pb2.CLAIM_STATUS_DECLARED:
+                release_later(group, project.claim_id, claims_pb2.CLAIM_STATUS_WITHDRAWN, "not cleared")
+            return refusal_of_verdict(verdict, rules)
         if is_barred(verdict):
             refusal = refusal_of_verdict(verdict, rules)
             change(group, row, REJECTED, rules, step.caller, receipt=receipt, reason=str(refusal))
@@ -255,31 +269,15 @@ def _assess(
     group: Group, ask: Ask, request: registers_pb2.AssessProjectRequest
 ) -> registers_pb2.AssessProjectResponse:
     row = require_project(group, request.project_id)
-    opinion = optional_text(request.opinion, "opinion", length_max=OPINION_LENGTH_MAX)
-    if len(request.assessors) > ASSESSORS_MAX:
-        raise DomainError(
-            "BATCH_TOO_LARGE", field="assessors", limit=ASSESSORS_MAX, count=len(request.assessors)
-        )
     require_event(group, row, "assess", without_a_machine=SUBMITTED)
     project = row.project
-    project.assessment.CopyFrom(
-        registers_pb2.TechnicalAssessment(
-            passed=request.passed,
-            assess_date=wire_date(group.legal_date),
-            assessors=list(request.assessors) or [ask.by.party],
-            opinion=opinion,
-        )
-    )
-    assessment = assessment_of(project.assessment)
-    verdict = group.pack.require(
-        acts.AssessProject(
-            **project_facts(group, row, ask.by),
-            submitted_by=row.submitted_by,
-            assessment=assessment,  # type: ignore[arg-type]  # it was made above
-        )
-    )
+    joint = joint_of(group, ask.by, row, assess_decision(request))
+    note_assessment(group, ask.by, project, request)
+    opinion = request.opinion
+    act = assessment_act(group, row, ask.by, joint)
+    verdict = require_decision(group.pack, act)
     state = ASSESSED if request.passed else REJECTED
-    change(group, row, state, verdict, ask.by.party, reason="" if request.passed else opinion)
+    change(group, row, state, verdict, ask.by.party, reason="" if request.passed else opinion, act=act)
     store.update_project(group.connection, row)
     if not request.passed:
         release_later(
@@ -325,7 +323,8 @@ class _NoticeOpening:
     def _verdict(
         self, group: Group, row: ProjectRow, by: By, claim: acts.ClaimAnswer = CLEARED
     ) -> tuple[Verdict, acts.Notice]:
-        rule = group.pack.notice_rule("project")
+        kind = notice_kind(row.project)
+        rule = group.pack.notice_rule(kind)
         if rule is None:
             raise DomainError(
                 "STATE_NOT_ALLOWED",
@@ -339,7 +338,7 @@ class _NoticeOpening:
             acts.OpenNotice(
                 **act_facts(group, by),
                 submitted_by=row.submitted_by,
-                object_kind="project",
+                object_kind=kind,
                 object_id=row.project.project_id,
                 assessment=assessment_of(row.project.assessment),
                 notice=notice,
@@ -357,7 +356,10 @@ class _NoticeOpening:
         try:
             verdict, notice = self._verdict(group, row, by, answer)
         except DomainError as refusal:
-            change(group, row, HELD, None, step.caller, receipt=receipt, reason=str(refusal))
+            held = REJECTED if is_scene(row.project) else HELD
+            change(group, row, held, None, step.caller, receipt=receipt, reason=str(refusal))
+            if is_scene(row.project):
+                release_later(group, row.project.claim_id, claims_pb2.CLAIM_STATUS_REJECTED, refusal.symbol)
             store.update_project(group.connection, row)
             return refusal
         project = row.project
@@ -375,7 +377,7 @@ class _NoticeOpening:
 
 
 def _require_publishable(group: Group, row: ProjectRow) -> None:
-    if group.pack.notice_rule("project") is not None:
+    if group.pack.notice_rule(notice_kind(row.project)) is not None:
         require_state(row, NOTICE)
     elif reviews(group, row):
         require_state(row, ASSESSED, REVIEWED)
@@ -391,32 +393,21 @@ class _Publication:
         request = registers_pb2.PublishProjectRequest.FromString(ask.body)
         row = require_project(group, request.project_id)
         _require_publishable(group, row)
-        self._verdict(group, row, ask.by)
+        require_decision(group.pack, publication(group, row, ask.by))
         statement = move_statement(group, row, claims_pb2.CLAIM_STATUS_REGISTERED)
         return Begun(row.project.project_id, statement, ask.body)
-
-    def _verdict(self, group: Group, row: ProjectRow, by: By) -> Verdict:
-        return group.pack.require(
-            acts.PublishProject(
-                **project_facts(group, row, by),
-                submitted_by=row.submitted_by,
-                assessment=assessment_of(row.project.assessment),
-                notice=notice_of(row.project),
-                reviewer_id=row.project.review.assessors[0] if row.project.review.assessors else by.party,
-                claim=CLEARED,
-            )
-        )
 
     def finish(self, group: Group, step: StepRow, receipt: Receipt) -> Outcome:
         """Enter it into the public list."""
         request = registers_pb2.PublishProjectRequest.FromString(step.command)
         row = require_project(group, request.project_id)
-        verdict = self._verdict(group, row, By(step.caller, step.role))
+        act = publication(group, row, By(step.caller, step.role))
+        verdict = require_decision(group.pack, act)
         row.project.publish_date.CopyFrom(wire_date(group.legal_date))
         if row.project.state == ASSESSED and reviews(group, row):
             # Who publishes what the experts assessed has reviewed it: both states stand in the history.
             change(group, row, REVIEWED, verdict, step.caller)
-        change(group, row, PUBLISHED, verdict, step.caller, receipt=receipt)
+        change(group, row, PUBLISHED, verdict, step.caller, receipt=receipt, act=act)
         store.update_project(group.connection, row)
         return registers_pb2.PublishProjectResponse(project=row.project).SerializeToString()
 

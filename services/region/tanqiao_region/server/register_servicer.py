@@ -40,6 +40,7 @@ def public_project(project: registers_pb2.Project, region_code: str) -> register
         project.ClearField("owner_account_id")
         project.ClearField("documents")
         project.verifier.ClearField("party")
+        project.feed.ClearField("test_record")
     return project
 
 

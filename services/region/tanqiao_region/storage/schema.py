@@ -9,6 +9,7 @@ from tanqiao.db.migrations import Schema
 from tanqiao_region.storage.dossier_tables import GUARDS as DOSSIER_GUARDS
 from tanqiao_region.storage.encumbrance_tables import GUARDS as ENCUMBRANCE_GUARDS
 from tanqiao_region.storage.parameter_tables import rule_parameter
+from tanqiao_region.storage.scene_tables import GUARDS as SCENE_GUARDS
 from tanqiao_region.storage.tables import APPEND_ONLY, inbox, metadata, outbox, request_ids, sealed_logs
 
 GUARDS: Final = (
@@ -63,6 +64,7 @@ GUARDS: Final = (
     *DOSSIER_GUARDS,
     *ENCUMBRANCE_GUARDS,
     append_only(rule_parameter.name),
+    *SCENE_GUARDS,
     *sealed_logs.guards(),
     *outbox.guards(),
     *inbox.guards(),

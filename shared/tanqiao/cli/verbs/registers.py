@@ -385,11 +385,12 @@ def import_activity(
     file: Path,
     validate_only: bool,
 ) -> None:
-    """Record the months in FILE (.csv or .jsonl): all of it, or nothing. Exits with 1 when a row is bad."""
+    """Record the months in FILE (.csv, .jsonl, .xlsx): all or nothing. Exits with 1 when a row is bad."""
     client = client_for(session, region_name, "activity", role)
     formats = {
         ".csv": registers_pb2.FILE_FORMAT_CSV,
         ".jsonl": registers_pb2.FILE_FORMAT_JSON_LINES,
+        ".xlsx": registers_pb2.FILE_FORMAT_XLSX,
     }
     if file.suffix.lower() not in formats:
         raise DomainError("FORMAT_UNKNOWN", file=file.name, supported=sorted(formats))
@@ -429,6 +430,7 @@ def import_activity(
 @click.option("--audit-body", default="", help="The technical body that audited.")
 @click.option("--override-reason", default="", help="Why a second issuance in the year.")
 @click.option("--second-approver", default="", help="Who approves it besides the caller.")
+@click.option("--stated-kg", type=int, default=0, help="What the body of a scene has computed.")
 @click.option("--quantify-only", is_flag=True, help="Show the computation and issue nothing.")
 @click.option("--validate-only", is_flag=True, help="Check and change nothing.")
 @click.option("--request-id", help="Same id and same content: the first answer again.")
@@ -448,6 +450,7 @@ def issue(session: Session, /, region_name: str, role: str | None, project_id: s
         override_reason=values["override_reason"],
         second_approver=values["second_approver"],
         validate_only=values["validate_only"],
+        stated_kg=values["stated_kg"],
     )
     if values["audit_date"]:
         issue_request.audit.CopyFrom(

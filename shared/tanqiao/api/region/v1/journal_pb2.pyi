@@ -72,6 +72,8 @@ class _JournalEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     """A dated value of a parameter was published; details: value_json, from, to, document."""
     JOURNAL_EVENT_KIND_PERSONAL_DATA_DELETED: _JournalEventKind.ValueType  # 43
     """The person behind a closed account was forgotten; details: uses."""
+    JOURNAL_EVENT_KIND_EXPERIENCE_RECORDED: _JournalEventKind.ValueType  # 50
+    """Experience values of a behaviour scene were recorded; details: records, digest, by."""
 
 class JournalEventKind(_JournalEventKind, metaclass=_JournalEventKindEnumTypeWrapper): ...
 
@@ -120,6 +122,8 @@ JOURNAL_EVENT_KIND_PARAMETER_SET: JournalEventKind.ValueType  # 42
 """A dated value of a parameter was published; details: value_json, from, to, document."""
 JOURNAL_EVENT_KIND_PERSONAL_DATA_DELETED: JournalEventKind.ValueType  # 43
 """The person behind a closed account was forgotten; details: uses."""
+JOURNAL_EVENT_KIND_EXPERIENCE_RECORDED: JournalEventKind.ValueType  # 50
+"""Experience values of a behaviour scene were recorded; details: records, digest, by."""
 Global___JournalEventKind: _TypeAlias = JournalEventKind  # noqa: Y015
 
 @_typing.final

@@ -59,6 +59,12 @@ class _ProjectStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProjectS
     PROJECT_STATE_VERIFIED: _ProjectState.ValueType  # 9
     PROJECT_STATE_REVIEWED: _ProjectState.ValueType  # 10
     PROJECT_STATE_OBJECTED: _ProjectState.ValueType  # 11
+    PROJECT_STATE_DATA_VALIDATED: _ProjectState.ValueType  # 12
+    """A scene's data feed has passed its validation."""
+    PROJECT_STATE_CONNECTED: _ProjectState.ValueType  # 13
+    """A scene's data feed is connected: its data count from now on."""
+    PROJECT_STATE_SUSPENDED: _ProjectState.ValueType  # 14
+    PROJECT_STATE_ENDED: _ProjectState.ValueType  # 15
 
 class ProjectState(_ProjectState, metaclass=_ProjectStateEnumTypeWrapper): ...
 
@@ -75,7 +81,35 @@ PROJECT_STATE_VERIFIER_APPOINTED: ProjectState.ValueType  # 8
 PROJECT_STATE_VERIFIED: ProjectState.ValueType  # 9
 PROJECT_STATE_REVIEWED: ProjectState.ValueType  # 10
 PROJECT_STATE_OBJECTED: ProjectState.ValueType  # 11
+PROJECT_STATE_DATA_VALIDATED: ProjectState.ValueType  # 12
+"""A scene's data feed has passed its validation."""
+PROJECT_STATE_CONNECTED: ProjectState.ValueType  # 13
+"""A scene's data feed is connected: its data count from now on."""
+PROJECT_STATE_SUSPENDED: ProjectState.ValueType  # 14
+PROJECT_STATE_ENDED: ProjectState.ValueType  # 15
 Global___ProjectState: _TypeAlias = ProjectState  # noqa: Y015
+
+class _ProjectOrigin:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProjectOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProjectOrigin.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROJECT_ORIGIN_UNSPECIFIED: _ProjectOrigin.ValueType  # 0
+    """Read as PROJECT."""
+    PROJECT_ORIGIN_PROJECT: _ProjectOrigin.ValueType  # 1
+    PROJECT_ORIGIN_REDUCTION_SCENE: _ProjectOrigin.ValueType  # 2
+    """A reduction scene: an information system that records behaviour and computes (SceneService)."""
+
+class ProjectOrigin(_ProjectOrigin, metaclass=_ProjectOriginEnumTypeWrapper):
+    """What reductions come from."""
+
+PROJECT_ORIGIN_UNSPECIFIED: ProjectOrigin.ValueType  # 0
+"""Read as PROJECT."""
+PROJECT_ORIGIN_PROJECT: ProjectOrigin.ValueType  # 1
+PROJECT_ORIGIN_REDUCTION_SCENE: ProjectOrigin.ValueType  # 2
+"""A reduction scene: an information system that records behaviour and computes (SceneService)."""
+Global___ProjectOrigin: _TypeAlias = ProjectOrigin  # noqa: Y015
 
 class _FileFormat:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -86,12 +120,16 @@ class _FileFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileFormat
     FILE_FORMAT_UNSPECIFIED: _FileFormat.ValueType  # 0
     FILE_FORMAT_CSV: _FileFormat.ValueType  # 1
     FILE_FORMAT_JSON_LINES: _FileFormat.ValueType  # 2
+    FILE_FORMAT_XLSX: _FileFormat.ValueType  # 3
+    """A workbook; its first sheet counts."""
 
 class FileFormat(_FileFormat, metaclass=_FileFormatEnumTypeWrapper): ...
 
 FILE_FORMAT_UNSPECIFIED: FileFormat.ValueType  # 0
 FILE_FORMAT_CSV: FileFormat.ValueType  # 1
 FILE_FORMAT_JSON_LINES: FileFormat.ValueType  # 2
+FILE_FORMAT_XLSX: FileFormat.ValueType  # 3
+"""A workbook; its first sheet counts."""
 Global___FileFormat: _TypeAlias = FileFormat  # noqa: Y015
 
 class _IssuanceState:
@@ -417,6 +455,68 @@ class ListMethodologiesResponse(_message.Message):
 Global___ListMethodologiesResponse: _TypeAlias = ListMethodologiesResponse  # noqa: Y015
 
 @_typing.final
+class SceneFeed(_message.Message):
+    """The data feed of a reduction scene."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALIDATE_DATE_FIELD_NUMBER: _builtins.int
+    TEST_RECORD_FIELD_NUMBER: _builtins.int
+    INFORMATION_SYSTEM_FIELD_NUMBER: _builtins.int
+    CONNECT_DATE_FIELD_NUMBER: _builtins.int
+    information_system: _builtins.str
+    """The information system that records behaviour and computes."""
+    @_builtins.property
+    def validate_date(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def test_record(self) -> Global___ProjectDocument:
+        """The records that it was validated with, and the result."""
+
+    @_builtins.property
+    def connect_date(self) -> _values_pb2.Date: ...
+    def __init__(
+        self,
+        *,
+        validate_date: _values_pb2.Date | None = ...,
+        test_record: Global___ProjectDocument | None = ...,
+        information_system: _builtins.str = ...,
+        connect_date: _values_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connect_date", b"connect_date", "test_record", b"test_record", "validate_date", b"validate_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connect_date", b"connect_date", "information_system", b"information_system", "test_record", b"test_record", "validate_date", b"validate_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SceneFeed: _TypeAlias = SceneFeed  # noqa: Y015
+
+@_typing.final
+class SceneAuthorisation(_message.Message):
+    """A period for which the scene body may compute and supply data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: _builtins.int
+    DECIDE_DATE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def period(self) -> _values_pb2.Period: ...
+    @_builtins.property
+    def decide_date(self) -> _values_pb2.Date: ...
+    def __init__(
+        self,
+        *,
+        period: _values_pb2.Period | None = ...,
+        decide_date: _values_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_date", b"decide_date", "period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decide_date", b"decide_date", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SceneAuthorisation: _TypeAlias = SceneAuthorisation  # noqa: Y015
+
+@_typing.final
 class ProjectVerifier(_message.Message):
     """The third party that was appointed to validate and verify a project."""
 
@@ -495,11 +595,18 @@ class ProjectChange(_message.Message):
     LEGAL_DATE_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    SIGNED_BY_FIELD_NUMBER: _builtins.int
+    DECISION_DIGEST_FIELD_NUMBER: _builtins.int
     state: Global___ProjectState.ValueType
     role: _builtins.str
     reason: _builtins.str
+    decision_digest: _builtins.bytes
     @_builtins.property
     def legal_date(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def signed_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Roles that signed the decision, where bodies decide together, and what they signed."""
+
     def __init__(
         self,
         *,
@@ -507,10 +614,12 @@ class ProjectChange(_message.Message):
         legal_date: _values_pb2.Date | None = ...,
         role: _builtins.str = ...,
         reason: _builtins.str = ...,
+        signed_by: _abc.Iterable[_builtins.str] | None = ...,
+        decision_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["legal_date", b"legal_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["legal_date", b"legal_date", "reason", b"reason", "role", b"role", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_digest", b"decision_digest", "legal_date", b"legal_date", "reason", b"reason", "role", b"role", "signed_by", b"signed_by", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -579,6 +688,9 @@ class Project(_message.Message):
     REVIEW_FIELD_NUMBER: _builtins.int
     OBJECTIONS_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    FEED_FIELD_NUMBER: _builtins.int
+    AUTHORISATIONS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     title: _builtins.str
     owner_account_id: _builtins.str
@@ -596,6 +708,7 @@ class Project(_message.Message):
     """Why a person must look, or why it ended."""
     notice_working_days: _builtins.int
     notice_first_day_counted: _builtins.bool
+    origin: Global___ProjectOrigin.ValueType
     @_builtins.property
     def asset(self) -> _claims_pb2.Asset: ...
     @_builtins.property
@@ -632,6 +745,10 @@ class Project(_message.Message):
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProjectChange]:
         """Every change of state since this release, oldest first."""
 
+    @_builtins.property
+    def feed(self) -> Global___SceneFeed: ...
+    @_builtins.property
+    def authorisations(self) -> _containers.RepeatedCompositeFieldContainer[Global___SceneAuthorisation]: ...
     def __init__(
         self,
         *,
@@ -664,10 +781,13 @@ class Project(_message.Message):
         review: Global___TechnicalAssessment | None = ...,
         objections: _abc.Iterable[Global___ProjectObjection] | None = ...,
         history: _abc.Iterable[Global___ProjectChange] | None = ...,
+        origin: Global___ProjectOrigin.ValueType = ...,
+        feed: Global___SceneFeed | None = ...,
+        authorisations: _abc.Iterable[Global___SceneAuthorisation] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "grid_connection_date", b"grid_connection_date", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "publish_date", b"publish_date", "review", b"review", "verifier", b"verifier"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "feed", b"feed", "grid_connection_date", b"grid_connection_date", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "publish_date", b"publish_date", "review", b"review", "verifier", b"verifier"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "attribute", b"attribute", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "documents", b"documents", "gec_freeze_consent", b"gec_freeze_consent", "grid_connection_date", b"grid_connection_date", "history", b"history", "invented", b"invented", "later_claim_receipts", b"later_claim_receipts", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "notice_first_day", b"notice_first_day", "notice_first_day_counted", b"notice_first_day_counted", "notice_last_day", b"notice_last_day", "notice_working_days", b"notice_working_days", "objections", b"objections", "owner_account_id", b"owner_account_id", "project_id", b"project_id", "publish_date", b"publish_date", "review", b"review", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "state", b"state", "state_reason", b"state_reason", "title", b"title", "verifier", b"verifier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "attribute", b"attribute", "authorisations", b"authorisations", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "documents", b"documents", "feed", b"feed", "gec_freeze_consent", b"gec_freeze_consent", "grid_connection_date", b"grid_connection_date", "history", b"history", "invented", b"invented", "later_claim_receipts", b"later_claim_receipts", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "notice_first_day", b"notice_first_day", "notice_first_day_counted", b"notice_first_day_counted", "notice_last_day", b"notice_last_day", "notice_working_days", b"notice_working_days", "objections", b"objections", "origin", b"origin", "owner_account_id", b"owner_account_id", "project_id", b"project_id", "publish_date", b"publish_date", "review", b"review", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "state", b"state", "state_reason", b"state_reason", "title", b"title", "verifier", b"verifier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1469,6 +1589,8 @@ class QuantifyProjectResponse(_message.Message):
     CARRIED_OUT_G_FIELD_NUMBER: _builtins.int
     METHODOLOGY_ID_FIELD_NUMBER: _builtins.int
     WORKING_FIELD_NUMBER: _builtins.int
+    ACTIVITY_QUANTITY_FIELD_NUMBER: _builtins.int
+    ACTIVITY_UNIT_FIELD_NUMBER: _builtins.int
     activity_wh: _builtins.int
     reduction_g: _builtins.int
     """Before rounding, grams of CO2 equivalent, remainder carried in included."""
@@ -1477,6 +1599,9 @@ class QuantifyProjectResponse(_message.Message):
     """Whole grains only."""
     carried_out_g: _builtins.int
     methodology_id: _builtins.str
+    activity_quantity: _builtins.int
+    """What was measured, in the unit of the methodology's plug-in; activity_wh is the same where that is Wh."""
+    activity_unit: _builtins.str
     @_builtins.property
     def working(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1489,10 +1614,12 @@ class QuantifyProjectResponse(_message.Message):
         carried_out_g: _builtins.int = ...,
         methodology_id: _builtins.str = ...,
         working: _abc.Iterable[_builtins.str] | None = ...,
+        activity_quantity: _builtins.int = ...,
+        activity_unit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_wh", b"activity_wh", "carried_in_g", b"carried_in_g", "carried_out_g", b"carried_out_g", "issuable_kg", b"issuable_kg", "methodology_id", b"methodology_id", "reduction_g", b"reduction_g", "working", b"working"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_quantity", b"activity_quantity", "activity_unit", b"activity_unit", "activity_wh", b"activity_wh", "carried_in_g", b"carried_in_g", "carried_out_g", b"carried_out_g", "issuable_kg", b"issuable_kg", "methodology_id", b"methodology_id", "reduction_g", b"reduction_g", "working", b"working"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1579,12 +1706,15 @@ class IssueUnitsRequest(_message.Message):
     AUDIT_FIELD_NUMBER: _builtins.int
     ASSESSMENT_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
+    STATED_KG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     project_id: _builtins.str
     override_reason: _builtins.str
     """Second issuance in a year: the reason, and who approves besides the caller."""
     second_approver: _builtins.str
     validate_only: _builtins.bool
+    stated_kg: _builtins.int
+    """What the body of a reduction scene has computed for the period, kg; the node computes it again."""
     @_builtins.property
     def period(self) -> _values_pb2.Period: ...
     @_builtins.property
@@ -1611,10 +1741,11 @@ class IssueUnitsRequest(_message.Message):
         audit: Global___IssuanceAudit | None = ...,
         assessment: Global___TechnicalAssessment | None = ...,
         documents: _abc.Iterable[Global___ProjectDocument] | None = ...,
+        stated_kg: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "audit", b"audit", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "audit", b"audit", "documents", b"documents", "override_reason", b"override_reason", "period", b"period", "project_id", b"project_id", "request_id", b"request_id", "second_approver", b"second_approver", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "audit", b"audit", "documents", b"documents", "override_reason", b"override_reason", "period", b"period", "project_id", b"project_id", "request_id", b"request_id", "second_approver", b"second_approver", "stated_kg", b"stated_kg", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -727,7 +727,7 @@ class IssuanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ImportActivity(self, request_iterator, context):
-        """A file (CSV or JSON lines) in chunks; all or nothing, every bad row with line, column and reason.
+        """A file (CSV, JSON lines or XLSX) in chunks; all or nothing, every bad row with line, column and reason.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -223,7 +223,7 @@ class IssuanceServiceStub:
     SubmitActivity: _grpc.UnaryUnaryMultiCallable[_registers_pb2.SubmitActivityRequest, _registers_pb2.SubmitActivityResponse]
     """Metered activity of a project, kept as evidence; a re-sent period with the same data changes nothing."""
     ImportActivity: _grpc.StreamUnaryMultiCallable[_registers_pb2.ImportActivityRequest, _registers_pb2.ImportActivityResponse]
-    """A file (CSV or JSON lines) in chunks; all or nothing, every bad row with line, column and reason."""
+    """A file (CSV, JSON lines or XLSX) in chunks; all or nothing, every bad row with line, column and reason."""
     QuantifyProject: _grpc.UnaryUnaryMultiCallable[_registers_pb2.QuantifyProjectRequest, _registers_pb2.QuantifyProjectResponse]
     """Quantifies all recorded periods not yet issued that lie in the period asked for."""
     IssueUnits: _grpc.UnaryUnaryMultiCallable[_registers_pb2.IssueUnitsRequest, _registers_pb2.IssueUnitsResponse]
@@ -241,7 +241,7 @@ class IssuanceServiceAsyncStub(IssuanceServiceStub):
     SubmitActivity: _aio.UnaryUnaryMultiCallable[_registers_pb2.SubmitActivityRequest, _registers_pb2.SubmitActivityResponse]  # type: ignore[assignment]
     """Metered activity of a project, kept as evidence; a re-sent period with the same data changes nothing."""
     ImportActivity: _aio.StreamUnaryMultiCallable[_registers_pb2.ImportActivityRequest, _registers_pb2.ImportActivityResponse]  # type: ignore[assignment]
-    """A file (CSV or JSON lines) in chunks; all or nothing, every bad row with line, column and reason."""
+    """A file (CSV, JSON lines or XLSX) in chunks; all or nothing, every bad row with line, column and reason."""
     QuantifyProject: _aio.UnaryUnaryMultiCallable[_registers_pb2.QuantifyProjectRequest, _registers_pb2.QuantifyProjectResponse]  # type: ignore[assignment]
     """Quantifies all recorded periods not yet issued that lie in the period asked for."""
     IssueUnits: _aio.UnaryUnaryMultiCallable[_registers_pb2.IssueUnitsRequest, _registers_pb2.IssueUnitsResponse]  # type: ignore[assignment]
@@ -268,7 +268,7 @@ class IssuanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_registers_pb2.ImportActivityRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_registers_pb2.ImportActivityResponse, _abc.Awaitable[_registers_pb2.ImportActivityResponse]]:
-        """A file (CSV or JSON lines) in chunks; all or nothing, every bad row with line, column and reason."""
+        """A file (CSV, JSON lines or XLSX) in chunks; all or nothing, every bad row with line, column and reason."""
 
     @_abc_1.abstractmethod
     def QuantifyProject(

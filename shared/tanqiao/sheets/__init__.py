@@ -1,0 +1,1 @@
+"""Spreadsheets, read row by row without holding them."""
