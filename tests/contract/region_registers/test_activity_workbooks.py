@@ -23,6 +23,7 @@ from tests.contract.region_registers.test_refusals import journal_size, refused
 
 XLSX = registers_pb2.FILE_FORMAT_XLSX
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+SHEET = "worksheet"
 HEADER = ("period", "on_grid_wh", "self_use_wh", "meter")
 STYLES = f'<styleSheet xmlns="{MAIN}"><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>'
 
@@ -52,10 +53,10 @@ def cell(value: str | int | date) -> str:
 
 def sheet(rows: Iterable[Iterable[Any]]) -> Iterator[str]:
     """The sheet, row by row."""
-    yield f'<worksheet xmlns="{MAIN}"><sheetData>'
+    yield f'<{SHEET} xmlns="{MAIN}"><sheetData>'
     for row in rows:
         yield f"<row>{''.join(cell(value) for value in row)}</row>"
-    yield "</sheetData></worksheet>"
+    yield f"</sheetData></{SHEET}>"
 
 
 def workbook(rows: Iterable[Iterable[Any]], into: Path | None = None) -> bytes:
