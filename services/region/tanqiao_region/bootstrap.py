@@ -24,7 +24,6 @@ from tanqiao.api.region.v1 import (
     parameters_pb2_grpc,
     registers_pb2_grpc,
     reserve_pb2_grpc,
-    scenes_pb2_grpc,
 )
 from tanqiao.db.backup import put_back
 from tanqiao.db.engine import Database
@@ -62,7 +61,6 @@ from tanqiao_region.application.contradictions import Contradictions
 from tanqiao_region.application.disclosure import Disclosures
 from tanqiao_region.application.dossiers import DossierReads, Dossiers
 from tanqiao_region.application.encumbrances import Encumbrances
-from tanqiao_region.application.experience import Experience
 from tanqiao_region.application.experts import Experts
 from tanqiao_region.application.issuance import Issuances
 from tanqiao_region.application.line import Line
@@ -81,15 +79,14 @@ from tanqiao_region.application.register_reads import RegisterReads
 from tanqiao_region.application.registers import Registers
 from tanqiao_region.application.reserve import Reserve
 from tanqiao_region.application.rule_parameters import RuleParameters, with_published
-from tanqiao_region.application.scenes import Scenes
 from tanqiao_region.application.secrets import SECRET_BYTES, NodeSecrets, RandomPool
 from tanqiao_region.application.token_renewal import TokenRenewal
 from tanqiao_region.application.tokens import TokenBook
-from tanqiao_region.application.trips import Trips
 from tanqiao_region.application.working_calendar import load_calendar
 from tanqiao_region.application.writer import ITEMS_PER_GROUP_MAX, Writer, weigh
 from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack, pack_digest
+from tanqiao_region.scene_office import SceneOffice, build_scene_office
 from tanqiao_region.server.account_servicer import AccountServicer
 from tanqiao_region.server.callers import callers
 from tanqiao_region.server.claims_line import GrpcBridgeClaims
@@ -107,7 +104,6 @@ from tanqiao_region.server.reconcile_line import GrpcReconcile
 from tanqiao_region.server.recovery_line import GrpcRecovery
 from tanqiao_region.server.register_servicer import RegisterServicer
 from tanqiao_region.server.reserve_servicer import ReserveServicer
-from tanqiao_region.server.scene_servicer import ExperienceServicer, SceneServicer
 from tanqiao_region.server.sync_client import SyncClient
 from tanqiao_region.server.tokens_line import GrpcBridgeTokens
 from tanqiao_region.settings import Settings
@@ -140,9 +136,7 @@ class Office:
     dossiers: Dossiers
     dossier_reads: DossierReads
     experts: Experts
-    scenes: Scenes
-    trips: Trips
-    experience: Experience
+    scene_office: SceneOffice
     pool_is_public: bool
 
     def registrations(self, region_code: str) -> list[Registration]:
@@ -162,12 +156,7 @@ class Office:
                 reserve_pb2_grpc.add_ReserveServiceServicer_to_server,
                 ReserveServicer(self.reserve, region_code),
             ),
-            Registration(
-                scenes_pb2_grpc.add_SceneServiceServicer_to_server, SceneServicer(self.scenes, self.trips)
-            ),
-            Registration(
-                scenes_pb2_grpc.add_ExperienceServiceServicer_to_server, ExperienceServicer(self.experience)
-            ),
+            *self.scene_office.registrations(),
             Registration(
                 dossiers_pb2_grpc.add_DossierServiceServicer_to_server,
                 DossierServicer(
@@ -438,9 +427,7 @@ def build_office(
         Dossiers(submit, methodologies),
         DossierReads(database),
         Experts(submit),
-        Scenes(submit),
-        Trips(submit),
-        Experience(database, submit),
+        build_scene_office(database, submit),
         pool_is_public=POOL_LIST in lists,
     )
 
