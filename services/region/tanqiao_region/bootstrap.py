@@ -42,7 +42,7 @@ from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
 from tanqiao.signing.certificates import TlsFiles
 from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.federation import Federation
-from tanqiao.signing.keyring import Keyring, read_private, write_private
+from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.logs import note_signer, witness_policy
 from tanqiao.signing.note_keys import NoteKeys
 from tanqiao.signing.own_keys import OwnKeys
@@ -79,12 +79,13 @@ from tanqiao_region.application.register_reads import RegisterReads
 from tanqiao_region.application.registers import Registers
 from tanqiao_region.application.reserve import Reserve
 from tanqiao_region.application.rule_parameters import RuleParameters, with_published
-from tanqiao_region.application.secrets import SECRET_BYTES, NodeSecrets, RandomPool
+from tanqiao_region.application.secrets import NodeSecrets, RandomPool
 from tanqiao_region.application.token_renewal import TokenRenewal
 from tanqiao_region.application.tokens import TokenBook
 from tanqiao_region.application.working_calendar import load_calendar
 from tanqiao_region.application.writer import ITEMS_PER_GROUP_MAX, Writer, weigh
 from tanqiao_region.domain.rules.pack import RulePack
+from tanqiao_region.node_secret import open_secret
 from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack, pack_digest
 from tanqiao_region.scene_office import SceneOffice, build_scene_office
 from tanqiao_region.server.account_servicer import AccountServicer
@@ -112,7 +113,6 @@ from tanqiao_region.storage.parameter_tables import load_parameters
 from tanqiao_region.storage.schema import SCHEMA
 from tanqiao_region.storage.tables import node_state
 
-SECRET_FILE: Final = "node.secret"  # noqa: S105 - the name of a file
 PACKS_KEPT_MAX: Final = 16
 POOL_LIST: Final = "expert-pool"
 """Where a text publishes the pool, its pack has this list."""
@@ -267,21 +267,6 @@ def restore_from(settings: Settings, source: Path | None) -> int:
         return run(settings)
     with put_back(settings.database_url, source) as copy_url:
         return run(replace(settings, database_url=copy_url, owner_database_url=""))
-
-
-def open_secret(keys_directory: Path) -> bytes:
-    """Read the node's secret, made at the first start.
-
-    Raises:
-        DomainError: KEY_FILE_PERMISSIONS, KEY_FILE_INVALID.
-    """
-    path = keys_directory / SECRET_FILE
-    if not path.exists():
-        write_private(path, random.token_bytes(SECRET_BYTES))
-    secret = read_private(path)
-    if len(secret) != SECRET_BYTES:
-        raise DomainError("KEY_FILE_INVALID", file=path, detail=f"{SECRET_BYTES} bytes are wanted")
-    return secret
 
 
 @lru_cache(maxsize=PACKS_KEPT_MAX)
