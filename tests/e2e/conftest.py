@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-COMMAND_SECONDS_MAX = 240
+COMMAND_SECONDS_MAX = 480
 
 
 @dataclass(frozen=True)

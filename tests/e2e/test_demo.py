@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import CommandLine
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(1500)]
 STEPS = ["a", "b", "c", "d", "e", "f", "g"]
 REFUSALS = [
     "DUPLICATE_PROGRAMME_APPLIED",
