@@ -41,6 +41,7 @@ from tanqiao.signing.federation import Federation
 from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.note_keys import NoteKeys
 from tanqiao.signing.own_keys import OwnKeys
+from tanqiao.signing.recovery_key import PUBLIC_NAME, Sealer, load_recovery_public_key
 from tanqiao.signing.token_keys import TokenKeys
 from tanqiao_bridge.application import start
 from tanqiao_bridge.application.adopting import TakeReport, load_state, take_report
@@ -279,7 +280,19 @@ def _build_logs(
     context: BridgeContext,
     database: Database,
 ) -> Logs:
-    keeper = LogKeeper(database, settings.network_id, lambda: context.directory, federation.witness_group)
+    recovery_key = load_recovery_public_key(settings.keys_directory / PUBLIC_NAME)
+    sealer = None
+    if recovery_key is not None:
+        sealer = Sealer(recovery_key, settings.network_id, lambda: context.signer)
+    elif federation.witness_group.witnesses:
+        _log.warning("mirrors can not rebuild this bridge: there is no recovery key", file=PUBLIC_NAME)
+    keeper = LogKeeper(
+        database,
+        settings.network_id,
+        lambda: context.directory,
+        federation.witness_group,
+        sealer=sealer,
+    )
     if federation.witness_group.witnesses:
         keeper.policy()  # a witness without a key is found out now, not when units wait for it
     seals = NoteKeys(

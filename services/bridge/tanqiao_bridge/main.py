@@ -1,4 +1,4 @@
-"""`tanqiao-bridge`: serve, migrate, fsck, backup, restore.
+"""`tanqiao-bridge`: serve, migrate, fsck, backup, restore, recovery-key.
 
 Exit codes: 0 done, 1 findings (fsck), 2 usage or settings, 3 something needed is not reachable, 4 a fault
 of ours.
@@ -13,8 +13,10 @@ import click
 from tanqiao.db.backup import copy_database
 from tanqiao.db.engine import open_engine
 from tanqiao.rpc.process import announce_ready, exit_on_refusal, serve_until_stopped, set_up_logging
+from tanqiao.signing.recovery_key import PUBLIC_NAME, create_recovery_key
 from tanqiao_bridge.application.fsck import check
 from tanqiao_bridge.bootstrap import build, open_database, restore_from
+from tanqiao_bridge.rebuild import RootKeys, rebuild_from_mirrors
 from tanqiao_bridge.settings import load_settings
 
 CONFIG = click.option(
@@ -95,18 +97,85 @@ def backup(config: Path, target: Path) -> None:
     help="File with the passphrase of the root key, if it has one.",
 )
 @click.option("--epoch", type=int, help="Number of the new epoch, where one is lost with the database.")
-def restore(
-    config: Path, source: Path | None, root: Path, passphrase_file: Path | None, epoch: int | None
+@click.option(
+    "--from-mirror",
+    "mirrors",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A witness's mirror of the log, for an empty database; once for each mirror there is.",
+)
+@click.option(
+    "--recovery-key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --from-mirror: the private recovery key of the bridge's authority.",
+)
+@click.option(
+    "--recovery-passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the passphrase of the recovery key, if it has one.",
+)
+def restore(  # noqa: PLR0913 - one for each option
+    *,
+    config: Path,
+    source: Path | None,
+    root: Path,
+    passphrase_file: Path | None,
+    epoch: int | None,
+    mirrors: tuple[Path, ...],
+    recovery_key: Path | None,
+    recovery_passphrase_file: Path | None,
 ) -> None:
-    """Put an old backup in place and begin a new epoch; the bridge recovers when it is started."""
+    """Put an old backup in place, or rebuild from mirrors of the log, and begin a new epoch.
+
+    The bridge recovers when it is started. 恢复旧备份，或由日志镜像重建，并开始新纪元。
+    """
+    if mirrors and (source is not None or recovery_key is None):
+        raise click.UsageError("--from-mirror needs --recovery-key and goes without --from")
     with exit_on_refusal():
         settings = load_settings(config)
-        passphrase = passphrase_file.read_bytes().strip() if passphrase_file is not None else None
-        begun = restore_from(settings, source, root, passphrase, epoch)
-        click.echo(f"restored: {settings.database_url.rpartition('@')[2]}")
+        passphrase = _passphrase(passphrase_file)
+        if recovery_key is not None and mirrors:
+            keys = RootKeys(root, recovery_key, passphrase, _passphrase(recovery_passphrase_file))
+            rebuilt = rebuild_from_mirrors(settings, mirrors, keys, epoch=epoch)
+            begun = rebuilt.begun
+            for refusal in rebuilt.refused:
+                click.echo(f"not used: {refusal}", err=True)
+            click.echo(f"rebuilt: {rebuilt.size} leaves from the mirrors of {', '.join(rebuilt.parties)}")
+        else:
+            begun = restore_from(settings, source, root, passphrase, epoch)
+            click.echo(f"restored: {settings.database_url.rpartition('@')[2]}")
         click.echo(f"epoch {begun.epoch} continues from log index {begun.continues_from}, signed by the root")
         click.echo(f"waits for the reports of: {', '.join(begun.regions)}")
         click.echo("no transfer from or to a region is decided before it has reported. Start the bridge now.")
+
+
+def _passphrase(file: Path | None) -> bytes | None:
+    return None if file is None else file.read_bytes().strip()
+
+
+@main.command(name="recovery-key")
+@CONFIG
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A new file for the private half; keep it where the root is kept.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the passphrase that shall encrypt it.",
+)
+def recovery_key_command(config: Path, target: Path, passphrase_file: Path | None) -> None:
+    """Make the key to which mirrors keep what only the authority may read.
+
+    The public half stays with the bridge's keys, the private one goes off line. 生成恢复密钥。
+    """
+    with exit_on_refusal():
+        public = load_settings(config).keys_directory / PUBLIC_NAME
+        create_recovery_key(target, public, _passphrase(passphrase_file))
+        click.echo(f"public half: {public}. Start the bridge again: what witnesses fetch from then on is sealed")
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""`tanqiao-region`: serve, migrate, fsck, backup, restore.
+"""`tanqiao-region`: serve, migrate, fsck, backup, restore, mirror.
 
 Exit codes: 0 done, 1 findings (fsck), 2 usage or settings, 3 something needed is not reachable, 4 a fault of
 ours.
@@ -12,6 +12,7 @@ import click
 
 from tanqiao.db.backup import copy_database
 from tanqiao.db.engine import open_engine
+from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.process import announce_ready, exit_on_refusal, serve_until_stopped, set_up_logging
 from tanqiao_region.settings import load_settings
 
@@ -97,6 +98,34 @@ def restore(config: Path, source: Path | None) -> None:
         click.echo(
             "the bridge everything that the bridge holds of it and its books are the same. Start it now."
         )
+
+
+@main.command()
+@CONFIG
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A new file.",
+)
+def mirror(config: Path, target: Path) -> None:
+    """Write the witness's mirror of the bridge's log, to rebuild a bridge that was lost.
+
+    The node may serve meanwhile. 导出碳桥日志的镜像。
+    """
+    from tanqiao.witnessing.mirror_file import write_mirror  # noqa: PLC0415 - as above
+
+    with exit_on_refusal():
+        settings = load_settings(config)
+        if not settings.witness_database_url:
+            raise DomainError("SETTING_MISSING", setting="witness_database_url")
+        database = open_engine(settings.witness_database_url, role="reader")
+        try:
+            leaves = write_mirror(database, target)
+        finally:
+            database.close()
+        click.echo(f"mirror written: {target} ({leaves} leaves)")
 
 
 @main.command()

@@ -49,6 +49,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "prove": ("tanqiao.cli.verbs.proving", "prove"),
     "verify": ("tanqiao.cli.verbs.verifying", "verify_command"),
     "witness": ("tanqiao.cli.witness", "witness_command"),
+    "mirror": ("tanqiao.cli.witness", "mirror_command"),
     "claims": ("tanqiao.cli.verbs.claims", "claims"),
     "cases": ("tanqiao.cli.verbs.cases", "cases"),
     "tokens": ("tanqiao.cli.verbs.tokens", "tokens"),

@@ -122,3 +122,36 @@ def witness_command(config: Path) -> None:
                 serve_until_stopped()
             finally:
                 follower.stop()
+
+
+@click.command("mirror")
+@click.option(
+    "--config",
+    "config",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The witness's config.toml.",
+)
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A new file.",
+)
+def mirror_command(config: Path, target: Path) -> None:
+    """Write a witness's mirror of the bridge's log, to rebuild a bridge that was lost.
+
+    The witness may work meanwhile. 导出碳桥日志的镜像。
+    """
+    from tanqiao.db.engine import open_engine
+    from tanqiao.rpc.process import exit_on_refusal
+    from tanqiao.witnessing.mirror_file import write_mirror
+
+    with exit_on_refusal():
+        database = open_engine(load_settings(config).database_url, role="reader")
+        try:
+            leaves = write_mirror(database, target)
+        finally:
+            database.close()
+        click.echo(f"mirror written: {target} ({leaves} leaves)")

@@ -39,14 +39,15 @@ class Difference(NamedTuple, Generic[PlaceT]):
 
 
 class _Series(Generic[PlaceT]):
-    """Rows of one series as three parallel lists, in order of serial."""
+    """Rows of one series as parallel lists, in order of serial; `stamps` says what wrote each last."""
 
-    __slots__ = ("ends", "places", "starts")
+    __slots__ = ("ends", "places", "stamps", "starts")
 
     def __init__(self) -> None:
         self.starts: list[int] = []
         self.ends: list[int] = []
         self.places: list[PlaceT] = []
+        self.stamps: list[int] = []
 
 
 class LocationBook(Generic[PlaceT]):
@@ -57,9 +58,11 @@ class LocationBook(Generic[PlaceT]):
             not merged with. Overlapping rows break an invariant.
     """
 
-    __slots__ = ("_loaded", "_series")
+    __slots__ = ("_loaded", "_series", "stamp")
 
     def __init__(self, rows: Iterable[LocationRow[PlaceT]] = ()) -> None:
+        self.stamp = 0
+        """Index of the log that every row gets which is written from now on."""
         self._series: dict[str, _Series[PlaceT]] = {}
         loaded = sorted(rows, key=_row_order)
         self._loaded = set(loaded)
@@ -74,6 +77,7 @@ class LocationBook(Generic[PlaceT]):
             series.starts.append(row.start)
             series.ends.append(row.end)
             series.places.append(row.place)
+            series.stamps.append(0)
 
     def rows(self) -> tuple[LocationRow[PlaceT], ...]:
         """Give all rows as they are now, in order of series and serial."""
@@ -90,6 +94,11 @@ class LocationBook(Generic[PlaceT]):
             return None
         index = bisect_right(series.starts, serial) - 1
         return series.places[index] if index >= 0 and serial < series.ends[index] else None
+
+    def stamp_of(self, row: LocationRow[PlaceT]) -> int:
+        """Give the stamp under which a row that is in the book was written; 0 for one as it was loaded."""
+        series = self._series[row.series_id]
+        return series.stamps[bisect_right(series.starts, row.start) - 1]
 
     def elsewhere(self, blocks: Sequence[UnitBlock], place: PlaceT) -> tuple[UnitBlock, ...]:
         """Name the parts of the blocks that are not at the place, or that occur twice; empty if none."""
@@ -127,7 +136,7 @@ class LocationBook(Generic[PlaceT]):
             if series is not None:
                 span = _span(series, block.start, block.end, from_place)
                 if span is not None:
-                    _replace(series, span, block.start, block.end, to_place)
+                    _replace(series, span, block.start, block.end, to_place, self.stamp)
                     return ()
             return self.elsewhere(blocks, from_place)
         failing = self.elsewhere(blocks, from_place)
@@ -137,7 +146,7 @@ class LocationBook(Generic[PlaceT]):
                 span = _span(series, block.start, block.end, from_place)
                 require(span is not None, "what is not elsewhere is at its place")
                 if span is not None:
-                    _replace(series, span, block.start, block.end, to_place)
+                    _replace(series, span, block.start, block.end, to_place, self.stamp)
         return failing
 
     def register(self, blocks: Sequence[UnitBlock], place: PlaceT) -> tuple[UnitBlock, ...]:
@@ -149,7 +158,7 @@ class LocationBook(Generic[PlaceT]):
                 if series is None:
                     series = self._series[block.series_id] = _Series()
                 index = bisect_right(series.starts, block.start)
-                _put(series, index, index, [(block.start, block.end, place)])
+                _put(series, index, index, [(block.start, block.end, place)], self.stamp)
         return failing
 
     def remove(self, blocks: Sequence[UnitBlock], place: PlaceT) -> tuple[UnitBlock, ...]:
@@ -165,7 +174,8 @@ class LocationBook(Generic[PlaceT]):
                 span = _span(series, block.start, block.end, place)
                 require(span is not None, "what is not elsewhere is at its place")
                 if span is not None:
-                    _put(series, span[0], span[1], _rest(series, span, block.start, block.end))
+                    rest = _rest(series, span, block.start, block.end)
+                    _put(series, span[0], span[1], rest, self.stamp)
         return failing
 
     def difference(self) -> Difference[PlaceT]:
@@ -231,15 +241,19 @@ def _rest(
     return rest
 
 
-def _replace(series: _Series[PlaceT], span: tuple[int, int], start: int, end: int, place: PlaceT) -> None:
+def _replace(
+    series: _Series[PlaceT], span: tuple[int, int], start: int, end: int, place: PlaceT, stamp: int
+) -> None:
     """Put the range, which the rows of the span cover, at another place."""
     rest = _rest(series, span, start, end)
     at = 1 if rest and rest[0][0] < start else 0
     rest.insert(at, (start, end, place))
-    _put(series, span[0], span[1], rest)
+    _put(series, span[0], span[1], rest, stamp)
 
 
-def _put(series: _Series[PlaceT], first: int, last: int, rows: list[tuple[int, int, PlaceT]]) -> None:
+def _put(
+    series: _Series[PlaceT], first: int, last: int, rows: list[tuple[int, int, PlaceT]], stamp: int
+) -> None:
     """Replace rows [first, last) by these, joined with each other and with equal neighbours."""
     starts, ends, places = series.starts, series.ends, series.places
     if rows and first > 0 and ends[first - 1] == rows[0][0] and places[first - 1] == rows[0][2]:
@@ -257,6 +271,7 @@ def _put(series: _Series[PlaceT], first: int, last: int, rows: list[tuple[int, i
     starts[first:last] = [row[0] for row in joined]
     ends[first:last] = [row[1] for row in joined]
     places[first:last] = [row[2] for row in joined]
+    series.stamps[first:last] = [stamp] * len(joined)
 
 
 def _repeated(blocks: Sequence[UnitBlock]) -> list[UnitBlock]:

@@ -7,6 +7,7 @@ Layout under the home directory (docs/design.md sections 1 and 6)::
     operators/<region code>/<role>/tls/     readers/<name>/tls/     witnesses/<name>/{tls,keys}/
     holders/<region code>/<role>/<name>/tls/                       made when an office registers the holder
     authorities/<code or bridge>/root/  approver-1/  approver-2/
+    authorities/bridge/recovery/recovery.key                       its public half: <bridge>/keys/recovery.pem
 
 Doing it twice changes nothing; a region that is new in the plan is added. Every private file has mode 0600.
 In a real federation each authority makes its own part on its own machine, and roots never touch a node: what
@@ -40,6 +41,7 @@ from tanqiao.signing.keyring import DIRECTORY_MODE, INDEX_NAME, Keyring, StoredK
 from tanqiao.signing.parties import BRIDGE, parse_party
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.pepper import PEPPER_BYTES, PEPPER_NAME, read_pepper, write_pepper
+from tanqiao.signing.recovery_key import PRIVATE_NAME, PUBLIC_NAME, create_recovery_key
 from tanqiao.signing.suites import SuiteId
 
 APPROVERS: Final = 2
@@ -190,6 +192,7 @@ def provision_network(
     federation = _provision_keys(home, plan, root_passphrase)
     if plan.tokens:
         _provision_pepper([home / region.directory / "keys" for region in plan.regions])
+    _provision_recovery_key(home, plan, root_passphrase)
     witnesses = (f"witnesses/{name}" for name in plan.witnesses)
     for directory in ("network", *(directory for directory, _ in plan.nodes()), *witnesses):
         path = home / directory / FEDERATION_NAME
@@ -267,6 +270,18 @@ def _provision_pepper(rings: Sequence[Path]) -> None:
     for ring in rings:
         if not (ring / PEPPER_NAME).exists():
             write_pepper(ring / PEPPER_NAME, pepper)
+
+
+def _provision_recovery_key(home: Path, plan: NetworkPlan, passphrase: bytes | None) -> None:
+    private = recovery_key_file(home)
+    public = home / plan.bridge_directory / "keys" / PUBLIC_NAME
+    if not private.exists() and not public.exists():
+        create_recovery_key(private, public, passphrase)
+
+
+def recovery_key_file(home: Path) -> Path:
+    """Name the file with the private half of the recovery key of the bridge's authority."""
+    return _authority_directory(home, f"authority/{BRIDGE}", "recovery") / PRIVATE_NAME
 
 
 def _ensure_key(directory: Path, owner: str, role: KeyRole, passphrase: bytes | None) -> StoredKey:

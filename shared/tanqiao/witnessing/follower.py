@@ -33,6 +33,7 @@ from tanqiao.tlog.keys import NoteSigner
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao.tlog.merkle import CompactRange, hash_leaf, verify_consistency
 from tanqiao.tlog.note import parse_note
+from tanqiao.tlog.policy import Policy, satisfied
 from tanqiao.tlog.sealing import Tree
 from tanqiao.tlog.tiles import Tile
 from tanqiao.tlog.witness import Witness, WitnessState
@@ -40,7 +41,7 @@ from tanqiao.witnessing.accusing import Accuser
 from tanqiao.witnessing.ahead import Ahead
 from tanqiao.witnessing.location_roots import until_location_root
 from tanqiao.witnessing.replay import LeafRefusedError, Replay, SeenLeaf
-from tanqiao.witnessing.store import Replayed, ReplayStore
+from tanqiao.witnessing.store import MirrorCheckpoint, Replayed, ReplayStore
 
 LEAVES_PER_STRETCH_MAX: Final = 500
 POLL_SECONDS: Final = 0.2
@@ -128,6 +129,7 @@ class Follower:
     ) -> None:
         self._network_id = federation.network_id
         self._first_keys = federation.directory()
+        self._group = federation.witness_group
         self._origin = log_name(federation.network_id, BRIDGE)
         self._signer = signer
         self._store = store
@@ -141,6 +143,7 @@ class Follower:
         self._turn = threading.Lock()
         self._delivered = 0
         self._deliver_again_at = 0.0
+        self._cosigned_kept = 0
         self._settled: set[int] = set()
         self._searched: tuple[int, int, KeyDirectory] | None = None
         self._suspicions = suspicions
@@ -150,7 +153,7 @@ class Follower:
         self._seen_notes: deque[bytes] = deque(maxlen=NOTES_KEPT)
         self.accuser = Accuser(
             store,
-            lambda: witness_policy(federation.network_id, self._keys(), federation.witness_group),
+            self._policy,
             evidence,
             source,
             lambda: source.cosigned().note,
@@ -252,7 +255,7 @@ class Follower:
         if same and checkpoint.size <= self._delivered and not self._is_wanted_again(offered):
             return None
         if checkpoint.size >= promised:
-            self._catch_up(checkpoint)
+            self._catch_up(checkpoint, offered.note)
             if self._stopping.is_set():
                 return None
         proof: Sequence[bytes] = ()
@@ -298,17 +301,20 @@ class Follower:
             raise TlogError("CHECKPOINT_ORIGIN_WRONG", checkpoint.origin)
         return checkpoint
 
+    def _policy(self) -> Policy:
+        return witness_policy(self._network_id, self._keys(), self._group)
+
     def _keys(self) -> KeyDirectory:
         """Give every key known: those of the federation's file, and those that the log has stated."""
         known = self._first_keys.with_entries(self._directory)
         # A record proves itself by its root. What was replayed comes last: it knows what was revoked since.
         return known if self._keys_ahead is None else self._keys_ahead[1].with_entries(known)
 
-    def _catch_up(self, checkpoint: Checkpoint) -> None:
+    def _catch_up(self, checkpoint: Checkpoint, note: bytes) -> None:
         replayed = self._store.replayed()
         while replayed.tree.size < checkpoint.size and not self._stopping.is_set():
             try:
-                replayed = self._replay_stretch(replayed, checkpoint)
+                replayed = self._replay_stretch(replayed, checkpoint, note)
             except LeafRefusedError as refused:
                 if not self._is_settled(refused.seen, checkpoint):
                     raise
@@ -322,35 +328,38 @@ class Follower:
             raise TlogError("LOG_LEAVES_MISSING", f"leaves from {first} on")
         return leaves
 
-    def _replay_stretch(self, before: Replayed, checkpoint: Checkpoint) -> Replayed:
+    def _replay_stretch(self, before: Replayed, checkpoint: Checkpoint, note: bytes) -> Replayed:
         first = before.tree.size
         limit = min(LEAVES_PER_STRETCH_MAX, checkpoint.size - first)
         stretch = self._ahead.take(first, limit, self._directory)
         if stretch is not None:
             try:
-                after = self._shown(before, stretch.leaves, checkpoint)
+                after, proof = self._shown(before, stretch.leaves, checkpoint)
             except TlogError:
                 self._ahead.forget()
                 stretch = None
         if stretch is None:
             leaves = until_location_root(self._fetched(first, limit))
-            after = self._shown(before, leaves, checkpoint)
+            after, proof = self._shown(before, leaves, checkpoint)
             stretch = self._replay.open(leaves, self._directory, self._settled)
         known = self._store.known(stretch.touched, stretch.after)
         self._replay.apply(stretch.opened, known)
-        self._store.persist(before, after, stretch.leaves, known)
+        shown = MirrorCheckpoint(after.size, note, tuple(proof))
+        self._store.persist(before, after, stretch.leaves, known, shown)
         self._directory = stretch.after
         return Replayed(after)
 
-    def _shown(self, before: Replayed, leaves: Sequence[SeenLeaf], checkpoint: Checkpoint) -> CompactRange:
-        """Grow the tree by leaves: believed only once they are shown to be part of what the log signed."""
+    def _shown(
+        self, before: Replayed, leaves: Sequence[SeenLeaf], checkpoint: Checkpoint
+    ) -> tuple[CompactRange, Sequence[bytes]]:
+        """Grow the tree by leaves: believed once they are shown to be part of what the log signed; the proof."""
         after = before.range.copy()
         after.extend(hash_leaf(leaf.data) for leaf in leaves)
         proof: Sequence[bytes] = ()
         if after.size < checkpoint.size:
             proof = self._source.consistency(after.size, checkpoint.size)
         verify_consistency(after.size, checkpoint.size, proof, after.root(), checkpoint.root)
-        return after
+        return after, proof
 
     def _require_replayed(self, _known: Tree, checkpoint: Checkpoint) -> None:
         """Cosign only what was replayed leaf by leaf: never on hashes alone."""
@@ -395,6 +404,12 @@ class Follower:
         if checkpoint.size > tree.size:
             self._remember(note)
             return
+        self._hold_against_own(checkpoint, note, tree)
+        if checkpoint.size > self._cosigned_kept and satisfied(note, self._policy()):
+            self._store.keep_cosigned(note, checkpoint.size)
+            self._cosigned_kept = checkpoint.size
+
+    def _hold_against_own(self, checkpoint: Checkpoint, note: bytes, tree: Tree) -> None:
         try:
             proof: Sequence[bytes] = ()
             if checkpoint.size < tree.size:

@@ -14,7 +14,7 @@ from tanqiao.rpc.errors import from_rpc_error
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.tiles import Tile
 from tanqiao.witnessing.follower import Offered
-from tanqiao.witnessing.replay import SeenLeaf
+from tanqiao.witnessing.replay import SeenLeaf, seen_leaf
 
 CALL_SECONDS_MAX: Final = 30.0
 
@@ -48,7 +48,7 @@ class RemoteLog:
         """Give leaves with the messages beside them."""
         request = log_pb2.ListLeavesRequest(from_index=from_index, page_size=limit, with_envelopes=True)
         answer = self._call(self._stub.ListLeaves, request)
-        return [SeenLeaf(one.log_index, one.leaf, tuple(one.envelopes)) for one in answer.leaves]
+        return [seen_leaf(one) for one in answer.leaves]
 
     def consistency(self, old_size: int, size: int) -> Sequence[bytes]:
         """Give the proof that a size extends an older one."""

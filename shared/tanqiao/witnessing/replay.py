@@ -13,7 +13,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tanqiao.api.bridge.v1 import cases_pb2, claims_pb2, messages_pb2, reconcile_pb2, recovery_pb2
+from tanqiao.api.bridge.v1 import (
+    cases_pb2,
+    claims_pb2,
+    log_pb2,
+    messages_pb2,
+    reconcile_pb2,
+    recovery_pb2,
+)
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
@@ -84,6 +91,13 @@ class SeenLeaf:
     log_index: int
     data: bytes
     envelopes: tuple[envelope_pb2.Envelope, ...] = ()
+    sealed_record: bytes = b""
+    """What only the holder of the recovery key can read: it is kept, not judged."""
+
+
+def seen_leaf(leaf: log_pb2.LogLeaf) -> SeenLeaf:
+    """Give a leaf of the wire as it is examined."""
+    return SeenLeaf(leaf.log_index, leaf.leaf, tuple(leaf.envelopes), leaf.sealed_record)
 
 
 @dataclass(slots=True)

@@ -28,6 +28,9 @@ from tanqiao.witnessing.location_roots import WitnessMap
 from tanqiao.witnessing.replay import Known, Place, SeenLeaf, Touched
 
 LEAVES_PER_READ_MAX: Final = 1_000
+SHOWN: Final = "shown"
+COSIGNED: Final = "cosigned"
+"""Kinds of checkpoints that a mirror keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,21 @@ class Replayed:
     def tree(self) -> Tree:
         """Its size and root."""
         return Tree(self.range.size, self.range.root())
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorCheckpoint:
+    """A checkpoint of the log, and how large the mirrored tree was that it was held against.
+
+    Args:
+        size: leaves of the mirrored tree; of a cosigned checkpoint its own size.
+        note: the signed note.
+        proof: that its tree extends the mirrored one (RFC 6962); empty where they are of one size.
+    """
+
+    size: int
+    note: bytes
+    proof: tuple[bytes, ...] = ()
 
 
 class ReplayStore:
@@ -108,15 +126,29 @@ class ReplayStore:
         )
 
     def persist(
-        self, before: Replayed, after: CompactRange, leaves: Sequence[SeenLeaf], known: Known
+        self,
+        before: Replayed,
+        after: CompactRange,
+        leaves: Sequence[SeenLeaf],
+        known: Known,
+        shown: MirrorCheckpoint | None = None,
     ) -> None:
         """Write a stretch of leaves with what follows from them, if the tree is still the one before.
+
+        Args:
+            before: the tree that the stretch was checked against.
+            after: the tree with it.
+            leaves: the stretch.
+            known: what is known after it.
+            shown: the checkpoint that the tree after it was shown to belong to.
 
         Raises:
             TlogError: `LOG_FENCED` when another process has replayed on.
         """
         with self._database.writing() as connection:
             self._advance(connection, before.tree, after)
+            if shown is not None:
+                self._keep_checkpoint(connection, SHOWN, shown)
             self._write_keys(connection, known.directory)
             difference = known.book.difference()
             delete_by_key(
@@ -141,7 +173,9 @@ class ReplayStore:
                         leaf.log_index,
                         leaf.data,
                         log_pb2.LogLeaf(
-                            log_index=leaf.log_index, envelopes=leaf.envelopes
+                            log_index=leaf.log_index,
+                            envelopes=leaf.envelopes,
+                            sealed_record=leaf.sealed_record,
                         ).SerializeToString(),
                     )
                     for leaf in leaves
@@ -202,6 +236,40 @@ class ReplayStore:
                 for entry in changed
             ],
         )
+
+    # -- what the mirror is worth ----------------------------------------------------------------------------
+
+    def keep_cosigned(self, note: bytes, size: int) -> None:
+        """Keep a checkpoint with a quorum that fits the replayed tree, if it is larger than the last."""
+        with self._database.writing() as connection:
+            self._keep_checkpoint(connection, COSIGNED, MirrorCheckpoint(size, note))
+            connection.commit()
+
+    def mirror_checkpoint(self, kind: str) -> MirrorCheckpoint | None:
+        """Give the checkpoint of a kind, None before the first."""
+        columns = tables.mirror_checkpoint.c
+        with self._database.reading() as connection:
+            row = connection.execute(
+                sa.select(columns.size, columns.note, columns.proof).where(
+                    columns.log == self._log, columns.kind == kind
+                )
+            ).first()
+        if row is None:
+            return None
+        proof = bytes(row.proof)
+        hashes = [proof[at : at + HASH_SIZE_BYTES] for at in range(0, len(proof), HASH_SIZE_BYTES)]
+        return MirrorCheckpoint(row.size, bytes(row.note), tuple(hashes))
+
+    def _keep_checkpoint(self, connection: sa.Connection, kind: str, found: MirrorCheckpoint) -> None:
+        columns = tables.mirror_checkpoint.c
+        mine = sa.and_(columns.log == self._log, columns.kind == kind)
+        values = {"size": found.size, "note": found.note, "proof": b"".join(found.proof)}
+        known = connection.execute(sa.select(columns.size).where(mine)).scalar()
+        if known is None:
+            row = {"log": self._log, "kind": kind, **values}
+            connection.execute(sa.insert(tables.mirror_checkpoint).values(**row))
+        elif known < found.size:
+            connection.execute(sa.update(tables.mirror_checkpoint).where(mine).values(**values))
 
     # -- promises: the port of `tanqiao.tlog.witness` --------------------------------------------------------
 
@@ -282,14 +350,12 @@ class ReplayStore:
                 .order_by(columns.log_index)
                 .limit(min(limit, LEAVES_PER_READ_MAX))
             ).all()
-        return [
-            SeenLeaf(
-                row.log_index,
-                bytes(row.leaf),
-                tuple(log_pb2.LogLeaf.FromString(bytes(row.records)).envelopes),
-            )
-            for row in rows
-        ]
+        return [_mirrored(row.log_index, bytes(row.leaf), bytes(row.records)) for row in rows]
+
+
+def _mirrored(log_index: int, leaf: bytes, records: bytes) -> SeenLeaf:
+    beside = log_pb2.LogLeaf.FromString(records)
+    return SeenLeaf(log_index, leaf, tuple(beside.envelopes), beside.sealed_record)
 
 
 def _keys(

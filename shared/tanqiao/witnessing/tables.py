@@ -108,7 +108,22 @@ mirrored_leaf = Table(
     Column("leaf", LargeBinary, nullable=False),
     Column("records", LargeBinary, nullable=False),
 )
-"""The mirror: every leaf, and a serialised `LogLeaf` with the signed messages that it names."""
+"""The mirror: every leaf; a serialised `LogLeaf` with the messages that it names and its sealed record."""
+
+mirror_checkpoint = Table(
+    "mirror_checkpoint",
+    metadata,
+    Column("log", String(192), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("proof", LargeBinary, nullable=False),
+)
+"""Checkpoints that show what the mirror is worth.
+
+`shown`: the one that the replayed tree of `size` leaves was shown to belong to, with the consistency proof;
+`cosigned`: the largest with a quorum that fits the replayed tree.
+"""
 
 evidence = Table(
     "witness_evidence",
@@ -133,5 +148,10 @@ FIRST_GUARDS: Final = (
     append_only("mirrored_leaf"),
     append_only("witness_evidence"),
 )
-GUARDS: Final = (*FIRST_GUARDS, never_decreases("witness_promise", "time_seconds"))
+GUARDS: Final = (
+    *FIRST_GUARDS,
+    never_decreases("witness_promise", "time_seconds"),
+    undeletable("mirror_checkpoint"),
+    never_decreases("mirror_checkpoint", "size"),
+)
 SCHEMA: Final = Schema("tanqiao.witnessing.migrations", metadata, GUARDS)

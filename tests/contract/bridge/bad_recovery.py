@@ -45,6 +45,12 @@ RECOVERY_AND_RECONCILIATION: Final = (
     ),
     Case(
         f"{RECOVERY}SubmitReport",
+        "less than nothing has taken effect",
+        "FIELD_INVALID",
+        plain(recovery_pb2.SubmitReportRequest(bridge_epoch=1, complete=True, applied_size=-1)),
+    ),
+    Case(
+        f"{RECOVERY}SubmitReport",
         "a message that is not the bridge's own",
         "PAYLOAD_TYPE_NOT_ALLOWED",
         lambda world: recovery_pb2.SubmitReportRequest(

@@ -11,6 +11,8 @@ import grpc
 
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.migrations import migrate
+from tanqiao.db.node_state import claim_database
+from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.logs import log_name, note_signer
@@ -22,7 +24,7 @@ from tanqiao.witnessing.follower import Follower, Offered
 from tanqiao.witnessing.remote import RemoteLog
 from tanqiao.witnessing.replay import SeenLeaf
 from tanqiao.witnessing.store import ReplayStore
-from tanqiao.witnessing.tables import SCHEMA
+from tanqiao.witnessing.tables import SCHEMA, node_state
 from tests.contract.bridge.harness import PlayedRegion, Running, issue_units
 
 
@@ -97,6 +99,18 @@ class WitnessMaker:
         self._made.append(made)
         database = made.open()
         self.opened.append(database)
+        return database
+
+    def claimed_database(self, party: str) -> Database:
+        """Make a witness's database that says whose it is, as its process does when it starts."""
+        database = self.database()
+
+        def claim(unit: UnitOfWork) -> None:
+            network_id = self.running.network.network_id
+            claim_database(unit.connection, node_state, network_id=network_id, party=party)
+            unit.commit()
+
+        run_in_transaction(database, claim)
         return database
 
     def store(self, database: Database) -> ReplayStore:

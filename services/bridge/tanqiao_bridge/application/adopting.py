@@ -5,7 +5,7 @@ new indexes, in the order in which they were made: the leaf's index counts, not 
 COMMIT whose units are not where it needs them waits for the report of what led there. Until a region has
 reported, nothing from or to it is decided either way.
 
-Indexes of old come back only from a witness or a mirror; none is connected here, so that every leaf is new.
+Indexes of old come back only from mirrors, before the epoch begins (`rebuilding`): here every leaf is new.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from tanqiao_bridge.application.adopting_units import (
 from tanqiao_bridge.application.commands import Answer, SubmitKeyRecord, SubmitRecognition
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.reported import OpenedItem, ReportOpener
+from tanqiao_bridge.application.sending_again import send_again
 from tanqiao_bridge.application.transfers import load_views
 from tanqiao_bridge.storage import recovery
 from tanqiao_bridge.storage.decisions import insert_messages
@@ -66,6 +67,7 @@ class TakeReport:
     epoch: int
     items: tuple[recovery.Item, ...]
     is_complete: bool
+    applied_size: int = 0
 
 
 def take_report(group: Group, command: object) -> Answer:
@@ -80,6 +82,7 @@ def take_report(group: Group, command: object) -> Answer:
     answer.received_number = recovery.insert_items(group.connection, command.epoch, command.items)
     if command.is_complete:
         recovery.note_report(group.connection, command.epoch, command.party, group.now)
+        send_again(group, command.party, command.applied_size)
         _adopt_all(group)
         _log.warning(
             "region_reported",

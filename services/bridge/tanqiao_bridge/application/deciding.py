@@ -137,6 +137,7 @@ def _decide_one(group: Group, loaded: _Loaded, key: TransferKey, entry: OpenEntr
                 if effect.to_party != SINK
                 else (effect.from_party, _USED_PLACE[transfer.kind])
             )
+            loaded.book.stamp = log_index
             failing = loaded.book.move(effect.blocks, (effect.from_party, locations.HELD), target)
             require(not failing, "the compare-and-set was checked before")
             if agreement_id:
@@ -278,7 +279,7 @@ def _write(group: Group, loaded: _Loaded, made: Sequence[_Made], first_index: in
         leaves.append(_leaf(group, item))
     log.write_leaves(connection, first_index, leaves, recorded_at=group.now)
     _store_decisions(group, made)
-    _store_locations(group, loaded, first_index + len(made) - 1)
+    _store_locations(group, loaded)
     policy.add_agreement_use(connection, loaded.used_kg)
     for item in made:
         _after_decision(group, loaded, item)
@@ -377,13 +378,13 @@ def _store_decisions(group: Group, made: Sequence[_Made]) -> None:
             group.keep_message(item.entry.answer, item.key)
 
 
-def _store_locations(group: Group, loaded: _Loaded, log_index: int) -> None:
+def _store_locations(group: Group, loaded: _Loaded) -> None:
     difference = loaded.book.difference()
     group.write_locations(
         [loaded.rows[row.series_id, row.start] for row in difference.deleted],
         [
             locations.LocationRow(
-                UnitBlock(row.series_id, row.start, row.end), row.place[0], row.place[1], log_index
+                UnitBlock(row.series_id, row.start, row.end), *row.place, loaded.book.stamp_of(row)
             )
             for row in difference.inserted
         ],

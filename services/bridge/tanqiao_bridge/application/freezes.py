@@ -434,12 +434,12 @@ def _record(
         ),
     )
     group.frozen = None
-    for region in _concerned(group, order):
+    for region in concerned(group, order):
         notify(group, region, envelope, log_index)
     return log_index
 
 
-def _concerned(group: Group, order: messages_pb2.Freeze) -> list[str]:
+def concerned(group: Group, order: messages_pb2.Freeze) -> list[str]:
     """Name the regions that an order concerns: of a frozen region's business all others have a part."""
     regions = group.known_regions()
     match order.scope:

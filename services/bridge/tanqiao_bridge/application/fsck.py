@@ -16,15 +16,13 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.guards import missing
 from tanqiao.db.signatures import envelope_from, load_signatures
 from tanqiao.protocol.locations import LocationBook
-from tanqiao.signing.batch import signed_bytes
 from tanqiao.signing.directory import KeyDirectory
-from tanqiao.signing.merkle import root_from_path
-from tanqiao.signing.pae import message_hash, pae
+from tanqiao.signing.holding import SignatureChecks
+from tanqiao.signing.pae import message_hash
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao_bridge.application.freezes import replayed
 from tanqiao_bridge.application.fsck_claims import alias_faults, claim_faults
@@ -161,7 +159,7 @@ def check_frozen(connection: sa.Connection, report: Report) -> None:
 def _check_signatures(connection: sa.Connection, report: Report, directory: KeyDirectory) -> None:
     last = b""
     count = 0
-    verified: set[tuple[bytes, bytes, bytes]] = set()
+    checks = SignatureChecks(directory)
     columns = message.c
     while True:
         rows = connection.execute(
@@ -187,26 +185,6 @@ def _check_signatures(connection: sa.Connection, report: Report, directory: KeyD
                 report.note(f"message {last.hex()} does not have its hash")
                 continue
             envelope = envelope_from(signatures[row.signature_id], payload, row.item_index)
-            if not _holds(envelope, directory, verified):
+            if not checks.hold(envelope):
                 report.note(f"no signature holds over message {last.hex()}")
     report.checked["messages"] = count
-
-
-def _holds(
-    envelope: envelope_pb2.Envelope, directory: KeyDirectory, verified: set[tuple[bytes, bytes, bytes]]
-) -> bool:
-    signed = pae(envelope.payload_type, envelope.payload)
-    if envelope.HasField("batch_proof"):
-        proof = envelope.batch_proof
-        leaf = message_hash(envelope.payload_type, envelope.payload)
-        root = root_from_path(leaf, proof.index, proof.size, proof.path)
-        if root is None:
-            return False
-        signed = signed_bytes(proof.size, root)
-    for one in envelope.signatures:
-        key = (one.key_id, signed, one.signature)
-        entry = directory.get(one.key_id)
-        if key not in verified and (entry is None or not entry.verify(one.signature, signed)):
-            return False
-        verified.add(key)
-    return bool(envelope.signatures)

@@ -173,6 +173,7 @@ def _answer_fresh(
         ],
     )
     by_id = {facts.issue_id: reasons for (_, facts), reasons in zip(passing, judged, strict=True)}
+    first_index = log.log_size(group.connection)
     answered, registered = [], []
     for (material, facts), reasons in zip(items, own, strict=True):
         all_reasons = (*reasons, *by_id.get(facts.issue_id, ()))
@@ -181,7 +182,8 @@ def _answer_fresh(
         for effect in after.effects:
             match effect:
                 case RegisterLocation(block=block):
-                    registered.append((material.opened.message, block))
+                    log_index = first_index + len(answered) - 1
+                    registered.append((material.opened.message, block, log_index))
                 case StoreReceipt():
                     pass
                 case _:
@@ -229,18 +231,17 @@ def _series_reasons(
     return ()
 
 
-def _register(group: Group, region: str, items: Sequence[tuple[messages_pb2.Issue, UnitBlock]]) -> None:
-    """Register each series that is new, and the blocks at the issuing region."""
+def _register(group: Group, region: str, items: Sequence[tuple[messages_pb2.Issue, UnitBlock, int]]) -> None:
+    """Register each series that is new, and the blocks at the issuing region, at their leaves' indexes."""
     if not items:
         return
-    log_index = log.log_size(group.connection)
-    for message, _ in items:
+    placing = Placing.of(group, [block for _, block, _ in items])
+    for message, block, log_index in items:
         register_series(group, message, region, log_index)
-    blocks = [block for _, block in items]
-    placing = Placing.of(group, blocks)
-    taken = placing.book.register(blocks, (region, locations.HELD))
-    require(not taken, "no serial of an accepted Issue was issued before")
-    placing.write(log_index)
+        placing.book.stamp = log_index
+        taken = placing.book.register([block], (region, locations.HELD))
+        require(not taken, "no serial of an accepted Issue was issued before")
+    placing.write()
 
 
 def register_series(group: Group, message: messages_pb2.Issue, region: str, log_index: int) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import log_pb2
+from tanqiao.api.bridge.v1 import log_pb2, mirror_pb2
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.db.bulk import insert_rows
 from tanqiao.db.engine import Database
@@ -26,6 +26,7 @@ from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.federation import WitnessGroup
 from tanqiao.signing.logs import checkpoint_keys, log_name, witness_policy
 from tanqiao.signing.parties import BRIDGE
+from tanqiao.signing.recovery_key import Sealer
 from tanqiao.tlog.checkpoint import open_checkpoint
 from tanqiao.tlog.cosignature import verify_cosignatures
 from tanqiao.tlog.errors import TlogError
@@ -38,6 +39,7 @@ from tanqiao.tlog.sealing import Tree
 from tanqiao.tlog.tiles import MAX_ENTRY_BYTES, TileBuilder, parse_tile_path
 from tanqiao_bridge.storage.beside import envelopes_beside
 from tanqiao_bridge.storage.leaf_kinds import announced_by_all
+from tanqiao_bridge.storage.leaf_records import leaf_records
 from tanqiao_bridge.storage.region_logs import append_region_leaves, leaves_of, size_of
 from tanqiao_bridge.storage.tables import known_leaf_kind, sealed_logs
 
@@ -64,6 +66,7 @@ class ShownLeaf:
     log_index: int
     leaf: bytes
     envelopes: list[envelope_pb2.Envelope]
+    sealed_record: bytes = b""
 
 
 @contextmanager
@@ -86,6 +89,7 @@ class LogKeeper:
         directory: gives the key directory as it is now.
         group: the witnesses.
         now_ms: wall clock, milliseconds since 1970.
+        sealer: seals what mirrors keep to the authority's recovery key; None: the bridge has none.
     """
 
     def __init__(
@@ -95,8 +99,10 @@ class LogKeeper:
         directory: Callable[[], KeyDirectory],
         group: WitnessGroup,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        sealer: Sealer | None = None,
     ) -> None:
         self._database = database
+        self._sealer = sealer
         self._network_id = network_id
         self._directory = directory
         self.group: Final = group
@@ -133,13 +139,26 @@ class LogKeeper:
         with self._database.reading() as connection:
             size = size_of(connection, party)
             leaves = leaves_of(party)(connection, from_index, min(limit, LEAVES_PER_PAGE_MAX))
-            beside: list[list[envelope_pb2.Envelope]] = [[] for _ in leaves]
-            if with_envelopes and party == BRIDGE:
-                beside = envelopes_beside(connection, [decode_leaf(leaf) for leaf in leaves])
+            if not (with_envelopes and party == BRIDGE):
+                return [ShownLeaf(from_index + at, leaf, []) for at, leaf in enumerate(leaves)], size
+            decoded = [decode_leaf(leaf) for leaf in leaves]
+            beside = envelopes_beside(connection, decoded)
+            records = leaf_records(connection, from_index, decoded) if self._sealer is not None else []
+        sealed = self._sealed(from_index, leaves, records)
         return [
-            ShownLeaf(from_index + at, leaf, envelopes)
-            for at, (leaf, envelopes) in enumerate(zip(leaves, beside, strict=True))
+            ShownLeaf(from_index + at, leaf, envelopes, record)
+            for at, (leaf, envelopes, record) in enumerate(zip(leaves, beside, sealed, strict=True))
         ], size
+
+    def _sealed(
+        self, first_index: int, leaves: Sequence[bytes], records: Sequence[mirror_pb2.LeafRecord]
+    ) -> list[bytes]:
+        if self._sealer is None:
+            return [b""] * len(leaves)
+        return [
+            self._sealer.seal(first_index + at, hash_leaf(leaf), record.SerializeToString())
+            for at, (leaf, record) in enumerate(zip(leaves, records, strict=True))
+        ]
 
     def tile(self, party: str, path: str) -> bytes:
         """Give a tile or bundle of the sealed log by its path; LOG_CHECK_FAILED where there is none."""
@@ -305,4 +324,9 @@ def _note_kinds(connection: sa.Connection, witness: str, kinds: Sequence[str]) -
 
 def leaf_message(leaf: ShownLeaf) -> log_pb2.LogLeaf:
     """Give a leaf as it is answered."""
-    return log_pb2.LogLeaf(log_index=leaf.log_index, leaf=leaf.leaf, envelopes=leaf.envelopes)
+    return log_pb2.LogLeaf(
+        log_index=leaf.log_index,
+        leaf=leaf.leaf,
+        envelopes=leaf.envelopes,
+        sealed_record=leaf.sealed_record,
+    )

@@ -32,14 +32,16 @@ class Placing:
         )
         return Placing(group, {(row.block.series_id, row.block.start): row for row in rows}, book)
 
-    def write(self, log_index: int) -> None:
-        """Write the difference at an index of the log."""
+    def write(self, log_index: int | None = None) -> None:
+        """Write the difference at an index of the log; None: each row at that which it was stamped with."""
         difference = self.book.difference()
         self.group.write_locations(
             [self.rows[row.series_id, row.start] for row in difference.deleted],
             [
                 locations.LocationRow(
-                    UnitBlock(row.series_id, row.start, row.end), row.place[0], row.place[1], log_index
+                    UnitBlock(row.series_id, row.start, row.end),
+                    *row.place,
+                    self.book.stamp_of(row) if log_index is None else log_index,
                 )
                 for row in difference.inserted
             ],

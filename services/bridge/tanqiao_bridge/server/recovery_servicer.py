@@ -57,9 +57,11 @@ class RecoveryServicer(recovery_pb2_grpc.RecoveryServiceServicer):
         del context
         if len(request.items) > ITEMS_MAX:
             raise DomainError("BATCH_TOO_LARGE", field="items", limit=ITEMS_MAX, count=len(request.items))
+        if request.applied_size < 0:
+            raise DomainError("FIELD_INVALID", field="applied_size", detail=str(request.applied_size))
         party = current_caller().party
         items = tuple(self._opener.read(party, item) for item in request.items)
-        command = TakeReport(party, request.bridge_epoch, items, request.complete)
+        command = TakeReport(party, request.bridge_epoch, items, request.complete, request.applied_size)
         answer: Answer = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
         return recovery_pb2.SubmitReportResponse(new_count=answer.received_number)
 

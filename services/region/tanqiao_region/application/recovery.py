@@ -199,7 +199,11 @@ class Recovery:
         for page in _pages(bridge_messages(self._database, above)):
             remote.submit(recovery_pb2.SubmitReportRequest(bridge_epoch=start.epoch, items=page))
             count += len(page)
-        remote.submit(recovery_pb2.SubmitReportRequest(bridge_epoch=start.epoch, complete=True))
+        remote.submit(
+            recovery_pb2.SubmitReportRequest(
+                bridge_epoch=start.epoch, complete=True, applied_size=self._context.applied_log_index + 1
+            )
+        )
         _log.warning("reported", bridge_epoch=start.epoch, above=above, messages=count)
         return count
 

@@ -175,4 +175,29 @@ REASONS: Final[tuple[Reason, ...]] = (
         zh="日志检查未通过（{check}）：{detail}。",
         en="A check of the log failed ({check}): {detail}.",
     ),
+    Reason(
+        3020,
+        "MIRROR_INVALID",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="镜像文件{file}不可用：{detail}。",
+        en="The mirror {file} cannot be used: {detail}.",
+    ),
+    Reason(
+        3021,
+        "MIRRORS_MISSING",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="可用镜像{have}个，至少需要{needed}个，否则可能存在更长的镜像；尚缺：{missing}。",
+        en="{have} sound mirrors are here and {needed} are needed, for a longer one may exist; "
+        "missing: {missing}.",
+    ),
+    Reason(
+        3022,
+        "MIRROR_RECORD_UNSOUND",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="任何镜像都没有第{index}条日志的完好记录：{detail}。",
+        en="No mirror has a sound record of log index {index}: {detail}.",
+    ),
 )

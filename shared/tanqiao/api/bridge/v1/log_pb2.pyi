@@ -92,8 +92,11 @@ class LogLeaf(_message.Message):
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     LEAF_FIELD_NUMBER: _builtins.int
     ENVELOPES_FIELD_NUMBER: _builtins.int
+    SEALED_RECORD_FIELD_NUMBER: _builtins.int
     log_index: _builtins.int
     leaf: _builtins.bytes
+    sealed_record: _builtins.bytes
+    """With the envelopes: a SealedRecord, for mirrors to keep; empty where the bridge has no recovery key."""
     @_builtins.property
     def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Envelope]:
         """The signed messages that the leaf names, as far as they are kept, in the order in which it names them."""
@@ -104,10 +107,11 @@ class LogLeaf(_message.Message):
         log_index: _builtins.int = ...,
         leaf: _builtins.bytes = ...,
         envelopes: _abc.Iterable[_envelope_pb2.Envelope] | None = ...,
+        sealed_record: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "leaf", b"leaf", "log_index", b"log_index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "leaf", b"leaf", "log_index", b"log_index", "sealed_record", b"sealed_record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

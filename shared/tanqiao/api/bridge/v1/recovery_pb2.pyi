@@ -215,9 +215,14 @@ class SubmitReportRequest(_message.Message):
     BRIDGE_EPOCH_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
+    APPLIED_SIZE_FIELD_NUMBER: _builtins.int
     bridge_epoch: _builtins.int
     complete: _builtins.bool
     """The last page: the region has reported."""
+    applied_size: _builtins.int
+    """On the last page: size of the bridge's log as it has taken effect here before the epoch began. A bridge
+    that was rebuilt sends again what stands behind it.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportItem]: ...
     def __init__(
@@ -226,10 +231,11 @@ class SubmitReportRequest(_message.Message):
         bridge_epoch: _builtins.int = ...,
         items: _abc.Iterable[Global___ReportItem] | None = ...,
         complete: _builtins.bool = ...,
+        applied_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bridge_epoch", b"bridge_epoch", "complete", b"complete", "items", b"items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_size", b"applied_size", "bridge_epoch", b"bridge_epoch", "complete", b"complete", "items", b"items"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
