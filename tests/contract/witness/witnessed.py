@@ -14,7 +14,7 @@ from tanqiao.api.bridge.v1 import messages_pb2, orders_pb2, orders_pb2_grpc
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.api.region.v1 import accounts_pb2, journal_pb2, ledger_pb2, ledger_pb2_grpc
 from tanqiao.rpc.errors import from_rpc_error
-from tanqiao.testing.databases import DatabaseMaker
+from tanqiao.testing.databases import DatabaseMaker, DatabaseUnderTest
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.bootstrap import build
 from tests.contract.bridge.approvers import (
@@ -58,6 +58,19 @@ class WitnessedTrio(Trio):
         )
         region.start()
         self.running[party], self.addresses[party] = region, region.server.address
+
+    def witness_of(self, party: str) -> DatabaseUnderTest:
+        """Give the database of a region's witness."""
+        return self._witness[party]
+
+    @property
+    def bridge_database(self) -> DatabaseUnderTest:
+        """The database that the bridge starts with."""
+        return self._databases["bridge"]
+
+    @bridge_database.setter
+    def bridge_database(self, made: DatabaseUnderTest) -> None:
+        self._databases["bridge"] = made
 
     def evidence_of(self, party: str) -> Path:
         """Name the folder where the witness of a region puts what it has proven."""
