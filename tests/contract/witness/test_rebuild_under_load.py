@@ -1,7 +1,7 @@
 """The bridge is lost for good under load, with every backup: its mirrors bring it back, and nothing is lost.
 
-Real regions with their witnesses. What was decided behind the mirrors comes back in the reports of regions; what
-had not reached a region is sent again; what was not decided is offered again.
+Real regions with their witnesses. What was decided behind the mirrors comes back in the reports of the
+regions; what had not reached a region is sent again; what was not decided is offered again.
 """
 
 from __future__ import annotations
