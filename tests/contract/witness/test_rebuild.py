@@ -229,7 +229,7 @@ def test_bad_mirrors_are_refused_or_the_next_one_is_used(
     # A record that no mirror has sound is named; one other mirror with it is enough.
     unsealed = [changed(one, last, lambda leaf: leaf.ClearField("sealed_record")) for one in (good, second)]
     missing = refusal(*unsealed)
-    assert (missing.symbol, missing.metadata["index"]) == ("MIRROR_RECORD_UNSOUND", last)
+    assert (missing.symbol, missing.metadata["index"]) == ("MIRROR_RECORD_UNSOUND", str(last))
     damaged = changed(
         good, last, lambda leaf: setattr(leaf, "sealed_record", leaf.sealed_record[:-1] + b"\0")
     )
