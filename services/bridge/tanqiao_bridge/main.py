@@ -114,7 +114,7 @@ def backup(config: Path, target: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="File with the passphrase of the recovery key, if it has one.",
 )
-def restore(  # noqa: PLR0913 - one for each option
+def restore(
     *,
     config: Path,
     source: Path | None,
@@ -175,7 +175,9 @@ def recovery_key_command(config: Path, target: Path, passphrase_file: Path | Non
     with exit_on_refusal():
         public = load_settings(config).keys_directory / PUBLIC_NAME
         create_recovery_key(target, public, _passphrase(passphrase_file))
-        click.echo(f"public half: {public}. Start the bridge again: what witnesses fetch from then on is sealed")
+        click.echo(
+            f"public half: {public}. Start the bridge again: it seals what witnesses fetch from then on"
+        )
 
 
 @main.command()

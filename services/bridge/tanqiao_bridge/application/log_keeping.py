@@ -7,6 +7,7 @@ witness, a region's leaves against the checkpoint that its own key signed.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import log_pb2, mirror_pb2
+from tanqiao.api.bridge.v1 import log_pb2
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.db.bulk import insert_rows
 from tanqiao.db.engine import Database
@@ -31,7 +32,7 @@ from tanqiao.tlog.checkpoint import open_checkpoint
 from tanqiao.tlog.cosignature import verify_cosignatures
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.keys import VerifierKey
-from tanqiao.tlog.leaf import decode_leaf
+from tanqiao.tlog.leaf import Leaf, decode_leaf
 from tanqiao.tlog.merkle import consistency_proof, hash_leaf, inclusion_proof
 from tanqiao.tlog.note import parse_note
 from tanqiao.tlog.policy import Policy
@@ -48,6 +49,9 @@ LEAVES_PER_CALL_MAX: Final = 4_096
 LEAF_KINDS_MAX: Final = 64
 KIND_LENGTH_MAX: Final = 64
 COSIGNATURE_CHARACTERS_MAX: Final = 1_024
+SEALED_KEPT_MAX: Final = 8_192
+CHANGING_KINDS: Final = ("claim", "case_resolution")
+"""Leaves beside which cases go: their records are sealed as they are when somebody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,8 @@ class LogKeeper:
     ) -> None:
         self._database = database
         self._sealer = sealer
+        self._sealed: dict[int, bytes] = {}
+        self._sealed_lock = threading.Lock()
         self._network_id = network_id
         self._directory = directory
         self.group: Final = group
@@ -143,22 +149,34 @@ class LogKeeper:
                 return [ShownLeaf(from_index + at, leaf, []) for at, leaf in enumerate(leaves)], size
             decoded = [decode_leaf(leaf) for leaf in leaves]
             beside = envelopes_beside(connection, decoded)
-            records = leaf_records(connection, from_index, decoded) if self._sealer is not None else []
-        sealed = self._sealed(from_index, leaves, records)
+            sealed = self._sealed_records(connection, from_index, decoded)
         return [
             ShownLeaf(from_index + at, leaf, envelopes, record)
             for at, (leaf, envelopes, record) in enumerate(zip(leaves, beside, sealed, strict=True))
         ], size
 
-    def _sealed(
-        self, first_index: int, leaves: Sequence[bytes], records: Sequence[mirror_pb2.LeafRecord]
+    def _sealed_records(
+        self, connection: sa.Connection, first_index: int, leaves: Sequence[Leaf]
     ) -> list[bytes]:
+        """Give the sealed records of a page; witnesses ask for the same page one after the other."""
         if self._sealer is None:
             return [b""] * len(leaves)
-        return [
-            self._sealer.seal(first_index + at, hash_leaf(leaf), record.SerializeToString())
+        with self._sealed_lock:
+            known = [self._sealed.get(first_index + at, b"") for at in range(len(leaves))]
+        if all(known):
+            return known
+        records = leaf_records(connection, first_index, leaves)
+        made = [
+            self._sealer.seal(first_index + at, leaf.hash, record.SerializeToString())
             for at, (leaf, record) in enumerate(zip(leaves, records, strict=True))
         ]
+        with self._sealed_lock:
+            if len(self._sealed) + len(made) > SEALED_KEPT_MAX:
+                self._sealed.clear()
+            for at, (leaf, sealed) in enumerate(zip(leaves, made, strict=True)):
+                if leaf.kind not in CHANGING_KINDS:
+                    self._sealed[first_index + at] = sealed
+        return made
 
     def tile(self, party: str, path: str) -> bytes:
         """Give a tile or bundle of the sealed log by its path; LOG_CHECK_FAILED where there is none."""

@@ -213,5 +213,8 @@ def _go_on_behind(connection: sa.Connection, table: sa.Table, column: str, numbe
     """Let the database number on behind what was written with its number; SQLite does so itself."""
     last = max(numbers, default=0)
     if last and connection.dialect.name != "sqlite":
-        sequence = sa.func.pg_get_serial_sequence(table.name, column)
-        connection.execute(sa.select(sa.func.setval(sequence, last)))
+        # The service's role may draw numbers and not set them; the database is empty, so the first is 1.
+        drawn = sa.func.nextval(sa.func.pg_get_serial_sequence(table.name, column))
+        connection.execute(
+            sa.select(sa.func.count(drawn)).select_from(sa.func.generate_series(1, last).alias("numbers"))
+        )
