@@ -175,9 +175,7 @@ def recovery_key_command(config: Path, target: Path, passphrase_file: Path | Non
     with exit_on_refusal():
         public = load_settings(config).keys_directory / PUBLIC_NAME
         create_recovery_key(target, public, _passphrase(passphrase_file))
-        click.echo(
-            f"public half: {public}. Start the bridge again: it seals what witnesses fetch then"
-        )
+        click.echo(f"public half: {public}. Start the bridge again: it seals what witnesses fetch then")
 
 
 @main.command()

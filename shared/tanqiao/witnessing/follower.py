@@ -352,7 +352,7 @@ class Follower:
     def _shown(
         self, before: Replayed, leaves: Sequence[SeenLeaf], checkpoint: Checkpoint
     ) -> tuple[CompactRange, Sequence[bytes]]:
-        """Grow the tree by leaves: believed once they are shown to be part of what the log signed; the proof."""
+        """Grow the tree by leaves: believed once shown to be part of what the log signed; with the proof."""
         after = before.range.copy()
         after.extend(hash_leaf(leaf.data) for leaf in leaves)
         proof: Sequence[bytes] = ()

@@ -162,7 +162,7 @@ class Mirrors:
         for index in range(file.size):
             leaf = file.leaf(index)
             if decode_leaf(leaf.data).kind in _KEY_KINDS:
-                directory = self._replay.open([leaf], directory)[2]
+                directory = self._replay.open([leaf], directory).after
             tree.append(hash_leaf(leaf.data))
             if tree.size in sizes:
                 marks[tree.size] = tree.root()
@@ -277,9 +277,9 @@ class Mirrors:
         while tree.tree.size < self.size:
             leaves = until_location_root(self.leaves(tree.tree.size, LEAVES_PER_STRETCH))
             try:
-                opened, touched, after = self._replay.open(leaves, directory, self._settled)
-                known = store.known(touched, after)
-                self._replay.apply(opened, known)
+                stretch = self._replay.open(leaves, directory, self._settled)
+                known = store.known(stretch.touched, stretch.after)
+                self._replay.apply(stretch.opened, known)
             except LeafRefusedError as refused:
                 if not self._is_settled(refused.seen, directory):
                     index = refused.seen.log_index
@@ -290,7 +290,7 @@ class Mirrors:
             grown = tree.range.copy()
             grown.extend(hash_leaf(leaf.data) for leaf in leaves)
             store.persist(tree, grown, (), known)
-            tree, directory = Replayed(grown), after
+            tree, directory = Replayed(grown), stretch.after
 
     def _is_settled(self, refused: SeenLeaf, directory: KeyDirectory) -> bool:
         for index in range(refused.log_index + 1, self.size):
