@@ -38,10 +38,9 @@ from tests.contract.bridge.harness import (
     run_bridge,
 )
 from tests.contract.witness.conftest import _migrated
-from tests.contract.witness.harness import WitnessMaker
+from tests.contract.witness.harness import WitnessMaker, trade
 from tests.contract.witness.rebuilt import rebuild, root_keys, rows_of
 from tests.contract.witness.test_location_roots import write_root
-from tests.contract.witness.test_witness import trade
 
 CONTESTED = "310000:instalment:contested"
 
@@ -120,6 +119,7 @@ def test_every_table_that_leaves_give_comes_back_bit_for_bit(
     database_maker: DatabaseMaker,
     database_kind: str,
 ) -> None:
+    mirroring.follow()  # they announce the kinds of leaf that they read
     live(running, shanghai, shenzhen)
     mirroring.follow()
     assert write_root(running) is not None
