@@ -17,7 +17,13 @@ from tanqiao.testing.network import NetworkOfTest
 from tanqiao_bridge.rebuild import Rebuilt, RootKeys, rebuild_from_mirrors
 from tanqiao_bridge.settings import Settings
 from tanqiao_bridge.storage import tables
-from tanqiao_bridge.storage.claim_tables import alias_decision, alias_root, case_claim, case_event
+from tanqiao_bridge.storage.claim_tables import (
+    alias_decision,
+    alias_root,
+    case_claim,
+    case_event,
+    claim_token,
+)
 
 BIT_FOR_BIT: Final = (
     tables.log_leaf,
@@ -37,6 +43,7 @@ BIT_FOR_BIT: Final = (
     tables.claim,
     tables.claim_key,
     tables.claim_receipt,
+    claim_token,
     tables.registry_order,
     tables.conflict_case,
     tables.reconciliation,

@@ -19,7 +19,8 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.pae import message_hash
 from tanqiao.tlog.leaf import Leaf
 from tanqiao_bridge.application.claim_aliases import alias_key, united
-from tanqiao_bridge.application.claim_facts import read_claim
+from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
+from tanqiao_bridge.application.claim_tokens import store_tokens
 from tanqiao_bridge.application.claims import claim_row
 from tanqiao_bridge.storage import aliases, registry_orders
 from tanqiao_bridge.storage import claims as claim_rows
@@ -67,6 +68,7 @@ class RebuiltClaims:
     _receipts: list[claim_rows.ReceiptRow] = field(default_factory=list)
     _cases: dict[int, mirror_pb2.CaseRecord] = field(default_factory=dict)
     _locks: set[str] = field(default_factory=set)
+    _with_tokens: list[ReadClaim] = field(default_factory=list)
 
     def receipt(
         self, log_index: int, leaf: Leaf, envelope: envelope_pb2.Envelope, record: mirror_pb2.LeafRecord
@@ -123,6 +125,8 @@ class RebuiltClaims:
         self._known.add(receipt.claim_id)
         self._declared[receipt.claim_id] = (row, read.keys)
         self._locks.update(read.locks)
+        if read.buckets:
+            self._with_tokens.append(read)
 
     def issued(self, claim_id: str) -> None:
         """Note that an Issue was accepted on a claim."""
@@ -165,13 +169,14 @@ class RebuiltClaims:
     def flush(self) -> None:
         """Write what a chunk has said; claims before what moves them."""
         claim_rows.insert_claims(self.connection, list(self._declared.values()))
+        store_tokens(self.connection, self._with_tokens)
         claim_rows.lock_rows(self.connection, self._locks)
         claim_rows.insert_receipts(self.connection, self._receipts)
         claim_rows.set_status(self.connection, list(self._statuses.items()))
         for claim_id, (declared_index, lapses_at) in self._places.items():
             claim_rows.set_place(self.connection, claim_id, declared_index, lapses_at)
         self._declared, self._statuses, self._places = {}, {}, {}
-        self._receipts, self._locks = [], set()
+        self._receipts, self._locks, self._with_tokens = [], set(), []
 
     def finish(self) -> None:
         """Write the cases, and the classes that the decisions about references give."""
