@@ -119,7 +119,8 @@ def mirror(config: Path, target: Path) -> None:
     with exit_on_refusal():
         settings = load_settings(config)
         if not settings.witness_database_url:
-            raise DomainError("SETTING_MISSING", setting="witness_database_url")
+            detail = "it is empty: this region is no witness"
+            raise DomainError("SETTING_INVALID", setting="witness_database_url", detail=detail)
         database = open_engine(settings.witness_database_url, role="reader")
         try:
             leaves = write_mirror(database, target)
