@@ -20,6 +20,7 @@ from tanqiao.cli.local.home import Choice, Home
 from tanqiao.cli.local.members import MEMBERS, SHANGHAI, network_plan
 from tanqiao.cli.local.settings import write_settings
 from tanqiao.rpc.ports import free_ports
+from tanqiao.signing.pepper import PEPPER_NAME
 from tanqiao.signing.provision import provision_network
 
 SECONDS_MAX = 200
@@ -62,7 +63,18 @@ def edit(home: Home, old: str, new: str) -> None:
 
 
 def _open_key(home: Home) -> Callable[[], None]:
-    key = next((home.node(SHANGHAI) / "keys").glob("*.key"))
+    return _opened(next(one for one in _keys(home) if one.name != PEPPER_NAME))
+
+
+def _open_pepper(home: Home) -> Callable[[], None]:
+    return _opened(next(one for one in _keys(home) if one.name == PEPPER_NAME))
+
+
+def _keys(home: Home) -> list[Path]:
+    return sorted((home.node(SHANGHAI) / "keys").glob("*.key"))
+
+
+def _opened(key: Path) -> Callable[[], None]:
     key.chmod(0o644)
     return lambda: key.chmod(0o600)
 
@@ -123,6 +135,7 @@ def _expired(home: Home) -> Callable[[], None]:
 
 FAULTS: dict[str, tuple[Callable[[Home], Callable[[], None]], set[str]]] = {
     "a key that others may read": (_open_key, {"KEY_FILE_PERMISSIONS"}),
+    "a pepper that others may read": (_open_pepper, {"KEY_FILE_PERMISSIONS"}),
     "a missing data directory": (_no_directory, {"DIRECTORY_MISSING"}),
     "a missing key directory": (_no_keys, {"DIRECTORY_MISSING", "FILE_MISSING", "KEY_FILE_INVALID"}),
     "keys of another region": (_other_region, {"SETTING_INVALID"}),

@@ -475,8 +475,11 @@ def _build_tokens(
     settings: Settings, context: RegionContext, database: Database, bridge: GrpcBridgeTokens
 ) -> TokenRenewal:
     """Give the node what makes tokens of persons and vehicles, and what renews them under a new key."""
+    path = settings.keys_directory / PEPPER_NAME
+    if path.exists():
+        read_pepper(path)  # one that others may read stops the start, as every key does
     context.tokens = TokenBook(
-        cache(lambda: read_pepper(settings.keys_directory / PEPPER_NAME)),
+        cache(lambda: read_pepper(path)),
         lambda: context.directory,
         bridge,
     )
