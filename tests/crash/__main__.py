@@ -44,8 +44,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Run; 1 if something does not hold."""
     asked = parse(arguments)
-    # Ended from outside, it ends its workers and what they started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _ended_from_outside)
     wanted = set(asked.parts.split(","))
     begun = time.monotonic()
     matrix = Matrix(say)
@@ -90,6 +89,12 @@ def main(arguments: Sequence[str]) -> int:
         f"covered, {seconds:.0f} s, {_cpu_seconds():.0f} s of processor"
     )
     return 1 if matrix.failures or matrix.missed or (asked.check and changed) else 0
+
+
+def _ended_from_outside(*_: object) -> None:
+    """End the workers and what they started, once: a second signal must not end the ending."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _cpu_seconds() -> float:
