@@ -13,7 +13,9 @@ from tanqiao_region.application.disclosure import PROVIDERS
 from tanqiao_region.rulepack_loader import SHIPPED_PACKS, load_pack
 
 ROOT = Path(__file__).parents[2]
-ROWS = list(csv.DictReader((ROOT / "tests/rules/disclosure_lists.csv").open(encoding="utf-8")))
+ROWS = list(
+    csv.DictReader((ROOT / "tests/rules/disclosure_lists.csv").read_text(encoding="utf-8").splitlines())
+)
 PACKS = {
     name: load_pack(SHIPPED_PACKS / f"{name[:1].lower()}{second}_draft", network_id="test-1")
     for name, second in (("Shenzhen", "z"), ("Shanghai", "h"), ("Yunnan", "n"))

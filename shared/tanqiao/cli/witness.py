@@ -6,6 +6,7 @@ It dials the bridge, replays and validates every leaf, and cosigns; it opens no 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -139,7 +140,8 @@ def witness_command(config: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="A new file.",
 )
-def mirror_command(config: Path, target: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def mirror_command(config: Path, target: Path, *, as_json: bool) -> None:
     """Write a witness's mirror of the bridge's log, to rebuild a bridge that was lost.
 
     The witness may work meanwhile. 导出碳桥日志的镜像。
@@ -154,4 +156,7 @@ def mirror_command(config: Path, target: Path) -> None:
             leaves = write_mirror(database, target)
         finally:
             database.close()
+    if as_json:
+        click.echo(json.dumps({"file": str(target), "leaves": leaves}))
+    else:
         click.echo(f"mirror written: {target} ({leaves} leaves)")
