@@ -177,7 +177,7 @@ MUTATIONS: Final[tuple[tuple[Callable[[World], Pair], dict[str, Any], str], ...]
             ({"purpose": "a\x00b"}, "FIELD_INVALID"),
         )
     ),
-    (lock, {"destination": ""}, "FIELD_INVALID"),
+    (lock, {"destination": ""}, "FIELD_MISSING"),
     (lock, {"destination": SHANGHAI}, "FIELD_INVALID"),
     (lock, {"destination": "bridge"}, "FIELD_INVALID"),
     (lock, {"destination": "region/440300\x00"}, "FIELD_INVALID"),

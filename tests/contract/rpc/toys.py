@@ -35,6 +35,7 @@ CALLERS: Final = {
             "GetAccount",
             "ListAccounts",
             "CloseAccount",
+            "DeletePersonalData",
             "SetAccountHolder",
             "CreateReceivingAddress",
             "GetBalance",

@@ -165,19 +165,24 @@ def note_assessment(
     given: registers_pb2.AssessProjectRequest | scenes_pb2.SceneDecision,
 ) -> None:
     """Note in it what the assessment says."""
-    opinion = optional_text(given.opinion, "opinion", length_max=OPINION_LENGTH_MAX)
-    if len(given.assessors) > ASSESSORS_MAX:
-        raise DomainError(
-            "BATCH_TOO_LARGE", field="assessors", limit=ASSESSORS_MAX, count=len(given.assessors)
-        )
+    require_assessment(given)
     project.assessment.CopyFrom(
         registers_pb2.TechnicalAssessment(
             passed=given.passed,
             assess_date=wire_date(group.legal_date),
             assessors=list(given.assessors) or [by.party],
-            opinion=opinion,
+            opinion=given.opinion,
         )
     )
+
+
+def require_assessment(given: registers_pb2.AssessProjectRequest | scenes_pb2.SceneDecision) -> None:
+    """Refuse what is too long, whatever the state of what is assessed: TEXT_TOO_LONG, BATCH_TOO_LARGE."""
+    optional_text(given.opinion, "opinion", length_max=OPINION_LENGTH_MAX)
+    if len(given.assessors) > ASSESSORS_MAX:
+        raise DomainError(
+            "BATCH_TOO_LARGE", field="assessors", limit=ASSESSORS_MAX, count=len(given.assessors)
+        )
 
 
 def assess_decision(

@@ -45,6 +45,7 @@ from tanqiao_region.application.project_acts import (
     note_assessment,
     notice_kind,
     publication,
+    require_assessment,
     require_decision,
     require_register,
     submission,
@@ -268,6 +269,7 @@ class _Submission:
 def _assess(
     group: Group, ask: Ask, request: registers_pb2.AssessProjectRequest
 ) -> registers_pb2.AssessProjectResponse:
+    require_assessment(request)
     row = require_project(group, request.project_id)
     require_event(group, row, "assess", without_a_machine=SUBMITTED)
     project = row.project
