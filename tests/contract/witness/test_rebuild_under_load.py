@@ -21,7 +21,7 @@ from tests.contract.region.trio import _migrated_bridge
 from tests.contract.witness.rebuilt import rebuild, rows_of
 from tests.contract.witness.witnessed import WitnessedTrio, cosigned_size
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.rebuild, pytest.mark.timeout(900)]
 WAIT_SECONDS = 200.0
 TRANSFERS = 60
 WITH_THEIR_LEAF = ("log_leaf", "decision", "decision_block", "claim", "claim_receipt", "key_record", "issue")
