@@ -24,7 +24,7 @@ from tanqiao.db.faults import setting_invalid
 
 BINARIES_VARIABLE: Final = "TANQIAO_POSTGRES_BIN"
 USER_VARIABLE: Final = "TANQIAO_POSTGRES_USER"
-PROBE_SECONDS_MAX: Final = 20
+PROBE_SECONDS_MAX: Final = 60.0
 USERS_TRIED_MAX: Final = 16
 # The oldest release that its makers still mend.
 MAJOR_VERSION_MIN: Final = 14

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -45,7 +46,8 @@ def setting(server: EmbeddedPostgres, name: str) -> str:
 
 def test_a_server_is_started_found_running_stopped_and_started_again(directory: Path) -> None:
     first = embedded_postgres.start(directory)
-    assert embedded_postgres.start(directory) == first
+    # Which of two equal copies of the programs answers first is not the server's.
+    assert replace(embedded_postgres.start(directory), binaries=first.binaries) == first
     urls = provision_postgres(first.admin_url, NAME)
     with open_engine(urls.owner, role="writer") as node:
         run(node, "CREATE TABLE entry (id bigint)", "INSERT INTO entry VALUES (1)")
