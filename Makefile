@@ -58,10 +58,7 @@ test-whole: setup test-own
 	$(if $(call with_tests,$(WHOLE)),$(BIN)/pytest -n $(WORKERS) --dist worksteal $(call with_tests,$(WHOLE)) $(PYTEST_ARGS))
 
 test-long: setup ## The tests that take longest: `.ci/run` runs them after `make test`.
-	$(BIN)/pytest -m "long and not rebuild" tests $(PYTEST_ARGS)
-
-test-rebuild: setup ## A bridge lost under load comes back from its mirrors; docs/recovery.md says what is still open.
-	$(BIN)/pytest -m rebuild tests $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m long tests $(PYTEST_ARGS)
 
 rules: setup ## The table of every rule with what carries it and its cases; then every case file of every pack.
 	$(BIN)/python -m tanqiao_region.rules_table --require-complete
@@ -87,6 +84,9 @@ fuzz: setup ## Messages that no honest party sends, at real servers: make fuzz S
 
 bench: setup ## Measured rates beside their limits, as ratios.
 	$(BIN)/python -m tests.bench
+
+bench-full: setup ## Checks on 1, 10 and 50 million claims, search over 100,000 records; FULL="--claims 1000000 --minutes 20".
+	$(BIN)/python -m tests.bench.full $(FULL)
 
 ##@ Keep it
 setup: ## Make .venv from the hash-locked requirements; does nothing when it is up to date.
@@ -136,5 +136,5 @@ clean: ## Remove .venv, caches and build results; a federation's data in .tanqia
 	rm -rf .venv .setup.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run down test test-pure test-own test-whole test-long test-rebuild rules model simulate crash chaos mutants fuzz bench setup check check-format check-lint check-types \
+.PHONY: help run down test test-pure test-own test-whole test-long rules model simulate crash chaos mutants fuzz bench bench-full setup check check-format check-lint check-types \
 	check-imports check-protos check-drift format generate docs release-protos lock clean

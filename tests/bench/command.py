@@ -16,6 +16,7 @@ from rich.console import Console
 from tests.bench import (
     bridge_transfers,
     claims,
+    instalment,
     library,
     nodes,
     reconciling,
@@ -58,6 +59,7 @@ ITEMS: Final = (
     Item("reconcile", reconciling.measure),
     Item("witnesses", witnesses.measure),
     Item("library", library.measure, ("",)),
+    Item("instalment", instalment.measure),
 )
 
 
@@ -100,6 +102,11 @@ def main(
             report.failures.append("interrupted: what was measured until then is shown")
         finally:
             bench.close()
+    show(report, console, json_file)
+
+
+def show(report: Report, console: Console, json_file: Path | None) -> None:
+    """Print a report, and write it; a failure of any item is the command's."""
     report.show(console)
     if json_file is not None:
         json_file.write_text(

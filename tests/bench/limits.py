@@ -48,10 +48,6 @@ BRIDGE_ONLY: Final = Work(signatures=8, checks=4, forced_writes=3)
 """As above with played regions: they write nothing and check nothing."""
 LOCAL_TRANSFER: Final = Work(signatures=0, checks=0, forced_writes=1)
 """Nothing crosses a border: one forced write."""
-CLAIM_CHECK: Final = Work(signatures=1, checks=0, forced_writes=0)
-"""The verdict is signed; nothing is written."""
-CLAIM_DECLARE: Final = Work(signatures=2, checks=1, forced_writes=1)
-"""The statement and the receipt are signed, the statement is checked, the index is written."""
 
 
 def items_per_second(work: Work, group_size: int, folder: Path, *, seconds: float) -> float:

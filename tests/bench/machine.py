@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+IDLE_WAIT_SECONDS_MAX: Final = 120.0
+IDLE_SHARE_MAX: Final = 0.1
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -50,6 +54,21 @@ def cpu_seconds(pid: int) -> float:
     """Give the processor time that a process and its threads have used."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def wait_idle(pids: Sequence[int]) -> None:
+    """Wait until processes do nothing to speak of: what they had to catch up with is over.
+
+    Raises:
+        TimeoutError: they go on and on.
+    """
+    until = time.monotonic() + IDLE_WAIT_SECONDS_MAX
+    while time.monotonic() < until:
+        before = sum(map(cpu_seconds, pids))
+        time.sleep(1.0)
+        if sum(map(cpu_seconds, pids)) - before < IDLE_SHARE_MAX:
+            return
+    raise TimeoutError("the processes do not come to rest")
 
 
 def resident_mb(pid: int) -> float:

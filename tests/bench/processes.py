@@ -37,7 +37,7 @@ from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.provision import Network, provision_network
 
 BRIDGE_AND_GATEWAYS: Final = (*GATEWAYS, BRIDGE_MEMBER)
-PORT_SECONDS_MAX: Final = 20.0
+PORT_SECONDS_MAX: Final = 60.0
 TWO_REGIONS: Final = (*BRIDGE_AND_GATEWAYS, SHANGHAI, SHENZHEN)
 
 

@@ -109,7 +109,7 @@ def _fill(federation: Federation, count: int) -> None:
                 ),
                 (
                     "INSERT INTO location (series_id, start_serial, end_serial, region, state, log_index) "
-                    f"SELECT '{SERIES}', i * {BLOCK_KG}, (i + 1) * {BLOCK_KG}, '{REGION}', 1 + i % 2, 0 "
+                    f"SELECT '{SERIES}', i * {BLOCK_KG}, (i + 1) * {BLOCK_KG}, '{REGION}', 1 + (i & 1), 0 "
                     "FROM {numbers}"
                 ),
             ),
@@ -132,7 +132,7 @@ def _fill(federation: Federation, count: int) -> None:
                     "INSERT INTO holding (series_id, start_serial, end_serial, account_id, state, "
                     "transfer_id) "
                     f"SELECT '{SERIES}', i * {BLOCK_KG}, (i + 1) * {BLOCK_KG}, 'ABENCH', "
-                    "1 + 3 * (i % 2), {empty} FROM {numbers}"
+                    "1 + 3 * (i & 1), {empty} FROM {numbers}"
                 ),
             ),
         ),

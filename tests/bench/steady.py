@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from tanqiao.api.region.v1 import journal_pb2, ledger_pb2
 from tanqiao.cli.local.members import BRIDGE_MEMBER, SHANGHAI, SHENZHEN
 from tests.bench.bench import Bench
 from tests.bench.machine import resident_mb
+from tests.bench.offered import latencies_ms
 from tests.bench.processes import Federation
 from tests.bench.results import Result
 from tests.bench.units import POLL_SECONDS, WAIT_SECONDS, Ready, prepare
 
 OFFERED_PER_SECOND: Final = 150
 OFFERED_SECONDS: Final = 10
-OPEN_MAX: Final = 2_000
-"""Most calls under way: a node that falls behind shows it in its latency, not in an endless queue here."""
 PERCENTILE: Final = 99
 WAIT_MS: Final = 30_000
 BATCH: Final = 1000
@@ -66,42 +64,16 @@ def _offered(bench: Bench, database: str, ready: Ready) -> list[Result]:
 
 
 def _latencies_ms(ready: Ready, count: int) -> list[float]:
-    """Offer so many single transfers at the rate, none waiting for another; how long each took."""
-    latencies: list[float] = []
-    failed: list[str] = []
-    room = threading.BoundedSemaphore(OPEN_MAX)
-    all_done = threading.Event()
-    lock = threading.Lock()
+    """Offer so many single transfers at the rate; how long each took until it was final."""
 
-    def ended(future: object, due: float) -> None:
-        took_ms = (time.perf_counter() - due) * 1000
-        with lock:
-            try:
-                transfer = future.result().transfer  # type: ignore[attr-defined] # gRPC's future has no type
-                if transfer.state != ledger_pb2.TRANSFER_STATE_MOVED:
-                    failed.append(ledger_pb2.TransferState.Name(transfer.state))
-            except Exception as error:  # noqa: BLE001 - told once, below
-                failed.append(str(error))
-            latencies.append(took_ms)
-            if len(latencies) == count:
-                all_done.set()
-        room.release()
+    def fault(answer: ledger_pb2.CreateTransferResponse) -> str:
+        state = answer.transfer.state
+        return "" if state == ledger_pb2.TRANSFER_STATE_MOVED else ledger_pb2.TransferState.Name(state)
 
-    def offer(due: float) -> None:
-        call = ready.shanghai.transfers.CreateTransfer.future(_across(ready, wait_ms=WAIT_MS))
-        call.add_done_callback(lambda future: ended(future, due))
+    def offer() -> Any:
+        return ready.shanghai.transfers.CreateTransfer.future(_across(ready, wait_ms=WAIT_MS))
 
-    begun = time.perf_counter()
-    for number in range(count):
-        due = begun + number / OFFERED_PER_SECOND
-        time.sleep(max(0.0, due - time.perf_counter()))
-        room.acquire()
-        offer(due)
-    if not all_done.wait(WAIT_SECONDS):
-        raise TimeoutError(f"{count - len(latencies)} of the offered transfers were not answered")
-    if failed:
-        raise RuntimeError(f"{len(failed)} of the offered transfers failed: {failed[0]}")
-    return latencies
+    return latencies_ms(offer, count, OFFERED_PER_SECOND, fault)
 
 
 # -- memory ------------------------------------------------------------------------------------------------

@@ -23,8 +23,9 @@ from typing import Final
 
 from tanqiao.api.region.v1 import journal_pb2, ledger_pb2, ledger_pb2_grpc
 from tanqiao.cli.local.check import check_nodes
+from tanqiao.cli.local.home import Home
 from tanqiao.client import CallPolicy, Federation
-from tanqiao.client.snapshots import check_federation
+from tanqiao.client.snapshots import LogMovements, check_federation
 from tanqiao.kernel.errors import DomainError
 from tests.chaos.federation import ChaosFederation
 from tests.contract.region.harness import SHANGHAI, SHENZHEN
@@ -41,6 +42,10 @@ KILL_SECONDS: Final = (1.0, 5.0)
 DEAD_SECONDS_MAX: Final = 1.5
 FAULT_SECONDS: Final = (0.3, 1.5)
 LOOK_SECONDS: Final = 1.0
+LOOK_PAUSE: Final = 3.0
+"""How many times as long as its last look the reader pauses."""
+TOLD_SECONDS: Final = 60.0
+LOG_LINES: Final = 30
 CALL_SECONDS: Final = 10.0
 END_SECONDS_MAX: Final = 300.0
 PAGE_SIZE: Final = 500
@@ -60,6 +65,7 @@ class Chaos:
         self._stopping = threading.Event()
         self._numbers = itertools.count(1)
         self.counts: Counter[str] = Counter()
+        self.longest_start_seconds = 0.0
 
     def run(self, minutes: float) -> None:
         """Let it go on so long; raises what went wrong in any thread."""
@@ -77,9 +83,13 @@ class Chaos:
 
     def _wait(self, futures: Sequence[Future[None]], seconds: float) -> None:
         """Wait for the time to pass, or for a thread to fail."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and not any(one.done() for one in futures):
+        begun = told = time.monotonic()
+        while time.monotonic() < begun + seconds and not any(one.done() for one in futures):
             time.sleep(LOOK_SECONDS)
+            if time.monotonic() - told > TOLD_SECONDS:
+                told = time.monotonic()
+                sys.stdout.write(f"    {told - begun:.0f} s: {_listed(self.counts)}\n")
+                sys.stdout.flush()
 
     def _chance(self, what: str) -> Random:
         return Random(f"{self._seed} {what}")
@@ -91,7 +101,9 @@ class Chaos:
             assert self._federation.kill(member), f"{member.name} had died by itself"
             self.counts[f"killed {member.name}"] += 1
             time.sleep(chance.uniform(0, DEAD_SECONDS_MAX))
+            begun = time.monotonic()
             start(self._federation, member)
+            self.longest_start_seconds = max(self.longest_start_seconds, time.monotonic() - begun)
 
     def _spoil(self, _: int) -> None:
         chance = self._chance("wires")
@@ -100,14 +112,18 @@ class Chaos:
             chance.choice((wire.cut, wire.half_open, wire.delay))()
 
     def _read(self, _: int) -> None:
-        while not self._stopping.wait(LOOK_SECONDS / 4):
+        # A look reads every location there is: the longer that takes, the longer it pauses.
+        took_seconds = 0.0
+        log = LogMovements()
+        while not self._stopping.wait(LOOK_SECONDS / 4 + LOOK_PAUSE * took_seconds):
+            begun = time.monotonic()
             try:
                 with Federation(
                     dict(self._market._addresses()),
                     self._market.network.tls("reader/national"),
                     policy=CallPolicy(attempts_max=2),
                 ) as federation:
-                    found = check_federation(federation, REGIONS)
+                    found = check_federation(federation, REGIONS, log)
             except DomainError as refusal:
                 if refusal.symbol not in MEANWHILE:
                     raise
@@ -115,6 +131,7 @@ class Chaos:
             else:
                 assert found.holds, found.findings
                 self.counts["looks"] += 1
+            took_seconds = time.monotonic() - begun
 
     def _write(self, number: int) -> None:
         chance = self._chance(f"writer {number}")
@@ -133,7 +150,9 @@ class Chaos:
     def _order(self, number: int) -> str:
         request = self._market.order(number)
         answer = persist(
-            lambda: self._market.transfers().CreateTransfer(request, timeout=CALL_SECONDS), PASSING
+            lambda: self._market.transfers().CreateTransfer(request, timeout=CALL_SECONDS),
+            PASSING,
+            seconds=END_SECONDS_MAX,
         )
         self.counts["orders answered"] += 1
         return str(answer.transfer.transfer_id)
@@ -141,7 +160,11 @@ class Chaos:
     def _withdraw(self, number: int, transfer_id: str) -> None:
         request = ledger_pb2.WithdrawTransferRequest(request_id=f"withdraw-{number}", transfer_id=transfer_id)
         try:
-            persist(lambda: self._market.transfers().WithdrawTransfer(request, timeout=CALL_SECONDS), PASSING)
+            persist(
+                lambda: self._market.transfers().WithdrawTransfer(request, timeout=CALL_SECONDS),
+                PASSING,
+                seconds=END_SECONDS_MAX,
+            )
         except DomainError as refusal:
             if refusal.symbol not in ENDED_ALREADY:
                 raise
@@ -162,6 +185,7 @@ class Chaos:
                 request, timeout=CALL_SECONDS
             ),
             PASSING,
+            seconds=END_SECONDS_MAX,
         )
         self.counts["retirements"] += 1
 
@@ -214,6 +238,9 @@ def main(arguments: Sequence[str]) -> int:
             assert isinstance(federation, ChaosFederation)
             try:
                 states = _run(federation, market, asked)
+            except BaseException:
+                _show_logs(federation.home)
+                raise
             finally:
                 federation.close_wires()
     sys.stdout.write(f"    transfers: {states[ledger_pb2.TRANSFER_STATE_MOVED]} moved, ")
@@ -233,6 +260,7 @@ def _run(federation: ChaosFederation, market: Market, asked: argparse.Namespace)
         kills = sum(count for name, count in chaos.counts.items() if name.startswith("killed"))
         sys.stdout.write(f"chaos: {time.monotonic() - begun:.0f} s, {kills} kills, faults: ")
         sys.stdout.write(f"{_listed(federation.faults)}\n    {_listed(chaos.counts)}\n")
+        sys.stdout.write(f"    longest start {chaos.longest_start_seconds:.1f} s\n")
     for code in REGIONS:
         _reconcile(federation.home.path, code)
     for checked in check_nodes(federation.home, [member.name for member in NODES]):
@@ -245,6 +273,13 @@ def _reconcile(home: Path, code: str) -> None:
     command = [sys.executable, "-m", "tanqiao.cli.main", "reconcile", "--region", code, "--home", str(home)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=END_SECONDS_MAX, check=False)
     assert done.returncode == 0, f"{code}: {done.stdout}{done.stderr}"
+
+
+def _show_logs(home: Home) -> None:
+    """Print what every node said last: its folder goes with the run."""
+    for member in NODES:
+        lines = home.log(member).read_text(encoding="utf-8", errors="replace").splitlines()
+        sys.stdout.write("\n".join((f"the end of {member.name}'s log:", *lines[-LOG_LINES:], "")))
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -58,9 +58,11 @@ class Act:
     cost: int = 1
 
 
-def persist(call: Callable[[], Any], passing: frozenset[str] = PASSING) -> Any:
+def persist(
+    call: Callable[[], Any], passing: frozenset[str] = PASSING, *, seconds: float = CASE_SECONDS_MAX
+) -> Any:
     """Ask again, the same request, until there is an answer; a refusal that is not passing is raised."""
-    until = time.monotonic() + CASE_SECONDS_MAX
+    until = time.monotonic() + seconds
     while True:
         try:
             return call()

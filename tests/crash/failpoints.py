@@ -116,7 +116,11 @@ class Life:
 
 
 class Failpoints:
-    """All edges of the nodes in this process."""
+    """All edges of the nodes in this process.
+
+    Attributes:
+        breaks: how often the storage was broken; a full disk is full for every node of the process.
+    """
 
     def __init__(self) -> None:
         self.met: list[Edge] = []
@@ -129,6 +133,7 @@ class Failpoints:
         self._armed: list[Armed] = []
         self._lock = threading.Lock()
         self._one_write = threading.Lock()
+        self.breaks = 0
         self.only_life: Life | None = None
         self._arrived: set[bytes] = set()
         self._arrival = threading.Condition(self._lock)
@@ -164,6 +169,11 @@ class Failpoints:
     def quiet_for(self, seconds: float) -> bool:
         """Whether no edge was met for so long."""
         return time.monotonic() - self.moved_at > seconds
+
+    def whole(self) -> int:
+        """Wait until no storage is being broken; how often it was, until now."""
+        with self._one_write:
+            return self.breaks
 
     # -- edges -----------------------------------------------------------------------------------------------
 
@@ -266,6 +276,7 @@ class Failpoints:
         # One at a time: a limit on the size of files is the whole process's.
         with self._one_write:
             if faults:
+                self.breaks += 1
                 self._break(life, unit, commit, faults[0])
             else:
                 commit(unit)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from tanqiao.api.region.v1 import ledger_pb2
 from tanqiao.cli.local.check import check_nodes
 from tanqiao.cli.local.federation import LocalFederation
-from tanqiao.cli.local.members import BRIDGE_MEMBER, SHANGHAI, SHENZHEN, Member
+from tanqiao.cli.local.home import Home
+from tanqiao.cli.local.members import BRIDGE_MEMBER, CCER, GEC, SHANGHAI, SHENZHEN, Member
 from tanqiao.kernel.errors import DomainError
 from tests.contract.region.market import Market
+from tests.crash.nursery import FATE, Nursery
 from tests.e2e.test_restarts import NODES, ReapingFederation, processes
 
 POINTS: Final = (
@@ -27,41 +28,49 @@ POINTS: Final = (
     "S after write TakeNumbered Decision #1",
     "D before write TakeNumbered Decision #1",
 )
-MEMBERS: Final[dict[str, Member]] = {"S": SHANGHAI, "B": BRIDGE_MEMBER, "D": SHENZHEN}
-START_SECONDS_MAX: Final = 60.0
+MEMBERS: Final[dict[str, Member]] = {
+    "S": SHANGHAI,
+    "B": BRIDGE_MEMBER,
+    "D": SHENZHEN,
+    "G": GEC,
+    "C": CCER,
+}
+LETTERS: Final = {member.name: letter for letter, member in MEMBERS.items()}
+START_SECONDS_MAX: Final = 120.0
 PAUSE_SECONDS: Final = 0.05
 
 
 class MortalFederation(ReapingFederation):
-    """Starts one node so that it kills itself at a point."""
+    """Starts its nodes from a nursery; each may be told at which point it is to kill itself."""
 
-    mortal: tuple[Member, str] | None = None
+    def __init__(self, home: Home) -> None:
+        super().__init__(home)
+        self._nursery = Nursery()
+        self._latest: dict[str, subprocess.Popen[bytes]] = {}
 
     def _spawn(self, member: Member) -> tuple[subprocess.Popen[bytes], int]:
-        if self.mortal is None or self.mortal[0] is not member:
-            return super()._spawn(member)
         log = self.home.log(member)
-        command = [
-            sys.executable,
-            "-m",
-            "tests.crash.child",
-            self.mortal[1].partition(" ")[0],
-            self.mortal[1],
-        ]
-        command += [member.module, "serve", "--config", str(self.home.config(member))]
-        environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=self.home.node(member),
-                env=environment,
-                start_new_session=True,
-            )
-            self.children.append(process)
-            return process, output.tell()
+        written = log.stat().st_size if log.exists() else 0
+        arguments = ["serve", "--config", str(self.home.config(member).resolve())]
+        folder = self.home.node(member)
+        (folder / FATE).unlink(missing_ok=True)
+        born = self._nursery.start(LETTERS[member.name], member.module, arguments, folder, log)
+        process = cast("subprocess.Popen[bytes]", born)
+        self.children.append(process)
+        self._latest[member.name] = process
+        return process, written
+
+    def doom(self, member: Member, point: str) -> subprocess.Popen[bytes]:
+        """Let a node that runs kill itself when it comes to a point next; its process."""
+        folder = self.home.node(member)
+        written = folder / f"{FATE}.part"
+        written.write_text(point, encoding="ascii")
+        written.replace(folder / FATE)
+        return self._latest[member.name]
+
+    def close(self) -> None:
+        """Close the nursery; its nodes were stopped before."""
+        self._nursery.close()
 
 
 def start(federation: LocalFederation, member: Member) -> None:
@@ -79,14 +88,9 @@ def start(federation: LocalFederation, member: Member) -> None:
 
 
 def try_point(federation: MortalFederation, market: Market, point: str, number: int) -> None:
-    """Kill a process at a point of a transfer, start it again, and see the transfer committed."""
+    """Let a process die at a point of a transfer, start it again, and see the transfer committed."""
     member = MEMBERS[point.partition(" ")[0]]
-    assert federation.kill(member)
-    _wait_dead(federation, member)
-    federation.mortal = (member, point)
-    start(federation, member)
-    child = federation.children[-1]
-    federation.mortal = None
+    child = federation.doom(member, point)
     market.wait(lambda: child.poll() is not None or _asked(market, number), "the order was given", 60)
     child.wait(START_SECONDS_MAX)
     _wait_dead(federation, member)
@@ -124,4 +128,5 @@ def run(databases: str, points: tuple[str, ...] = POINTS) -> int:
         assert held_kg == len(points), f"{held_kg} of {len(points)} kg came"
         for checked in check_nodes(federation.home, [member.name for member in NODES]):
             assert checked.clean, checked.report
+    federation.close()
     return len(points)

@@ -15,14 +15,18 @@ from pathlib import Path
 from typing import Any, Final, Self
 from unittest.mock import patch
 
+from sqlalchemy.exc import OperationalError
+
 from tanqiao.api.region.v1 import journal_pb2
+from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.ports import free_ports
 from tanqiao.testing.databases import DatabaseMaker, DatabaseUnderTest
 from tanqiao.testing.network import NetworkOfTest
 from tanqiao_bridge import bootstrap as bridge_bootstrap
 from tanqiao_bridge.application.fsck import check_database
+from tanqiao_bridge.server import lines
 from tanqiao_region.application import fsck, reconciling
-from tanqiao_region.server import sync_client
+from tanqiao_region.server import log_uplink, sync_client, wishes
 from tests.contract.bridge.harness import run_bridge
 from tests.contract.region.conftest import _migrated
 from tests.contract.region.harness import SHANGHAI, SHENZHEN, build_node
@@ -36,6 +40,8 @@ CASES_PER_RING: Final = 60
 CASE_SECONDS_MAX: Final = 60.0
 QUIET_SECONDS: Final = 0.06
 """So long without a write or a send means that nothing goes on without the dead."""
+SETTLE_SECONDS_MAX: Final = 2.0
+"""Who asks a node again and again whose storage is broken never comes to rest."""
 LOOK_SECONDS: Final = 0.01
 _images: Final = itertools.count(1)
 
@@ -48,6 +54,11 @@ def impatient() -> Iterator[None]:
             (sync_client, "BACKOFF_SECONDS_MIN", 0.02),
             (sync_client, "BACKOFF_SECONDS_MAX", 0.1),
             (sync_client, "IDLE_SECONDS", 0.03),
+            (sync_client, "ACKNOWLEDGE_SECONDS", 0.0),
+            (lines, "ACKNOWLEDGE_SECONDS", 0.0),
+            (wishes, "NUMBERED_SECONDS", 0.0),
+            # What an act leaves to be handed up goes within the act, and not in the middle of the next.
+            (log_uplink, "UPLINK_SECONDS", 0.1),
             # A reconciliation of its own accord would write in the middle of a case; acts ask for theirs.
             (reconciling.Schedule, "SETTLE_SECONDS", 3_600.0),
             # Time decides in the one act that is about it.
@@ -91,24 +102,36 @@ class Ring:
     # -- lives -----------------------------------------------------------------------------------------------
 
     def start(self, letter: str) -> None:
-        """Begin a life; one that ends while it begins is begun again by the keeper."""
+        """Begin a life; one that ends while it begins is begun again by the keeper.
+
+        A start that fails while the disk is full for another one is made again, as an operator would.
+        """
         with self.lock:
-            image = None
-            if self._kind == "sqlite":
-                image = self._folder / f"{letter}-{next(_images)}.db"
-            life = self.points.begin(letter, self.urls[letter][0], image)
-            failed: list[BaseException] = []
-            builder = threading.Thread(target=self._build, args=(letter, life, failed))
-            builder.start()
-            while builder.is_alive() and not life.dead:
-                builder.join(LOOK_SECONDS)
-            if life.dead:
-                life.torn_down.set()
-            builder.join()
-            if life.refused and not life.dead:
-                self.points.end(life)
-            if failed and not life.dead:
-                raise failed[0]
+            breaks = self.points.whole()
+            try:
+                self._begin(letter)
+            except (DomainError, OperationalError):
+                if self.points.whole() == breaks:
+                    raise
+                self._begin(letter)
+
+    def _begin(self, letter: str) -> None:
+        image = None
+        if self._kind == "sqlite":
+            image = self._folder / f"{letter}-{next(_images)}.db"
+        life = self.points.begin(letter, self.urls[letter][0], image)
+        failed: list[BaseException] = []
+        builder = threading.Thread(target=self._build, args=(letter, life, failed))
+        builder.start()
+        while builder.is_alive() and not life.dead:
+            builder.join(LOOK_SECONDS)
+        if life.dead:
+            life.torn_down.set()
+        builder.join()
+        if life.refused and not life.dead:
+            self.points.end(life)
+        if failed and not life.dead:
+            raise failed[0]
 
     def _build(self, letter: str, life: Life, failed: list[BaseException]) -> None:
         party = PARTIES[letter]
@@ -277,7 +300,8 @@ class Keeper:
         return [letter for letter in letters if self._ring.points.lives[letter].dead]
 
     def _settle(self) -> None:
-        while not self._ring.points.quiet_for(QUIET_SECONDS):
+        until = time.monotonic() + SETTLE_SECONDS_MAX
+        while not self._ring.points.quiet_for(QUIET_SECONDS) and time.monotonic() < until:
             time.sleep(LOOK_SECONDS)
 
 

@@ -14,8 +14,9 @@ BENCH_SECONDS_MAX = 240
 UNITS = {
     "library": {"records/s", "leaves/s", "ms"},
     "bridge": {"transfers/s", "µs/transfer"},
-    "claims": {"checks/s", "claims/s"},
+    "claims": {"checks/s", "claims/s", "ms"},
     "reconcile": {"s"},
+    "instalment": {"records/s"},
 }
 
 

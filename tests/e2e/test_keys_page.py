@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tanqiao.tlog.policy import parse_policy
 from tests.e2e.conftest import CommandLine
+from tests.independent.verify_proof import Policy
 from tests.unit.layout.modules import ROOT
 
 PAGE = (ROOT / "docs/keys.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SECONDS_MAX = 200
+REGIONS = ("region/310000", "region/440300", "region/530000")
 
 
 @pytest.mark.timeout(600)
@@ -41,5 +46,24 @@ def test_the_commands_of_the_page_do_what_it_says(running: CommandLine, tmp_path
     epochs = {(key["owner"], key["role"]): key["key_epoch"] for key in keys}
     assert epochs["bridge", "KEY_ROLE_MESSAGE"] == "2"
     assert epochs["region/310000", "KEY_ROLE_MESSAGE"] == "2"
+    assert epochs["region/310000", "KEY_ROLE_WITNESS"] == "2"
+    _require_later_keys((tmp_path / "federation.policy").read_bytes(), keys)
     revoked = [key["owner"] for key in keys if key["revoked"]]
-    assert revoked == ["region/440300"]
+    assert sorted(revoked) == ["operator/310000/sh.centre", "region/440300"]
+
+
+def _require_later_keys(policy: bytes, keys: Any) -> None:
+    """The policy that was written has the keys that came later, and says from which size those before end."""
+    read = parse_policy(policy)
+    known = {one.key.public_key for one in read.every_witness} | {one.key.public_key for one in read.logs}
+    wanted = [key for key in keys if key["role"] in ("KEY_ROLE_WITNESS", "KEY_ROLE_CHECKPOINT")]
+    stated = {
+        base64.b64decode(key["public_key"])
+        for key in wanted
+        if key["owner"] in ("bridge", *REGIONS) and (key["owner"] == "bridge" or "WITNESS" in key["role"])
+    }
+    assert known == stated
+    ends = {int(key["valid_to_index"]) for key in wanted if "WITNESS" in key["role"]} - {0}
+    assert ends
+    assert {size - 1 for size, _ in read.later} == ends
+    assert len(Policy(policy).since) == len(read.later), "the second verifier reads it"

@@ -157,20 +157,23 @@ def test_what_was_applied_for_elsewhere_bars_a_regional_project(
     claims = [_claim(scheme, value) for value, scheme in barred.items()]
     # What nobody has listed, and what is listed for another attribute: a forest does not sell power.
     free = [_claim("cdm", "99999"), _claim("gec_filing_code", "99310000000000701"), *other]
+    # Nobody knows what a project sells whose list does not tell.
+    untold = [_claim("cdm", row["cdm_ref"]) for row in cdm if row["type"] in ("", "Other")]
+    assert len(untold) == 201
+    asked = [*claims, *untold, *free]
     try:
         with running.channel(SHENZHEN) as channel:
             verdicts = (
                 claims_pb2_grpc.ClaimServiceStub(channel)
-                .BatchCheckClaims(
-                    claims_pb2.BatchCheckClaimsRequest(claims=[*claims, *free]), timeout=WAIT_SECONDS
-                )
+                .BatchCheckClaims(claims_pb2.BatchCheckClaimsRequest(claims=asked), timeout=WAIT_SECONDS)
                 .verdicts
             )
     finally:
         running.bridge.stop()
     kinds = [one.verdict for one in verdicts]
     assert set(kinds[: len(claims)]) == {claims_pb2.VERDICT_KIND_BLOCK}
-    assert set(kinds[len(claims) :]) == {claims_pb2.VERDICT_KIND_ALLOW}
+    assert set(kinds[len(claims) : -len(free)]) == {claims_pb2.VERDICT_KIND_HOLD}
+    assert set(kinds[-len(free) :]) == {claims_pb2.VERDICT_KIND_ALLOW}
     assert {one.registry: one.as_of_date.day for one in verdicts[0].registries} == {
         "ccer": 1,
         "cdm": 2,

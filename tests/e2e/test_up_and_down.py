@@ -71,6 +71,7 @@ def test_status_says_what_waits_for_the_witnesses_and_the_log_is_there_over_http
     nodes = {node["name"]: node for node in running.ok("status")["nodes"]}
     assert "finality" not in nodes["bridge"]
     assert nodes["shanghai"]["finality"]["quorum"] == 2
+    assert nodes["shanghai"]["alarms"] == []
     assert nodes["shanghai"]["finality"]["oldest_pending_seconds"] == 0
     assert "p99" in running("status").out
     policy_file = running.cwd / "https.policy"

@@ -20,6 +20,8 @@ from tests.golden.museum.checkpoints import bad_checkpoints
 from tests.golden.museum.evidence import bad_evidence, good_evidence
 from tests.golden.museum.exhibits import (
     CHECKPOINT,
+    LATER_CHECKPOINT,
+    LATER_WITNESSES,
     LEAF_COUNT,
     LEAVES,
     LOG,
@@ -72,6 +74,9 @@ def good_files() -> dict[str, bytes]:
         "checkpoint/all-three.checkpoint": signed(CHECKPOINT.encode(), *WITNESSES).encode(),
         "checkpoint/a-stranger-beside-them.checkpoint": signed(
             CHECKPOINT.encode(), STRANGER, *WITNESSES[1:]
+        ).encode(),
+        "checkpoint/after-a-change-of-witnesses.checkpoint": signed(
+            LATER_CHECKPOINT.encode(), *LATER_WITNESSES[:2]
         ).encode(),
         "proof/plain.tlog-proof": good_proof().encode(),
         "proof/with-extra.tlog-proof": good_proof(b"nobody vouches for this").encode(),

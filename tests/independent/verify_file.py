@@ -1,8 +1,8 @@
 """A second verifier of the federation's proof files, from docs/verify-a-proof.md and without its library.
 
 Standard library, the Ed25519 primitive of `cryptography`, and this folder's `verify_proof` for notes, trees
-and policies. protobuf is taken apart by hand: a table says which fields a message has, and any other is
-refused. Use, from the root of the repository; it ends with 0 for what is proven, with 1 for what is refused::
+and policies; `wire` takes protobuf apart by hand. Use, from the root of the repository; it ends with 0 for
+what is proven, with 1 for what is refused::
 
     python -m tests.independent.verify_file POLICY FILE
 """
@@ -11,319 +11,59 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+from tests.independent.verify_conflict import verify_conflict
+from tests.independent.verify_handover import verify_handover
+from tests.independent.verify_message import (
+    PATH,
+    File,
+    KnownKey,
+    Signed,
+    envelope_hash,
+    included,
+    items,
+    known_keys,
+    network_of,
+    opened,
+    tree_of,
+)
 from tests.independent.verify_place import place_of
 from tests.independent.verify_proof import (
     CHECKPOINT,
     LIMIT,
     NUMBER,
-    WEAK,
-    P,
     Policy,
     Refused,
     leaf_hash,
     matched,
     need,
     number,
-    root_from_path,
     signed_by,
     tree_hash,
-    unbase64,
-    verify_checkpoint,
     verify_evidence,
     verify_leaf,
 )
-
-HEAD = re.compile(rb"tanqiao-proof@v1\nkind ([a-z-]+)\n((?:[a-z][a-z-]{0,31} (?:0|[1-9][0-9]{0,18})\n)+)\n")
-KEYS = rb"( leaf path( envelope)?)+"
-SHAPES = {
-    b"title": rb" checkpoint leaf path( envelope){3}( opening-address)?( opening-owner)?"
-    rb"( rules-name rules-text)*" + KEYS,
-    b"retirement": rb" checkpoint leaf path( envelope){2}( opening-owner)?( opening-beneficiary)?"
-    rb"( rules-name rules-text)*" + KEYS,
-    b"rules": rb" checkpoint leaf path( envelope){2,3}( rules-name rules-text)+" + KEYS,
-    b"decision": rb" claim checkpoint entries",
-    b"conservation": rb" claim checkpoint( lock)* entries",
-    b"location": rb" claim checkpoint( lock)* entries",
-    b"location-root": rb" claim checkpoint leaf path row row-path page page-path bucket bucket-path",
-    b"contradiction": rb" checkpoint( envelope){2}" + KEYS,
-    b"witness-misbehaviour": rb" first second",
-}
-PATH = re.compile(rb"index " + NUMBER + rb"\n((?:[A-Za-z0-9+/]{43}=\n){0,64})")
-BLOCK = re.compile(rb"([!-Z^-~]{1,160})\[(0|[1-9][0-9]{0,18}),(0|[1-9][0-9]{0,18})\)")
-TYPE = b"application/vnd.tanqiao.%s.v1+protobuf"
-LOCK, USE, READY, REFUSE, DECISION, NACK, RECORD = (
-    TYPE % name
-    for name in (b"lock-assertion", b"use", b"ready", b"refuse", b"decision", b"nack", b"key-record")
+from tests.independent.wire import (
+    CERTIFICATE,
+    DECISION,
+    ENVELOPE,
+    FILING,
+    LOCK,
+    MESSAGES,
+    NACK,
+    READY,
+    REFUSE,
+    USE,
+    Fields,
 )
-ROOT, MESSAGE = 1, 3
-# Fields of each message: number → n (number), b (bytes or text), or the table of the message in it.
-Table = dict[int, object]
-DATE: Table = {1: "n", 2: "n", 3: "n"}
-UNITS: Table = {1: "b", 2: "n", 3: "n"}
-REFUSAL: Table = {n: "n" if n in {2, 8} else "b" for n in range(1, 20)}
-HEADER: Table = {n: "n" if n == 9 else "b" for n in range(1, 10)}
-ENVELOPE: Table = {1: "b", 2: "b", 3: {1: "b", 2: "b"}, 4: {1: "n", 2: "n", 3: "b"}}
-MESSAGES: dict[bytes, Table] = {
-    LOCK: {1: HEADER, 2: UNITS, 3: "b", 4: "b", 5: "b", 6: "b", 7: "n"},
-    USE: {1: HEADER, 2: UNITS, 3: "n", 4: "b", 5: "b", 6: "b", 7: "n", 8: DATE, 9: "b"},
-    READY: {1: HEADER, 2: "b", 3: DATE},
-    REFUSE: {1: HEADER, 2: "b", 3: "b"},
-    DECISION: {1: HEADER, 2: "n", 3: "b", 4: "b", 5: "n", 6: "b", 7: DATE, 8: {1: "n", 2: "n"}, 9: "n"},
-    NACK: {1: HEADER, 2: "b", 3: REFUSAL},
-    RECORD: {1: HEADER, 2: "b", 3: "n", 4: "n", 5: "b", 6: "n", 7: "n", 8: "n", 9: "n"},
-}
-SENDERS = {LOCK: b"region/", USE: b"region/", READY: b"region/", REFUSE: b"region/", NACK: b"region/"}
+
+BLOCK = re.compile(rb"([!-Z^-~]{1,160})\[(0|[1-9][0-9]{0,18}),(0|[1-9][0-9]{0,18})\)")
 ONCE = {DECISION: "decisions", LOCK: "locks", USE: "locks", READY: "answers", REFUSE: "answers"}
-
-
-class Fields:
-    """A protobuf message by field number; what the table does not name is refused."""
-
-    def __init__(self, data: bytes, table: Table) -> None:
-        self.found: dict[int, list[object]] = {}
-        rest = data
-        while rest:
-            tag, rest = varint(rest)
-            kind, wire = table.get(tag >> 3), tag & 7
-            need(kind is not None, f"a field {tag >> 3} that nobody knows")
-            if kind == "n":
-                need(wire == 0, "a number on another wire")
-                value, rest = varint(rest)
-                self.found.setdefault(tag >> 3, []).append(value)
-                continue
-            need(wire == 2, "bytes on another wire")
-            size, rest = varint(rest)
-            need(size <= len(rest), "a message that is cut off")
-            part, rest = rest[:size], rest[size:]
-            self.found.setdefault(tag >> 3, []).append(Fields(part, kind) if isinstance(kind, dict) else part)
-
-    def number(self, at: int) -> int:
-        value = self.found.get(at, [0])[-1]
-        return value if isinstance(value, int) else 0
-
-    def data(self, at: int) -> bytes:
-        value = self.found.get(at, [b""])[-1]
-        return value if isinstance(value, bytes) else b""
-
-    def every(self, at: int) -> list[bytes]:
-        return [value for value in self.found.get(at, []) if isinstance(value, bytes)]
-
-    def parts(self, at: int) -> list[Fields]:
-        return [value for value in self.found.get(at, []) if isinstance(value, Fields)]
-
-
-def varint(data: bytes) -> tuple[int, bytes]:
-    value = 0
-    for at, byte in enumerate(data[:10]):
-        value |= (byte & 127) << 7 * at
-        if byte < 128:
-            return value, data[at + 1 :]
-    raise Refused("a number that does not end")
-
-
-@dataclass
-class KnownKey:
-    """A key that the file proves."""
-
-    owner: bytes
-    role: int
-    public: bytes
-    epoch: int
-    stated: int
-    start: int = 0
-    end: int = 0
-
-
-@dataclass
-class Signed:
-    """A signed message: its type, fields, hash and first key."""
-
-    type: bytes
-    fields: Fields
-    hash: bytes
-    key_id: bytes
-
-    @property
-    def header(self) -> Fields:
-        return self.fields.parts(1)[0]
-
-    @property
-    def sender(self) -> bytes:
-        return self.header.data(2)
-
-    @property
-    def matter(self) -> tuple[bytes, bytes]:
-        return self.header.data(5), self.header.data(6)
-
-
-def pae(kind: bytes, payload: bytes) -> bytes:
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
-
-
-def envelope_hash(envelope: Fields) -> bytes:
-    return sha256(pae(envelope.data(2), envelope.data(1))).digest()
-
-
-class File:
-    """Head and parts of a file."""
-
-    def __init__(self, data: bytes) -> None:
-        head = matched(HEAD.match(data), "not a proof file")
-        self.kind = head[1]
-        need(self.kind in SHAPES, "a kind that nobody knows")
-        lines = [line.split(b" ") for line in head[2].splitlines()]
-        names = b"".join(b" " + name for name, _ in lines)
-        need(re.fullmatch(SHAPES[self.kind], names), "parts that are not those of the kind")
-        self.parts: list[tuple[bytes, bytes]] = []
-        at = head.end()
-        for name, size in lines:
-            end = at + number(size, "a size")
-            self.parts.append((name, data[at:end]))
-            at = end
-        need(at == len(data), "another size than the head says")
-
-    def all(self, name: bytes) -> list[bytes]:
-        return [data for known, data in self.parts if known == name]
-
-    def one(self, name: bytes) -> bytes:
-        return self.all(name)[0]
-
-
-def tree_of(file: File, policy: Policy) -> tuple[int, bytes]:
-    _, size, root = verify_checkpoint(file.one(b"checkpoint"), policy)
-    return size, root
-
-
-def included(leaf: bytes, path: bytes, size: int, root: bytes) -> tuple[int, bytes, dict[bytes, bytes]]:
-    lines = matched(PATH.fullmatch(path), "not a path")
-    index = number(lines[1], "an index")
-    need(index < size, "an index outside the tree")
-    found = root_from_path(index, size, leaf_hash(leaf), [unbase64(line) for line in lines[2].split()])
-    need(found == root, "the path does not lead to the root")
-    return (index, *verify_leaf(leaf))
-
-
-def items(data: bytes) -> list[bytes]:
-    found = []
-    while data:
-        need(len(data) >= 2, "half a length")
-        size = 256 * data[0] + data[1]
-        need(len(data) >= 2 + size, "half an item")
-        found.append(data[2 : 2 + size])
-        data = data[2 + size :]
-    return found
-
-
-def public_key(data: bytes) -> bytes:
-    need(len(data) == 32, "a key that is not 32 bytes")
-    need((int.from_bytes(data, "little") % 2**255) % P not in WEAK, "a key of small order")
-    return data
-
-
-def key_id(public: bytes) -> bytes:
-    return sha256(b"\1" + public).digest()[:16]
-
-
-def known_keys(file: File, size: int, root: bytes, network: bytes, skip: int) -> dict[bytes, KnownKey]:
-    """The roots that the log states, and the keys whose records they signed."""
-    names = [name for name, _ in file.parts] + [b""]
-    starts = [at for at, name in enumerate(names) if name == b"leaf"][skip:]
-    roots: dict[bytes, KnownKey] = {}
-    records: list[tuple[int, dict[bytes, bytes], Fields]] = []
-    for at in starts:
-        index, kind, told = included(file.parts[at][1], file.parts[at + 1][1], size, root)
-        if names[at + 2] == b"envelope":
-            need(kind == b"key_record", "a leaf that states no key")
-            records.append((index, told, Fields(file.parts[at + 2][1], ENVELOPE)))
-        else:
-            need(kind == b"trust_anchor", "a leaf that states no root")
-            public = public_key(told[b"public_key"])
-            need(key_id(public) == told[b"key_id"], "a root of another suite")
-            roots[key_id(public)] = KnownKey(told[b"owner"], ROOT, public, 1, index)
-    keys = dict(roots)
-    for index, told, envelope in records:
-        need(items(told.get(b"message_hashes", b""))[:1] == [envelope_hash(envelope)], "another's record")
-        signed = opened(envelope, roots, network, b"bridge", index)
-        record = signed.fields
-        need(signed.type == RECORD, "no key record")
-        owner = record.data(2)
-        kind, _, name = owner.partition(b"/")
-        authority = owner if kind == b"authority" else b"authority/" + (name.split(b"/")[0] or b"bridge")
-        if kind in {b"bridge", b"gateway", b"witness"}:
-            authority = b"authority/bridge"
-        need(signed.sender == authority, "a root that does not vouch for the owner")
-        need(record.number(4) == 1, "a suite that is not supported")
-        need(not record.number(9), "a key that was revoked")
-        public = public_key(record.data(5))
-        need(key_id(public) == told.get(b"key_id"), "a leaf of another key")
-        before = keys.get(key_id(public))
-        keys[key_id(public)] = KnownKey(
-            owner,
-            record.number(3),
-            public,
-            record.number(6),
-            index if before is None else min(index, before.stated),
-            record.number(7),
-            record.number(8),
-        )
-    return keys
-
-
-def opened(
-    envelope: Fields, keys: dict[bytes, KnownKey], network: bytes, audience: bytes, index: int
-) -> Signed:
-    """The message of an envelope, when its one signature holds under a key that was valid at the index."""
-    kind, payload = envelope.data(2), envelope.data(1)
-    need(kind in MESSAGES, "a payload type that nobody knows")
-    signatures = envelope.parts(3)
-    need(len(signatures) == 1, "not one signature")
-    by, signature = signatures[0].data(1), signatures[0].data(2)
-    need(by in keys, "a key that the file does not prove")
-    known, message = keys[by], pae(kind, payload)
-    hashed = sha256(message).digest()
-    if envelope.parts(4):
-        proof = envelope.parts(4)[0]
-        count, at = proof.number(1), proof.number(2)
-        need(0 <= at < count < LIMIT, "a place outside the batch")
-        top = root_from_path(at, count, leaf_hash(hashed), proof.every(3))
-        message = pae(
-            b"application/vnd.tanqiao.batch.v1", b"tanqiao-batch-v1\0" + count.to_bytes(8, "big") + top
-        )
-    try:
-        Ed25519PublicKey.from_public_bytes(known.public).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        raise Refused(f"the signature of {known.owner!r} is wrong") from None
-    signed = Signed(kind, Fields(payload, MESSAGES[kind]), hashed, by)
-    need(len(signed.fields.parts(1)) == 1, "no header")
-    header = signed.header
-    need(signed.sender == known.owner and header.number(9) == known.epoch, "another's key")
-    need(known.role == (ROOT if kind == RECORD else MESSAGE), "a key of another role")
-    need(header.data(1) == network, "another network")
-    need(audience in header.every(3), "a message for others")
-    need(len(header.data(4)) == 16, "no message id")
-    need(signed.sender.startswith(SENDERS.get(kind, signed.sender)), "a sender that may not say this")
-    need(kind != DECISION or signed.sender == b"bridge", "a decision that is not the bridge's")
-    if kind != RECORD:
-        need(known.stated < index, "a key that was stated later")
-        need(known.start <= index and not 0 < known.end <= index, "a key that was not valid")
-    return signed
-
-
-def network_of(envelope: Fields) -> bytes:
-    kind = envelope.data(2)
-    need(kind in MESSAGES, "a payload type that nobody knows")
-    headers = Fields(envelope.data(1), MESSAGES[kind]).parts(1)
-    need(headers, "no header")
-    return headers[0].data(1)
+NAMED = {b"title": 3, b"retirement": 2, b"certificate": 2}
 
 
 def verify_title(file: File, policy: Policy) -> str:
@@ -331,7 +71,10 @@ def verify_title(file: File, policy: Policy) -> str:
     index, kind, told = included(file.one(b"leaf"), file.one(b"path"), size, root)
     need(kind == b"decision", "no decision")
     hashes = items(told.get(b"message_hashes", b""))
-    need(len(hashes) == {b"title": 3, b"retirement": 2}.get(file.kind, len(hashes)), "other messages")
+    need(
+        len(hashes) == {b"title": 3, b"retirement": 2, b"certificate": 2}.get(file.kind, len(hashes)),
+        "other messages",
+    )
     envelopes = [Fields(data, ENVELOPE) for data in file.all(b"envelope")[: len(hashes)]]
     need([envelope_hash(one) for one in envelopes] == hashes, "messages that the leaf does not name")
     signers = [one.parts(3)[0].data(1) for one in envelopes if one.parts(3)]
@@ -375,7 +118,56 @@ def verify_title(file: File, policy: Policy) -> str:
         for data in file.all(name):
             need(len(data) >= 16 and sha256(data).digest() == commitment, "an opening that opens nothing")
     verify_rules(file, envelopes[:-1], keys, network, index)
+    if file.kind == b"certificate":
+        verify_certificate(file, lock, keys, network, index, size)
     return f"{sum(end - start for _, start, end in blocks)} kg at index {index}"
+
+
+def verify_certificate(
+    file: File, use: Signed, keys: dict[bytes, KnownKey], network: bytes, index: int, size: int
+) -> None:
+    """The region's own certificate says what its retirement says, and names whom the file opens."""
+    envelope = Fields(file.one(b"certificate"), ENVELOPE)
+    need(envelope.data(2) == CERTIFICATE, "no certificate")
+    signed_at = Fields(envelope.data(1), MESSAGES[CERTIFICATE]).number(15)
+    need(index < signed_at <= size, "signed before the decision, or later than the file shows")
+    told = opened(envelope, keys, network, use.sender, signed_at)
+    need(told.sender == use.sender and told.matter == use.matter, "another retirement's")
+    need(use.type == USE and use.fields.number(3) == 1, "no retirement")
+    ours, theirs = told.fields, use.fields
+    need(ours.data(3) == use.hash and ours.data(2), "another use, or no number")
+    for here, there, fields in ((4, 2, (1, 2, 3)), (10, 8, (1, 2, 3))):
+        pairs = [
+            [(one.data(1) if here == 4 else one.number(1), *map(one.number, fields[1:])) for one in parts]
+            for parts in (ours.parts(here), theirs.parts(there))
+        ]
+        need(pairs[0] == pairs[1], "other units, or another day")
+    need(ours.number(5) == theirs.number(7) and ours.data(6) == theirs.data(4), "another quantity or purpose")
+    need(ours.number(14) == index, "another place in the log")
+    named = [data[:-16] for data in file.all(b"opening-beneficiary")]
+    need(ours.data(8) == b"".join(named), "another beneficiary")
+
+
+def verify_filing(file: File, policy: Policy) -> str:
+    """A region's word about an entry of its reserve, under a key that the log stated before."""
+    size, root = tree_of(file, policy)
+    envelope = Fields(file.one(b"envelope"), ENVELOPE)
+    need(envelope.data(2) == FILING, "no proof of filing")
+    stated = Fields(envelope.data(1), MESSAGES[FILING])
+    index = stated.number(13)
+    need(0 < index <= size, "signed at no index, or later than the file shows")
+    network = network_of(envelope)
+    keys = known_keys(file, size, root, network, 0)
+    proof = opened(envelope, keys, network, stated.parts(1)[0].data(2), index).fields
+    entry, told = proof.data(3), proof.data(2)
+    need(told.startswith(entry), "the number of another entry")
+    need(re.fullmatch(rb"\.P[1-9][0-9]{0,8}", told[len(entry) :]), "no number of a proof")
+    need(proof.number(7) < LIMIT, "less than nothing")
+    link = proof.parts(10)[0] if proof.parts(10) else Fields(b"", {})
+    need(bool(link.data(1)) == bool(link.data(2)), "half a link")
+    day = link.parts(5)[0].number(1) if link.parts(5) else 0
+    need(not link.data(3) or (link.data(4) and day), "a state that no list states")
+    return f"proof of filing {told.decode()}"
 
 
 def verify_rules(
@@ -542,7 +334,8 @@ def audience_of(envelope: Fields) -> bytes:
 
 
 def verify_witness(file: File, policy: Policy) -> str:
-    keys = [key for _, key in policy.witnesses]
+    listed = [key for one in [policy, *(later for _, later in policy.since)] for _, key in one.witnesses]
+    keys = list({(key.name, key.public): key for key in listed}.values())
     told = []
     for part in (b"first", b"second"):
         text, times = signed_by(file.one(part), keys)
@@ -560,11 +353,15 @@ def verify_witness(file: File, policy: Policy) -> str:
 VERIFIERS = {
     b"title": verify_title,
     b"retirement": verify_title,
+    b"certificate": verify_title,
     b"rules": verify_title,
+    b"filing-proof": verify_filing,
     b"decision": verify_only_decision,
     b"conservation": verify_series,
     b"location": verify_series,
     b"location-root": verify_location_root,
+    b"conflict": verify_conflict,
+    b"handover": verify_handover,
     b"contradiction": verify_contradiction,
     b"witness-misbehaviour": verify_witness,
 }

@@ -225,6 +225,8 @@ def verify_note(data: bytes, key: Key) -> None:
 
 def verify_checkpoint(data: bytes, policy: Policy) -> tuple[bytes, int, bytes]:
     """Origin, size and root of a checkpoint that a log of the policy signed and a quorum cosigned."""
+    stated = CHECKPOINT.fullmatch(split_note(data)[0])
+    policy = policy.at(number(stated[2], "the size") if stated else 0)
     text, times = signed_by(data, policy.logs + [key for _, key in policy.witnesses])
     parts = matched(CHECKPOINT.fullmatch(text), "not a checkpoint")
     origin, size, root = parts[1], number(parts[2], "the size"), unbase64(parts[3])
@@ -241,13 +243,32 @@ def verify_checkpoint(data: bytes, policy: Policy) -> tuple[bytes, int, bytes]:
 
 
 class Policy:
-    """Logs, witnesses, groups and the quorum of a policy file."""
+    """Logs, witnesses, groups and the quorum of a policy file; `since`: what counts from a size on."""
 
     def __init__(self, data: bytes) -> None:
         need(len(data) <= MAX_NOTE, "a policy that is too large")
         need(not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", data), "a control character")
         need(data.endswith(b"\n"), "cut off")
-        self.logs: list[Key] = []
+        head, *rest = re.split(rb"^[ \t]*from[ \t]+([^\n]*)\n", data, flags=re.MULTILINE)
+        self.since: list[tuple[int, Policy]] = []
+        self.read(head, [])
+        for words, lines in zip(rest[::2], rest[1::2], strict=True):
+            size = number(words.strip(b" \t"), "a size")
+            need(size > (self.since[-1][0] if self.since else 0), "sizes that do not ascend")
+            later = Policy.__new__(Policy)
+            later.since = []
+            later.read(lines, self.logs)
+            need(len(later.logs) == len(self.logs), "another log")
+            self.since.append((size, later))
+        need(len(self.since) < 64, "too many sections")
+
+    def at(self, size: int) -> Policy:
+        """What counts for a checkpoint of a size."""
+        return [self, *(policy for start, policy in self.since if start <= size)][-1]
+
+    def read(self, data: bytes, logs: list[Key]) -> None:
+        """Read the lines of one section."""
+        self.logs: list[Key] = list(logs)
         self.witnesses: list[tuple[bytes, Key]] = []
         self.groups: dict[bytes, tuple[int, list[bytes]]] = {}
         self.quorum = b""

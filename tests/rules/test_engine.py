@@ -413,16 +413,23 @@ def test_an_old_entry_is_judged_by_its_own_version_or_not_at_all(tmp_path: Path)
         assert raised.value.symbol == "RULES_DIGEST_MISMATCH"
 
 
-def test_a_published_version_never_changes() -> None:
-    with (SHIPPED_PACKS / "published.csv").open(encoding="utf-8", newline="") as stream:
-        published = [(row["id"], row["version"], row["digest"]) for row in csv.DictReader(stream)]
+def _listed(name: str) -> list[tuple[str, str, str]]:
+    with (SHIPPED_PACKS / name).open(encoding="utf-8", newline="") as stream:
+        return [(row["id"], row["version"], row["digest"]) for row in csv.DictReader(stream)]
+
+
+def test_a_listed_pack_ships_as_it_is_listed_and_a_released_one_never_changes() -> None:
+    published, released = _listed("published.csv"), _listed("released.csv")
     shipped = {
         (loaded.pack.identity.pack_id, loaded.pack.identity.version): loaded.pack.identity.digest
         for loaded in RulePackLibrary.discover(network_id="test-1").packs
     }
     assert len(published) >= len(shipped), "a pack that ships is listed with its digest"
     changed = [entry for entry in published if shipped.get(entry[:2]) != entry[2]]
-    assert changed == [], "a changed pack is a new version beside the old one, not the old one changed"
+    assert changed == [], "a pack that was changed is listed with its digest"
+    gone = [entry for entry in released if shipped.get(entry[:2]) != entry[2]]
+    assert gone == [], "what a release has shipped is changed by a new version beside it, and by nothing else"
+    assert len({entry[:2] for entry in released}) == len(released)
 
 
 def test_two_versions_of_one_pack_stand_side_by_side(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from tanqiao.protocol import decision, destination, notary, offers, source
+from tanqiao.kernel.units import UnitBlock
+from tanqiao.protocol import corrections, decision, destination, frozen, notary, offers, source
 from tanqiao.protocol.effects import (
     DropReady,
     ReleaseBlocks,
@@ -200,12 +201,11 @@ def _check_from_a_replica(stack: ExitStack) -> None:
     def checks(self: BridgeNode, work: Work, transfer: Any) -> Any:
         now_ms = self.world.clock.now_ms
         history: dict[int, Any] = self.__dict__.setdefault("replica", {})
-        history[now_ms] = dict(self.disk.table("frozen")), dict(self.disk.table("agreement"))
+        history[now_ms] = self.disk.table("meta").get("orders"), dict(self.disk.table("agreement"))
         old = [taken_ms for taken_ms in history if taken_ms <= now_ms - STALE_MS]
-        frozen, used = history[max(old)] if old else ({}, {})
+        orders, used = history[max(old)] if old else (None, {})
         stale = Work(self.disk)
-        for key in self.disk.table("frozen"):
-            stale.transaction.put("frozen", key, frozen.get(key))
+        stale.transaction.put("meta", "orders", orders)
         for direction in self.disk.table("agreement"):
             stale.transaction.put("agreement", direction, used.get(direction))
         return before(self, stale, transfer)
@@ -282,6 +282,35 @@ def _equivocation_overlooked(stack: ExitStack) -> None:
     )
 
 
+def _frozen_blocks_overlooked(stack: ExitStack) -> None:
+    stack.enter_context(patch.object(frozen.FrozenThings, "_of_blocks", lambda *_: []))
+
+
+def _anybody_lifts(stack: ExitStack) -> None:
+    stack.enter_context(patch.object(frozen, "lifts", lambda *_: True))
+
+
+def _correction_forgets_what_is_locked(stack: ExitStack) -> None:
+    stack.enter_context(patch.object(corrections, "taken_after_abort", lambda *_: {}))
+
+
+def _correction_copies(stack: ExitStack) -> None:
+    # The second region is credited, and the first one goes on holding.
+    stack.enter_context(patch("tanqiao.testing.simulation.orders._take_out", lambda *_: None))
+
+
+def _correction_from_anywhere(stack: ExitStack) -> None:
+    def move_to(book: Any, blocks: Any, _origin: Any, target: Any) -> tuple[()]:
+        for row in book.rows():
+            for block in blocks:
+                common = block.intersection(UnitBlock(row.series_id, row.start, row.end))
+                if common is not None and row.place != target:
+                    book.move((common,), row.place, target)
+        return ()
+
+    stack.enter_context(patch.object(corrections, "move_to", move_to))
+
+
 def _cosigns_hashes_alone(stack: ExitStack) -> None:
     def open_nothing(_self: replay.Replay, leaves: Any, directory: Any, _settled: Any = ()) -> Any:
         return replay.Stretch(leaves, [], replay.Touched(), directory, directory)
@@ -305,6 +334,11 @@ MUTANTS = (
     Mutant("a witness that cosigns hashes alone", _cosigns_hashes_alone, ("witness",)),
     Mutant("S acts on a decision of another lock", _acts_on_any_decision, ("model",)),
     Mutant("D follows a second decision", _second_decision_followed, ("model",)),
+    Mutant("a frozen block is overlooked", _frozen_blocks_overlooked),
+    Mutant("an authority lifts the freeze of another", _anybody_lifts),
+    Mutant("a correction forgets what is locked", _correction_forgets_what_is_locked),
+    Mutant("a correction leaves the units with both", _correction_copies),
+    Mutant("a correction takes units from anywhere", _correction_from_anywhere),
     Mutant("B overlooks a second promise", _equivocation_overlooked, ("model",)),
 )
 

@@ -44,8 +44,12 @@ def test_no_schedule_loses_doubles_or_strands_a_unit() -> None:
         "DECIDE_BY_PASSED",
         "FROZEN",
         "RECOGNITION_NOT_IN_FORCE",
+        "UNIT_NOT_AT_SOURCE",
         "WITHDRAWN",
     }
+    orders = {order for result in results for order in result.orders}
+    scopes = ("BLOCK", "PAIR", "PSEUDONYM", "REGION")
+    assert orders == {"correction"} | {f"{word} {scope}" for word in ("freeze", "lift") for scope in scopes}
     transfers = sorted(result.transfers for result in results)
     assert transfers[len(transfers) // 10] >= TRANSFERS_MIN
 

@@ -15,6 +15,7 @@ from tanqiao.api.bridge.v1 import (
     cases_pb2_grpc,
     claim_queries_pb2_grpc,
     claims_pb2_grpc,
+    conflicts_pb2_grpc,
     coordination_pb2_grpc,
     directory_pb2_grpc,
     log_pb2_grpc,
@@ -23,6 +24,7 @@ from tanqiao.api.bridge.v1 import (
     recovery_pb2_grpc,
     sync_pb2_grpc,
     tokens_pb2_grpc,
+    witness_groups_pb2_grpc,
 )
 from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.db.backup import put_back
@@ -43,6 +45,7 @@ from tanqiao.signing.note_keys import NoteKeys
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao.signing.recovery_key import PUBLIC_NAME, Sealer, load_recovery_public_key
 from tanqiao.signing.token_keys import TokenKeys
+from tanqiao.signing.witness_groups import WitnessGroups
 from tanqiao_bridge.application import start
 from tanqiao_bridge.application.adopting import TakeReport, load_state, take_report
 from tanqiao_bridge.application.bundles import Bundles
@@ -53,6 +56,7 @@ from tanqiao_bridge.application.claim_tokens import TokenQueries, token_handlers
 from tanqiao_bridge.application.claims import claim_handlers
 from tanqiao_bridge.application.claims_for_issue import judge_and_record
 from tanqiao_bridge.application.commands import PassDeadlines
+from tanqiao_bridge.application.conflict_queries import ConflictQueries
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.coordination import coordination_handlers
 from tanqiao_bridge.application.engine import BridgeEngine, OtherHandler
@@ -76,6 +80,7 @@ from tanqiao_bridge.remote.list_watch import ListWatch
 from tanqiao_bridge.server.callers import CALLERS
 from tanqiao_bridge.server.case_servicer import CaseServicer
 from tanqiao_bridge.server.claim_servicer import ClaimServicer
+from tanqiao_bridge.server.conflict_servicer import ConflictServicer
 from tanqiao_bridge.server.coordination_servicer import CoordinationServicer
 from tanqiao_bridge.server.directory_servicers import (
     DecisionServicer,
@@ -93,11 +98,15 @@ from tanqiao_bridge.server.reconcile_servicer import ReconcileServicer
 from tanqiao_bridge.server.recovery_servicer import RecoveryServicer
 from tanqiao_bridge.server.sync_servicer import SyncServicer
 from tanqiao_bridge.server.token_servicer import TokenServicer
+from tanqiao_bridge.server.witness_group_servicer import WitnessGroupServicer
 from tanqiao_bridge.settings import Settings
 from tanqiao_bridge.storage import log
 from tanqiao_bridge.storage.schema import SCHEMA
 from tanqiao_bridge.storage.tables import node_state
+from tanqiao_bridge.storage.witness_groups import load_changes
 
+WORKERS: Final = 128
+"""One is held by the session of each region; threads are made when they are needed."""
 DEADLINE_TICK_SECONDS: Final = 0.2
 ANSWER_SECONDS_MAX: Final = 30.0
 LINES_SECONDS_MAX: Final = 5.0
@@ -276,7 +285,6 @@ def _other_handlers(location_roots: LocationRoots) -> dict[type, OtherHandler]:
 
 def _build_logs(
     settings: Settings,
-    federation: Federation,
     context: BridgeContext,
     database: Database,
 ) -> Logs:
@@ -284,17 +292,17 @@ def _build_logs(
     sealer = None
     if recovery_key is not None:
         sealer = Sealer(recovery_key, settings.network_id, lambda: context.signer)
-    elif federation.witness_group.witnesses:
+    elif context.witness_groups.newest.witnesses:
         _log.warning("mirrors can not rebuild this bridge: there is no recovery key", file=PUBLIC_NAME)
     keeper = LogKeeper(
         database,
         settings.network_id,
         lambda: context.directory,
-        federation.witness_group,
+        lambda: context.witness_groups,
         sealer=sealer,
     )
-    if federation.witness_group.witnesses:
-        keeper.policy()  # a witness without a key is found out now, not when units wait for it
+    if context.witness_groups.newest.witnesses:
+        keeper.policy(context.log_size)  # too few keys are found out now, not when units wait for them
     seals = NoteKeys(
         settings.network_id,
         settings.keys_directory,
@@ -331,6 +339,7 @@ def _build(
         directory = start.load_directory(connection)
         log_size = log.log_size(connection)
         epoch_record = start.load_epoch_record(connection)
+        changes = tuple(one.change for one in load_changes(connection))
     context = BridgeContext(
         network_id=settings.network_id,
         signer=own_keys.choose(directory, log_size),
@@ -345,7 +354,7 @@ def _build(
         epoch_record=epoch_record,
         claim_lease_seconds=settings.claim_lease_days * DAY_SECONDS,
         down_seconds=down_seconds,
-        witnesses=tuple(federation.witness_group.witnesses),
+        witness_groups=WitnessGroups(federation.witness_group, changes),
         tokens_per_day=settings.tokens_per_day,
     )
     with database.reading() as connection:
@@ -355,7 +364,7 @@ def _build(
     queries = Queries(database)
     lines = Lines(context, queries)
     gateways = Gateways(settings.gateways, tls)
-    roots = LocationRoots(database, context, federation.witness_group, settings.location_root_seconds)
+    roots = LocationRoots(database, context, settings.location_root_seconds)
     engine = BridgeEngine(context, judge_and_record, lines.send, _other_handlers(roots))
     writer: GroupCommit[Any, Any] = GroupCommit(
         database,
@@ -367,9 +376,10 @@ def _build(
     opener = Opener(context)
     courier = OrderCourier(context, database, writer, gateways)
     lists = ListWatch(ReviewQueries(database), writer, gateways)
-    logs = _build_logs(settings, federation, context, database)
+    logs = _build_logs(settings, context, database)
+    conflicts = ConflictServicer(context, database, writer, gateways)
     server = build_server(
-        ServerOptions(settings.listen, tls, settings.network_id, BRIDGE),
+        ServerOptions(settings.listen, tls, settings.network_id, BRIDGE, workers=WORKERS),
         [
             Registration(
                 clock_pb2_grpc.add_ClockServiceServicer_to_server, ClockServicer(clock, settings.network_id)
@@ -397,14 +407,21 @@ def _build(
                 directory_pb2_grpc.add_DecisionServiceServicer_to_server,
                 DecisionServicer(context, queries, writer, opener, logs.keeper.finality_of),
             ),
-            Registration(directory_pb2_grpc.add_LocationServiceServicer_to_server, LocationServicer(queries)),
+            Registration(
+                directory_pb2_grpc.add_LocationServiceServicer_to_server,
+                LocationServicer(context, queries),
+            ),
             Registration(
                 log_pb2_grpc.add_LogServiceServicer_to_server,
                 LogServicer(
                     logs.keeper,
-                    Bundles(database, logs.keeper.group.quorum),
-                    LocationProofs(database, logs.keeper.group.quorum),
+                    Bundles(database, lambda: logs.keeper.group.quorum),
+                    LocationProofs(database, lambda: logs.keeper.group.quorum),
                 ),
+            ),
+            Registration(
+                witness_groups_pb2_grpc.add_WitnessGroupServiceServicer_to_server,
+                WitnessGroupServicer(context, writer, logs.keeper),
             ),
             Registration(
                 claims_pb2_grpc.add_ClaimServiceServicer_to_server,
@@ -414,9 +431,10 @@ def _build(
                 claim_queries_pb2_grpc.add_ClaimQueryServiceServicer_to_server,
                 ClaimQueryServicer(context, ClaimSearch(database), writer),
             ),
+            Registration(conflicts_pb2_grpc.add_ConflictServiceServicer_to_server, conflicts),
             Registration(
                 cases_pb2_grpc.add_CaseServiceServicer_to_server,
-                CaseServicer(context, CaseQueries(database), writer, gateways),
+                CaseServicer(context, CaseQueries(database), ConflictQueries(database), writer, gateways),
             ),
             Registration(
                 coordination_pb2_grpc.add_CoordinationServiceServicer_to_server,
@@ -434,6 +452,7 @@ def _build(
         CALLERS,
         now=SystemClock().now(),
     )
+    server.on_stop(conflicts.stop)
     return Bridge(
         settings,
         context,

@@ -1,7 +1,6 @@
 """`tanqiao-bridge`: serve, migrate, fsck, backup, restore, recovery-key.
 
-Exit codes: 0 done, 1 findings (fsck), 2 usage or settings, 3 something needed is not reachable, 4 a fault
-of ours.
+Exit codes: see `tanqiao.rpc.program`.
 """
 
 from __future__ import annotations
@@ -10,22 +9,13 @@ from pathlib import Path
 
 import click
 
-from tanqiao.db.backup import copy_database
-from tanqiao.db.engine import open_engine
-from tanqiao.rpc.process import announce_ready, exit_on_refusal, serve_until_stopped, set_up_logging
+from tanqiao.rpc.process import exit_on_refusal
+from tanqiao.rpc.program import CONFIG, add_backup, add_commands
 from tanqiao.signing.recovery_key import PUBLIC_NAME, create_recovery_key
 from tanqiao_bridge.application.fsck import check
 from tanqiao_bridge.bootstrap import build, open_database, restore_from
 from tanqiao_bridge.rebuild import RootKeys, rebuild_from_mirrors
 from tanqiao_bridge.settings import load_settings
-
-CONFIG = click.option(
-    "--config",
-    "config",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The node's config.toml.",
-)
 
 
 @click.group()
@@ -33,48 +23,14 @@ def main() -> None:
     """The bridge of the federation: transfers, claims, locations, the log."""
 
 
-@main.command()
-@CONFIG
-def serve(config: Path) -> None:
-    """Serve until SIGTERM or SIGINT; prints one JSON line when it is ready."""
-    set_up_logging()
-    with exit_on_refusal():
-        bridge = build(load_settings(config))
-        try:
-            bridge.start()
-            announce_ready("bridge", bridge.server.address)
-            serve_until_stopped()
-        finally:
-            bridge.stop()
-
-
-@main.command(name="migrate")
-@CONFIG
-def migrate_command(config: Path) -> None:
-    """Bring the database to this program's schema."""
-    with exit_on_refusal():
-        open_database(load_settings(config)).close()
-        click.echo("the schema is current")
-
-
-@main.command()
-@CONFIG
-@click.option(
-    "--to",
-    "target",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A new file.",
+add_commands(
+    main,
+    build=lambda config: ("bridge", build(load_settings(config))),
+    migrate=lambda config: open_database(load_settings(config)).close(),
+    check=lambda config: check(load_settings(config)),
+    checks="Rebuild locations and counters from the log and compare; verify leaves, signatures and guards.",
 )
-def backup(config: Path, target: Path) -> None:
-    """Write one consistent copy of the SQLite database; the node may serve meanwhile."""
-    with exit_on_refusal():
-        database = open_engine(load_settings(config).database_url, role="reader")
-        try:
-            copy_database(database, target)
-        finally:
-            database.close()
-        click.echo(f"backup written: {target} ({target.stat().st_size} bytes)")
+add_backup(main, lambda config: load_settings(config).database_url)
 
 
 @main.command()
@@ -176,17 +132,6 @@ def recovery_key_command(config: Path, target: Path, passphrase_file: Path | Non
         public = load_settings(config).keys_directory / PUBLIC_NAME
         create_recovery_key(target, public, _passphrase(passphrase_file))
         click.echo(f"public half: {public}. Start the bridge again: it seals what witnesses fetch then")
-
-
-@main.command()
-@CONFIG
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def fsck(config: Path, *, as_json: bool) -> None:
-    """Rebuild locations and counters from the log and compare; verify leaves, signatures and guards."""
-    with exit_on_refusal():
-        report = check(load_settings(config))
-        click.echo(report.as_json() if as_json else report.as_text())
-        raise SystemExit(0 if report.clean else 1)
 
 
 if __name__ == "__main__":

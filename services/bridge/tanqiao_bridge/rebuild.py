@@ -85,7 +85,7 @@ def rebuild_from_mirrors(
         _require_empty(connection, settings)
         claim_database(connection, node_state, network_id=settings.network_id, party=BRIDGE)
         set_state(connection, node_state, EPOCH, FIRST_EPOCH)
-        rebuilding = Rebuilding(connection)
+        rebuilding = Rebuilding(connection, mirrors.handovers)
         for leaves in mirrors.whole(unsealer):
             rebuilding.feed(
                 [

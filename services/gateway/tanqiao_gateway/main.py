@@ -1,7 +1,6 @@
 """`tanqiao-gateway`: serve, migrate, fsck.
 
-Exit codes: 0 done, 1 findings (fsck), 2 usage or settings, 3 something needed is not reachable, 4 a fault
-of ours.
+Exit codes: see `tanqiao.rpc.program`.
 """
 
 from __future__ import annotations
@@ -10,18 +9,10 @@ from pathlib import Path
 
 import click
 
-from tanqiao.rpc.process import announce_ready, exit_on_refusal, serve_until_stopped, set_up_logging
+from tanqiao.rpc.program import Node, add_commands
 from tanqiao_gateway.application.fsck import check
 from tanqiao_gateway.bootstrap import build, open_database
 from tanqiao_gateway.settings import load_settings
-
-CONFIG = click.option(
-    "--config",
-    "config",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The node's config.toml.",
-)
 
 
 @click.group()
@@ -29,39 +20,18 @@ def main() -> None:
     """A gateway: the official list of one outside registry, as imported."""
 
 
-@main.command()
-@CONFIG
-def serve(config: Path) -> None:
-    """Serve until SIGTERM or SIGINT; prints one JSON line when it is ready."""
-    set_up_logging()
-    with exit_on_refusal():
-        gateway = build(load_settings(config))
-        try:
-            gateway.start()
-            announce_ready(f"gateway/{gateway.settings.registry}", gateway.server.address)
-            serve_until_stopped()
-        finally:
-            gateway.stop()
+def _build(config: Path) -> tuple[str, Node]:
+    gateway = build(load_settings(config))
+    return f"gateway/{gateway.settings.registry}", gateway
 
 
-@main.command(name="migrate")
-@CONFIG
-def migrate_command(config: Path) -> None:
-    """Bring the database to this program's schema."""
-    with exit_on_refusal():
-        open_database(load_settings(config)).close()
-        click.echo("the schema is current")
-
-
-@main.command()
-@CONFIG
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def fsck(config: Path, *, as_json: bool) -> None:
-    """Check guards, and every import against its rows and their keys."""
-    with exit_on_refusal():
-        report = check(load_settings(config))
-        click.echo(report.as_json() if as_json else report.as_text())
-        raise SystemExit(0 if report.clean else 1)
+add_commands(
+    main,
+    build=_build,
+    migrate=lambda config: open_database(load_settings(config)).close(),
+    check=lambda config: check(load_settings(config)),
+    checks="Check guards, and every import against its rows and their keys.",
+)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,10 @@ import grpc
 from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.api.region.v1 import (
     accounts_pb2_grpc,
-    disclosure_pb2_grpc,
     dossiers_pb2_grpc,
-    encumbrances_pb2_grpc,
     journal_pb2_grpc,
     ledger_pb2_grpc,
     orders_pb2_grpc,
-    parameters_pb2_grpc,
     registers_pb2_grpc,
     reserve_pb2_grpc,
 )
@@ -42,13 +39,13 @@ from tanqiao.rpc.server import Registration, Server, ServerOptions, build_server
 from tanqiao.signing.certificates import TlsFiles
 from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.federation import Federation
-from tanqiao.signing.keyring import Keyring
-from tanqiao.signing.logs import note_signer, witness_policy
-from tanqiao.signing.note_keys import NoteKeys
+from tanqiao.signing.logs import witness_policy
+from tanqiao.signing.note_keys import NoteKeys, RingKeys
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao.signing.pepper import PEPPER_NAME, read_pepper
 from tanqiao.signing.verify import Verifier
 from tanqiao.witnessing.follower import Follower
+from tanqiao.witnessing.groups import KnownGroups
 from tanqiao.witnessing.remote import RemoteLog
 from tanqiao.witnessing.running import build_follower, open_witness_database
 from tanqiao_region.application import start
@@ -58,10 +55,9 @@ from tanqiao_region.application.claim_steps import IMPORT_SECONDS_MAX, ClaimStep
 from tanqiao_region.application.claims_client import BridgeClaims
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.contradictions import Contradictions
-from tanqiao_region.application.disclosure import Disclosures
 from tanqiao_region.application.dossiers import DossierReads, Dossiers
-from tanqiao_region.application.encumbrances import Encumbrances
 from tanqiao_region.application.experts import Experts
+from tanqiao_region.application.finality import renew_groups
 from tanqiao_region.application.issuance import Issuances
 from tanqiao_region.application.line import Line
 from tanqiao_region.application.local_orders import LocalOrders
@@ -78,7 +74,8 @@ from tanqiao_region.application.recovery import mark_restored
 from tanqiao_region.application.register_reads import RegisterReads
 from tanqiao_region.application.registers import Registers
 from tanqiao_region.application.reserve import Reserve
-from tanqiao_region.application.rule_parameters import RuleParameters, with_published
+from tanqiao_region.application.reserve_steps import ReserveSteps
+from tanqiao_region.application.rule_parameters import with_published
 from tanqiao_region.application.secrets import NodeSecrets, RandomPool
 from tanqiao_region.application.token_renewal import TokenRenewal
 from tanqiao_region.application.tokens import TokenBook
@@ -91,16 +88,13 @@ from tanqiao_region.scene_office import SceneOffice, build_scene_office
 from tanqiao_region.server.account_servicer import AccountServicer
 from tanqiao_region.server.callers import callers
 from tanqiao_region.server.claims_line import GrpcBridgeClaims
-from tanqiao_region.server.disclosure_servicer import DisclosureServicer
 from tanqiao_region.server.dossier_servicer import DossierServicer
-from tanqiao_region.server.encumbrance_servicer import EncumbranceServicer
 from tanqiao_region.server.finality_line import FinalityLine
 from tanqiao_region.server.issuance_servicer import IssuanceServicer
 from tanqiao_region.server.journal_servicers import JournalServicer, NodeFacts, NodeServicer
 from tanqiao_region.server.ledger_servicers import LedgerServicer, RetirementServicer, TransferServicer
 from tanqiao_region.server.local_order_servicer import LocalOrderServicer
 from tanqiao_region.server.log_uplink import LogUplink
-from tanqiao_region.server.parameter_servicer import ParameterServicer
 from tanqiao_region.server.reconcile_line import GrpcReconcile
 from tanqiao_region.server.recovery_line import GrpcRecovery
 from tanqiao_region.server.register_servicer import RegisterServicer
@@ -109,9 +103,11 @@ from tanqiao_region.server.sync_client import SyncClient
 from tanqiao_region.server.tokens_line import GrpcBridgeTokens
 from tanqiao_region.settings import Settings
 from tanqiao_region.storage.finality import all_pending
+from tanqiao_region.storage.node import WITNESS_QUORUM, load_values
 from tanqiao_region.storage.parameter_tables import load_parameters
 from tanqiao_region.storage.schema import SCHEMA
 from tanqiao_region.storage.tables import node_state
+from tanqiao_region.unit_office import unit_services
 
 PACKS_KEPT_MAX: Final = 16
 POOL_LIST: Final = "expert-pool"
@@ -133,6 +129,7 @@ class Office:
     imports: ActivityImports
     issuances: Issuances
     reserve: Reserve
+    reserve_steps: ReserveSteps
     dossiers: Dossiers
     dossier_reads: DossierReads
     experts: Experts
@@ -154,7 +151,7 @@ class Office:
             ),
             Registration(
                 reserve_pb2_grpc.add_ReserveServiceServicer_to_server,
-                ReserveServicer(self.reserve, region_code),
+                ReserveServicer(self.reserve, self.reserve_steps, region_code),
             ),
             *self.scene_office.registrations(),
             Registration(
@@ -340,7 +337,8 @@ def build_context(
         begun = start.begin(connection, federation, verifier)
         waiting = all_pending(connection)
         published = load_parameters(connection)
-    pending = Pending(federation.witness_group.quorum)
+        quorum = load_values(connection, (WITNESS_QUORUM,)).get(WITNESS_QUORUM)
+    pending = Pending(int(quorum or federation.witness_group.quorum))
     pending.begin(waiting)
     return RegionContext(
         network_id=settings.network_id,
@@ -409,6 +407,7 @@ def build_office(
         ActivityImports(context, database, submit_to(queue, IMPORT_SECONDS_MAX)),
         Issuances(context, database, submit, steps, claims, wait=wait),
         Reserve(database, steps),
+        ReserveSteps(database, submit),
         Dossiers(submit, methodologies),
         DossierReads(database),
         Experts(submit),
@@ -427,11 +426,9 @@ def _build_logs(
     """Give the node's own log and its witness.
 
     Raises:
-        DomainError: SETTING_INVALID if this region has a witness's database and is no witness of the group;
-            what opening that database is refused with.
+        DomainError: what opening the witness's database is refused with.
     """
     network_id, address = settings.network_id, settings.bridge_address
-    keyring = Keyring.open(settings.keys_directory)
     channel = open_channel(address, TlsFiles.of(settings.tls_directory))
     remote = RemoteLog(channel, address)
     group = federation.witness_group
@@ -447,26 +444,33 @@ def _build_logs(
         own_log = OwnLog(database, seals.now, context.party, context.secrets.log_salt)
         uplink = LogUplink(own_log, remote)
     witness = witness_database = None
-    cosigns = note_signer(network_id, keyring, KeyRole.WITNESS)
-    if settings.witness_database_url and cosigns is not None and group.witnesses:
+    cosigns = RingKeys(network_id, settings.keys_directory, KeyRole.WITNESS)
+    if settings.witness_database_url and not cosigns.is_empty:
         witness_database = open_witness_database(
             settings.witness_database_url, settings.witness_owner_database_url
         )
         witness = build_follower(
             federation,
             context.party,
-            cosigns,
+            cosigns.at,
             witness_database,
             remote,
             evidence=settings.evidence_directory,
             suspicions=Contradictions(context, database).fresh,
         )
+    roots = federation.directory()
+    known = KnownGroups(
+        network_id, group, lambda: roots.with_entries(context.directory), remote.group_changes
+    )
+
     finality = FinalityLine(
         context.pending,
         orders,
         remote,
-        lambda: witness_policy(network_id, context.directory, group),
+        lambda size: witness_policy(network_id, context.directory, known.groups.at(size), size=size),
         watch=None if witness is None else witness.watch,
+        renew=lambda index: renew_groups(known, index, orders, context.pending),
+        alarm=context.alarm,
     )
     return Logs(finality, uplink, witness, witness_database, channel)
 
@@ -525,6 +529,7 @@ def _build(
         test_clock=isinstance(context.clock, TestClock),
         connected=lambda: sync.connected,
         rule_pack=lambda: _pack_in_force(context),
+        alarms=context.alarms.all,
     )
     server = build_server(
         ServerOptions(settings.listen, tls, settings.network_id, own_keys.owner, workers=WORKERS),
@@ -553,7 +558,9 @@ def _build(
                 orders_pb2_grpc.add_LocalOrderServiceServicer_to_server,
                 LocalOrderServicer(LocalOrders(context, orders, database)),
             ),
-            *unit_services(context, database, queue),
+            *unit_services(
+                context, database, submit_to(queue), load_calendar(settings.calendar_directory), tls
+            ),
             *office.registrations(settings.region_code),
         ],
         callers(settings.region_code),
@@ -562,27 +569,6 @@ def _build(
     return Region(
         settings, context, database, queue, notifier, orders, queries, office, logs, sync, server, renewal
     )
-
-
-def unit_services(
-    context: RegionContext, database: Database, queue: GroupCommit[Any, Any]
-) -> list[Registration]:
-    """Give the services about encumbrances, public lists and dated parameters."""
-    submit = submit_to(queue)
-    return [
-        Registration(
-            encumbrances_pb2_grpc.add_EncumbranceServiceServicer_to_server,
-            EncumbranceServicer(Encumbrances(context, database, submit)),
-        ),
-        Registration(
-            disclosure_pb2_grpc.add_DisclosureServiceServicer_to_server,
-            DisclosureServicer(Disclosures(context, database)),
-        ),
-        Registration(
-            parameters_pb2_grpc.add_ParameterServiceServicer_to_server,
-            ParameterServicer(RuleParameters(context, database, submit)),
-        ),
-    ]
 
 
 def _pack_in_force(context: RegionContext) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """`tanqiao-region`: serve, migrate, fsck, backup, restore, mirror.
 
-Exit codes: 0 done, 1 findings (fsck), 2 usage or settings, 3 something needed is not reachable, 4 a fault of
-ours.
+Exit codes: see `tanqiao.rpc.program`.
 """
 
 from __future__ import annotations
@@ -10,19 +9,11 @@ from pathlib import Path
 
 import click
 
-from tanqiao.db.backup import copy_database
 from tanqiao.db.engine import open_engine
 from tanqiao.kernel.errors import DomainError
-from tanqiao.rpc.process import announce_ready, exit_on_refusal, serve_until_stopped, set_up_logging
+from tanqiao.rpc.process import exit_on_refusal
+from tanqiao.rpc.program import CONFIG, NEW_FILE, Node, Report, add_backup, add_commands
 from tanqiao_region.settings import load_settings
-
-CONFIG = click.option(
-    "--config",
-    "config",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The node's config.toml.",
-)
 
 
 @click.group()
@@ -30,52 +21,33 @@ def main() -> None:
     """A region node: accounts, registers, ledger and journal of one jurisdiction."""
 
 
-@main.command()
-@CONFIG
-def serve(config: Path) -> None:
-    """Serve until SIGTERM or SIGINT; prints one JSON line when it is ready."""
+def _build(config: Path) -> tuple[str, Node]:
     from tanqiao_region.bootstrap import build  # noqa: PLC0415 - the other commands need no server
 
-    set_up_logging()
-    with exit_on_refusal():
-        region = build(load_settings(config))
-        try:
-            region.start()
-            announce_ready("region", region.server.address)
-            serve_until_stopped()
-        finally:
-            region.stop()
+    return "region", build(load_settings(config))
 
 
-@main.command(name="migrate")
-@CONFIG
-def migrate_command(config: Path) -> None:
-    """Bring the database to this program's schema."""
+def _migrate(config: Path) -> None:
     from tanqiao_region.bootstrap import open_database  # noqa: PLC0415 - as above
 
-    with exit_on_refusal():
-        open_database(load_settings(config)).close()
-        click.echo("the schema is current")
+    open_database(load_settings(config)).close()
 
 
-@main.command()
-@CONFIG
-@click.option(
-    "--to",
-    "target",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A new file.",
+def _check(config: Path) -> Report:
+    from tanqiao_region.application.fsck import check  # noqa: PLC0415 - as above
+
+    settings = load_settings(config)
+    return check(settings.database_url, settings.federation_file)
+
+
+add_commands(
+    main,
+    build=_build,
+    migrate=_migrate,
+    check=_check,
+    checks="Rebuild holdings and transfers from the journal and compare; verify signatures and guards.",
 )
-def backup(config: Path, target: Path) -> None:
-    """Write one consistent copy of the SQLite database; the node may serve meanwhile."""
-    with exit_on_refusal():
-        database = open_engine(load_settings(config).database_url, role="reader")
-        try:
-            copy_database(database, target)
-        finally:
-            database.close()
-        click.echo(f"backup written: {target} ({target.stat().st_size} bytes)")
+add_backup(main, lambda config: load_settings(config).database_url)
 
 
 @main.command()
@@ -102,13 +74,7 @@ def restore(config: Path, source: Path | None) -> None:
 
 @main.command()
 @CONFIG
-@click.option(
-    "--to",
-    "target",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A new file.",
-)
+@NEW_FILE
 def mirror(config: Path, target: Path) -> None:
     """Write the witness's mirror of the bridge's log, to rebuild a bridge that was lost.
 
@@ -127,19 +93,6 @@ def mirror(config: Path, target: Path) -> None:
         finally:
             database.close()
         click.echo(f"mirror written: {target} ({leaves} leaves)")
-
-
-@main.command()
-@CONFIG
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def fsck(config: Path, *, as_json: bool) -> None:
-    """Rebuild holdings and transfers from the journal and compare; verify signatures and guards."""
-    from tanqiao_region.application.fsck import check  # noqa: PLC0415 - as above
-
-    with exit_on_refusal():
-        report = check(load_settings(config).database_url, load_settings(config).federation_file)
-        click.echo(report.as_json() if as_json else report.as_text())
-        raise SystemExit(0 if report.clean else 1)
 
 
 if __name__ == "__main__":

@@ -181,6 +181,11 @@ _TEXTS: Final = (
         f"{_POLICY_ZH}：地块相交面积超过容差才算冲突",
         f"{_POLICY_EN}: parcels conflict when their common area exceeds the tolerance",
     ),
+    (
+        "POLICY-ATTRIBUTE-UNKNOWN",
+        f"{_POLICY_ZH}：名录未载明所售属性，可能与申请相同，须人工判断",
+        f"{_POLICY_EN}: a list that does not tell what was sold leaves it to a person",
+    ),
 )
 
 ARTICLES: Final[Mapping[str, Article]] = MappingProxyType(

@@ -43,6 +43,9 @@ def judge_any_time(judgement: Judgement, claim: Claim, cell: Cell) -> None:
             judgement.not_live(claim, cell.article)
             return
         verdict = _BAR_VERDICTS[judgement.parameters.shenzhen_withdrawn_application_bars]
+    if not claim.attribute_known:
+        _judge_unknown_attribute(judgement, claim, verdict, cell)
+        return
     if claim.attribute is not judgement.applicant.attribute:
         judgement.passed(Stage.OTHER_ATTRIBUTE, "POLICY-ATTRIBUTE")
         return
@@ -50,6 +53,15 @@ def judge_any_time(judgement: Judgement, claim: Claim, cell: Cell) -> None:
         judgement.flag(claim, cell.article, Level.PROJECT)
         return
     judgement.collide(claim, relation, (verdict, Level.PROJECT, cell.article), cell.also_cited)
+
+
+def _judge_unknown_attribute(judgement: Judgement, claim: Claim, verdict: VerdictKind, cell: Cell) -> None:
+    """What the list does not tell may be the same thing: a person looks, where the same thing would bite."""
+    if verdict is VerdictKind.ALLOW:
+        judgement.flag(claim, cell.article, Level.POLICY)
+        return
+    cited = (cell.article, *cell.also_cited)
+    judgement.find(VerdictKind.HOLD, Level.POLICY, "POLICY-ATTRIBUTE-UNKNOWN", (claim.claim_id,), cited)
 
 
 def _is_not_excluded(judgement: Judgement, claim: Claim) -> bool:
@@ -157,10 +169,12 @@ def judge_meets(judgement: Judgement, claim: Claim, cell: Cell) -> None:
         judgement.different_asset(relation)
     elif not claim.is_live:
         judgement.not_live(claim, cell.article)
-    elif claim.attribute is not applicant.attribute:
+    elif claim.attribute is not applicant.attribute and claim.attribute_known:
         judgement.passed(Stage.OTHER_ATTRIBUTE, "POLICY-ATTRIBUTE")
     elif not meet(applicant, claim) or not parts_meet(applicant.part, claim.part):
         judgement.passed(Stage.NO_OVERLAP, cell.article)
+    elif not claim.attribute_known:
+        _judge_unknown_attribute(judgement, claim, cell.answer, cell)
     elif cell.answer is VerdictKind.ALLOW:
         judgement.flag(claim, cell.article, Level.INTERVAL)
     else:

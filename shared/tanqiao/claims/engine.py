@@ -7,6 +7,10 @@ only the order of the ids in the lists, and which certificates are cancelled fir
 
 from __future__ import annotations
 
+from datetime import date
+from functools import lru_cache
+from typing import Final
+
 from tanqiao.claims.cells import (
     judge_any_time,
     judge_certificate,
@@ -18,20 +22,31 @@ from tanqiao.claims.instalments import IntervalClaims
 from tanqiao.claims.judgement import Judgement
 from tanqiao.claims.matrix import Cell, CellTest, Column, column_of, edition_in_force
 from tanqiao.claims.model import (
+    Asset,
+    Attribute,
     Claim,
     ClaimFacts,
     ClaimObject,
     ClaimStatus,
+    Evidence,
     Level,
     Programme,
+    Registry,
+    RegistryAnswers,
     Verdict,
     VerdictKind,
 )
+from tanqiao.claims.moments import Interval
 from tanqiao.claims.notice import NoticeClaims
 from tanqiao.claims.parameters import Bar
 from tanqiao.claims.sale import SoldOnce, judge_own_state
 from tanqiao.kernel.errors import require
 
+ALONE_KEPT_MAX: Final = 256
+ALONE_PROGRAMMES: Final = frozenset(
+    {Programme.SZ_PHCER, Programme.SH_SHCER, Programme.REGIONAL, Programme.YN_RESERVE}
+)
+"""Programmes whose claims rest on no meter and no state of their own."""
 COMMITMENT_MISSING = "COMMITMENT_MISSING"
 """Reason symbol of a Shanghai request without the commitment of SH-14."""
 
@@ -58,6 +73,35 @@ def judge(facts: ClaimFacts) -> Verdict:
     _judge_claims(judgement)
     _judge_silence(judgement)
     return judgement.verdict()
+
+
+@lru_cache(maxsize=ALONE_KEPT_MAX)
+def judge_alone(
+    programme: Programme,
+    evidence: Evidence,
+    *,
+    ets_covered: bool | None,
+    silent: tuple[Registry, ...],
+    decided_on: date,
+) -> Verdict:
+    """Judge an applicant that meets nothing: no claim, no record, no reviewed pair.
+
+    Of the programmes in `ALONE_PROGRAMMES` such a verdict depends on nothing else of the applicant, and it is
+    what almost every claim gets.
+    """
+    asset = Asset("", "", ets_covered=ets_covered)
+    applicant = Claim(
+        "",
+        programme,
+        ClaimObject.PROJECT,
+        "",
+        Attribute.OTHER,
+        Interval(0, 1),
+        ClaimStatus.DECLARED,
+        evidence=evidence,
+    )
+    heard = RegistryAnswers(frozenset(Registry).difference(silent))
+    return judge(ClaimFacts(applicant, (), {"": asset}, decided_on, registry_answers=heard))
 
 
 def commitment_missing(applicant: Claim) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -70,6 +70,8 @@ def _plain(value: str) -> str:
 
 
 def _alphanumeric(value: str) -> str:
+    if value.isascii() and value.isalnum():  # as most are; letters are upper case already
+        return value
     text = _SEPARATORS.sub("", value)
     if not _ALPHANUMERIC.fullmatch(text):
         raise ValueError("only digits and letters are allowed")
@@ -111,6 +113,11 @@ _SCHEMES: Final[Mapping[str, _Scheme]] = MappingProxyType(
         "coordinates": _Scheme(Strength.DESCRIPTOR, _plain),
     }
 )
+_AS_IT_IS: Final = frozenset(
+    name for name, scheme in _SCHEMES.items() if scheme.canonical in (_plain, _alphanumeric)
+)
+"""Schemes of which digits and letters of ASCII are canonical once they are upper case."""
+SUBJECT_PREFIX: Final = "subject:"
 _OTHER_SCHEME: Final = _Scheme(Strength.OTHER_REGISTRY, _plain)
 _SCHEME_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
     {"real_estate_unit": "parcel_code", "gec": "gec_filing_code", "verra": "vcs", "gold_standard": "gs"}
@@ -183,6 +190,8 @@ def asset_ref(scheme: str, value: str, part: Part | None = None) -> AssetRef:
     Raises:
         DomainError: FIELD_INVALID.
     """
+    if scheme in _AS_IT_IS and len(value) <= VALUE_LENGTH_MAX and value.isascii() and value.isalnum():
+        return AssetRef(scheme, value.upper(), part)  # as most are: nothing is left to be done
     name = canonical_scheme(scheme)
     return AssetRef(name, canonical_value(name, value), part)
 
@@ -197,7 +206,7 @@ def asset_key(reference: AssetRef) -> str:
 
 def subject_key(uscc: str) -> str:
     """Give the text under which a subject is indexed and locked."""
-    return f"subject:{uscc}"
+    return f"{SUBJECT_PREFIX}{uscc}"
 
 
 def grid_keys(bounds: Bounds) -> Iterator[str]:
@@ -232,13 +241,17 @@ def lock_keys(claim: Claim, assets: Mapping[str, Asset]) -> tuple[str, ...]:
     """
     require(claim.asset_id in assets, "the claimed asset is among the facts")
     asset = assets[claim.asset_id]
-    keys = {
-        asset_key(reference)
-        for reference in asset.references
-        if strength_of(reference.scheme) >= Strength.OTHER_REGISTRY
-    }
+    keys = {*keys_of_references(asset.references)}
     if claim.programme in SUBJECT_PROGRAMMES and claim.subject.uscc is not None:
         keys.add(subject_key(claim.subject.uscc))
     if asset.bounds is not None:
         keys.update(grid_keys(asset.bounds))
     return tuple(sorted(keys))
+
+
+def keys_of_references(references: Iterable[AssetRef]) -> Iterator[str]:
+    """Give the key of each reference that proves identity: legal ids and other registries' (S3, S2)."""
+    for reference in references:
+        known = _SCHEMES.get(reference.scheme)
+        if known is None or known.strength >= Strength.OTHER_REGISTRY:
+            yield f"asset:{reference.scheme}:{reference.value}"

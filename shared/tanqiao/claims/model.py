@@ -187,7 +187,7 @@ class Part:
             require(0 < self.share_ppm <= SHARE_WHOLE_PPM, "a share is above nothing and at most the whole")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AssetRef:
     """A reference to an asset or to a part of it, in canonical form (`tanqiao.claims.keys`)."""
 
@@ -301,7 +301,8 @@ class Claim:
 
     `region_code` is None for national and foreign programmes. `declared_microsecond` is the signed bridge
     time of the declaration in microseconds since the epoch. `action`, `supersedes`, `activity_by_period`
-    and `evidence` are read of the applicant only.
+    and `evidence` are read of the applicant only. `attribute_known` is false of a record whose list does not
+    tell what it sells: it may be what the applicant sells.
     """
 
     claim_id: str
@@ -326,6 +327,7 @@ class Claim:
     supersedes: tuple[str, ...] = ()
     activity_by_period: tuple[PeriodActivity, ...] | None = None
     evidence: Evidence = Evidence()
+    attribute_known: bool = True
 
     @property
     def is_live(self) -> bool:

@@ -77,6 +77,13 @@ def client_for(session: Session, region_name: str, act: str, role: str | None) -
     return session.as_operator(region, chosen)
 
 
+def party_for(region_name: str, act: str, role: str | None) -> str:
+    """Give the party of who acts: ``operator/310000/sh.centre``; a whole party stays as it is."""
+    region = require_region(region_name)
+    chosen = role or role_for(act, region)
+    return chosen if "/" in chosen else f"operator/{region.code}/{chosen}"
+
+
 def holder_client(
     session: Session, region_name: str, act: str, role: str | None, account_id: str
 ) -> RegionClient:
@@ -85,12 +92,19 @@ def holder_client(
     Raises:
         DomainError: as `client_for`; ACCOUNT_UNKNOWN; CALLER_UNKNOWN where the certificate is not at hand.
     """
+    return client_for(session, region_name, act, role or _holder(session, region_name, account_id))
+
+
+def holder_of(session: Session, region_name: str, act: str, role: str | None, account_id: str) -> str:
+    """Give the party whose certificate `holder_client` shows."""
+    return party_for(region_name, act, role or _holder(session, region_name, account_id))
+
+
+def _holder(session: Session, region_name: str, account_id: str) -> str | None:
     region = require_region(region_name)
-    if role is None:
-        office = session.as_operator(region, role_for("accounts", region))
-        request = accounts_pb2.GetAccountRequest(account_id=account_id)
-        role = office.accounts.GetAccount(request).account.holder_party or None
-    return client_for(session, region_name, act, role)
+    office = session.as_operator(region, role_for("accounts", region))
+    request = accounts_pb2.GetAccountRequest(account_id=account_id)
+    return office.accounts.GetAccount(request).account.holder_party or None
 
 
 def holder_party(region: RegionMember, act: str, name: str) -> str:

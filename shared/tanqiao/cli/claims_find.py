@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from tanqiao.api.bridge.v1 import claim_queries_pb2, claims_pb2
+from tanqiao.cli.claims_filter import STATUSES, claim_filter, with_filter, with_standing
 from tanqiao.cli.output import message_fields
-from tanqiao.cli.parse import parse_period, parse_references, period_text
-from tanqiao.cli.session import Session, require_region
+from tanqiao.cli.parse import period_text
+from tanqiao.cli.session import Session
+from tanqiao.cli.signed_answers import SignedAnswers, with_signed
+from tanqiao.cli.tables import Row, require_format, write_rows
 from tanqiao.cli.verb import Verb
 from tanqiao.kernel.errors import DomainError
 
@@ -43,86 +44,58 @@ COLUMNS: Final = (
 WHOLE_NUMBERS: Final = frozenset(
     {"activity_quantity", "quantity_kg", "declared_index", "status_index", "as_of_index"}
 )
-FORMATS: Final = (".csv", ".json", ".parquet")
-Row = dict[str, str | int]
-
-
-def _enumeration(prefix: str, numbers: dict[str, int]) -> dict[str, int]:
-    return {name.removeprefix(prefix).lower(): number for name, number in numbers.items() if number}
-
-
-PROGRAMMES: Final = _enumeration("PROGRAMME_", dict(claims_pb2.Programme.items()))
-STATUSES: Final = _enumeration("CLAIM_STATUS_", dict(claims_pb2.ClaimStatus.items()))
 
 
 @click.command("find", cls=Verb)
-@click.option("--ref", "references", multiple=True, help="Claims on this asset: scheme=value.")
-@click.option("--certificate", default="", help="Claims on the plant of a green certificate: 32 characters.")
-@click.option("--project", "project_id", default="", help="Claims of this project.")
-@click.option("--subject", "subject_uscc", default="", help="Claims of this credit code.")
-@click.option("--series", "series_id", default="", help="Claims on which units of this series rest.")
-@click.option("--region", default="", help="Claims of this region.")
-@click.option("--programme", type=click.Choice(sorted(PROGRAMMES)), help="Claims of this programme.")
-@click.option("--methodology", "methodology_id", default="", help="Claims under this methodology.")
-@click.option("--period", default="", help="Claims that meet it: 2026-01 or 2026-01-01..2027-01-01")
-@click.option("--status", "statuses", type=click.Choice(sorted(STATUSES)), multiple=True, help="Repeatable.")
+@with_filter
+@with_standing
 @click.option("--as-of", "as_of_index", type=click.IntRange(min=0), default=0, help="As of this log index.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write all to FILE: .csv .json .parquet"
 )
+@with_signed
 @click.pass_obj
-def find_command(  # noqa: PLR0913, PLR0917 - an option each
+def find_command(
     session: Session,
-    references: tuple[str, ...],
-    certificate: str,
-    project_id: str,
-    subject_uscc: str,
-    series_id: str,
-    region: str,
-    programme: str | None,
+    /,
     methodology_id: str,
-    period: str,
     statuses: tuple[str, ...],
     as_of_index: int,
     out: Path | None,
+    signed: Path | None,
+    **chosen: Any,  # noqa: ANN401 - the options of the filter
 ) -> None:
-    """Find claims: who claims this asset, project, period, certificate, now or as of an earlier index."""
-    if out is not None and out.suffix not in FORMATS:
-        raise DomainError("FIELD_INVALID", field="--out", detail=", ".join(FORMATS))
-    wanted = claim_queries_pb2.ClaimFilter(
-        certificate_code=certificate,
-        project_id=project_id,
-        subject_uscc=subject_uscc,
-        series_id=series_id,
-        region=require_region(region).party if region else "",
-        programme=PROGRAMMES[programme] if programme else 0,  # type: ignore[arg-type]
-        methodology_id=methodology_id,
-        statuses=[STATUSES[status] for status in statuses],  # type: ignore[misc]
-    )
-    for reference in parse_references(references[:1]):
-        wanted.reference.CopyFrom(reference)
-    if period:
-        wanted.period.CopyFrom(parse_period(period))
-    lists = _pages(session, wanted, as_of_index)
-    if out is None:
-        _show(session, next(lists))
-        return
-    rows = [row for page in lists for row in _rows(page)]
+    """Find claims: who claims this asset, project, period, certificate, now or as of an earlier index.
+
+    Whose a claim is and how much it claims is shown to the national office, and to a region of its own.
+    """
+    require_format(out)
+    wanted = claim_filter(**chosen)
+    wanted.methodology_id = methodology_id
+    wanted.statuses.extend(STATUSES[status] for status in statuses)  # type: ignore[misc]
+    with SignedAnswers(signed) as answers:
+        lists = _pages(session, wanted, as_of_index, answers)
+        if out is None:
+            _show(session, next(lists))
+            return
+        rows = [row for page in lists for row in _rows(page)]
     write_table(out, rows)
     session.output.answer({"文件 file": str(out), "条数 rows": str(len(rows))})
 
 
 def _pages(
-    session: Session, wanted: claim_queries_pb2.ClaimFilter, as_of_index: int
+    session: Session, wanted: claim_queries_pb2.ClaimFilter, as_of_index: int, answers: SignedAnswers
 ) -> Iterator[claim_queries_pb2.ClaimList]:
     """Give page after page, all as of the index of the first."""
     token, count = "", 0
     while True:
-        answer = session.bridge.claim_queries.SearchClaims(
+        response = session.bridge.claim_queries.SearchClaims(
             claim_queries_pb2.SearchClaimsRequest(
                 filter=wanted, as_of_index=as_of_index, page_size=PAGE_SIZE, page_token=token
             )
-        ).list
+        )
+        answers.keep(response.envelope)
+        answer = response.list
         yield answer
         count += len(answer.entries)
         token, as_of_index = answer.next_page_token, answer.as_of_index
@@ -159,28 +132,8 @@ def _rows(page: claim_queries_pb2.ClaimList) -> Iterator[Row]:
 
 
 def write_table(path: Path, rows: list[Row]) -> None:
-    """Write rows as CSV (UTF-8 with a byte order mark, as spreadsheets want it), JSON or Parquet."""
-    if path.suffix == ".csv":
-        with path.open("w", encoding="utf-8-sig", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-    elif path.suffix == ".json":
-        path.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    else:
-        _write_parquet(path, rows)
-
-
-def _write_parquet(path: Path, rows: list[Row]) -> None:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise DomainError(
-            "FIELD_INVALID", field="--out", detail="Parquet needs: pip install 'tanqiao[matching]'"
-        ) from error
-    schema = pa.schema([(name, pa.int64() if name in WHOLE_NUMBERS else pa.string()) for name in COLUMNS])
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    """Write what was found as the name of the file says."""
+    write_rows(path, rows, COLUMNS, WHOLE_NUMBERS)
 
 
 def _show(session: Session, page: claim_queries_pb2.ClaimList) -> None:
@@ -203,12 +156,15 @@ def _show(session: Session, page: claim_queries_pb2.ClaimList) -> None:
 
 @click.command("show", cls=Verb)
 @click.argument("claim_id")
+@with_signed
 @click.pass_obj
-def show_command(session: Session, claim_id: str) -> None:
+def show_command(session: Session, claim_id: str, signed: Path | None) -> None:
     """Show every step of one claim, the units that rest on it and the cases that name it."""
     answer = session.bridge.claim_queries.GetClaimHistory(
         claim_queries_pb2.GetClaimHistoryRequest(claim_id=claim_id)
     )
+    with SignedAnswers(signed) as answers:
+        answers.keep(answer.envelope)
     session.output.message(
         answer,
         {

@@ -16,22 +16,26 @@ from google.protobuf.message import DecodeError
 
 from tanqiao.api.bridge.v1 import cases_pb2, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.api.region.v1 import clawbacks_pb2, decisions_pb2
 from tanqiao.cli.parse import blocks_text
 from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.approvals import (
     ALIAS_TYPE,
     APPROVERS,
+    CLAWBACK_TYPE,
     CORRECTION_TYPE,
     FREEZE_TYPE,
     RESOLUTION_TYPE,
     Order,
 )
+from tanqiao.signing.body_decisions import DECISION_TYPE
 from tanqiao.signing.envelope import add_signature
 from tanqiao.signing.keyring import StoredKey
 from tanqiao.signing.strict import parse_strict
+from tanqiao.signing.witness_groups import WITNESS_GROUP_TYPE
 
-ANY_SECOND: Final = (cases_pb2.CaseResolution, cases_pb2.AliasDecision)
-"""Orders of which the first approver is the sender's and the second of any other body."""
+ANY_SECOND: Final = (cases_pb2.CaseResolution, cases_pb2.AliasDecision, messages_pb2.WitnessGroupRecord)
+"""Orders of which the first signature is the sender's and the others are of any other body."""
 FORMAT: Final = "tanqiao-order-v1"
 FILE_BYTES_MAX: Final = 4 << 20
 
@@ -61,6 +65,11 @@ CORRECTS: Final = (
     "From its log index on these units are held at the second region and nowhere else; none is made or lost; "
     "what was used or cancelled cannot be corrected."
 )
+CLAWS_BACK: Final = (
+    "上述减排量属错误签发：本地区持有的即行冻结并注销；已使用或转出的，由获签发人在期限内以等量减排量补足。\n"
+    "These units were wrongly issued: what is held here is frozen and cancelled; for what was used or has "
+    "left, the one to whom it was issued hands in as many units within the term."
+)
 RESOLUTIONS: Final = {
     cases_pb2.RESOLUTION_ALLOW: "准予 allow",
     cases_pb2.RESOLUTION_BLOCK: "不准 block",
@@ -82,6 +91,13 @@ UNITES: Final = (
 )
 
 
+REPLACES: Final = (
+    "须由每个主管机构的两名审批人签署，经原见证组见证后生效；原见证组不复存在的，由全部根密钥签署。\n"
+    "Two approvers of each authority sign; it counts once the group before has cosigned it. Where that is "
+    "gone, every root signs."
+)
+
+
 def write_order(path: Path, envelope: envelope_pb2.Envelope) -> None:
     """Write an order with the signatures that it has."""
     document = {"format": FORMAT, "envelope": base64.b64encode(envelope.SerializeToString()).decode()}
@@ -94,18 +110,39 @@ def read_order(path: Path) -> tuple[envelope_pb2.Envelope, Order]:
     Raises:
         DomainError: FILE_MISSING, FILE_TOO_LARGE, MESSAGE_MALFORMED, UNKNOWN_FIELD, ENUM_UNKNOWN.
     """
+    envelope = read_envelope(path)
+    return envelope, order_of(envelope)
+
+
+def read_decision(path: Path) -> tuple[envelope_pb2.Envelope, decisions_pb2.BodyDecision]:
+    """Read a decision of two bodies; its signatures are checked by whom it is brought to.
+
+    Raises:
+        DomainError: as `read_order`.
+    """
+    envelope = read_envelope(path)
+    if envelope.payload_type != DECISION_TYPE:
+        raise DomainError("MESSAGE_MALFORMED", detail=f"{envelope.payload_type[:96]} is no decision")
+    return envelope, parse_strict(decisions_pb2.BodyDecision, envelope.payload)
+
+
+def read_envelope(path: Path) -> envelope_pb2.Envelope:
+    """Read what is signed from hand to hand, and its signatures.
+
+    Raises:
+        DomainError: FILE_MISSING, FILE_TOO_LARGE, MESSAGE_MALFORMED.
+    """
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise DomainError("FILE_TOO_LARGE", file=path, size=path.stat().st_size, limit=FILE_BYTES_MAX)
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["format"] != FORMAT:
             raise DomainError("MESSAGE_MALFORMED", detail=f"{path} is not an order")
-        envelope = envelope_pb2.Envelope.FromString(base64.b64decode(document["envelope"], validate=True))
+        return envelope_pb2.Envelope.FromString(base64.b64decode(document["envelope"], validate=True))
     except OSError as error:
         raise DomainError("FILE_MISSING", file=path) from error
     except (ValueError, KeyError, TypeError, binascii.Error, DecodeError) as error:
         raise DomainError("MESSAGE_MALFORMED", detail=f"{path} is not an order") from error
-    return envelope, order_of(envelope)
 
 
 def order_of(envelope: envelope_pb2.Envelope) -> Order:
@@ -118,6 +155,10 @@ def order_of(envelope: envelope_pb2.Envelope) -> Order:
         return parse_strict(cases_pb2.CaseResolution, envelope.payload)
     if envelope.payload_type == ALIAS_TYPE:
         return parse_strict(cases_pb2.AliasDecision, envelope.payload)
+    if envelope.payload_type == CLAWBACK_TYPE:
+        return parse_strict(clawbacks_pb2.ClawbackOrder, envelope.payload)
+    if envelope.payload_type == WITNESS_GROUP_TYPE:
+        return parse_strict(messages_pb2.WitnessGroupRecord, envelope.payload)
     raise DomainError("MESSAGE_MALFORMED", detail=f"{envelope.payload_type[:96]} is no order")
 
 
@@ -147,6 +188,18 @@ def words(envelope: envelope_pb2.Envelope, order: Order) -> dict[str, str]:
         }
     if isinstance(order, cases_pb2.CaseResolution | cases_pb2.AliasDecision):
         return {**_decided(order), **common, **signed}
+    if isinstance(order, clawbacks_pb2.ClawbackOrder):
+        return {
+            "事项 what": "追回 Clawback",
+            "签发 issuance": order.issuance_id,
+            "减排量 units": blocks_text(list(order.blocks)) or "该次签发的全部 all that was issued",
+            **common,
+            "效果 effect": CLAWS_BACK,
+            "编号 id": order.clawback_id.hex(),
+            **signed,
+        }
+    if isinstance(order, messages_pb2.WitnessGroupRecord):
+        return {**_group(order), **common, "已签 signed": str(len(envelope.signatures))}
     local = order.header.audience[0] != "bridge" if order.header.audience else False
     return {
         "事项 what": "解除冻结 Unfreeze" if order.unfreeze else "冻结 Freeze",
@@ -156,6 +209,17 @@ def words(envelope: envelope_pb2.Envelope, order: Order) -> dict[str, str]:
         "效果 effect": LIFTS if order.unfreeze else BINDS if local else FREEZES,
         "编号 id": order.order_id.hex(),
         **signed,
+    }
+
+
+def _group(order: messages_pb2.WitnessGroupRecord) -> dict[str, str]:
+    return {
+        "事项 what": "更换见证组 Another group of witnesses",
+        "见证方 witnesses": "\n".join(order.witnesses),
+        "法定人数 quorum": f"{order.quorum} / {len(order.witnesses)}",
+        "更换 replaces": f"日志序号 log index {order.replaces_log_index}",
+        "效果 effect": REPLACES,
+        "编号 id": order.change_id.hex(),
     }
 
 
@@ -207,6 +271,28 @@ def with_signature(envelope: envelope_pb2.Envelope, order: Order, key: StoredKey
         authorities = [f"authority/{region.removeprefix('region/')}" for region in regions]
     if not isinstance(order, ANY_SECOND) and signer.owner not in authorities:
         raise DomainError("SENDER_MISMATCH", sender=" / ".join(authorities), owner=signer.owner)
+    return _signed(envelope, header, key)
+
+
+def with_officer(
+    envelope: envelope_pb2.Envelope, decision: decisions_pb2.BodyDecision, key: StoredKey
+) -> envelope_pb2.Envelope:
+    """Add an officer's signature to a decision; the one of the body that it names comes first.
+
+    Raises:
+        DomainError: SENDER_MISMATCH for an officer of another region, or of another body before the first;
+            else as `with_signature`.
+    """
+    sender = decision.header.sender
+    if not key.signer.owner.startswith(f"{sender.rpartition('/')[0]}/"):
+        raise DomainError("SENDER_MISMATCH", sender=sender, owner=key.signer.owner)
+    return _signed(envelope, decision.header, key)
+
+
+def _signed(
+    envelope: envelope_pb2.Envelope, header: envelope_pb2.Header, key: StoredKey
+) -> envelope_pb2.Envelope:
+    signer = key.signer
     if any(one.key_id == signer.key_id for one in envelope.signatures):
         raise DomainError("APPROVERS_MISSING", needed=APPROVERS, have=1, missing=[signer.owner])
     leads = signer.owner == header.sender and signer.key_epoch == header.key_epoch

@@ -143,7 +143,7 @@ class Output:
             return
         table = Table.grid(padding=(0, 2))
         for name, value in fields.items():
-            table.add_row(Text(name, style="bold"), Text(str(value)))
+            table.add_row(Text(name, style="bold"), Text(str(value), overflow="fold"))
         self.console.print(table)
 
     def message(self, message: Message, fields: Mapping[str, object] | None = None) -> None:
@@ -184,6 +184,8 @@ class Output:
         self._errors.print(Text(f"✗ {refusal.symbol} ({refusal.reason.number})", style="bold red"))
         self._errors.print(Text(f"  {refusal.sentence('zh')}{f'（{article_zh}）' if article_zh else ''}"))
         self._errors.print(Text(f"  {refusal.sentence('en')}{f' ({article_en})' if article_en else ''}"))
+        if refusal.unsaid:
+            self._errors.print(Text(f"  · {refusal.unsaid}", style="dim"))
         if refusal.symbol in HINTS:
             self._errors.print(Text(f"  → {HINTS[refusal.symbol]}", style="dim"))
 

@@ -89,7 +89,7 @@ def witness_command(config: Path) -> None:
     from tanqiao.signing.directory import KeyRole
     from tanqiao.signing.federation import Federation
     from tanqiao.signing.keyring import Keyring
-    from tanqiao.signing.logs import note_signer
+    from tanqiao.signing.note_keys import RingKeys
     from tanqiao.witnessing.remote import RemoteLog
     from tanqiao.witnessing.running import build_follower, open_witness_database
 
@@ -101,8 +101,8 @@ def witness_command(config: Path) -> None:
             detail = f"{settings.federation_file} is of network {federation.network_id}"
             raise DomainError("SETTING_INVALID", setting="network_id", detail=detail)
         keyring = Keyring.open(settings.keys_directory)
-        signer = note_signer(settings.network_id, keyring, KeyRole.WITNESS)
-        if signer is None:
+        signs = RingKeys(settings.network_id, settings.keys_directory, KeyRole.WITNESS)
+        if signs.is_empty:
             raise DomainError("NOT_FOUND", what="key", id=f"{keyring.owner} witness")
         address = settings.bridge_address
         with (
@@ -112,7 +112,7 @@ def witness_command(config: Path) -> None:
             follower = build_follower(
                 federation,
                 keyring.owner,
-                signer,
+                signs.at,
                 database,
                 RemoteLog(channel, address),
                 evidence=settings.evidence_directory,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from tanqiao.client.serial_map import SerialMap
+from tanqiao.client.serial_map import Position, SerialMap
 from tanqiao.kernel.units import UnitBlock, subtract_blocks
 
 FINDINGS_MAX: Final = 200
@@ -87,18 +87,33 @@ class RegionSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class LocationPage:
+    """A stretch of the bridge's table of locations at one moment; it begins where the page before it ends.
+
+    Args:
+        log_size: number of leaves at that moment.
+        end: series and serial that it does not reach any more; None for the last page.
+        pieces: blocks with the region and HELD, USED or CANCELLED.
+    """
+
+    log_size: int
+    end: Position | None
+    pieces: tuple[tuple[UnitBlock, str, UnitState], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BridgeSnapshot:
-    """The bridge's log at a size, and its table of locations at the same moment.
+    """The bridge's log at a size, and before it its table of locations, each page at a moment of its own.
 
     Args:
         log_size: number of leaves.
         movements: every leaf about units, in order of index.
-        locations: blocks with the region and HELD, USED or CANCELLED.
+        locations: all pages of the table.
     """
 
     log_size: int
     movements: tuple[Movement, ...]
-    locations: tuple[tuple[UnitBlock, str, UnitState], ...]
+    locations: tuple[LocationPage, ...]
 
 
 @dataclass(slots=True)
@@ -143,8 +158,7 @@ def check_conservation(bridge: BridgeSnapshot, regions: Sequence[RegionSnapshot]
         regions: every region of the federation, each at any earlier moment.
     """
     findings: list[str] = []
-    truth = _rebuild(bridge.movements, findings)
-    _compare_locations(truth, bridge.locations, findings)
+    truth = _rebuild(bridge, findings)
     balances: dict[str, SeriesBalance] = {}
     for block, _ in truth:
         balances.setdefault(block.series_id, SeriesBalance()).issued_kg += block.quantity_kg
@@ -166,33 +180,55 @@ def check_conservation(bridge: BridgeSnapshot, regions: Sequence[RegionSnapshot]
     return Conservation(bridge.log_size, balances, tuple(findings[:FINDINGS_MAX]))
 
 
-def _rebuild(movements: Iterable[Movement], findings: list[str]) -> SerialMap[Place]:
-    """Give where every unit is after the whole log."""
+def _rebuild(bridge: BridgeSnapshot, findings: list[str]) -> SerialMap[Place]:
+    """Give where every unit is after the whole log, and compare each page of locations on the way."""
     truth: SerialMap[Place] = SerialMap()
     decided: set[tuple[str, bytes]] = set()
-    for movement in movements:
+    stretches = _stretches(bridge.locations)
+    for movement in bridge.movements:
+        while stretches and stretches[-1][1].log_size <= movement.log_index:
+            _compare_locations(truth, *stretches.pop(), findings)
         key = (movement.source, movement.identifier)
         if movement.act is not Act.ISSUE:
             if key in decided:
                 findings.append(f"I4: {movement.log_index}: decided twice: {movement.identifier.hex()}")
             decided.add(key)
-        if not movement.committed:
-            continue
-        for block in movement.blocks:
-            if movement.act is Act.ISSUE:
-                if not truth.is_empty(block):
-                    findings.append(f"I2: {movement.log_index}: issued twice: {block}")
-                truth.paint(block, (movement.source, UnitState.HELD))
-                continue
-            if movement.act is Act.CORRECT:
-                _mend(truth, block, movement, findings)
-                continue
-            if not truth.covers(block, (movement.source, UnitState.HELD)):
-                findings.append(f"I2: {movement.log_index}: {block} was not held at {movement.source}")
-            used_as = _USED_AS.get(movement.act)
-            place = (movement.destination, UnitState.HELD) if used_as is None else (movement.source, used_as)
-            truth.paint(block, place)
+        if movement.committed:
+            _move(truth, movement, findings)
+    while stretches:
+        begin, page = stretches.pop()
+        if page.log_size > bridge.log_size:
+            findings.append(f"I6: locations after {page.log_size} leaves, of a log of {bridge.log_size}")
+        _compare_locations(truth, begin, page, findings)
     return truth
+
+
+def _move(truth: SerialMap[Place], movement: Movement, findings: list[str]) -> None:
+    """Apply a committed movement."""
+    for block in movement.blocks:
+        if movement.act is Act.ISSUE:
+            if not truth.is_empty(block):
+                findings.append(f"I2: {movement.log_index}: issued twice: {block}")
+            truth.paint(block, (movement.source, UnitState.HELD))
+            continue
+        if movement.act is Act.CORRECT:
+            _mend(truth, block, movement, findings)
+            continue
+        if not truth.covers(block, (movement.source, UnitState.HELD)):
+            findings.append(f"I2: {movement.log_index}: {block} was not held at {movement.source}")
+        used_as = _USED_AS.get(movement.act)
+        place = (movement.destination, UnitState.HELD) if used_as is None else (movement.source, used_as)
+        truth.paint(block, place)
+
+
+def _stretches(pages: Iterable[LocationPage]) -> list[tuple[Position, LocationPage]]:
+    """Give each page with where it begins, the one that was read first at the end."""
+    begin: Position = ("", 0)
+    found: list[tuple[Position, LocationPage]] = []
+    for page in pages:
+        found.append((begin, page))
+        begin = page.end or begin
+    return sorted(found, key=lambda one: one[1].log_size, reverse=True)
 
 
 def _mend(truth: SerialMap[Place], block: UnitBlock, movement: Movement, findings: list[str]) -> None:
@@ -205,14 +241,14 @@ def _mend(truth: SerialMap[Place], block: UnitBlock, movement: Movement, finding
 
 
 def _compare_locations(
-    truth: SerialMap[Place], locations: Iterable[tuple[UnitBlock, str, UnitState]], findings: list[str]
+    truth: SerialMap[Place], begin: Position, page: LocationPage, findings: list[str]
 ) -> None:
     stated: SerialMap[Place] = SerialMap()
-    for block, region, state in locations:
+    for block, region, state in page.pieces:
         if not stated.is_empty(block):
             findings.append(f"I2: the bridge has {block} in two places")
         stated.paint(block, (region, state))
-    rebuilt, known = set(truth), set(stated)
+    rebuilt, known = set(truth.within(begin, page.end)), set(stated.within(begin, page.end))
     findings += [
         f"I6: the log has {block} {place}, the table not" for block, place in sorted(rebuilt - known, key=str)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from tanqiao.api.bridge.v1 import log_pb2, log_pb2_grpc
+from tanqiao.api.bridge.v1 import log_pb2, log_pb2_grpc, witness_groups_pb2, witness_groups_pb2_grpc
 from tanqiao.client.servers import BridgeClient
 from tanqiao.kernel.errors import DomainError
 from tanqiao.offline.make import Openings, Placed, ServedLeaf
@@ -21,6 +21,7 @@ class ServedLog:
 
     def __init__(self, bridge: BridgeClient) -> None:
         self._stub = log_pb2_grpc.LogServiceStub(bridge.channel)
+        self._groups = witness_groups_pb2_grpc.WitnessGroupServiceStub(bridge.channel)
         self._cosigned: tuple[int, bytes] | None = None
 
     def cosigned(self) -> tuple[int, bytes]:
@@ -57,6 +58,20 @@ class ServedLog:
             for one in answer.leaves:
                 yield ServedLeaf(one.log_index, one.leaf, tuple(one.envelopes))
             start = answer.leaves[-1].log_index + 1
+
+    def handover(self, log_index: int) -> tuple[ServedLeaf, bytes]:
+        """Give the change of witnesses at a log index with its record, and the checkpoint that shows it.
+
+        Raises:
+            DomainError: NOT_FOUND where that leaf changes no group.
+        """
+        request = witness_groups_pb2.ListWitnessGroupsRequest(
+            after_log_index=max(0, log_index - 1), page_size=1
+        )
+        for one in self._groups.ListWitnessGroups(request).changes:
+            if one.log_index == log_index:
+                return ServedLeaf(log_index, one.leaf, (one.record,)), one.checkpoint
+        raise DomainError("NOT_FOUND", what="change of witnesses", id=str(log_index))
 
     def location(self, claim: Claim, before_index: int) -> tuple[ServedLeaf, Placed, Placed, Placed]:
         """Give the newest final location root before an index (0: any), the unit's row, and what is above."""

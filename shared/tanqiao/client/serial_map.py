@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
-from tanqiao.kernel.units import UnitBlock
+from tanqiao.kernel.units import SERIAL_MAX, UnitBlock
 
 V = TypeVar("V")
+Position = tuple[str, int]
+"""A series id and a serial of it."""
 
 
 class SerialMap(Generic[V]):
@@ -50,16 +52,22 @@ class SerialMap(Generic[V]):
     def __iter__(self) -> Iterator[tuple[UnitBlock, V]]:
         """Give every piece in order of series and serial; adjacent pieces of one value are joined."""
         for series_id in sorted(self._pieces):
-            joined: tuple[int, int, V] | None = None
-            for start, end, value in self._pieces[series_id]:
-                if joined is not None and joined[1] == start and joined[2] == value:
-                    joined = (joined[0], end, value)
-                    continue
-                if joined is not None:
-                    yield UnitBlock(series_id, joined[0], joined[1]), joined[2]
-                joined = (start, end, value)
-            if joined is not None:
-                yield UnitBlock(series_id, joined[0], joined[1]), joined[2]
+            yield from _joined(series_id, self._pieces[series_id])
+
+    def within(self, begin: Position, end: Position | None) -> Iterator[tuple[UnitBlock, V]]:
+        """Give the pieces from a position on and before another, cut to them; joined, in order.
+
+        Args:
+            begin: series and serial; the first serial that counts.
+            end: the first that counts no more; None for all that follows.
+        """
+        for series_id in sorted(self._pieces):
+            first = begin[1] if series_id == begin[0] else 0
+            last = end[1] if end is not None and series_id == end[0] else SERIAL_MAX
+            if series_id < begin[0] or (end is not None and series_id > end[0]) or first >= last:
+                continue
+            pieces = self.pieces_in(UnitBlock(series_id, first, last))
+            yield from _joined(series_id, [(block.start, block.end, value) for block, value in pieces])
 
     def _span(self, block: UnitBlock) -> tuple[int, int]:
         """Give the positions of the pieces that overlap the block."""
@@ -88,3 +96,16 @@ class SerialMap(Generic[V]):
                 fresh.append((block.end, end, value))
         pieces[first:last] = fresh
         self._starts[block.series_id][first:last] = [start for start, _, _ in fresh]
+
+
+def _joined(series_id: str, pieces: Iterable[tuple[int, int, V]]) -> Iterator[tuple[UnitBlock, V]]:
+    joined: tuple[int, int, V] | None = None
+    for start, end, value in pieces:
+        if joined is not None and joined[1] == start and joined[2] == value:
+            joined = (joined[0], end, value)
+            continue
+        if joined is not None:
+            yield UnitBlock(series_id, joined[0], joined[1]), joined[2]
+        joined = (start, end, value)
+    if joined is not None:
+        yield UnitBlock(series_id, joined[0], joined[1]), joined[2]

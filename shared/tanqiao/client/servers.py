@@ -13,6 +13,7 @@ from tanqiao.api.bridge.v1 import (
     cases_pb2_grpc,
     claim_queries_pb2_grpc,
     claims_pb2_grpc,
+    conflicts_pb2_grpc,
     coordination_pb2_grpc,
     directory_pb2_grpc,
     log_pb2_grpc,
@@ -21,17 +22,23 @@ from tanqiao.api.bridge.v1 import (
     recovery_pb2_grpc,
     sync_pb2_grpc,
     tokens_pb2_grpc,
+    witness_groups_pb2_grpc,
 )
 from tanqiao.api.common.v1 import clock_pb2_grpc
 from tanqiao.api.gateway.v1 import coordination_pb2_grpc as registry_order_pb2_grpc
 from tanqiao.api.gateway.v1 import registry_pb2_grpc
 from tanqiao.api.region.v1 import (
     accounts_pb2_grpc,
+    certificates_pb2_grpc,
+    clawbacks_pb2_grpc,
+    consents_pb2_grpc,
+    decisions_pb2_grpc,
     disclosure_pb2_grpc,
     dossiers_pb2_grpc,
     encumbrances_pb2_grpc,
     journal_pb2_grpc,
     ledger_pb2_grpc,
+    mandates_pb2_grpc,
     parameters_pb2_grpc,
     registers_pb2_grpc,
     reserve_pb2_grpc,
@@ -102,9 +109,14 @@ class RegionClient(ServerClient):
         self.issuance = registers_pb2_grpc.IssuanceServiceStub(self.channel)
         self.reserve = reserve_pb2_grpc.ReserveServiceStub(self.channel)
         self.parameters = parameters_pb2_grpc.ParameterServiceStub(self.channel)
+        self.body_decisions = decisions_pb2_grpc.BodyDecisionServiceStub(self.channel)
         self.disclosure = disclosure_pb2_grpc.DisclosureServiceStub(self.channel)
+        self.clawbacks = clawbacks_pb2_grpc.ClawbackServiceStub(self.channel)
+        self.consents = consents_pb2_grpc.ConsentServiceStub(self.channel)
+        self.certificates = certificates_pb2_grpc.CertificateServiceStub(self.channel)
         self.encumbrances = encumbrances_pb2_grpc.EncumbranceServiceStub(self.channel)
         self.dossiers = dossiers_pb2_grpc.DossierServiceStub(self.channel)
+        self.mandates = mandates_pb2_grpc.TradingMandateServiceStub(self.channel)
         self.scenes = scenes_pb2_grpc.SceneServiceStub(self.channel)
         self.experience = scenes_pb2_grpc.ExperienceServiceStub(self.channel)
         self.ledger = ledger_pb2_grpc.LedgerServiceStub(self.channel)
@@ -134,6 +146,8 @@ class BridgeClient(ServerClient):
         self.orders = orders_pb2_grpc.OrderServiceStub(self.channel)
         self.cases = cases_pb2_grpc.CaseServiceStub(self.channel)
         self.claim_queries = claim_queries_pb2_grpc.ClaimQueryServiceStub(self.channel)
+        self.conflicts = conflicts_pb2_grpc.ConflictServiceStub(self.channel)
+        self.witness_groups = witness_groups_pb2_grpc.WitnessGroupServiceStub(self.channel)
 
 
 class GatewayClient(ServerClient):

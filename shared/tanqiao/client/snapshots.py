@@ -11,6 +11,7 @@ from tanqiao.client.conservation import (
     Act,
     BridgeSnapshot,
     Conservation,
+    LocationPage,
     Movement,
     RegionSnapshot,
     UnitState,
@@ -23,7 +24,6 @@ from tanqiao.rpc.protocol_facts import block_of
 from tanqiao.tlog.leaf import Leaf, decode_leaf
 
 PAGE_SIZE: Final = 1000
-ATTEMPTS_MAX: Final = 20
 BLOCKS_IN_LEAF_MAX: Final = 300
 """A leaf that names this many blocks may have left some out; its message names all."""
 _LOCATION_STATES: Final = {
@@ -33,19 +33,63 @@ _LOCATION_STATES: Final = {
 }
 
 
-def check_federation(federation: Federation, region_codes: Sequence[str]) -> Conservation:
+class LogMovements:
+    """What the leaves of the bridge's log moved. Kept from look to look, only what was appended is read.
+
+    A log that is not the one that was read (a bridge was restored from an old backup) is read anew.
+    """
+
+    def __init__(self) -> None:
+        self.movements: list[Movement] = []
+        self.size = 0
+        self._last_leaf = b""
+
+    def read(self, client: BridgeClient) -> None:
+        """Read to the end of the log."""
+        if self.size:
+            request = directory_pb2.ListLogEntriesRequest(from_index=self.size - 1, page_size=1)
+            entries = client.decisions.ListLogEntries(request).entries
+            if not entries or entries[0].leaf != self._last_leaf:
+                self.movements, self.size = [], 0
+        while True:
+            answer = client.decisions.ListLogEntries(
+                directory_pb2.ListLogEntriesRequest(from_index=self.size, page_size=PAGE_SIZE)
+            )
+            for entry in answer.entries:
+                movement = _movement(client, entry.log_index, decode_leaf(entry.leaf))
+                if movement is not None:
+                    self.movements.append(movement)
+                self.size, self._last_leaf = entry.log_index + 1, entry.leaf
+            if not answer.entries or self.size >= answer.log_size:
+                return
+
+
+def check_federation(
+    federation: Federation, region_codes: Sequence[str], log: LogMovements | None = None
+) -> Conservation:
     """Check conservation over the regions and the bridge, while they work.
 
+    Args:
+        federation: the servers.
+        region_codes: every region of it.
+        log: what an earlier check has read; it is brought up to date.
+
     Raises:
-        DomainError: CONCURRENT_CHANGE when the bridge never stood still for the length of a read.
+        DomainError: what the servers refuse; BATCH_TOO_LARGE for a region whose books are too large.
     """
     regions = [region_snapshot(federation.region(code)) for code in region_codes]
-    return check_conservation(bridge_snapshot(federation.bridge), regions)
+    return check_conservation(bridge_snapshot(federation.bridge, log or LogMovements()), regions)
 
 
 def region_snapshot(client: RegionClient) -> RegionSnapshot:
-    """Read what a region has, at one index of its journal."""
+    """Read what a region has, at one index of its journal.
+
+    Raises:
+        DomainError: BATCH_TOO_LARGE if its books are too large for one snapshot.
+    """
     answer = client.node.ListSeriesTotals(journal_pb2.ListSeriesTotalsRequest())
+    if answer.next_page_token:
+        raise DomainError("BATCH_TOO_LARGE", field="held_blocks", limit=len(answer.held_blocks))
     return RegionSnapshot(
         client.party,
         answer.applied_log_index,
@@ -53,49 +97,26 @@ def region_snapshot(client: RegionClient) -> RegionSnapshot:
     )
 
 
-def bridge_snapshot(client: BridgeClient) -> BridgeSnapshot:
-    """Read the log and the locations at one size of the log; starts again if the log grew meanwhile."""
-    known: list[Movement] = []
-    read_up_to = 0
-    for _ in range(ATTEMPTS_MAX):
-        for movement, index in movements_from(client, read_up_to):
-            if movement is not None:
-                known.append(movement)
-            read_up_to = index + 1
-        locations = _locations(client, read_up_to)
-        if locations is not None:
-            return BridgeSnapshot(read_up_to, tuple(known), locations)
-    raise DomainError("CONCURRENT_CHANGE", what="log", id=client.party)
+def bridge_snapshot(client: BridgeClient, log: LogMovements) -> BridgeSnapshot:
+    """Read the locations, page by page while the bridge works, and then the log."""
+    locations = tuple(_locations(client))
+    log.read(client)
+    return BridgeSnapshot(log.size, tuple(log.movements), locations)
 
 
-def _locations(client: BridgeClient, log_size: int) -> tuple[tuple[UnitBlock, str, UnitState], ...] | None:
-    """Read all pages; None if one of them stands at another size of the log."""
-    rows: list[tuple[UnitBlock, str, UnitState]] = []
+def _locations(client: BridgeClient) -> Iterator[LocationPage]:
     token = ""
     while True:
         answer = client.locations.ListLocations(
             directory_pb2.ListLocationsRequest(page_size=PAGE_SIZE, page_token=token)
         )
-        if answer.as_of_index != log_size:
-            return None
-        rows += [
+        pieces = tuple(
             (block_of(entry.block), entry.region, _LOCATION_STATES[entry.state]) for entry in answer.locations
-        ]
-        token = answer.next_page_token
-        if not token:
-            return tuple(rows)
-
-
-def movements_from(client: BridgeClient, from_index: int) -> Iterator[tuple[Movement | None, int]]:
-    """Give each leaf's movement (None for a leaf that moves nothing) and its index, to the end of the log."""
-    while True:
-        answer = client.decisions.ListLogEntries(
-            directory_pb2.ListLogEntriesRequest(from_index=from_index, page_size=PAGE_SIZE)
         )
-        for entry in answer.entries:
-            yield _movement(client, entry.log_index, decode_leaf(entry.leaf)), entry.log_index
-            from_index = entry.log_index + 1
-        if not answer.entries or from_index >= answer.log_size:
+        token = answer.next_page_token
+        last = pieces[-1][0] if token else None
+        yield LocationPage(answer.as_of_index, None if last is None else (last.series_id, last.end), pieces)
+        if not token:
             return
 
 

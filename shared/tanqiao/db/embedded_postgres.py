@@ -39,10 +39,11 @@ from tanqiao.kernel.errors import DomainError
 
 ADMIN: Final = "tanqiao_admin"
 HOST: Final = "127.0.0.1"
-START_SECONDS_MAX: Final = 60
+# A disk that is busy with what others wrote before lets a start wait for its first fsyncs.
+START_SECONDS_MAX: Final = 180
 STOP_SECONDS_MAX: Final = 60
 PORTS_TRIED_MAX: Final = 5
-INIT_SECONDS_MAX: Final = 120
+INIT_SECONDS_MAX: Final = 300
 # A path of a Unix socket has at most 107 bytes on Linux, 103 on macOS; the name in it takes 20.
 SOCKET_FOLDER_BYTES_MAX: Final = 80
 LOG_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -120,6 +121,8 @@ def start(
     with _only_one(directory):
         run_as = choose_user()
         root = _place_for_data(directory, run_as)
+        if not _password_file(directory).exists():
+            _set_aside(root, run_as)
         running = _running(directory, root, run_as)
         if running is not None:
             return running
@@ -138,16 +141,7 @@ def stop(directory: Path | str) -> bool:
         root = _known_place(directory)
         if root is None or _postmaster(root) is None:
             return False
-        run_as = choose_user()
-        binaries = find_binaries(run_as, _major_version(root))
-        command = (binaries.program("pg_ctl"), "stop", "-D", str(root / "data"), "-m", "fast")
-        answer = run(
-            (*command, "-w", "-t", str(STOP_SECONDS_MAX)), run_as, cwd=root, seconds_max=STOP_SECONDS_MAX + 10
-        )
-        if answer.returncode != 0 and _postmaster(root) is not None:
-            raise DomainError(
-                DATABASE_UNAVAILABLE, directory=directory, detail=one_line(answer.stderr or answer.stdout)
-            )
+        _stop_postmaster(root, choose_user())
         return True
 
 
@@ -159,6 +153,29 @@ def remove(directory: Path | str) -> None:
     if root is not None:
         shutil.rmtree(root, ignore_errors=True)
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _stop_postmaster(root: Path, run_as: RunAs) -> None:
+    binaries = find_binaries(run_as, _major_version(root))
+    command = (binaries.program("pg_ctl"), "stop", "-D", str(root / "data"), "-m", "fast")
+    answer = run(
+        (*command, "-w", "-t", str(STOP_SECONDS_MAX)), run_as, cwd=root, seconds_max=STOP_SECONDS_MAX + 10
+    )
+    if answer.returncode != 0 and _postmaster(root) is not None:
+        raise DomainError(
+            DATABASE_UNAVAILABLE, directory=root, detail=one_line(answer.stderr or answer.stdout)
+        )
+
+
+def _set_aside(root: Path, run_as: RunAs) -> None:
+    """Put away, unharmed, the data of a directory that was deleted and made again: their password is gone."""
+    data = root / "data"
+    if not data.exists():
+        return
+    if _postmaster(root) is not None:
+        _stop_postmaster(root, run_as)
+    number = 1 + max((int(path.suffix[1:]) for path in root.glob("data-set-aside.*")), default=0)
+    data.rename(root / f"data-set-aside.{number}")
 
 
 @contextmanager
@@ -215,7 +232,7 @@ def _make_cluster(directory: Path, root: Path, binaries: Binaries, run_as: RunAs
     draft = root / "draft"
     shutil.rmtree(draft, ignore_errors=True)
     password = secrets.token_urlsafe(24)
-    for path, owner in ((directory / "admin-password", None), (root / "initial-password", run_as)):
+    for path, owner in ((_password_file(directory), None), (root / "initial-password", run_as)):
         path.unlink(missing_ok=True)
         path.touch(_FILE_OWNER_ONLY, exist_ok=False)
         path.write_text(f"{password}\n", "ascii")
@@ -389,7 +406,8 @@ def _running(directory: Path, root: Path, run_as: RunAs) -> EmbeddedPostgres | N
         try:
             port = int((root / "data" / "postmaster.pid").read_text("utf-8").splitlines()[3])
             url = _admin_url(directory, port)
-            psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False)).close()
+            address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+            psycopg.connect(address, connect_timeout=START_SECONDS_MAX).close()
         except (OSError, ValueError, IndexError, psycopg.OperationalError) as error:
             if time.monotonic() > until:
                 raise DomainError(
@@ -403,6 +421,10 @@ def _running(directory: Path, root: Path, run_as: RunAs) -> EmbeddedPostgres | N
     return None
 
 
+def _password_file(directory: Path) -> Path:
+    return directory / "admin-password"
+
+
 def _admin_url(directory: Path, port: int) -> URL:
-    password = (directory / "admin-password").read_text("ascii").strip()
+    password = _password_file(directory).read_text("ascii").strip()
     return URL.create("postgresql+psycopg", ADMIN, password, HOST, port, "postgres")

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import ExceptionContext
 
-from tanqiao.db import postgres, sqlite
+from tanqiao.db import away, postgres, sqlite
 from tanqiao.db.faults import BUSY, DATABASE_UNAVAILABLE, Fault, classify, one_line, setting_invalid
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
@@ -100,6 +100,7 @@ class Database:
         self._gate = _WriterGate(one_at_a_time=sqlite_path is not None)
         self._failure: str | None = None
         self._closed = False
+        self._doubts_end = threading.Event()
         self._last = threading.local()  # the refusal of the transaction that this thread is in
         for engine in {writer, reader} - {None}:
             sa.event.listen(engine, "handle_error", self._translate)
@@ -127,6 +128,24 @@ class Database:
         """Refuse every later write of this process; the first reason given is kept."""
         if self._failure is None:
             self._failure = detail
+
+    def mark_of(self, connection: sa.Connection) -> str:
+        """Give what `was_committed` asks about; empty where nothing was written, or nothing will be."""
+        return "" if self._is_broken(connection) else away.mark_of(connection)
+
+    def was_committed(self, mark: str) -> bool:
+        """Ask what became of a commit whose answer was lost; waits for the server.
+
+        Where nobody can say it, every later write of this process is refused: its memory cannot be right.
+        """
+        found = away.was_committed(self, mark, self._doubts_end)
+        if found is None:
+            self.mark_failed(f"the server cannot say whether transaction {mark} was committed")
+        return bool(found)
+
+    def end_doubts(self) -> None:
+        """Let nobody wait any longer for the outcome of a commit: the process ends."""
+        self._doubts_end.set()
 
     def require_writable(self) -> None:
         """Raise DATABASE_UNAVAILABLE after a failure of the storage."""
@@ -297,7 +316,8 @@ def open_engine(
     Raises:
         DomainError: WRITER_ALREADY_RUNNING, DIRECTORY_MISSING, FILE_MISSING (a reader of nothing),
             DATABASE_READ_ONLY (permissions), SETTING_INVALID (not a database, an unsafe setting of the
-            server or file, an address nobody understands), DATABASE_UNAVAILABLE (unreachable, refused).
+            server or file, an address nobody understands, a user, password or database that a server
+            refuses), DATABASE_UNAVAILABLE (unreachable, starting).
     """
     try:
         parsed = make_url(url)
@@ -346,6 +366,28 @@ def _open_sqlite(url: URL, role: Role, pools: _Pools) -> Database:
 
 
 def _open_postgres(url: URL, role: Role, pools: _Pools) -> Database:
+    try:
+        return _prove_postgres(url, role, pools)
+    except DomainError as refusal:
+        if not _is_login_refused(url, refusal):
+            raise
+    # The server refuses this session, or it was starting a moment ago: the second answer tells.
+    try:
+        return _prove_postgres(url, role, pools)
+    except DomainError as refusal:
+        if not _is_login_refused(url, refusal):
+            raise
+        raise postgres.login_refused(refusal) from refusal
+
+
+def _is_login_refused(url: URL, refusal: DomainError) -> bool:
+    """Whether a server that is there refused the session itself: nothing that passes by waiting."""
+    return (
+        refusal.symbol == DATABASE_UNAVAILABLE and not postgres.is_full(refusal) and postgres.is_serving(url)
+    )
+
+
+def _prove_postgres(url: URL, role: Role, pools: _Pools) -> Database:
     database = Database(
         url,
         writer=postgres.writer_engine(url, **pools.options(pools.writers)) if role == "writer" else None,

@@ -18,6 +18,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from tanqiao.db.engine import Database
+from tanqiao.db.faults import BUSY
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
@@ -98,7 +99,9 @@ class GroupCommit(Generic[Command, Answer]):
         self._waiting: deque[_Waiting[Command, Answer]] = deque()
         self._urgent = 0  # how many of those that wait are not patient
         self._due_at = 0.0  # when the oldest patient one has waited long enough
-        self._changed = threading.Condition(threading.Lock())
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        self._room = threading.Condition(lock)
         self._wanted = 1  # the worker sleeps until so many wait
         self._worker_sleeps = False
         self._expected = 1
@@ -126,9 +129,7 @@ class GroupCommit(Generic[Command, Answer]):
             if self._closing:
                 raise DomainError("SERVER_STOPPING", what=self._name)
             if len(self._waiting) + len(futures) > self._waiting_max:
-                raise DomainError(
-                    "BUSY", detail=f"{len(self._waiting)} commands are waiting for {self._name}"
-                )
+                raise DomainError(BUSY, detail=f"{len(self._waiting)} commands are waiting for {self._name}")
             first = not self._waiting
             self._waiting.extend(
                 _Waiting(command, future, patient) for command, future in zip(commands, futures, strict=True)
@@ -141,6 +142,28 @@ class GroupCommit(Generic[Command, Answer]):
             if self._worker_sleeps and (first or self._urgent >= self._wanted):
                 self._changed.notify()
         return futures
+
+    def submit_waiting(
+        self, command: Command, *, seconds_max: float, patient: bool = False
+    ) -> Future[Answer]:
+        """As `submit`, but where the queue is full it waits for room: who sends is held up meanwhile.
+
+        Raises:
+            DomainError: as `submit`; BUSY when there was no room for so long.
+        """
+        until = time.monotonic() + seconds_max
+        while True:
+            try:
+                return self.submit(command, patient=patient)
+            except DomainError as refusal:
+                left = until - time.monotonic()
+                if refusal.symbol != BUSY or left <= 0:
+                    raise
+                with self._changed:
+                    self._room.wait_for(self._has_room, left)
+
+    def _has_room(self) -> bool:
+        return self._closing or len(self._waiting) < self._waiting_max
 
     def execute(self, command: Command, timeout_seconds: float | None = None) -> Answer:
         """Queue one command and wait for its answer; TimeoutError leaves it queued, its outcome unknown."""
@@ -156,6 +179,8 @@ class GroupCommit(Generic[Command, Answer]):
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+            self._room.notify_all()
+        self._database.end_doubts()
         self._worker.join(timeout_seconds)
         require(not self._worker.is_alive(), f"the group commit of {self._name} did not end in time")
 
@@ -186,6 +211,7 @@ class GroupCommit(Generic[Command, Answer]):
                         break
                     self._sleep(wanted=min(self._expected, self._group_max), seconds=left)
             group = [self._waiting.popleft() for _ in range(self._group_size())]
+            self._room.notify_all()
             urgent = sum(not one.patient for one in group)
             self._urgent -= urgent
             if urgent:

@@ -6,11 +6,14 @@ from typing import Any, Final
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL
 
 from tanqiao.db.faults import setting_invalid
+from tanqiao.kernel.errors import DomainError
 
-CONNECT_TIMEOUT_SECONDS: Final = 5
+CONNECT_TIMEOUT_SECONDS: Final = 20
+PING_SECONDS: Final = 5
 STATEMENT_TIMEOUT_MS: Final = 30_000
 LOCK_TIMEOUT_MS: Final = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 60_000
@@ -29,6 +32,8 @@ _REQUIRED: Final[dict[str, frozenset[str]]] = {
     "client_encoding": frozenset({"UTF8"}),
     "standard_conforming_strings": frozenset({"on"}),
 }
+_NO_PLACE: Final = ("too many clients", "too many connections", "connection slots are reserved")
+"""What a server says in English that has no place left; in another language it is told at once."""
 _ASK: Final = (
     "SELECT "
     + ", ".join(f"current_setting('{name}')" for name in _REQUIRED)
@@ -91,6 +96,34 @@ def _require_settings(row: tuple[Any, ...] | None) -> None:
             )
     if row[-1] < SERVER_VERSION_MIN:
         raise setting_invalid(f"PostgreSQL {row[-1] // 10_000} is too old, 14 is the least")
+
+
+def is_serving(url: URL) -> bool:
+    """Whether the server lets sessions begin, whoever asks: it is neither away nor starting nor stopping.
+
+    libpq tells no SQLSTATE of a session that could not begin, and a server's sentences may be in any
+    language: its ping alone says whether anybody is there.
+    """
+    parts = url.set(password=None).translate_connect_args(username="user", database="dbname")
+    given = {name: value for name, value in url.query.items() if isinstance(value, str)}
+    address = make_conninfo("", **given, **parts, connect_timeout=PING_SECONDS)
+    return psycopg.pq.PGconn.ping(address.encode()) == psycopg.pq.Ping.OK
+
+
+def is_full(refusal: DomainError) -> bool:
+    """Whether a server refused a session only because others have taken all places."""
+    detail = str(refusal.metadata.get("detail", ""))
+    return any(words in detail for words in _NO_PLACE)
+
+
+def login_refused(refusal: DomainError) -> DomainError:
+    """Give the refusal of a user, password or database by a server that is there; waiting mends nothing."""
+    place, detail = refusal.metadata.get("directory", ""), str(refusal.metadata.get("detail", ""))
+    said = detail.rpartition(" failed: ")[2]
+    return setting_invalid(
+        f"{place} is there and refuses this session ({said}); set user, password and database of the "
+        "address right, or make them on the server, then start again"
+    )
 
 
 def session_setting(connection: sa.Connection, name: str, value: str) -> None:

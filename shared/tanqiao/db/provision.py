@@ -20,6 +20,8 @@ from tanqiao.kernel.errors import DomainError
 
 NAME_CHARACTERS_MAX: Final = 48
 CONNECTIONS_PER_SERVICE_MAX: Final = 100
+# A first session in a database that was made a moment ago waits for the disk where it is slow.
+CONNECT_SECONDS_MAX: Final = 120
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -102,7 +104,7 @@ def libpq_address(url: URL) -> str:
 
 
 def _session(url: URL) -> psycopg.Connection[Any]:
-    return psycopg.connect(libpq_address(url), autocommit=True, connect_timeout=5)
+    return psycopg.connect(libpq_address(url), autocommit=True, connect_timeout=CONNECT_SECONDS_MAX)
 
 
 def _url(admin: URL, database: str, role: str, password: str) -> URL:

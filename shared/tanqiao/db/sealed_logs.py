@@ -220,6 +220,10 @@ class SealedLogs:
         found = self._newest(connection, self.cosigned, log, None)
         return found if found is not None and found.size >= at_least else None
 
+    def cosigned_at(self, connection: sa.Connection, log: str, size: int) -> StoredCheckpoint | None:
+        """Give the checkpoint of exactly this size that a quorum has cosigned."""
+        return self._newest(connection, self.cosigned, log, size)
+
     def _newest(
         self, connection: sa.Connection, table: sa.Table, log: str, size: int | None
     ) -> StoredCheckpoint | None:

@@ -7,7 +7,7 @@ alone. Rows are never changed or removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -24,6 +24,7 @@ HASH_BYTES: Final = 32
 SINGLE: Final = 0
 """Size of a row whose signature was received with one envelope; its proof, if any, stands in the row."""
 LEVELS_KEPT_MAX: Final = 64
+ROWS_PER_PAGE: Final = 1_000
 TABLES_MAX: Final = 8
 
 
@@ -37,9 +38,18 @@ class SignatureRow:
     signatures: bytes
 
 
-def store_batch(connection: sa.Connection, table: sa.Table, batch: envelope_pb2.EnvelopeBatch) -> int:
-    """Keep the signature of a batch, made or received; the id to store beside each payload."""
-    hashes = message_hashes(batch.payload_type, list(batch.payloads))
+def store_batch(
+    connection: sa.Connection,
+    table: sa.Table,
+    batch: envelope_pb2.EnvelopeBatch,
+    hashes: Sequence[bytes] = (),
+) -> int:
+    """Keep the signature of a batch, made or received; the id to store beside each payload.
+
+    `hashes` are the message hashes of its items where they are known, and made here where they are left out.
+    """
+    require(len(hashes) in (0, len(batch.payloads)), "hashes of all items are known, or of none")
+    hashes = hashes or message_hashes(batch.payload_type, list(batch.payloads))
     frame = envelope_pb2.EnvelopeBatch(payload_type=batch.payload_type, signatures=batch.signatures)
     return _insert(
         connection, table, batch.payload_type, len(hashes), b"".join(hashes), frame.SerializeToString()
@@ -98,6 +108,27 @@ def envelope_from(row: SignatureRow, payload: bytes, item_index: int) -> envelop
         signatures=frame.signatures,
         batch_proof=envelope_pb2.BatchProof(size=row.size, index=item_index, path=path),
     )
+
+
+def envelopes_by_batch(
+    connection: sa.Connection, table: sa.Table, selected: sa.Select[Any]
+) -> Iterator[tuple[Any, envelope_pb2.Envelope]]:
+    """Make the envelopes of very many stored payloads, batch after batch: the tree of each is made once.
+
+    Args:
+        connection: inside a transaction, which reads on while this goes on.
+        table: of the signatures.
+        selected: gives `payload`, `signature_id` and `item_index`, and whatever else the caller wants.
+
+    Yields:
+        Each row with its envelope, in the order of the signatures.
+    """
+    ordered = selected.order_by("signature_id", "item_index")
+    result = connection.execution_options(yield_per=ROWS_PER_PAGE).execute(ordered)
+    for rows in result.partitions():
+        signatures = load_signatures(connection, table, [row.signature_id for row in rows])
+        for row in rows:
+            yield row, envelope_from(signatures[row.signature_id], bytes(row.payload), row.item_index)
 
 
 @lru_cache(maxsize=LEVELS_KEPT_MAX)

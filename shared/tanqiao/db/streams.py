@@ -151,8 +151,8 @@ class Outbox:
         """Give up to `limit` messages numbered above `after`, in order."""
         require(0 < limit <= PENDING_ROWS_MAX, f"a page of the outbox has 1 to {PENDING_ROWS_MAX} rows")
         values = {"of_peer": peer, "of_incarnation": incarnation, "behind": after, "at_most": limit}
-        found = connection.execute(_behind(self.rows), values)
-        return [PendingMessage(*row) for row in found]
+        # All at once: fetched row by row, each costs several times as much.
+        return [PendingMessage(*row) for row in connection.execute(_behind(self.rows), values).all()]
 
     def acknowledge(self, connection: sa.Connection, peer: str, incarnation: int, up_to: int) -> int:
         """Note that the peer made everything up to a number durable; the mark, which never moves back.

@@ -18,6 +18,7 @@ from typing import Final, Self, TypeVar
 import sqlalchemy as sa
 
 from tanqiao.db.engine import Database, TransactionConflictError
+from tanqiao.db.faults import DATABASE_UNAVAILABLE
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
 
@@ -66,8 +67,19 @@ class UnitOfWork:
         self._hooks.append(hook)
 
     def commit(self) -> None:
-        """Make everything durable; when it raises, the outcome may be unknown and nothing is promised."""
-        self.connection.commit()
+        """Make everything durable; when it raises, nothing is, or the database writes nothing more.
+
+        Where PostgreSQL goes away during the COMMIT it is asked afterwards what became of it.
+        """
+        connection = self.connection
+        mark = self._database.mark_of(connection)
+        try:
+            connection.commit()
+        except DomainError as refusal:
+            if not mark or refusal.symbol != DATABASE_UNAVAILABLE:
+                raise
+            if not self._database.was_committed(mark):
+                raise
         self._committed = True
 
     def __enter__(self) -> Self:

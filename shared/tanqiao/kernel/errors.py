@@ -109,6 +109,12 @@ class DomainError(Exception):
             return f"{sentence}（{self.metadata.get('article_zh', self.article)}）"
         return f"{sentence} ({self.article})"
 
+    @property
+    def unsaid(self) -> str:
+        """What the system below said, where the sentence does not carry it: for the operator; else empty."""
+        detail = self.metadata.get("detail", "")
+        return "" if detail in self.sentence("en") else detail
+
     def _values(self) -> Mapping[str, str]:
         if self.field is None or "field" in self.metadata:
             return MappingProxyType(self.metadata)

@@ -19,6 +19,8 @@ from tanqiao.kernel.regions import RegionCode
 ID_BYTES: Final = 16
 """Length of a transfer id, message id and the like: 128 random bits."""
 REQUEST_ID_LENGTH_MAX: Final = 64
+ACCOUNT_ID_LENGTH_MAX: Final = 32
+"""Characters of an account's id that a caller may give; one that a region made has fewer."""
 ADDRESS_PREFIX: Final = "TQ"
 ADDRESS_RANDOM_BYTES: Final = 10
 """What a new address takes; 80 bits, sixteen characters."""

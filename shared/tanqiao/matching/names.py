@@ -150,6 +150,15 @@ def _romanised(text: str) -> str:
     )
 
 
+def pinyin_of(text: str) -> str:
+    """Give a text in lower case without blanks, Chinese in Pinyin without tones, as it is typed to find it.
+
+    Raises:
+        ImportError: the extra `matching` is not installed.
+    """
+    return "".join(_romanised(unicodedata.normalize("NFKC", text[:NAME_CHARACTERS_MAX])).casefold().split())
+
+
 def _without_chinese(text: str, marks: set[str], provinces: set[str]) -> str:
     """Take marks, provinces and general words out of Chinese text and romanise what is left."""
 

@@ -59,12 +59,18 @@ GRAMMARS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
                 rf"checkpoint leaf path envelope envelope (?:opening-owner )?(?:opening-beneficiary )?"
                 rf"{_RULES}*{_KEYS}"
             ),
+            "certificate": (
+                rf"checkpoint leaf path envelope envelope certificate (?:opening-beneficiary )?{_KEYS}"
+            ),
             "rules": rf"checkpoint leaf path envelope envelope(?: envelope)? {_RULES}+{_KEYS}",
             "decision": r"claim checkpoint entries ",
             "conservation": r"claim checkpoint (?:lock )*entries ",
             "location": r"claim checkpoint (?:lock )*entries ",
             "location-root": r"claim checkpoint leaf path row row-path page page-path bucket bucket-path ",
+            "filing-proof": rf"checkpoint envelope {_KEYS}",
+            "handover": rf"checkpoint leaf path envelope {_KEYS}",
             "contradiction": rf"checkpoint envelope envelope {_KEYS}",
+            "conflict": rf"checkpoint envelope (?:step-leaf step-path step )+{_KEYS}",
             "witness-misbehaviour": r"first second ",
         }.items()
     }

@@ -1,14 +1,15 @@
 """Keys of a proof file: roots that the log states, and records that those roots signed (PROTOCOL section 2).
 
 A root counts because the leaf that states it is in the cosigned log; another key counts because the leaf of
-its record is there too and the record is signed by the root of its owner's authority. Validity is judged at
+its record is there too and the record is signed by the root of its owner's authority. A root that follows
+another counts by the record which the one before signed; the file shows it first. Validity is judged at
 the log index of what was signed, never by time. Which later leaf revoked a key is not in these parts, unless
 the file shows it; the witnesses, who replay every leaf, stand for that, and the report says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tanqiao.api.bridge.v1 import messages_pb2
@@ -23,11 +24,11 @@ from tanqiao.signing.pae import message_hash
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.signing.strict import parse_strict
 from tanqiao.signing.suites import SUITES, key_id_of
-from tanqiao.signing.verify import Verifier
+from tanqiao.signing.verify import AllowedMessage, Opened, Verifier
 from tanqiao.tlog.checkpoint import Checkpoint
 from tanqiao.tlog.errors import TlogError
 
-__all__ = ["KeyChain", "open_chain", "parse_envelope", "refused_as"]
+__all__ = ["KeyChain", "open_chain", "open_message", "parse_envelope", "refused_as"]
 
 ANCHOR_KIND = "trust_anchor"
 RECORD_KIND = "key_record"
@@ -66,6 +67,25 @@ def parse_envelope(data: bytes) -> envelope_pb2.Envelope:
         raise refused_as(refusal) from None
 
 
+def open_message(
+    envelope: envelope_pb2.Envelope,
+    chain: KeyChain,
+    allowed: Mapping[str, AllowedMessage],
+    network_id: str,
+    *,
+    at_index: int,
+) -> Opened:
+    """Open an envelope with the keys of a file, at a log index; `MESSAGE_REFUSED` and key reasons."""
+    for signature in envelope.signatures:
+        chain.require_before(signature.key_id, at_index)
+    try:
+        return Verifier(network_id, BRIDGE).open_envelope(
+            envelope, chain.directory, allowed=allowed, peer=None, at_index=at_index
+        )
+    except DomainError as refusal:
+        raise refused_as(refusal) from None
+
+
 def open_chain(report: Report, file: ProofFile, tree: Checkpoint, network_id: str, *, skip: int) -> KeyChain:
     """Verify the leaves, paths and records behind the first `skip` leaves and envelopes of the file.
 
@@ -88,7 +108,8 @@ def open_chain(report: Report, file: ProofFile, tree: Checkpoint, network_id: st
     verifier = Verifier(network_id, BRIDGE)
     directory = anchors
     for included, envelope_message in records:
-        record = _record_of(verifier, included, envelope_message, anchors)
+        _require_stated(envelope_message, stated, included.index)
+        record = _record_of(verifier, included, envelope_message, directory)
         entry = KeyEntry.of_record(record)
         if included.leaf.value("key_id") != entry.key_id:
             raise TlogError("KEY_RECORD_WRONG", entry.owner)
@@ -134,13 +155,19 @@ def _root_of(included: IncludedLeaf) -> KeyEntry:
         raise refused_as(refusal) from None
 
 
+def _require_stated(envelope: envelope_pb2.Envelope, stated: Mapping[bytes, int], index: int) -> None:
+    for signature in envelope.signatures:
+        if stated.get(signature.key_id, -1) >= index:
+            raise TlogError("KEY_STATED_LATER", f"a root signed the record at {index} before it was stated")
+
+
 def _record_of(
-    verifier: Verifier, included: IncludedLeaf, envelope: envelope_pb2.Envelope, anchors: KeyDirectory
+    verifier: Verifier, included: IncludedLeaf, envelope: envelope_pb2.Envelope, known: KeyDirectory
 ) -> messages_pb2.KeyRecord:
     hashes: Sequence[bytes] = included.leaf.message_hashes
     try:
         if not hashes or hashes[0] != message_hash(envelope.payload_type, envelope.payload):
             raise TlogError("MESSAGE_NOT_NAMED", "a key record")
-        return open_key_record(verifier, envelope, anchors, at_index=included.index)
+        return open_key_record(verifier, envelope, known, at_index=included.index)
     except DomainError as refusal:
         raise refused_as(refusal) from None

@@ -7,14 +7,17 @@ lying server hands out is found where it is fetched and not at a court.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final, Protocol
 
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.offline.conflict import read_pack
 from tanqiao.offline.container import encode_file
+from tanqiao.offline.filings import read_filing
+from tanqiao.offline.handover import HANDOVER_KIND
 from tanqiao.offline.key_chain import ANCHOR_KIND, RECORD_KIND
 from tanqiao.offline.location_map import LOCATION_ROOT_KIND
 from tanqiao.offline.paths import encode_path
@@ -22,6 +25,9 @@ from tanqiao.offline.replay import BLOCKS_IN_LEAF_MAX, Claim
 from tanqiao.offline.report import Report
 from tanqiao.offline.verify import verify_stream
 from tanqiao.signing.federation import authority_of
+from tanqiao.signing.parties import BRIDGE
+from tanqiao.signing.witness_groups import change_of_leaf
+from tanqiao.tlog.checkpoint import size_of_note
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.leaf import Leaf, decode_leaf
 
@@ -30,8 +36,11 @@ __all__ = [
     "Placed",
     "ProofSource",
     "ServedLeaf",
+    "make_conflict_proof",
     "make_contradiction",
     "make_decision_proof",
+    "make_filing_proof",
+    "make_handover",
     "make_location_root_proof",
     "write_replay",
 ]
@@ -91,16 +100,18 @@ def make_decision_proof(
     *,
     openings: Openings = Openings(),
     rules: Sequence[tuple[str, bytes]] = (),
+    certificate: envelope_pb2.Envelope | None = None,
 ) -> tuple[bytes, Report]:
-    """Make a file of kind title, retirement or rules, and verify it.
+    """Make a file of kind title, retirement, certificate or rules, and verify it.
 
     Args:
         source: the log.
-        kind: ``title``, ``retirement`` or ``rules``.
+        kind: ``title``, ``retirement``, ``certificate`` or ``rules``.
         decided: the decision's leaf with its messages.
         policy: bytes of the policy file under which the result is checked.
         openings: what the holder opens.
         rules: names and contents of the rule texts, for their digest.
+        certificate: the signed certificate of a file of kind certificate.
 
     Raises:
         TlogError: what makes the proof fail; `INDEX_OUT_OF_TREE` where the decision is not cosigned yet.
@@ -115,11 +126,17 @@ def make_decision_proof(
         )
     parts: Parts = [("checkpoint", note), *_leaf_parts(source, decided, size)]
     parts += [("envelope", one.SerializeToString()) for one in decided.envelopes]
+    key_ids, before = list(leaf.signer_key_ids), decided.index
+    if certificate is not None:
+        parts += [("certificate", certificate.SerializeToString())]
+        openings = Openings(beneficiary=openings.beneficiary)
+        key_ids += [one.key_id for one in certificate.signatures]
+        before = size  # the key that signed it may be younger than the retirement
     if kind != "rules":
-        parts += openings.parts(of_use=kind == "retirement")
+        parts += openings.parts(of_use=kind != "title")
     for name, text in sorted(rules):
         parts += [("rules-name", name.encode()), ("rules-text", text)]
-    parts += _key_parts(source, leaf.signer_key_ids, decided.index, size)
+    parts += _key_parts(source, key_ids, before, size)
     return _checked(encode_file(kind, parts), policy)
 
 
@@ -140,6 +157,84 @@ def make_contradiction(
         *_key_parts(source, key_ids, size, size),
     ]
     return _checked(encode_file("contradiction", parts), policy)
+
+
+def make_conflict_proof(
+    source: ProofSource, statement: envelope_pb2.Envelope, policy: bytes
+) -> tuple[bytes, Report]:
+    """Make the evidence of one conflict from the bridge's statement about it, and verify it.
+
+    Raises:
+        TlogError: what makes the file fail; `INDEX_OUT_OF_TREE` where a leaf is not cosigned yet.
+    """
+    size, note = source.cosigned()
+    parts: Parts = [("checkpoint", note), ("envelope", statement.SerializeToString())]
+    key_ids = [one.key_id for one in statement.signatures]
+    for index in read_pack(statement).log_indexes:
+        if index >= size:
+            raise TlogError("INDEX_OUT_OF_TREE", f"index {index}; {size} leaves are cosigned")
+        served = next(iter(source.leaves(index, index + 1, with_envelopes=True)))
+        if not served.envelopes:
+            raise TlogError("MESSAGE_NOT_NAMED", f"no message is served beside index {index}")
+        step = served.envelopes[-1]
+        path = encode_path(index, source.path(index, size))
+        parts += [("step-leaf", served.leaf), ("step-path", path), ("step", step.SerializeToString())]
+        key_ids += [one.key_id for one in step.signatures]
+    parts += _key_parts(source, key_ids, size, size)
+    return _checked(encode_file("conflict", parts), policy)
+
+
+def make_filing_proof(
+    source: ProofSource, proof: envelope_pb2.Envelope, policy: bytes
+) -> tuple[bytes, Report]:
+    """Make the file of a signed proof of filing, and verify it.
+
+    Raises:
+        TlogError: what makes the file fail; `INDEX_OUT_OF_TREE` where no checkpoint covers it yet.
+    """
+    size, note = source.cosigned()
+    index = read_filing(proof).signed_at_index
+    if index > size:
+        raise TlogError("INDEX_OUT_OF_TREE", f"index {index}; {size} leaves are cosigned")
+    key_ids = [one.key_id for one in proof.signatures]
+    parts: Parts = [("checkpoint", note), ("envelope", proof.SerializeToString())]
+    parts += _key_parts(source, key_ids, size, size)
+    return _checked(encode_file("filing-proof", parts), policy)
+
+
+def make_handover(
+    source: ProofSource, changed: ServedLeaf, note: bytes, policy: bytes
+) -> tuple[bytes, Report]:
+    """Make the file that hands the log over to another group of witnesses, and verify it.
+
+    Args:
+        source: the log.
+        changed: the leaf of the change with its record.
+        note: the checkpoint that the group before cosigned; empty: it has not yet.
+        policy: from before the change, or a later one.
+
+    Raises:
+        TlogError: what makes the file fail; `QUORUM_NOT_REACHED` before it was cosigned.
+    """
+    if not note or not changed.envelopes:
+        raise TlogError("QUORUM_NOT_REACHED", f"nobody has cosigned leaf {changed.index}")
+    size, leaf = size_of_note(note), decode_leaf(changed.leaf)
+    named = set(change_of_leaf(leaf, changed.index).group.witnesses)
+    signers = set(leaf.signer_key_ids)
+
+    def is_wanted(record: Leaf) -> bool:
+        role, owner = record.value("role"), record.value("owner").decode()
+        return (
+            record.value("key_id") in signers
+            or role == b"ROOT"
+            or (role == b"WITNESS" and owner in named)
+            or (role == b"CHECKPOINT" and owner == BRIDGE)
+        )
+
+    parts: Parts = [("checkpoint", note), *_leaf_parts(source, changed, size)]
+    parts.append(("envelope", changed.envelopes[0].SerializeToString()))
+    parts += _every_record(source, is_wanted, changed.index, size)
+    return _checked(encode_file(HANDOVER_KIND, parts), policy)
 
 
 def make_location_root_proof(
@@ -206,10 +301,17 @@ def _key_parts(source: ProofSource, key_ids: Sequence[bytes], before: int, size:
     wanted = set(key_ids)
     roots: dict[str, ServedLeaf] = {}
     records: dict[bytes, tuple[ServedLeaf, Leaf]] = {}
+    next_roots: dict[bytes, tuple[ServedLeaf, Leaf]] = {}
+    first_roots: set[bytes] = set()
     for served in source.leaves(0, before, with_envelopes=True):
         leaf = decode_leaf(served.leaf)
         if leaf.kind == ANCHOR_KIND:
             roots[leaf.value("owner").decode()] = served
+            first_roots.add(leaf.value("key_id"))
+        elif leaf.kind == RECORD_KIND and leaf.get("role") == b"ROOT":
+            if leaf.value("key_id") in first_roots:
+                continue  # its end: nothing rests on it afterwards
+            next_roots.setdefault(leaf.value("key_id"), (served, leaf))
         elif leaf.kind == RECORD_KIND and leaf.get("key_id") in wanted:
             records.setdefault(leaf.value("key_id"), (served, leaf))
             if len(records) == len(wanted):
@@ -218,12 +320,46 @@ def _key_parts(source: ProofSource, key_ids: Sequence[bytes], before: int, size:
     parts: Parts = []
     for owner in sorted(owners & roots.keys()):
         parts += _leaf_parts(source, roots[owner], size)
-    for served, _ in records.values():
+    for served, _ in [*_vouching(next_roots, records.values()), *records.values()]:
         record = served.envelopes[0].SerializeToString() if served.envelopes else b""
         parts += [*_leaf_parts(source, served, size), ("envelope", record)]
     if not parts:
         raise TlogError("KEY_NOT_SHOWN", "the log states none of these keys")
     return parts
+
+
+def _vouching(
+    next_roots: Mapping[bytes, tuple[ServedLeaf, Leaf]], records: Iterable[tuple[ServedLeaf, Leaf]]
+) -> list[tuple[ServedLeaf, Leaf]]:
+    """Give the roots that followed the first ones and vouch for these records, each behind the one before."""
+    found: dict[bytes, tuple[ServedLeaf, Leaf]] = {}
+    waiting = [key_id for _, leaf in records for key_id in leaf.signer_key_ids]
+    while waiting:
+        key_id = waiting.pop()
+        if key_id in next_roots and key_id not in found:
+            found[key_id] = next_roots[key_id]
+            waiting += found[key_id][1].signer_key_ids
+    return sorted(found.values(), key=lambda one: one[0].index)
+
+
+def _every_record(source: ProofSource, is_wanted: Callable[[Leaf], bool], before: int, size: int) -> Parts:
+    """Give every root, and every record of the keys that are wanted and were not revoked."""
+    roots: Parts = []
+    records: list[tuple[bytes, ServedLeaf]] = []
+    revoked: set[bytes] = set()
+    for served in source.leaves(0, before, with_envelopes=True):
+        leaf = decode_leaf(served.leaf)
+        if leaf.kind == ANCHOR_KIND:
+            roots += _leaf_parts(source, served, size)
+        elif leaf.kind == RECORD_KIND and is_wanted(leaf):
+            records.append((leaf.value("key_id"), served))
+            if leaf.get("revoked") == b"1":
+                revoked.add(leaf.value("key_id"))
+    for key_id, served in records:
+        if key_id not in revoked and served.envelopes:
+            record = served.envelopes[0].SerializeToString()
+            roots += [*_leaf_parts(source, served, size), ("envelope", record)]
+    return roots
 
 
 def _is_cut(leaf: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Title, retirement and rules: a decision leaf, the messages that it names, and what they open.
+"""Title, retirement, certificate and rules: a decision leaf, the messages that it names, and what they open.
 
 Steps follow PROTOCOL: the decision is in the cosigned log (section 8), its keys are the parties' (section 2),
 each signature holds and each hash is the one named (R9), the outcome is COMMIT (section 4), the commitments
@@ -7,7 +7,6 @@ open (section 4 rows 1 and 8), and the rules text is the one whose digest a send
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -16,8 +15,9 @@ from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
+from tanqiao.offline.certificates import check_certificate, conclude_certificate
 from tanqiao.offline.container import ProofFile
-from tanqiao.offline.key_chain import KeyChain, open_chain, parse_envelope, refused_as
+from tanqiao.offline.key_chain import KeyChain, open_chain, open_message, parse_envelope, refused_as
 from tanqiao.offline.paths import IncludedLeaf, included_leaf, report_checkpoint
 from tanqiao.offline.report import Report
 from tanqiao.protocol.types import DecisionFacts, LockFacts, Outcome, ReadyFacts
@@ -26,11 +26,11 @@ from tanqiao.signing.commitments import SALT_LENGTH
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.signing.strict import parse_strict
-from tanqiao.signing.verify import AllowedMessage, Opened, Verifier, allow
+from tanqiao.signing.verify import AllowedMessage, Opened, allow
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.policy import Policy
 
-__all__ = ["DECISION_KIND", "open_message", "verify_messages"]
+__all__ = ["DECISION_KIND", "verify_messages"]
 
 DECISION_KIND: Final = "decision"
 ZERO_HASH: Final = bytes(32)
@@ -58,7 +58,7 @@ class _Decided:
 
 
 def verify_messages(report: Report, file: ProofFile, policy: Policy) -> None:
-    """Verify a file of kind title, retirement or rules.
+    """Verify a file of kind title, retirement, certificate or rules.
 
     Raises:
         TlogError: the first check that fails.
@@ -74,7 +74,7 @@ def verify_messages(report: Report, file: ProofFile, policy: Policy) -> None:
     )
     count = len(included.leaf.message_hashes)
     envelopes = [parse_envelope(data) for data in file.all("envelope")[:count]]
-    expected = {"title": 3, "retirement": 2}.get(file.kind, count)
+    expected = {"title": 3, "retirement": 2, "certificate": 2}.get(file.kind, count)
     if count != expected or len(envelopes) != count or len(envelopes) not in (2, 3):
         raise TlogError("MESSAGE_NOT_NAMED", f"{count} messages where {expected} belong")
     _check_names(report, included, envelopes)
@@ -92,26 +92,13 @@ def verify_messages(report: Report, file: ProofFile, policy: Policy) -> None:
     _check_openings(report, file, decided.lock)
     _check_rules(report, file, decided)
     day = included.leaf.value("legal_date").decode("ascii", "replace")
-    _conclude(report, file, decided, day)
-
-
-def open_message(
-    envelope: envelope_pb2.Envelope,
-    chain: KeyChain,
-    allowed: Mapping[str, AllowedMessage],
-    network_id: str,
-    *,
-    at_index: int,
-) -> Opened:
-    """Open an envelope with the keys of a file, at a log index; `MESSAGE_REFUSED` and key reasons."""
-    for signature in envelope.signatures:
-        chain.require_before(signature.key_id, at_index)
-    try:
-        return Verifier(network_id, BRIDGE).open_envelope(
-            envelope, chain.directory, allowed=allowed, peer=None, at_index=at_index
+    if file.kind == "certificate":
+        certificate = check_certificate(
+            report, file, chain, network_id, decided.lock, index=included.index, size=tree.size
         )
-    except DomainError as refusal:
-        raise refused_as(refusal) from None
+        conclude_certificate(report, certificate, day)
+    else:
+        _conclude(report, file, decided, day)
 
 
 def decision_rule(source: str) -> dict[str, AllowedMessage]:

@@ -28,6 +28,7 @@ from tanqiao.tlog.checkpoint import Checkpoint, parse_checkpoint
 from tanqiao.tlog.cosignature import Cosignature, verify_cosignatures
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.evidence import verify_evidence
+from tanqiao.tlog.keys import VerifierKey
 from tanqiao.tlog.note import parse_note
 from tanqiao.tlog.policy import Policy
 
@@ -103,14 +104,15 @@ def verify_witness_misbehaviour(report: Report, file: ProofFile, policy: Policy)
             reasons of notes, checkpoints and cosignatures.
     """
     first, second = (_cosigned(file.one(name), policy) for name in ("first", "second"))
-    common = sorted(set(first[1]) & set(second[1]))
+    common = first[1].keys() & second[1].keys()
     if not common:
         raise TlogError("LOG_UNKNOWN", "no witness of the policy cosigned both")
     one, other = first[0], second[0]
     if one.origin != other.origin:
         raise TlogError("EVIDENCE_PROVES_NOTHING", "two logs")
-    for name in common:
-        one_time, other_time = first[1][name].time_seconds, second[1][name].time_seconds
+    names = {witness.key: witness.name for witness in policy.every_witness}
+    for name, key in sorted(((names[key], key) for key in common), key=lambda one: one[0]):
+        one_time, other_time = first[1][key].time_seconds, second[1][key].time_seconds
         if one.size == other.size and one.root != other.root:
             lie = ("cosigned two trees of one size", "对同一大小的两棵不同的树都作了见证签名")
         elif one.size > other.size and one_time < other_time:
@@ -234,8 +236,7 @@ def _open(envelope: envelope_pb2.Envelope, chain: KeyChain, tree: Checkpoint, ne
         raise refused_as(refusal) from None
 
 
-def _cosigned(data: bytes, policy: Policy) -> tuple[Checkpoint, dict[str, Cosignature]]:
+def _cosigned(data: bytes, policy: Policy) -> tuple[Checkpoint, dict[VerifierKey, Cosignature]]:
     note = parse_note(data)
-    found = verify_cosignatures(note, tuple(witness.key for witness in policy.witnesses))
-    names = {witness.key: witness.name for witness in policy.witnesses}
-    return parse_checkpoint(note.text), {names[one.key]: one for one in found}
+    found = verify_cosignatures(note, tuple(witness.key for witness in policy.every_witness))
+    return parse_checkpoint(note.text), {one.key: one for one in found}

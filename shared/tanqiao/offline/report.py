@@ -38,6 +38,8 @@ class Report:
     statement: tuple[str, str] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     left_open: list[tuple[str, str]] = field(default_factory=list)
+    policy: bytes = b""
+    """The policy that a handover gives to who had the one before; empty for every other kind."""
 
     @property
     def holds(self) -> bool:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import io
 from typing import BinaryIO, Final
 
+from tanqiao.offline.conflict import verify_conflict
 from tanqiao.offline.container import HEADER, read_file
+from tanqiao.offline.filings import verify_filing
+from tanqiao.offline.handover import HANDOVER_KIND, verify_handover
 from tanqiao.offline.messages import verify_messages
 from tanqiao.offline.misbehaviour import (
     verify_contradiction,
@@ -57,6 +60,13 @@ def _read_policy(report: Report, data: bytes) -> Policy:
         f"at least {policy.quorum_size} of them needed.",
         f"已读取策略：{len(policy.logs)}个日志，{len(policy.witnesses)}个见证方，至少需要{policy.quorum_size}个。",
     )
+    if policy.later:
+        sizes = ", ".join(str(size) for size, _ in policy.later)
+        report.held(
+            "§8",
+            f"Other witnesses or keys count from these sizes of the log on: {sizes}.",
+            f"自日志下列大小起适用其他见证方或密钥：{sizes}。",
+        )
     return policy
 
 
@@ -82,10 +92,16 @@ def _verify_file(report: Report, stream: BinaryIO, policy: Policy) -> None:
         f"The file is well formed: {file.kind}, {len(file.parts)} parts, {size} bytes.",
         f"文件格式正确：{file.kind}，{len(file.parts)}个部分，{size}字节。",
     )
-    if file.kind in ("title", "retirement", "rules"):
+    if file.kind in ("title", "retirement", "certificate", "rules"):
         verify_messages(report, file, policy)
     elif file.kind == "location-root":
         verify_location_root(report, file, policy)
+    elif file.kind == "filing-proof":
+        verify_filing(report, file, policy)
+    elif file.kind == HANDOVER_KIND:
+        verify_handover(report, file, policy)
+    elif file.kind == "conflict":
+        verify_conflict(report, file, policy)
     elif file.kind == "contradiction":
         verify_contradiction(report, file, policy)
     elif file.kind == "witness-misbehaviour":

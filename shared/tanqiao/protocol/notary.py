@@ -163,9 +163,11 @@ def on_returned_prepare(
     """Take the answer with the Prepare that it answers, returned by the destination (section 3).
 
     The shell has verified B's own signature on the Prepare and S's on the lock in it, and that the answer's
-    prev_hash is the Prepare's hash. The legal date is the one in that Prepare (section 5).
+    prev_hash is the Prepare's hash and its transfer the lock's. The legal date is the one in that Prepare
+    (section 5).
     """
     require(answer.prepare_hash == prepare.message_hash, "the answer names another Prepare")
+    require(answer.key == prepare.lock.key, "the answer is about another transfer")
     known_lock_hash = _known_lock_hash(view)
     if known_lock_hash and known_lock_hash != prepare.lock.message_hash:
         return _lock_equivocation(view, known_lock_hash, prepare.lock)
@@ -270,7 +272,7 @@ def on_source_final(view: TransferView, facts: FinalFacts) -> NotaryTransition:
     refused = _check_final(view, decision, facts, decision.source_final_hash, expected)
     if refused is not None:
         return refused
-    after = replace(decision, source_final_hash=facts.message_hash)
+    after = _with_finals(decision, facts.message_hash, decision.destination_final_hash)
     return Transition(TransferView(None, after), (StoreFinal(facts.message_hash, after.state),))
 
 
@@ -284,8 +286,25 @@ def on_destination_final(view: TransferView, facts: FinalFacts) -> NotaryTransit
     refused = _check_final(view, decision, facts, decision.destination_final_hash, expected)
     if refused is not None:
         return refused
-    after = replace(decision, destination_final_hash=facts.message_hash)
+    after = _with_finals(decision, decision.source_final_hash, facts.message_hash)
     return Transition(TransferView(None, after), (StoreFinal(facts.message_hash, after.state),))
+
+
+def _with_finals(decision: DecisionRecord, source_hash: bytes, destination_hash: bytes) -> DecisionRecord:
+    # Written out, as in `on_ready`.
+    return DecisionRecord(
+        decision.key,
+        decision.kind,
+        decision.destination,
+        decision.outcome,
+        decision.lock_hash,
+        decision.ready_hash,
+        decision.decision_hash,
+        decision.log_index,
+        decision.answer_hash,
+        source_hash,
+        destination_hash,
+    )
 
 
 def due(transfers: Iterable[OpenTransfer], now_ms: int) -> tuple[TransferKey, ...]:

@@ -6,11 +6,15 @@ acknowledges it when its effect is durable; the sender sends again from the firs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tanqiao.kernel.invariants import require
 from tanqiao.kernel.record import record
 from tanqiao.protocol.refusals import reason
 from tanqiao.protocol.types import ReasonFacts
 
+MESSAGE_VERSIONS = (1,)
+"""Versions of messages that this program speaks, as its Hello says them."""
 FIRST_NUMBER = 1
 """Number of the first message of an incarnation; 0 means that nothing has been received."""
 
@@ -111,6 +115,20 @@ def check_session(current_session: int, offered_session: int) -> ReasonFacts | N
     if offered_session > current_session:
         return None
     return reason("SESSION_FENCED", session=str(offered_session), newest=str(current_session))
+
+
+def check_versions(said: Sequence[int]) -> ReasonFacts | None:
+    """Refuse a peer whose Hello names no version of messages that is spoken here."""
+    if set(said) & set(MESSAGE_VERSIONS):
+        return None
+    return reason(
+        "VERSION_NOT_SUPPORTED",
+        version=", ".join(map(str, said[:VERSIONS_SHOWN_MAX])) or "none",
+        supported=", ".join(map(str, MESSAGE_VERSIONS)),
+    )
+
+
+VERSIONS_SHOWN_MAX = 8
 
 
 def _refused(inbox: InboxState, refusal: ReasonFacts) -> Arrival:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tanqiao.kernel.units import UnitBlock
-from tanqiao.protocol.types import DecisionFacts
+from tanqiao.protocol.types import DecisionFacts, TransferKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,13 @@ class RecoveringBridge:
         missing: regions that have not reported.
         waiting: blocks of collected COMMITs and Issues that cannot be adopted yet.
         unsettled: regions whose reports name them.
+        awaited: transfers of collected decisions that cannot be adopted yet.
     """
 
     missing: frozenset[str] = frozenset()
     waiting: tuple[UnitBlock, ...] = ()
     unsettled: frozenset[str] = frozenset()
+    awaited: frozenset[TransferKey] = frozenset()
 
     @property
     def is_over(self) -> bool:
@@ -93,7 +95,11 @@ class RecoveringBridge:
         return not self.missing and not self.waiting
 
     def may_take_receipts(self, party: str) -> bool:
-        """Whether the numbered traffic of a region may be taken: its decisions are all in the log again."""
+        """Whether the numbered traffic of a region may be taken: its decisions are all known here again."""
+        return party not in self.missing
+
+    def may_reconcile(self, party: str) -> bool:
+        """Whether the books of a region may be compared: what is missing may still be reported by others."""
         return party not in self.missing and not (self.missing and party in self.unsettled)
 
     def may_decide(self, parties: Iterable[str], blocks: Iterable[UnitBlock]) -> bool:

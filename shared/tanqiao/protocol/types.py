@@ -354,7 +354,22 @@ def with_answer(record: DestinationRecord, answer_hash: bytes) -> DestinationRec
 
 def with_prepare(transfer: OpenTransfer, prepare_hash: bytes) -> OpenTransfer:
     """Note the message hash of the Prepare that `SendPrepare` asked for."""
-    return replace(transfer, prepare_hash=prepare_hash)
+    # Written out, as in `with_answer`.
+    return OpenTransfer(
+        transfer.key,
+        transfer.kind,
+        transfer.lock_hash,
+        transfer.destination,
+        transfer.blocks,
+        transfer.deadline_ms,
+        transfer.legal_date,
+        transfer.purpose,
+        prepare_hash,
+        transfer.ready,
+        transfer.answer_hash,
+        transfer.lock_key_id,
+        transfer.ready_key_id,
+    )
 
 
 def with_receipt(record: IssueDecisionRecord, receipt_hash: bytes) -> IssueDecisionRecord:

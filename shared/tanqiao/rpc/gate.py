@@ -200,9 +200,13 @@ def read_request(message_class: type[Message], data: bytes) -> Message:
     return parse_strict(message_class, data)
 
 
-def write_response(response: Message) -> bytes:
-    """Give the bytes of a response; one too large for the wire is RESPONSE_TOO_LARGE."""
-    data = response.SerializeToString()
+def write_response(response: Message | bytes) -> bytes:
+    """Give the bytes of a response, which a servicer may have encoded itself.
+
+    Raises:
+        DomainError: RESPONSE_TOO_LARGE for one that is too large for the wire.
+    """
+    data = response if isinstance(response, bytes) else response.SerializeToString()
     if len(data) > RESPONSE_BYTES_MAX:
         raise DomainError("RESPONSE_TOO_LARGE", limit=RESPONSE_BYTES_MAX)
     return data

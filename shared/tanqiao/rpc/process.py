@@ -82,5 +82,7 @@ def exit_on_refusal() -> Iterator[None]:
         line = (
             f"{refusal.symbol}: {refusal.sentence_with_article('en')} / {refusal.sentence_with_article('zh')}"
         )
+        if refusal.unsaid:
+            line += f" · {refusal.unsaid}"
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - what the person sees
         raise SystemExit(EXIT_UNREACHABLE if refusal.symbol in _UNREACHABLE else EXIT_USAGE) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -39,6 +40,7 @@ from tanqiao.protocol.types import (
     WithdrawFacts,
 )
 from tanqiao.rpc.validation import require_party
+from tanqiao.signing.forms import bytes_field, number_field
 from tanqiao.signing.verify import Opened
 
 BLOCKS_PER_MESSAGE_MAX: Final = 1000
@@ -46,6 +48,11 @@ TRANSFER_ID_LENGTH: Final = 16
 REASONS_PER_MESSAGE_MAX: Final = 64
 LOG_INDEX_MAX: Final = 2**62
 """No log grows so long; the size that lies behind an index must fit its field too."""
+
+SERIES_KEPT_MAX: Final = 8_192
+_SERIES_ID: Final = values_pb2.UnitBlock.SERIES_ID_FIELD_NUMBER
+_START_SERIAL: Final = values_pb2.UnitBlock.START_SERIAL_FIELD_NUMBER
+_END_SERIAL: Final = values_pb2.UnitBlock.END_SERIAL_FIELD_NUMBER
 
 RETRY_CLASS: Final = {
     Retry.NEVER: values_pb2.RETRY_CLASS_NEVER,
@@ -70,6 +77,20 @@ def block_message(block: UnitBlock) -> values_pb2.UnitBlock:
 def block_messages(blocks: Iterable[UnitBlock]) -> list[values_pb2.UnitBlock]:
     """Give the wire form of blocks, in order."""
     return [block_message(block) for block in blocks]
+
+
+def block_bytes(block: UnitBlock) -> bytes:
+    """Give the wire form of a block, serialised: a third of what it costs as a message."""
+    return b"%b%b%b" % (
+        _series_id_field(block.series_id),
+        number_field(_START_SERIAL, block.start),
+        number_field(_END_SERIAL, block.end),
+    )
+
+
+@lru_cache(maxsize=SERIES_KEPT_MAX)
+def _series_id_field(series_id: str) -> bytes:
+    return bytes_field(_SERIES_ID, series_id.encode())
 
 
 def block_of(message: values_pb2.UnitBlock) -> UnitBlock:

@@ -12,6 +12,7 @@ from typing import Final
 
 from tanqiao.api.bridge.v1 import cases_pb2, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.api.region.v1 import clawbacks_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.directory import KeyDirectory, KeyRole
 from tanqiao.signing.parties import BRIDGE
@@ -42,9 +43,20 @@ _DECIDED: Final = allow(
     audience=BRIDGE,
     signatures_max=2 * APPROVERS,
 )
+CLAWBACK_TYPE: Final = payload_type_of(clawbacks_pb2.ClawbackOrder)
+_CLAWBACK: Final = allow(
+    clawbacks_pb2.ClawbackOrder, senders=AUTHORITIES, role=KeyRole.APPROVER, signatures_max=APPROVERS
+)
 RESOLUTION_TYPE: Final = payload_type_of(cases_pb2.CaseResolution)
 ALIAS_TYPE: Final = payload_type_of(cases_pb2.AliasDecision)
-Order = messages_pb2.Freeze | messages_pb2.Correction | cases_pb2.CaseResolution | cases_pb2.AliasDecision
+Order = (
+    messages_pb2.Freeze
+    | messages_pb2.Correction
+    | cases_pb2.CaseResolution
+    | cases_pb2.AliasDecision
+    | clawbacks_pb2.ClawbackOrder
+    | messages_pb2.WitnessGroupRecord
+)
 """What approvers sign, from hand to hand."""
 
 
@@ -85,6 +97,27 @@ def open_freeze_alone(
     )
     if opened.message.unfreeze or not opened.message.order_id:
         raise DomainError("APPROVERS_MISSING", needed=APPROVERS, have=0, missing=[BRIDGE])
+    return opened
+
+
+def open_clawback(
+    envelope: envelope_pb2.Envelope,
+    network_id: str,
+    directory: KeyDirectory,
+    *,
+    at_index: int,
+    audience: str,
+) -> Opened:
+    """Open a ClawbackOrder that two approvers of the sending authority have signed for their region's node.
+
+    Raises:
+        DomainError: what `Verifier.open_envelope` raises; APPROVERS_MISSING where a signature is missing, is
+            of another authority, or both are of one hand.
+    """
+    opened = Verifier(network_id, audience).open_envelope(
+        envelope, directory, allowed=_CLAWBACK, peer=None, at_index=at_index
+    )
+    require_signers(opened, (opened.header.sender,) * APPROVERS, KeyRole.APPROVER)
     return opened
 
 

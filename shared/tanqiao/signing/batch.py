@@ -13,12 +13,16 @@ from typing import Final
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError, require
 from tanqiao.signing.envelope import Signer
-from tanqiao.signing.merkle import audit_path, tree_levels, tree_root
+from tanqiao.signing.forms import bytes_field, number_field
+from tanqiao.signing.merkle import HASH_BYTES, audit_path, tree_levels, tree_root
 from tanqiao.signing.pae import message_hashes, pae
 from tanqiao.signing.payload_types import BATCH_PAYLOAD_TYPE
 
 BATCH_ITEMS_MAX: Final = 1000
 BATCH_DOMAIN: Final = b"tanqiao-batch-v1\x00"
+_BATCH_PROOF: Final = envelope_pb2.Envelope.BATCH_PROOF_FIELD_NUMBER
+_PATH_NODE: Final = bytes_field(envelope_pb2.BatchProof.PATH_FIELD_NUMBER, bytes(HASH_BYTES))[:-HASH_BYTES]
+"""What stands before each hash of a path: all are of one length."""
 
 
 def batch_statement(size: int, root: bytes) -> bytes:
@@ -32,7 +36,11 @@ def signed_bytes(size: int, root: bytes) -> bytes:
 
 
 def sign_batch(
-    signer: Signer, payload_type: str, payloads: Sequence[bytes], companions: Sequence[bytes] = ()
+    signer: Signer,
+    payload_type: str,
+    payloads: Sequence[bytes],
+    companions: Sequence[bytes] = (),
+    hashes: Sequence[bytes] = (),
 ) -> envelope_pb2.EnvelopeBatch:
     """Sign 1 to `BATCH_ITEMS_MAX` payloads of one type with one signature.
 
@@ -41,6 +49,7 @@ def sign_batch(
         payload_type: type of every item.
         payloads: the messages' bytes, in the order in which they shall be handled.
         companions: what travels beside each item without being signed; none, or one for each.
+        hashes: their message hashes where they are known; made here where they are left out.
 
     Raises:
         DomainError: BATCH_EMPTY, BATCH_TOO_LARGE.
@@ -51,7 +60,8 @@ def sign_batch(
     if len(items) > BATCH_ITEMS_MAX:
         raise DomainError("BATCH_TOO_LARGE", limit=BATCH_ITEMS_MAX, count=len(items))
     require(len(companions) in (0, len(items)), "companions go with every item or with none")
-    root = tree_root(message_hashes(payload_type, items))
+    require(len(hashes) in (0, len(items)), "hashes of all items are known, or of none")
+    root = tree_root(hashes or message_hashes(payload_type, items))
     return envelope_pb2.EnvelopeBatch(
         payload_type=payload_type,
         payloads=items,
@@ -66,13 +76,15 @@ def batch_hashes(batch: envelope_pb2.EnvelopeBatch) -> list[bytes]:
 
 
 def item_envelopes(
-    batch: envelope_pb2.EnvelopeBatch, indexes: Sequence[int] | None = None
+    batch: envelope_pb2.EnvelopeBatch,
+    indexes: Sequence[int] | None = None,
+    levels: Sequence[Sequence[bytes]] = (),
 ) -> list[envelope_pb2.Envelope]:
     """Give the envelopes of the items (all, or those named), each with the path that proves it alone.
 
-    The tree is built once; ask for many items in one call.
+    The tree is built once, if its levels are not known; ask for many items in one call.
     """
-    levels = tree_levels(batch_hashes(batch))
+    levels = levels or tree_levels(batch_hashes(batch))
     size = len(batch.payloads)
     return [
         envelope_pb2.Envelope(
@@ -83,6 +95,27 @@ def item_envelopes(
         )
         for index in (range(size) if indexes is None else indexes)
     ]
+
+
+def item_envelope_bytes(
+    batch: envelope_pb2.EnvelopeBatch, indexes: Sequence[int], levels: Sequence[Sequence[bytes]]
+) -> list[bytes]:
+    """Give the same envelopes serialised, as they are embedded in other messages.
+
+    Type and signatures, which all items share, are encoded once; `levels` are those of the batch's tree.
+    """
+    shared = envelope_pb2.Envelope(
+        payload_type=batch.payload_type, signatures=batch.signatures
+    ).SerializeToString()
+    size = number_field(envelope_pb2.BatchProof.SIZE_FIELD_NUMBER, len(batch.payloads))
+    made = []
+    for index in indexes:
+        proof = [size, number_field(envelope_pb2.BatchProof.INDEX_FIELD_NUMBER, index)]
+        for node in audit_path(levels, index):
+            proof += (_PATH_NODE, node)
+        payload = bytes_field(envelope_pb2.Envelope.PAYLOAD_FIELD_NUMBER, batch.payloads[index])
+        made.append(b"".join([payload, shared, bytes_field(_BATCH_PROOF, b"".join(proof))]))
+    return made
 
 
 def item_envelope(batch: envelope_pb2.EnvelopeBatch, index: int) -> envelope_pb2.Envelope:

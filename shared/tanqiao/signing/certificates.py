@@ -303,6 +303,18 @@ def _read_uris(uris: Iterable[str]) -> tuple[str, Party]:
         raise DomainError("CALLER_UNKNOWN", detail="the certificate names no party") from error
 
 
+def party_of_certificate(certificate: x509.Certificate, network_id: str) -> Party:
+    """Give the party that a certificate of this network names.
+
+    Raises:
+        DomainError: CALLER_UNKNOWN, if it names none, more than one, or one of another network.
+    """
+    named_network, party = _single_party(certificate)
+    if named_network != network_id:
+        raise DomainError("CALLER_UNKNOWN", detail="the certificate belongs to another network")
+    return party
+
+
 def peer_party(auth_context: Mapping[str, object], network_id: str) -> Party:
     """Give the party on a TLS connection from gRPC's authentication context.
 

@@ -32,6 +32,8 @@ class KeyRole(IntEnum):
     APPROVER = 6
     TOKEN = 7
     """Makes tokens of persons and vehicles (RFC 9497) and signs nothing."""
+    BODY = 8
+    """Of an officer of a region's body: decisions that two take together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class KeyEntry:
         valid_from_index: first log index at which a signature counts.
         valid_to_index: first log index at which it counts no more; None: open.
         revoked: whether it was revoked; a revocation acts at once.
-        holder: of an approver's key, whose hand it is in; empty where its record does not say.
+        holder: of an approver's or a body's key, whose hand it is in; empty where its record does not say.
 
     Raises:
         DomainError: SUITE_NOT_SUPPORTED, or FIELD_INVALID if the bytes are no key of the suite.
@@ -95,6 +97,9 @@ class KeyEntry:
             )
         if len(record.holder) > HOLDER_LENGTH_MAX:
             raise DomainError("FIELD_INVALID", field="holder", detail=f"{len(record.holder)} characters")
+        if int(record.role) == KeyRole.BODY and not (record.holder and record.owner.startswith("operator/")):
+            detail = "a body's key is of an operator, and says whose hand it is in"
+            raise DomainError("FIELD_INVALID", field="holder", detail=detail)
         if record.valid_to_index and record.valid_to_index <= record.valid_from_index:
             raise DomainError(
                 "RANGE_REVERSED",

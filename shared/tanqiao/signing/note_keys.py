@@ -1,4 +1,4 @@
-"""The keys with which a node signs notes of its log: which of them sign now.
+"""The keys with which a node signs notes of a log: which of them sign now, or for a tree of a size.
 
 While one key follows another both are valid and both sign: who knows only one of them still reads the log
 (PROTOCOL section 2). A key is used from the moment its record counts at the log index that the node knows,
@@ -16,33 +16,22 @@ from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.logs import note_key
 from tanqiao.tlog.keys import NoteSigner
 
-__all__ = ["NoteKeys"]
+__all__ = ["NoteKeys", "RingKeys"]
 
 
-class NoteKeys:
-    """The keys of one role in a node's ring; used by the one thread that seals.
+class RingKeys:
+    """The keys of one role in a node's ring on disk; used by one thread.
 
     Args:
         network_id: part of the name of every log.
-        ring: the ring on disk.
-        role: CHECKPOINT.
-        directory: gives the keys as the log states them now.
-        index: gives the log index at which they must count.
+        ring: the ring.
+        role: CHECKPOINT or WITNESS.
     """
 
-    def __init__(
-        self,
-        network_id: str,
-        ring: Path,
-        role: KeyRole,
-        directory: Callable[[], KeyDirectory],
-        index: Callable[[], int],
-    ) -> None:
+    def __init__(self, network_id: str, ring: Path, role: KeyRole) -> None:
         self._network_id = network_id
         self._ring = ring
         self._role = role
-        self._directory = directory
-        self._index = index
         self._owner = ""
         self._looked_for: frozenset[bytes] = frozenset()
         self._signers: dict[bytes, NoteSigner] = {}
@@ -53,20 +42,23 @@ class NoteKeys:
         """Whether the ring has no key of the role: then this node signs no notes."""
         return not self._signers
 
-    def now(self) -> tuple[NoteSigner, ...]:
-        """Give the keys that sign now, oldest first; where the log states none yet, the ring's newest.
+    def at(self, directory: KeyDirectory, index: int) -> tuple[NoteSigner, ...]:
+        """Give the keys that sign at a log index, oldest first; where none is stated yet, the ring's newest.
+
+        Args:
+            directory: the keys as the log states them.
+            index: at which they must count.
 
         Raises:
             DomainError: KEY_UNKNOWN if no key that the log states as valid is in the ring.
         """
-        recorded = self._directory().owned_by(self._owner, self._role)
+        recorded = directory.owned_by(self._owner, self._role)
         stated = frozenset(entry.key_id for entry in recorded)
         if stated != self._looked_for and not stated <= self._signers.keys():
             self._load()
         self._looked_for = stated
         if not recorded:
             return (list(self._signers.values())[-1],)
-        index = self._index()
         signing = tuple(
             self._signers[entry.key_id]
             for entry in recorded
@@ -86,3 +78,36 @@ class NoteKeys:
             key.signer.key_id: NoteSigner(note_key(self._network_id, key.entry()), key.signer.sign)
             for key in found
         }
+
+
+class NoteKeys:
+    """The keys with which a node signs the notes of its own log; used by the one thread that seals.
+
+    Args:
+        network_id: part of the name of every log.
+        ring: the ring on disk.
+        role: CHECKPOINT.
+        directory: gives the keys as the log states them now.
+        index: gives the log index at which they must count.
+    """
+
+    def __init__(
+        self,
+        network_id: str,
+        ring: Path,
+        role: KeyRole,
+        directory: Callable[[], KeyDirectory],
+        index: Callable[[], int],
+    ) -> None:
+        self._keys = RingKeys(network_id, ring, role)
+        self._directory = directory
+        self._index = index
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the ring has no key of the role: then this node signs no notes."""
+        return self._keys.is_empty
+
+    def now(self) -> tuple[NoteSigner, ...]:
+        """Give the keys that sign now, as `RingKeys.at`."""
+        return self._keys.at(self._directory(), self._index())

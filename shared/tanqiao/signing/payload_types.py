@@ -18,6 +18,7 @@ from tanqiao.api.bridge.v1 import (
     cases_pb2,
     claim_queries_pb2,
     claims_pb2,
+    conflicts_pb2,
     coordination_pb2,
     messages_pb2,
     reconcile_pb2,
@@ -25,6 +26,7 @@ from tanqiao.api.bridge.v1 import (
     sync_pb2,
 )
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.api.region.v1 import certificates_pb2, clawbacks_pb2, decisions_pb2, reserve_pb2
 from tanqiao.kernel.errors import require
 
 BATCH_PAYLOAD_TYPE: Final = "application/vnd.tanqiao.batch.v1"
@@ -35,8 +37,13 @@ SIGNED_FILES: Final[tuple[FileDescriptor, ...]] = (
     cases_pb2.DESCRIPTOR,
     coordination_pb2.DESCRIPTOR,
     claim_queries_pb2.DESCRIPTOR,
+    conflicts_pb2.DESCRIPTOR,
     recovery_pb2.DESCRIPTOR,
     reconcile_pb2.DESCRIPTOR,
+    certificates_pb2.DESCRIPTOR,
+    reserve_pb2.DESCRIPTOR,
+    clawbacks_pb2.DESCRIPTOR,
+    decisions_pb2.DESCRIPTOR,
 )
 
 _WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")

@@ -5,6 +5,7 @@ Layout under the home directory (docs/design.md sections 1 and 6)::
     network/ca.pem, ca.key, federation.json
     <node>/tls/{ca.pem,node.pem,node.key}   <node>/keys/   <node>/federation.json
     operators/<region code>/<role>/tls/     readers/<name>/tls/     witnesses/<name>/{tls,keys}/
+    operators/<region code>/<role>/officer-1/  officer-2/          of bodies that sign decisions
     holders/<region code>/<role>/<name>/tls/                       made when an office registers the holder
     authorities/<code or bridge>/root/  approver-1/  approver-2/
     authorities/bridge/recovery/recovery.key                       its public half: <bridge>/keys/recovery.pem
@@ -45,6 +46,7 @@ from tanqiao.signing.recovery_key import PRIVATE_NAME, PUBLIC_NAME, create_recov
 from tanqiao.signing.suites import SuiteId
 
 APPROVERS: Final = 2
+OFFICERS: Final = 2
 MESSAGE_ID_BYTES: Final = 16
 HOLDER: Final = "holder/"
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "::1", "localhost")
@@ -52,11 +54,19 @@ LOOPBACK_HOSTS: Final = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class RegionPlan:
-    """A region of the network: its code, the name of its node's directory, and the roles of its operators."""
+    """A region of the network.
+
+    Args:
+        code: its code.
+        directory: name of its node's directory.
+        operator_roles: roles of its operators, each with a certificate.
+        signing_roles: those of them whose bodies sign decisions: two officers of each get a key.
+    """
 
     code: str
     directory: str
     operator_roles: tuple[str, ...] = ()
+    signing_roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,15 @@ class NetworkPlan:
             keys.append((self.bridge_directory, BRIDGE, KeyRole.TOKEN))
         return [*keys, *((directory, party, KeyRole.WITNESS) for directory, party in witnesses)]
 
+    def officers(self) -> list[tuple[str, str, str]]:
+        """Give (directory, party, officer) of everybody who signs for a region's body."""
+        return [
+            (f"operators/{region.code}/{role}/{officer}", f"operator/{region.code}/{role}", officer)
+            for region in self.regions
+            for role in region.signing_roles
+            for officer in (f"officer-{number}" for number in range(1, OFFICERS + 1))
+        ]
+
     def authorities(self) -> list[str]:
         """Give the authorities: one for each region, one for the bridge."""
         return [f"authority/{BRIDGE}", *(f"authority/{region.code}" for region in self.regions)]
@@ -156,6 +175,12 @@ class Network:
     def root(self, authority: str) -> StoredKey:
         """Give the root key of an authority."""
         return _authority_ring(self.home, authority, "root", self.root_passphrase).key(KeyRole.ROOT)
+
+    def officer(self, party: str, number: int = 1) -> StoredKey:
+        """Give the key of an officer of a body, ``operator/310000/sh.centre``; they count from 1."""
+        rings = ((f"{owner}/{officer}", directory) for directory, owner, officer in self.plan.officers())
+        directory = dict(rings)[f"{party}/officer-{number}"]
+        return Keyring.open(self.home / directory).key(KeyRole.BODY)
 
     def approvers(self, authority: str) -> list[StoredKey]:
         """Give the approver keys of an authority, in order."""
@@ -247,6 +272,10 @@ def _provision_keys(home: Path, plan: NetworkPlan, root_passphrase: bytes | None
             key = _ensure_key(_authority_directory(home, owner, holder), owner, KeyRole.APPROVER, None)
             keys.append(key)
             holders[key.signer.key_id] = holder
+    for directory, party, officer in plan.officers():
+        key = _ensure_key(home / directory, party, KeyRole.BODY, None)
+        keys.append(key)
+        holders[key.signer.key_id] = officer
     recorded = Federation(plan.network_id, tuple(anchors.values()), known.key_records).directory()
     records = [
         build_key_record(
@@ -298,7 +327,7 @@ def build_key_record(
 ) -> envelope_pb2.Envelope:
     """Give the envelope of a new key's record, signed by the root that vouches for its owner.
 
-    `holder` says in whose hand an approver's key is.
+    `holder` says in whose hand an approver's or a body's key is.
     """
     entry = replace(key.entry(valid_from_index=valid_from_index), holder=holder)
     return sign_key_record(network_id, root, entry)

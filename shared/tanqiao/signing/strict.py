@@ -7,10 +7,11 @@ not) is accepted: only the bytes are signed, they are never compared with an enc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -20,6 +21,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from tanqiao.kernel.errors import DomainError, require
 
 PLAN_CACHE_MAX: Final = 2048
+PASSED_KEPT_MAX: Final = 1_024
 DETAIL_FIELDS_MAX: Final = 8
 
 M = TypeVar("M", bound=Message)
@@ -88,6 +90,19 @@ class EnumPlan:
 
     enums: tuple[tuple[FieldDescriptor, frozenset[int]], ...]
     children: tuple[FieldDescriptor, ...]
+    passed: set[tuple[int, ...]] = field(default_factory=set, compare=False, repr=False)
+    """Values of fields that occur once which were found to be named, together; bounded."""
+    read: Callable[[Message], tuple[int, ...]] | None = field(default=None, compare=False, repr=False)
+    """Gives those values, where there is nothing else to be checked."""
+
+    def passes(self, message: Message) -> bool:
+        """Whether the same values were checked before; most messages of a batch have the same."""
+        return self.read is not None and self.read(message) in self.passed
+
+    def note(self, message: Message) -> None:
+        """Remember the values of a message that was checked."""
+        if self.read is not None and len(self.passed) < PASSED_KEPT_MAX:
+            self.passed.add(self.read(message))
 
     def check(self, message: Message, prefix: str) -> None:
         """Refuse a value that the enum does not name, with its path."""
@@ -109,8 +124,11 @@ class EnumPlan:
             for key, entry in getattr(message, descriptor.name).items():
                 _check_entry(entry, f"{prefix}{descriptor.name}[{key}].")
         elif descriptor.is_repeated:
+            plan = enum_plan(_present(descriptor.message_type))
             for position, entry in enumerate(getattr(message, descriptor.name)):
-                _check_entry(entry, f"{prefix}{descriptor.name}[{position}].")
+                if plan is not None and not plan.passes(entry):
+                    plan.check(entry, f"{prefix}{descriptor.name}[{position}].")
+                    plan.note(entry)
         elif message.HasField(descriptor.name):
             _check_entry(getattr(message, descriptor.name), f"{prefix}{descriptor.name}.")
 
@@ -132,16 +150,29 @@ def enum_plan(descriptor: Descriptor) -> EnumPlan | None:
     if not _holds_enum(descriptor, set()):
         return None
     enums, children = [], []
-    for field in descriptor.fields:
-        target = field
-        if field.message_type is not None and is_map(field):
-            target = field.message_type.fields_by_name["value"]
+    for one in descriptor.fields:
+        target = one
+        if one.message_type is not None and is_map(one):
+            target = one.message_type.fields_by_name["value"]
         if target.enum_type is not None:
-            enums.append((field, frozenset(value.number for value in target.enum_type.values)))
+            enums.append((one, frozenset(value.number for value in target.enum_type.values)))
         elif target.message_type is not None and _holds_enum(target.message_type, set()):
-            children.append(field)
+            children.append(one)
     require(bool(enums or children), "a plan checks something")
-    return EnumPlan(tuple(enums), tuple(children))
+    read = None
+    if not children and not any(one.is_repeated for one, _ in enums):
+        names = [one.name for one, _ in enums]
+        read = attrgetter(*names) if len(names) > 1 else _only(names[0])
+    return EnumPlan(tuple(enums), tuple(children), read=read)
+
+
+def _only(name: str) -> Callable[[Message], tuple[int, ...]]:
+    return lambda message: (getattr(message, name),)
+
+
+def _present(descriptor: Descriptor | None) -> Descriptor:
+    require(descriptor is not None, "a field that holds messages names their type")
+    return descriptor  # type: ignore[return-value] # required above
 
 
 def _holds_enum(descriptor: Descriptor, seen: set[str]) -> bool:
@@ -149,7 +180,6 @@ def _holds_enum(descriptor: Descriptor, seen: set[str]) -> bool:
         return False
     seen.add(descriptor.full_name)
     return any(
-        field.enum_type is not None
-        or (field.message_type is not None and _holds_enum(field.message_type, seen))
-        for field in descriptor.fields
+        one.enum_type is not None or (one.message_type is not None and _holds_enum(one.message_type, seen))
+        for one in descriptor.fields
     )

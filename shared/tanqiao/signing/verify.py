@@ -25,7 +25,7 @@ from tanqiao.kernel.errors import DomainError, require
 from tanqiao.kernel.record import record
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, signed_bytes
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
-from tanqiao.signing.merkle import KnownNodes, root_from_path, tree_root
+from tanqiao.signing.merkle import KnownNodes, root_from_path, tree_levels
 from tanqiao.signing.pae import message_hash, message_hashes, pae, require_payload_type
 from tanqiao.signing.parties import party_matches
 from tanqiao.signing.payload_types import payload_type_of
@@ -116,6 +116,22 @@ class SignedBy:
 
 
 @record
+class BatchTree:
+    """What was hashed to verify a batch: nobody has to hash it again.
+
+    Args:
+        hashes: message hash of each item, in order.
+        levels: the nodes of the tree over them, leaves first, root last.
+    """
+
+    hashes: Sequence[bytes] = ()
+    levels: Sequence[Sequence[bytes]] = ()
+
+
+NO_TREE: Final = BatchTree()
+
+
+@record
 class Opened:
     """A message that passed every check up to the inbox.
 
@@ -130,6 +146,7 @@ class Opened:
         key_revoked: whether that key is revoked (only where the table allows it).
         key_ended: whether its time is over at the index that the opener knows (only where that is allowed).
         signed_by: whose signatures hold, in order.
+        tree: of the batch that it came in; `NO_TREE` of a single envelope.
     """
 
     payload_type: str
@@ -142,6 +159,7 @@ class Opened:
     key_revoked: bool
     signed_by: tuple[SignedBy, ...]
     key_ended: bool = False
+    tree: BatchTree = NO_TREE
 
 
 class _VerifiedRoots:
@@ -242,7 +260,8 @@ class Verifier:
         index = _index_of(message, rule, at_index)
         for entry in entries:
             _require_key(entry, rule, index)
-        self._require_header(header, entries[0], rule, peer, envelope.payload_type)
+        may_send = _may_send(entries[0], rule)
+        self._require_header(header, entries[0], rule, peer, envelope.payload_type, may_send=may_send)
         return Opened(
             envelope.payload_type,
             envelope.payload,
@@ -277,22 +296,28 @@ class Verifier:
             raise DomainError("MESSAGE_MALFORMED", detail="a batch carries exactly one signature")
         entry = entries[0]
         hashes = message_hashes(batch.payload_type, payloads)
-        if not entry.verify(batch.signatures[0].signature, signed_bytes(len(payloads), tree_root(hashes))):
+        levels = tree_levels(hashes)
+        if not entry.verify(batch.signatures[0].signature, signed_bytes(len(payloads), levels[-1][0])):
             raise DomainError("SIGNATURE_INVALID")
+        tree = BatchTree(hashes, levels)
         rule = _rule_of(allowed, batch.payload_type, entry)
         _require_role(entry, rule)
         if not rule.index_field:
             _require_valid(entry, rule, at_index)
         signed_by = (SignedBy(entry.owner, entry.role, entry.key_id),)
+        # What the key alone decides is looked at once; the order of the checks of an item stays the same.
+        may_send, ended = _may_send(entry, rule), not entry.valid_at(at_index)
         results: list[Opened | DomainError] = []
         for index, payload in enumerate(payloads):
             try:
                 message = parse_strict(rule.message_class, payload)
                 header = message.header  # type: ignore[attr-defined] # as above
-                index_at = _index_of(message, rule, at_index)
-                _require_valid(entry, rule, index_at)
+                if rule.index_field:
+                    index_at = _index_of(message, rule, at_index)
+                    _require_valid(entry, rule, index_at)
+                    ended = not entry.valid_at(index_at)
                 _require_owner(header, entry)
-                self._require_header(header, entry, rule, peer, batch.payload_type)
+                self._require_header(header, entry, rule, peer, batch.payload_type, may_send=may_send)
             except DomainError as refusal:
                 results.append(refusal)
                 continue
@@ -307,7 +332,8 @@ class Verifier:
                     index,
                     entry.revoked,
                     signed_by,
-                    not entry.valid_at(index_at),
+                    ended,
+                    tree,
                 )
             )
         return results
@@ -372,6 +398,8 @@ class Verifier:
         rule: AllowedMessage,
         peer: str | None,
         payload_type: str,
+        *,
+        may_send: bool,
     ) -> None:
         sender = entry.owner
         if header.key_epoch != entry.epoch:
@@ -384,9 +412,14 @@ class Verifier:
         if expected not in header.audience:
             shown = [_shown(party) for party in header.audience[:SIGNATURES_MAX]]
             raise DomainError("AUDIENCE_MISMATCH", audience=shown, expected=expected)
-        if not any(party_matches(pattern, sender) for pattern in rule.senders):
+        if not may_send:
             raise DomainError("PAYLOAD_TYPE_NOT_ALLOWED", sender=sender, payload_type=payload_type)
         _require_header_shape(header)
+
+
+def _may_send(entry: KeyEntry, rule: AllowedMessage) -> bool:
+    """Whether the owner of the key may send messages of the type here."""
+    return any(party_matches(pattern, entry.owner) for pattern in rule.senders)
 
 
 def _require_owner(header: envelope_pb2.Header, entry: KeyEntry) -> None:

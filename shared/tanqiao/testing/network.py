@@ -17,6 +17,8 @@ from google.protobuf.message import Message
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.api.region.v1 import decisions_pb2
+from tanqiao.cli.local.members import REGIONS
 from tanqiao.signing.batch import sign_batch
 from tanqiao.signing.directory import KeyDirectory, KeyRole
 from tanqiao.signing.envelope import Signer, build_header, sign_envelope
@@ -30,6 +32,8 @@ SHENZHEN: Final = "region/440300"
 YUNNAN: Final = "region/530000"
 BRIDGE: Final = "bridge"
 SHANGHAI_CENTRE: Final = "operator/310000/sh.centre"
+SIGNING_ROLES: Final = tuple(region.signing_roles for region in REGIONS)
+"""Of Shanghai, Shenzhen and Yunnan."""
 ID_BYTES: Final = 16
 HASH_BYTES: Final = 32
 
@@ -42,17 +46,22 @@ def standard_plan(
     quorum: int = 0,
     witnesses: tuple[str, ...] = (),
     tokens: bool = False,
+    officers: bool = False,
 ) -> NetworkPlan:
-    """Give the plan of three regions, the bridge, two gateways, some operators and one reader."""
+    """Give the plan of three regions, the bridge, two gateways, some operators and one reader.
+
+    `officers`: whether the bodies that sign decisions have keys.
+    """
+    signing = SIGNING_ROLES if officers else ((), (), ())
     return NetworkPlan(
         network_id,
         (
-            RegionPlan("310000", "shanghai", ("sh.centre", "sh.authority")),
-            RegionPlan("440300", "shenzhen", ("sz.registry",)),
-            RegionPlan("530000", "yunnan", ("yn.registry",)),
+            RegionPlan("310000", "shanghai", ("sh.centre", "sh.authority"), signing[0]),
+            RegionPlan("440300", "shenzhen", ("sz.registry",), signing[1]),
+            RegionPlan("530000", "yunnan", ("yn.registry",), signing[2]),
         ),
         gateways=("ccer", "gec"),
-        readers=("national",),
+        readers=("national", "statistics"),
         witnesses=witnesses,
         quorum=quorum,
         tokens=tokens,
@@ -66,9 +75,10 @@ def make_network(
     quorum: int = 0,
     witnesses: tuple[str, ...] = (),
     tokens: bool = False,
+    officers: bool = False,
 ) -> NetworkOfTest:
     """Make the standard network in an empty directory; with a quorum its regions are witnesses."""
-    plan = standard_plan(network_id, quorum=quorum, witnesses=witnesses, tokens=tokens)
+    plan = standard_plan(network_id, quorum=quorum, witnesses=witnesses, tokens=tokens, officers=officers)
     network = provision_network(home, plan, now=datetime.now(UTC))
     return NetworkOfTest(network, network.federation.directory())
 
@@ -131,6 +141,21 @@ class NetworkOfTest:
         signer = self.signer(party)
         complete = self.complete(message, signer, audience)
         return sign_envelope(signer, payload_type_of(message), complete.SerializeToString())
+
+    def decision(
+        self, to_sign: decisions_pb2.BodyDecision, *hands: tuple[str, int], **header: str | int
+    ) -> envelope_pb2.Envelope:
+        """Give a decision signed by these officers, each a body and its officer's number.
+
+        The first is the sender; `header` changes what it says otherwise.
+        """
+        keys = [self.network.officer(party, number).signer for party, number in hands]
+        complete = decisions_pb2.BodyDecision()
+        complete.CopyFrom(to_sign)
+        region = f"region/{hands[0][0].split('/')[1]}"
+        complete.header.CopyFrom(self.header(keys[0], audience=(region,)))
+        complete.header.MergeFrom(envelope_pb2.Header(**header))  # type: ignore[arg-type]  # its own fields
+        return sign_envelope(keys, payload_type_of(complete), complete.SerializeToString())
 
     def batch(
         self, messages: Sequence[Message], party: str, audience: Iterable[str] = (BRIDGE,)

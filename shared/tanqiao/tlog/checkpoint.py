@@ -22,6 +22,7 @@ __all__ = [
     "open_checkpoint",
     "parse_checkpoint",
     "sign_checkpoint",
+    "size_of_note",
 ]
 
 MAX_ORIGIN_BYTES: Final = 255  # C2SP tlog-cosignature carries the origin in a field of this size
@@ -87,6 +88,15 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
     if root is None or len(root) != HASH_SIZE_BYTES:
         raise TlogError("CHECKPOINT_ROOT", ascii(lines[2][:60]))
     return Checkpoint(lines[0], size, root, tuple(lines[_MANDATORY_LINES:]))
+
+
+def size_of_note(data: bytes) -> int:
+    """Read the size that a signed checkpoint states; nothing of it is verified yet.
+
+    Raises:
+        TlogError: as `parse_checkpoint`, and the reasons of notes.
+    """
+    return parse_checkpoint(parse_note(data).text).size
 
 
 def sign_checkpoint(checkpoint: Checkpoint, *signers: NoteSigner) -> Note:

@@ -126,6 +126,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "A witness or group is a member of more than one group or twice of one.",
             "某见证方或组被重复列为成员。",
         ),
+        "POLICY_FROM": (
+            "A line from names no size that is larger than the one before.",
+            "from行所列的大小无效，或不大于前一个。",
+        ),
         "POLICY_QUORUM": ("A policy has exactly one quorum line.", "策略文件必须恰好有一行quorum。"),
         "POLICY_QUORUM_WEAK": (
             "A federation's quorum is more than half of its witnesses and never all of them.",
@@ -208,6 +212,22 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "NOT_COMMITTED": ("The decision is not COMMIT.", "该决定不是COMMIT（提交）。"),
         "OPENING_WRONG": ("An opening does not open its commitment.", "所附内容不能打开相应的承诺。"),
+        "CERTIFICATE_DIFFERS": (
+            "The certificate says something else than what was retired.",
+            "证书所载与实际注销的内容不符。",
+        ),
+        "FILING_INVALID": (
+            "The proof of filing does not say what a region may certify.",
+            "储备证明所载内容不是地区可以证明的内容。",
+        ),
+        "HANDOVER_WRONG": (
+            "The checkpoint does not hand the log over to another group of witnesses.",
+            "该检查点并未将日志移交给另一组见证方。",
+        ),
+        "POLICY_BEHIND": (
+            "The policy lacks an earlier change of witnesses that this one rests on.",
+            "策略缺少此前的见证方更换，而本次更换以其为前提。",
+        ),
         "RULES_DIGEST_WRONG": (
             "The rule texts are not those that a party of this decision applied.",
             "所附规则文本不是该决定各方所适用的文本。",
@@ -258,6 +278,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "WITNESS_LEAF_REFUSED": (
             "A leaf does not show what it must, and the witness does not cosign a tree with it.",
             "某个叶子未能证明其内容，见证方不签署含有该叶子的树。",
+        ),
+        "WITNESS_NOT_HANDED_OVER": (
+            "The witnesses were replaced, and no checkpoint shows that those before cosigned it.",
+            "见证方已被更换，但没有检查点表明原见证方已签署该更换。",
         ),
         "WITNESS_UNKNOWN_LOG": ("The witness does not follow this log.", "见证方未跟踪该日志。"),
         "EVIDENCE_FORM": ("The file is not an evidence file.", "文件不是证据文件。"),

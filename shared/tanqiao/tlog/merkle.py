@@ -152,6 +152,23 @@ class CompactRange:
             # Kept up to date for each leaf: a refused hash must leave a range that is whole.
             self._size = size
 
+    def grow(self, leaf_hashes: Iterable[bytes], step: int) -> list[tuple[Node, bytes]]:
+        """Append many leaf hashes; give the nodes that they complete at each `step`-th level above theirs."""
+        hashes, size, done = self._hashes, self._size, []
+        for leaf_hash in leaf_hashes:
+            value, index, level = check_hash(leaf_hash), size, 0
+            check_tree_size(size + 1)
+            while index & 1:
+                value = sha256(_NODE_PREFIX + hashes.pop() + value).digest()
+                index >>= 1
+                level += 1
+                if level % step == 0:
+                    done.append((Node(level, index), value))
+            hashes.append(value)
+            size += 1
+            self._size = size  # as above
+        return done
+
     def root(self) -> bytes:
         """Root of the tree of all leaves so far."""
         return _fold(self._hashes) if self._hashes else EMPTY_ROOT

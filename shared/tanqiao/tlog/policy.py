@@ -4,6 +4,10 @@ A policy file is the one thing that an outsider must have from somebody it trust
 it. It is a line-based file of logs, witnesses, groups and one quorum. Names are opaque: bytes that are not
 UTF-8 are carried as surrogate escapes and compared byte for byte.
 
+One thing C2SP does not have: when the witnesses of a log are replaced, the line ``from SIZE`` begins what
+counts for checkpoints of that size and more: other witnesses, groups and a quorum of their own, under the
+same logs. Who knows C2SP alone refuses such a file there, and does not read it otherwise than it was meant.
+
 Stricter than C2SP on three points, each because a policy that reads otherwise than it was meant is worse than
 none: the last line must be terminated (a cut-off file could end in ``quorum none``), a log and a witness must
 not share a key, and every member of a quorum has a key type that is checked here.
@@ -13,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -43,6 +47,7 @@ MAX_LOGS: Final = 64  # C2SP recommends that at least 32 of each are supported
 MAX_WITNESSES: Final = 256
 MAX_GROUPS: Final = 256
 MAX_NAME_CHARACTERS: Final = 255
+MAX_SECTIONS: Final = 64
 QUORUM_NONE: Final = "none"
 
 _WORDS: Final = re.compile(r"[^ \t]+")
@@ -98,12 +103,15 @@ class Policy:
     witnesses: tuple[PolicyWitness, ...]
     groups: tuple[Group, ...]
     quorum: str
+    later: tuple[tuple[int, Policy], ...] = ()
+    """What counts instead from a size on, in ascending order: policies of the same logs."""
     _groups_by_name: Mapping[str, Group] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_counts(self)
         _check_keys(self)
         _check_names(self)
+        _check_later(self)
         by_name = MappingProxyType({group.name: group for group in self.groups})
         object.__setattr__(self, "_groups_by_name", by_name)
 
@@ -117,6 +125,23 @@ class Policy:
         """The smallest number of witnesses that can satisfy the quorum."""
         return self._fewest(self.quorum) if self.needs_witnesses else 0
 
+    def at(self, size: int) -> Policy:
+        """Give what counts for a checkpoint of a size."""
+        counting = self
+        for from_size, policy in self.later:
+            if from_size <= size:
+                counting = policy
+        return counting
+
+    @property
+    def every_witness(self) -> tuple[PolicyWitness, ...]:
+        """Every witness of any size, once for each key."""
+        found: dict[VerifierKey, PolicyWitness] = {}
+        for policy in (self, *(policy for _, policy in self.later)):
+            for witness in policy.witnesses:
+                found.setdefault(witness.key, witness)
+        return tuple(found.values())
+
     def is_quorum(self, names: Collection[str]) -> bool:
         """Say whether the witnesses with these names satisfy the quorum together."""
         return not self.needs_witnesses or self._witnessed(self.quorum, frozenset(names))
@@ -124,10 +149,15 @@ class Policy:
     def encode(self) -> bytes:
         """Write the policy in the plain form; reading it gives an equal policy."""
         lines = [_line("log", log.key.encode(), log.url) for log in self.logs]
-        lines += [_line("witness", w.name, w.key.encode(), w.url) for w in self.witnesses]
-        lines += [_line("group", g.name, str(g.threshold), *g.members) for g in self.groups]
-        lines.append(_line("quorum", self.quorum))
+        lines += self._rules()
+        for from_size, policy in self.later:
+            lines += [_line("from", str(from_size)), *policy._rules()]  # noqa: SLF001 - of this class
         return "".join(lines).encode("utf-8", "surrogateescape")
+
+    def _rules(self) -> list[str]:
+        lines = [_line("witness", w.name, w.key.encode(), w.url) for w in self.witnesses]
+        lines += [_line("group", g.name, str(g.threshold), *g.members) for g in self.groups]
+        return [*lines, _line("quorum", self.quorum)]
 
     def _witnessed(self, name: str, names: frozenset[str]) -> bool:
         # Groups refer only to earlier names and each name to one group: the recursion is a tree walk.
@@ -174,6 +204,7 @@ def verify_checkpoint(data: bytes, policy: Policy) -> VerifiedCheckpoint:
             the reasons of notes, checkpoints and cosignatures.
     """
     checkpoint, note = open_checkpoint(data, *(log.key for log in policy.logs))
+    policy = policy.at(checkpoint.size)
     found = verify_cosignatures(note, tuple(witness.key for witness in policy.witnesses))
     names = {witness.key: witness.name for witness in policy.witnesses}
     newest: dict[str, Cosignature] = {}
@@ -216,9 +247,10 @@ def require_federation_quorum(policy: Policy) -> None:
     Raises:
         TlogError: `POLICY_QUORUM_WEAK`.
     """
-    count = len(policy.witnesses)
-    if not count < 2 * policy.quorum_size < 2 * count:
-        raise TlogError("POLICY_QUORUM_WEAK", f"{policy.quorum_size} of {count}")
+    for counting in (policy, *(later for _, later in policy.later)):
+        count = len(counting.witnesses)
+        if not count < 2 * counting.quorum_size < 2 * count:
+            raise TlogError("POLICY_QUORUM_WEAK", f"{counting.quorum_size} of {count}")
 
 
 class _Draft:
@@ -230,6 +262,8 @@ class _Draft:
         self.groups: list[Group] = []
         self.quorum: str | None = None
         self._defined: set[str] = set()
+        self._from_size = 0
+        self._sections: list[tuple[int, Policy]] = []
 
     def read(self, words: Sequence[str]) -> None:
         readers: Mapping[str, Callable[[Sequence[str]], None]] = {
@@ -237,6 +271,7 @@ class _Draft:
             "witness": self._read_witness,
             "group": self._read_group,
             "quorum": self._read_quorum,
+            "from": self._read_from,
         }
         reader = readers.get(words[0])
         if reader is None:
@@ -244,12 +279,31 @@ class _Draft:
         reader(words[1:])
 
     def finish(self) -> Policy:
+        self._end_section()
+        (_, first), *later = self._sections
+        return replace(first, later=tuple(later))
+
+    def _end_section(self) -> None:
         if self.quorum is None:
             raise TlogError("POLICY_QUORUM", "no quorum line")
-        return Policy(tuple(self.logs), tuple(self.witnesses), tuple(self.groups), self.quorum)
+        policy = Policy(tuple(self.logs), tuple(self.witnesses), tuple(self.groups), self.quorum)
+        self._sections.append((self._from_size, policy))
+
+    def _read_from(self, words: Sequence[str]) -> None:
+        _check_words("from", words, 1, 1)
+        size = decode_decimal(words[0])
+        if size is None or size <= self._from_size:
+            raise TlogError("POLICY_FROM", ascii(words[0][:_MAX_SHOWN_CHARACTERS]))
+        self._end_section()
+        if len(self._sections) == MAX_SECTIONS:
+            raise TlogError("POLICY_TOO_MANY", f"more than {MAX_SECTIONS} sections")
+        self._from_size = size
+        self.witnesses, self.groups, self.quorum, self._defined = [], [], None, set()
 
     def _read_log(self, words: Sequence[str]) -> None:
         _check_words("log", words, 1, 2)
+        if self._from_size:
+            raise TlogError("POLICY_LINE", "a log below from: all sizes are of the same logs")
         self.logs.append(PolicyLog(parse_verifier_key(words[0]), words[1] if len(words) > 1 else None))
 
     def _read_witness(self, words: Sequence[str]) -> None:
@@ -319,6 +373,18 @@ def _check_keys(policy: Policy) -> None:
         if key.public_key in seen:
             raise TlogError("POLICY_KEY_TWICE", key.name)
         seen.add(key.public_key)
+
+
+def _check_later(policy: Policy) -> None:
+    if len(policy.later) >= MAX_SECTIONS:
+        raise TlogError("POLICY_TOO_MANY", f"more than {MAX_SECTIONS} sections")
+    before = 0
+    for size, later in policy.later:
+        if size <= before:
+            raise TlogError("POLICY_FROM", str(size))
+        if later.logs != policy.logs or later.later:
+            raise TlogError("POLICY_LINE", "all sizes are of the same logs")
+        before = size
 
 
 def _check_names(policy: Policy) -> None:

@@ -269,10 +269,13 @@ class TileBuilder:
 
     def extend(self, leaf_hashes: Iterable[bytes]) -> None:
         """Append leaf hashes in the order of the log."""
-        for leaf_hash in leaf_hashes:
-            for node, value in self._range.append(check_hash(leaf_hash)):
-                if node.level % TILE_HEIGHT == 0:
-                    self._put(node.level // TILE_HEIGHT, node.number, value)
+        added = [check_hash(leaf_hash) for leaf_hash in leaf_hashes]
+        first = self._range.size
+        above = self._range.grow(added, TILE_HEIGHT)
+        for position, leaf_hash in enumerate(added, first):
+            self._put(0, position, leaf_hash)
+        for node, value in above:
+            self._put(node.level // TILE_HEIGHT, node.number, value)
 
     def take_tiles(self) -> dict[Tile, bytes]:
         """Give every tile that is new since the last call, the partial ones of the present size included."""

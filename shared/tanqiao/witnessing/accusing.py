@@ -23,7 +23,7 @@ from tanqiao.offline.container import FILE_SUFFIX, encode_file
 from tanqiao.offline.make import ServedLeaf, make_contradiction
 from tanqiao.offline.verify import verify_bytes
 from tanqiao.signing.payload_types import payload_type_of
-from tanqiao.tlog.checkpoint import Checkpoint, parse_checkpoint
+from tanqiao.tlog.checkpoint import Checkpoint, parse_checkpoint, size_of_note
 from tanqiao.tlog.cosignature import Cosignature, verify_cosignatures
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.evidence import EVIDENCE_SUFFIX, make_evidence
@@ -65,7 +65,7 @@ class Accuser:
     def __init__(
         self,
         mirror: Mirror,
-        policy: Callable[[], Policy],
+        policy: Callable[[int | None], Policy],
         folder: Path | None,
         tiles: TileSource,
         cosigned: Callable[[], bytes],
@@ -104,7 +104,7 @@ class Accuser:
         pair = _name("log", first, second)
         for reader in () if pair in self._harmless else self._readers(larger):
             try:
-                return self._keep(name, make_evidence(first, second, self._policy(), reader()))
+                return self._keep(name, make_evidence(first, second, self._policy(None), reader()))
             except TlogError as error:
                 if error.reason == "EVIDENCE_PROVES_NOTHING" and len(self._harmless) < HARMLESS_MAX:
                     self._harmless.add(pair)
@@ -146,8 +146,8 @@ class Accuser:
         if self._folder is None or first.payload == second.payload or self._has(name):
             return True
         try:
-            policy = self._policy()
             note = self._cosigned()
+            policy = self._policy(size_of_note(note))
             tree = verify_checkpoint(note, policy).checkpoint
             source = _MirrorSource(self._mirror, self._tree(tree.size), tree.size, note)
         except (TlogError, DomainError) as error:
@@ -164,7 +164,7 @@ class Accuser:
 
     def watch_witnesses(self, note: bytes) -> None:
         """Hold every cosignature of a checkpoint against the largest that its witness gave before."""
-        policy = self._policy()
+        policy = self._policy(size_of_note(note))
         names = {witness.key: witness.name for witness in policy.witnesses}
         signed = parse_note(note)
         tree = parse_checkpoint(signed.text)
@@ -183,7 +183,7 @@ class Accuser:
         if self._folder is None or self._has(name):
             return self._has(name)
         data = encode_file("witness-misbehaviour", [("first", first), ("second", second)])
-        return verify_bytes(data, self._policy().encode()).holds and self._keep(name, data)
+        return verify_bytes(data, self._policy(None).encode()).holds and self._keep(name, data)
 
     # -- files -----------------------------------------------------------------------------------------------
 

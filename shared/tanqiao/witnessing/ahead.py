@@ -13,10 +13,12 @@ from typing import Final
 
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.tlog.errors import TlogError
-from tanqiao.witnessing.location_roots import until_location_root
-from tanqiao.witnessing.replay import Replay, SeenLeaf, Stretch
+from tanqiao.witnessing.location_roots import is_location_root, until_location_root
+from tanqiao.witnessing.replay import Replay, SeenLeaf, Stretch, Touched
 
 AHEAD_LEAVES_MAX: Final = 4_000
+TAKEN_LEAVES_MAX: Final = 2_000
+"""Most leaves that are applied and written at once."""
 
 Fetch = Callable[[int, int], Sequence[SeenLeaf]]
 """Gives leaves from an index on, at most so many, dense; `LOG_LEAVES_MISSING` where there is none."""
@@ -65,10 +67,18 @@ class Ahead:
         return len(leaves)
 
     def take(self, first: int, limit: int, directory: KeyDirectory) -> Stretch | None:
-        """Take what was opened from an index on, at most so many leaves; None if that is to be done yet."""
+        """Take what was opened from an index on as one stretch, at most so many leaves.
+
+        They are checked against what is stored, and written, all at once: each time costs a commit, and for
+        all but the last a proof from the bridge.
+
+        Returns:
+            None if that is to be opened yet.
+        """
         if not self._stretches:
             return None
         stretch = self._stretches.popleft()
+        limit = min(limit, TAKEN_LEAVES_MAX)
         is_whole = len(stretch.leaves) <= limit
         if (
             stretch.first != first
@@ -77,7 +87,37 @@ class Ahead:
         ):
             self.forget()
             return None
-        if is_whole:
-            return stretch
-        self._stretches.appendleft(stretch.between(first + limit, stretch.end))
-        return stretch.between(first, first + limit)
+        if not is_whole:
+            self._stretches.appendleft(stretch.between(first + limit, stretch.end))
+            return stretch.between(first, first + limit)
+        taken = [stretch]
+        while self._stretches and self._may_join(taken, first + limit):
+            taken.append(self._stretches.popleft())
+        return joined(taken)
+
+    def _may_join(self, taken: Sequence[Stretch], end: int) -> bool:
+        follower = self._stretches[0]
+        return (
+            follower.end <= end
+            and follower.before is taken[-1].after
+            and not is_location_root(follower.leaves[0])  # it is compared with what is stored
+        )
+
+
+def joined(stretches: Sequence[Stretch]) -> Stretch:
+    """Give stretches that follow each other as one."""
+    if len(stretches) == 1:
+        return stretches[0]
+    touched = Touched()
+    for one in stretches:
+        touched.transfers |= one.touched.transfers
+        touched.issues |= one.touched.issues
+        touched.receipts |= one.touched.receipts
+        touched.blocks += one.touched.blocks
+    return Stretch(
+        [leaf for one in stretches for leaf in one.leaves],
+        [opened for one in stretches for opened in one.opened],
+        touched,
+        stretches[0].before,
+        stretches[-1].after,
+    )

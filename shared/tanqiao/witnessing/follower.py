@@ -24,9 +24,10 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import TransferKey
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.federation import Federation
-from tanqiao.signing.logs import checkpoint_keys, log_name, witness_policy
+from tanqiao.signing.logs import checkpoint_keys, log_name, witness_policy, written_policy
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.witness_groups import WitnessGroups
 from tanqiao.tlog.checkpoint import Checkpoint, open_checkpoint
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.keys import NoteSigner
@@ -39,6 +40,7 @@ from tanqiao.tlog.tiles import Tile
 from tanqiao.tlog.witness import Witness, WitnessState
 from tanqiao.witnessing.accusing import Accuser
 from tanqiao.witnessing.ahead import Ahead
+from tanqiao.witnessing.groups import Handovers
 from tanqiao.witnessing.location_roots import until_location_root
 from tanqiao.witnessing.replay import LeafRefusedError, Replay, SeenLeaf
 from tanqiao.witnessing.store import MirrorCheckpoint, Replayed, ReplayStore
@@ -60,19 +62,22 @@ _log = structlog.get_logger("tanqiao.witness")
 
 Pair = tuple[envelope_pb2.Envelope, envelope_pb2.Envelope]
 Suspicions = Callable[[], Sequence[Pair]]
+Signers = Callable[[KeyDirectory, int], Sequence[NoteSigner]]
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
     """What the bridge shows: a signed checkpoint and its size, empty before the first; what has a quorum.
 
-    `log_size` counts the durable leaves, sealed or not.
+    `log_size` counts the durable leaves, sealed or not; `group_index` is the log index of the newest change
+    of the group.
     """
 
     note: bytes
     size: int
     cosigned_size: int = 0
     log_size: int = 0
+    group_index: int = 0
 
 
 class LogSource(Protocol):
@@ -98,6 +103,10 @@ class LogSource(Protocol):
         """Give a tile as it is served now; `TILE_MISSING` where there is none."""
         ...
 
+    def handover(self, log_index: int) -> bytes:
+        """Give the checkpoint in which a group of witnesses cosigned its own replacement; empty: none yet."""
+        ...
+
     def add_cosignature(self, size: int, line: str, kinds: Sequence[str]) -> int:
         """Hand in a cosignature; the size that has a quorum then."""
         ...
@@ -108,7 +117,7 @@ class Follower:
 
     Args:
         federation: trust anchors and first keys.
-        signer: the witness key.
+        signers: gives the witness keys that count at a log index, oldest first (`RingKeys.at`).
         store: what was replayed and promised.
         source: the bridge.
         now_seconds: wall clock, seconds since 1970.
@@ -119,7 +128,7 @@ class Follower:
     def __init__(
         self,
         federation: Federation,
-        signer: NoteSigner,
+        signers: Signers,
         store: ReplayStore,
         source: LogSource,
         now_seconds: Callable[[], int] = lambda: int(time.time()),
@@ -129,9 +138,9 @@ class Follower:
     ) -> None:
         self._network_id = federation.network_id
         self._first_keys = federation.directory()
-        self._group = federation.witness_group
+        self._groups = WitnessGroups(federation.witness_group, store.group_changes())
         self._origin = log_name(federation.network_id, BRIDGE)
-        self._signer = signer
+        self._signers = signers
         self._store = store
         self._source = source
         self._now_seconds = now_seconds
@@ -158,6 +167,7 @@ class Follower:
             source,
             lambda: source.cosigned().note,
         )
+        self._handovers = Handovers(store, source.handover, self._policy, self.accuser.root_at)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.refusal: TlogError | None = None
@@ -258,11 +268,12 @@ class Follower:
             self._catch_up(checkpoint, offered.note)
             if self._stopping.is_set():
                 return None
+            self._handovers.require(self._groups, checkpoint.size)
         proof: Sequence[bytes] = ()
         if 0 < promised < checkpoint.size:
             proof = self._source.consistency(promised, checkpoint.size)
         witness = Witness(
-            self._signer,
+            self._signers(self._keys(), max(0, checkpoint.size - 1))[-1],
             checkpoint_keys(self._network_id, self._keys(), BRIDGE),
             self._store,
             self._require_replayed,
@@ -278,7 +289,8 @@ class Follower:
         """Say whether the bridge lacks what it was given: it may have lost it, restored from a backup."""
         if offered.cosigned_size >= offered.size or time.monotonic() < self._deliver_again_at:
             return False
-        return not any(line.is_by(self._signer.key) for line in parse_note(offered.note).signatures)
+        own = self._signers(self._keys(), max(0, offered.size - 1))
+        return not any(line.is_by(one.key) for line in parse_note(offered.note).signatures for one in own)
 
     def _opened_by_any(self, offered: Offered) -> Checkpoint:
         """Open what is offered; keys that this witness has not come to yet are looked for further on."""
@@ -301,8 +313,10 @@ class Follower:
             raise TlogError("CHECKPOINT_ORIGIN_WRONG", checkpoint.origin)
         return checkpoint
 
-    def _policy(self) -> Policy:
-        return witness_policy(self._network_id, self._keys(), self._group)
+    def _policy(self, size: int | None = None) -> Policy:
+        if size is None:
+            return written_policy(self._network_id, self._keys(), self._groups)
+        return witness_policy(self._network_id, self._keys(), self._groups.at(size), size=size)
 
     def _keys(self) -> KeyDirectory:
         """Give every key known: those of the federation's file, and those that the log has stated."""
@@ -330,8 +344,7 @@ class Follower:
 
     def _replay_stretch(self, before: Replayed, checkpoint: Checkpoint, note: bytes) -> Replayed:
         first = before.tree.size
-        limit = min(LEAVES_PER_STRETCH_MAX, checkpoint.size - first)
-        stretch = self._ahead.take(first, limit, self._directory)
+        stretch = self._ahead.take(first, checkpoint.size - first, self._directory)
         if stretch is not None:
             try:
                 after, proof = self._shown(before, stretch.leaves, checkpoint)
@@ -339,6 +352,7 @@ class Follower:
                 self._ahead.forget()
                 stretch = None
         if stretch is None:
+            limit = min(LEAVES_PER_STRETCH_MAX, checkpoint.size - first)
             leaves = until_location_root(self._fetched(first, limit))
             after, proof = self._shown(before, leaves, checkpoint)
             stretch = self._replay.open(leaves, self._directory, self._settled)
@@ -347,6 +361,7 @@ class Follower:
         shown = MirrorCheckpoint(after.size, note, tuple(proof))
         self._store.persist(before, after, stretch.leaves, known, shown)
         self._directory = stretch.after
+        self._groups = self._groups.with_changes(known.fresh_changes)
         return Replayed(after)
 
     def _shown(
@@ -405,7 +420,7 @@ class Follower:
             self._remember(note)
             return
         self._hold_against_own(checkpoint, note, tree)
-        if checkpoint.size > self._cosigned_kept and satisfied(note, self._policy()):
+        if checkpoint.size > self._cosigned_kept and satisfied(note, self._policy(checkpoint.size)):
             self._store.keep_cosigned(note, checkpoint.size)
             self._cosigned_kept = checkpoint.size
 

@@ -24,9 +24,14 @@ _START: Final = Leaf(LOCATION_ROOT_KIND).encode()[:-1]
 def until_location_root(leaves: Sequence[SeenLeaf]) -> Sequence[SeenLeaf]:
     """Cut a stretch before a location root that is not its first leaf: it is compared with what is stored."""
     for position, leaf in enumerate(leaves):
-        if position and leaf.data.startswith(_START):
+        if position and is_location_root(leaf):
             return leaves[:position]
     return leaves
+
+
+def is_location_root(leaf: SeenLeaf) -> bool:
+    """Whether a leaf states a location root, by its first bytes."""
+    return leaf.data.startswith(_START)
 
 
 class WitnessMap:

@@ -56,6 +56,7 @@ def write_mirror(database: Database, path: Path) -> int:
         shown_checkpoint=shown.note,
         shown_proof=shown.proof,
         cosigned_checkpoint=cosigned.note if cosigned is not None and fits else b"",
+        handover_checkpoints=store.handovers().values(),
     )
     part = path.with_name(f".{path.name}.part")
     if path.exists():

@@ -26,11 +26,16 @@ from tanqiao.signing.logs import checkpoint_keys, log_name, witness_policy
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.signing.recovery_key import Unsealer
-from tanqiao.tlog.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
+from tanqiao.signing.witness_groups import (
+    CHANGES_MAX,
+    WITNESS_GROUP_KIND,
+    WitnessGroups,
+    change_of_leaf,
+)
+from tanqiao.tlog.checkpoint import Checkpoint, open_checkpoint, size_of_note
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao.tlog.merkle import CompactRange, hash_leaf, verify_consistency
-from tanqiao.tlog.note import parse_note
 from tanqiao.tlog.policy import verify_checkpoint
 from tanqiao.witnessing.location_roots import until_location_root
 from tanqiao.witnessing.mirror_file import MirrorFile
@@ -51,6 +56,8 @@ class Examined:
         root: of its leaves.
         directory: keys as its leaves state them.
         cosigned: its checkpoint with a quorum; None without.
+        groups: who counts at which size, as its leaves state it.
+        handovers: the checkpoints in which a group cosigned its replacement, by the log index of that leaf.
         marks: roots at the sizes that other mirrors have.
     """
 
@@ -58,6 +65,8 @@ class Examined:
     root: bytes
     directory: KeyDirectory
     cosigned: Checkpoint | None
+    groups: WitnessGroups
+    handovers: dict[int, bytes]
     marks: dict[int, bytes] = field(default_factory=dict)
 
     @property
@@ -125,6 +134,11 @@ class Mirrors:
         return self.used[0].file.size
 
     @property
+    def handovers(self) -> dict[int, bytes]:
+        """The checkpoints in which a group cosigned its replacement, by the log index of that leaf."""
+        return {index: note for one in self.used for index, note in one.handovers.items()}
+
+    @property
     def directory(self) -> KeyDirectory:
         """Keys as the log states them."""
         return self.used[0].directory
@@ -150,19 +164,23 @@ class Mirrors:
         head, network_id = file.head, self._federation.network_id
         if head.network_id != network_id:
             raise file.invalid(f"it is of network {head.network_id[:64]}")
-        names = self._federation.witness_group.witnesses
-        if names and head.party not in names:
-            raise file.invalid(f"{head.party[:96]} is no witness of the group")
+        groups = WitnessGroups(self._federation.witness_group)
+        if len(head.handover_checkpoints) > CHANGES_MAX:
+            raise file.invalid("it has too many checkpoints of changes")
         sizes = {head.size}
-        for note in (head.shown_checkpoint, head.cosigned_checkpoint):
+        for note in (head.shown_checkpoint, head.cosigned_checkpoint, *head.handover_checkpoints):
             if note:
-                sizes.add(_size_of(note))
+                sizes.add(size_of_note(note))
         tree, marks = CompactRange(), {}
         directory = KeyDirectory.of(())
         for index in range(file.size):
             leaf = file.leaf(index)
-            if decode_leaf(leaf.data).kind in _KEY_KINDS:
+            taken = decode_leaf(leaf.data)
+            if taken.kind in _KEY_KINDS:
                 directory = self._replay.open([leaf], directory).after
+            elif taken.kind == WITNESS_GROUP_KIND:
+                # Its signatures are checked with everything else, when the whole log is replayed.
+                groups = groups.with_changes([change_of_leaf(taken, index)])
             tree.append(hash_leaf(leaf.data))
             if tree.size in sizes:
                 marks[tree.size] = tree.root()
@@ -170,14 +188,22 @@ class Mirrors:
         shown, _ = open_checkpoint(head.shown_checkpoint, *keys)
         self._require_origin(shown)
         verify_consistency(head.size, shown.size, list(head.shown_proof), tree.root(), shown.root)
-        cosigned = None
-        if head.cosigned_checkpoint and names:
-            policy = witness_policy(network_id, directory, self._federation.witness_group)
-            cosigned = verify_checkpoint(head.cosigned_checkpoint, policy).checkpoint
-            self._require_origin(cosigned)
-            if marks.get(cosigned.size) != cosigned.root:
-                raise file.invalid(f"its leaves have another root at {cosigned.size} than was cosigned")
-        return Examined(file, tree.root(), directory, cosigned)
+        if groups.every_witness and head.party not in groups.every_witness:
+            raise file.invalid(f"{head.party[:96]} is no witness of the group")
+
+        def final(note: bytes) -> Checkpoint:
+            size = size_of_note(note)
+            policy = witness_policy(network_id, directory, groups.at(size), size=size)
+            found = verify_checkpoint(note, policy).checkpoint
+            self._require_origin(found)
+            if marks.get(found.size) != found.root:
+                raise file.invalid(f"its leaves have another root at {found.size} than was cosigned")
+            return found
+
+        has_quorum = head.cosigned_checkpoint and groups.every_witness
+        cosigned = final(head.cosigned_checkpoint) if has_quorum else None
+        handovers = {final(note).size - 1: note for note in head.handover_checkpoints}
+        return Examined(file, tree.root(), directory, cosigned, groups, handovers)
 
     def _require_origin(self, checkpoint: Checkpoint) -> None:
         if checkpoint.origin != log_name(self._federation.network_id, BRIDGE):
@@ -185,15 +211,20 @@ class Mirrors:
 
     def _require_enough(self) -> None:
         """Whatever a quorum cosigned is in one of so many mirrors: fewer may all be too short."""
-        group = self._federation.witness_group
-        needed = len(group.witnesses) - group.quorum + 1
         have = {one.party for one in self.used}
-        if len(have) < needed:
-            missing = ", ".join(sorted(set(group.witnesses) - have)) or "-"
-            for refused in self.refused:
-                missing += f"; {refused.refusal}"
-            raise DomainError("MIRRORS_MISSING", have=len(have), needed=needed, missing=missing)
-        if group.witnesses and not any(one.cosigned for one in self.used):
+        groups = max(self.used, key=lambda one: one.file.size).groups if self.used else None
+        groups = groups or WitnessGroups(self._federation.witness_group)
+        final_size = max((one.cosigned.size for one in self.used if one.cosigned), default=0)
+        # Until the newest group has made something final, what the one before cosigned may be the longest.
+        for group in dict.fromkeys((groups.at(final_size), groups.newest)):
+            counting = have & set(group.witnesses) if group.witnesses else have
+            needed = len(group.witnesses) - group.quorum + 1
+            if len(counting) < needed:
+                missing = ", ".join(sorted(set(group.witnesses) - have)) or "-"
+                for refused in self.refused:
+                    missing += f"; {refused.refusal}"
+                raise DomainError("MIRRORS_MISSING", have=len(counting), needed=needed, missing=missing)
+        if groups.newest.witnesses and not any(one.cosigned for one in self.used):
             raise self.used[0].file.invalid("no mirror has a checkpoint with a quorum")
 
     def _require_one_log(self) -> None:
@@ -299,8 +330,3 @@ class Mirrors:
                 return True
             directory = behind
         return False
-
-
-def _size_of(note: bytes) -> int:
-    """Read the size of a checkpoint that is verified later."""
-    return parse_checkpoint(parse_note(note).text).size

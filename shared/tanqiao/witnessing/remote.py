@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from tanqiao.api.bridge.v1 import log_pb2, log_pb2_grpc
+from tanqiao.api.bridge.v1 import log_pb2, log_pb2_grpc, witness_groups_pb2, witness_groups_pb2_grpc
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.errors import from_rpc_error
@@ -31,6 +31,7 @@ class RemoteLog:
 
     def __init__(self, channel: grpc.Channel, address: str) -> None:
         self._stub = log_pb2_grpc.LogServiceStub(channel)
+        self._groups = witness_groups_pb2_grpc.WitnessGroupServiceStub(channel)
         self._address = address
 
     def checkpoint(self, after_size: int) -> Offered:
@@ -42,7 +43,12 @@ class RemoteLog:
     def cosigned(self) -> Offered:
         """Give the newest checkpoint with a quorum."""
         answer = self._call(self._stub.GetCheckpoint, log_pb2.GetCheckpointRequest())
-        return Offered(answer.cosigned_checkpoint, answer.cosigned_size, answer.cosigned_size)
+        return Offered(
+            answer.cosigned_checkpoint,
+            answer.cosigned_size,
+            answer.cosigned_size,
+            group_index=answer.witness_group_index,
+        )
 
     def leaves(self, from_index: int, limit: int) -> Sequence[SeenLeaf]:
         """Give leaves with the messages beside them."""
@@ -61,6 +67,17 @@ class RemoteLog:
             return bytes(self._call(self._stub.GetTile, log_pb2.GetTileRequest(path=tile.path)).tile)
         except DomainError as refusal:
             raise TlogError("TILE_MISSING", f"{tile.path}: {refusal.symbol}") from refusal
+
+    def group_changes(self, after_index: int) -> Sequence[witness_groups_pb2.WitnessGroupChange]:
+        """Give changes of the group of witnesses behind a log index, as many as the bridge gives at once."""
+        request = witness_groups_pb2.ListWitnessGroupsRequest(after_log_index=after_index)
+        return list(self._call(self._groups.ListWitnessGroups, request).changes)
+
+    def handover(self, log_index: int) -> bytes:
+        """Give the checkpoint in which a group cosigned its own replacement; empty: none yet."""
+        request = witness_groups_pb2.ListWitnessGroupsRequest(after_log_index=log_index - 1, page_size=1)
+        found = list(self._call(self._groups.ListWitnessGroups, request).changes)
+        return found[0].checkpoint if found and found[0].log_index == log_index else b""
 
     def decision_of(self, key: TransferKey) -> log_pb2.FinalityBundle:
         """Give the bundle of one transfer with the messages that its leaf names."""

@@ -42,8 +42,10 @@ from tanqiao.signing.federation import Federation, authority_of, open_key_record
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.signing.verify import AllowedMessage, Opened, Verifier, allow
+from tanqiao.signing.witness_groups import WITNESS_GROUP_KIND, GroupChange
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.leaf import Leaf, decode_leaf
+from tanqiao.witnessing.groups import open_change
 
 HELD: Final = 1
 USED: Final = 2
@@ -115,6 +117,9 @@ class Known:
     fresh_decided: list[tuple[TransferKey, int]] = field(default_factory=list)
     fresh_issued: list[tuple[TransferKey, int]] = field(default_factory=list)
     fresh_claimed: list[tuple[bytes, str, int]] = field(default_factory=list)
+    changes: list[GroupChange] = field(default_factory=list)
+    """Changes of the group of witnesses; `fresh_changes` are those of these leaves."""
+    fresh_changes: list[GroupChange] = field(default_factory=list)
     is_map_root: Callable[[int, bytes], bool] = lambda _size, _root: False
     """Whether a root is that of the stored map; `book` must not have changed yet."""
 
@@ -190,6 +195,7 @@ class Replay:
 
     def __init__(self, federation: Federation) -> None:
         self._network_id = federation.network_id
+        self._has_first_group = bool(federation.witness_group.witnesses)
         self._anchors = {anchor.entry.key_id: anchor for anchor in federation.anchors}
         self._verifier = Verifier(federation.network_id, BRIDGE)
         self._own: dict[str, dict[str, AllowedMessage]] = {}
@@ -208,6 +214,7 @@ class Replay:
             "case_resolution": self._decided,
             "asset_alias": self._decided,
             LOCATION_ROOT_KIND: self._location_root,
+            WITNESS_GROUP_KIND: self._witness_group,
         }
 
     @property
@@ -472,6 +479,21 @@ class Replay:
 
         return apply
 
+    def _witness_group(self, leaf: _Leaf, _touched: Touched) -> Callable[[Known], None]:
+        """Another group of witnesses takes the place of the one that counts, as all authorities wish."""
+        index = leaf.seen.log_index
+        change, replaces = open_change(leaf.envelope(0), leaf.leaf, index, self._network_id, leaf.directory)
+
+        def apply(known: Known) -> None:
+            newest = known.changes[-1].log_index if known.changes else 0
+            _hold(replaces == newest, "it replaces a group that counts no more")
+            # Nobody is there who could hand over.
+            _hold(change.by_roots or self._has_first_group or newest > 0, "a first group without every root")
+            known.changes.append(change)
+            known.fresh_changes.append(change)
+
+        return apply
+
     # -- parts -----------------------------------------------------------------------------------------------
 
     def _open(self, leaf: _Leaf, position: int, allowed: Mapping[str, AllowedMessage]) -> Opened:
@@ -508,8 +530,9 @@ class _Leaf:
     def text(self, name: str) -> str:
         """Give a public field as text; a leaf without it is refused."""
         value = self.leaf.get(name)
-        _hold(value is not None, f"the leaf has no {name}")
-        return (value or b"").decode("utf-8", "replace")
+        if value is None:
+            raise TlogError("WITNESS_LEAF_REFUSED", f"the leaf has no {name}")
+        return value.decode("utf-8", "replace")
 
     def require_index(self, named: int) -> None:
         """Demand that a message names this leaf; one that a restored bridge adopted names its old index."""

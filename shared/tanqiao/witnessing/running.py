@@ -8,13 +8,11 @@ from tanqiao.db.engine import Database
 from tanqiao.db.migrations import open_migrated
 from tanqiao.db.node_state import claim_database
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
-from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.federation import Federation
 from tanqiao.signing.logs import log_name
 from tanqiao.signing.parties import BRIDGE
-from tanqiao.tlog.keys import NoteSigner
 from tanqiao.witnessing import tables
-from tanqiao.witnessing.follower import Follower, Suspicions
+from tanqiao.witnessing.follower import Follower, Signers, Suspicions
 from tanqiao.witnessing.remote import RemoteLog
 from tanqiao.witnessing.store import ReplayStore
 
@@ -31,7 +29,7 @@ def open_witness_database(url: str, owner_url: str = "") -> Database:
 def build_follower(
     federation: Federation,
     party: str,
-    signer: NoteSigner,
+    signers: Signers,
     database: Database,
     remote: RemoteLog,
     *,
@@ -40,21 +38,20 @@ def build_follower(
 ) -> Follower:
     """Give the witness of a party, whose database is its own from then on.
 
+    It need not be of the group yet, nor need there be one: who is to become a witness follows first.
+
     Args:
         federation: trust anchors, first keys, the group of witnesses.
         party: whose witness it is.
-        signer: its witness key.
+        signers: gives its witness keys that count at a log index.
         database: of the witness.
         remote: the bridge's log.
         evidence: folder of evidence files.
         suspicions: contradictory messages that the party's own node has met.
 
     Raises:
-        DomainError: SETTING_INVALID if the party is no witness of the federation's group, or the database is
-            another's.
+        DomainError: SETTING_INVALID if the database is another's.
     """
-    if party not in federation.witness_group.witnesses:
-        raise DomainError("SETTING_INVALID", setting="witness_group", detail=f"{party} is no witness of it")
 
     def claim(unit: UnitOfWork) -> None:
         claim_database(unit.connection, tables.node_state, network_id=federation.network_id, party=party)
@@ -62,4 +59,4 @@ def build_follower(
 
     run_in_transaction(database, claim)
     store = ReplayStore(database, log_name(federation.network_id, BRIDGE))
-    return Follower(federation, signer, store, remote, evidence=evidence, suspicions=suspicions)
+    return Follower(federation, signers, store, remote, evidence=evidence, suspicions=suspicions)

@@ -19,6 +19,8 @@ from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.locations import LocationBook, LocationRow
 from tanqiao.protocol.types import TransferKey
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
+from tanqiao.signing.federation import WitnessGroup
+from tanqiao.signing.witness_groups import GroupChange
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.merkle import HASH_SIZE_BYTES, CompactRange
 from tanqiao.tlog.sealing import Tree
@@ -107,6 +109,23 @@ class ReplayStore:
             for row in rows
         )
 
+    def group_changes(self) -> tuple[GroupChange, ...]:
+        """Give the changes of the group of witnesses as the replayed leaves state them."""
+        with self._database.reading() as connection:
+            return tuple(_changes(connection))
+
+    def handovers(self) -> dict[int, bytes]:
+        """Give the checkpoints in which a group cosigned its own replacement, by that leaf's index."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(tables.handover).order_by(tables.handover.c.log_index)).all()
+        return {row.log_index: bytes(row.note) for row in rows}
+
+    def keep_handover(self, log_index: int, note: bytes) -> None:
+        """Keep such a checkpoint, which fits the replayed tree."""
+        with self._database.writing() as connection:
+            connection.execute(sa.insert(tables.handover).values(log_index=log_index, note=note))
+            connection.commit()
+
     def known(self, touched: Touched, directory: KeyDirectory) -> Known:
         """Give what is known of that which some leaves touch."""
         with self._database.reading() as connection:
@@ -120,9 +139,16 @@ class ReplayStore:
                 ("receipt_hash", "claim_id"),
             )
             rows = _touched_rows(connection, touched.blocks)
+            changes = _changes(connection)
         known_claims = {bytes(row[0]): row[1] for row in claimed}
         return Known(
-            directory, LocationBook(rows), decided, issued, known_claims, is_map_root=self._map.is_root
+            directory,
+            LocationBook(rows),
+            decided,
+            issued,
+            known_claims,
+            changes=changes,
+            is_map_root=self._map.is_root,
         )
 
     def persist(
@@ -165,6 +191,14 @@ class ReplayStore:
             for table, fresh in ((tables.decided, known.fresh_decided), (tables.issued, known.fresh_issued)):
                 insert_rows(connection, table, [(one.source, one.transfer_id, index) for one, index in fresh])
             insert_rows(connection, tables.claimed, known.fresh_claimed)
+            insert_rows(
+                connection,
+                tables.group_change,
+                [
+                    (one.log_index, "\n".join(one.group.witnesses), one.group.quorum, one.by_roots)
+                    for one in known.fresh_changes
+                ],
+            )
             insert_rows(
                 connection,
                 tables.mirrored_leaf,
@@ -356,6 +390,17 @@ class ReplayStore:
 def _mirrored(log_index: int, leaf: bytes, records: bytes) -> SeenLeaf:
     beside = log_pb2.LogLeaf.FromString(records)
     return SeenLeaf(log_index, leaf, tuple(beside.envelopes), beside.sealed_record)
+
+
+def _changes(connection: sa.Connection) -> list[GroupChange]:
+    columns = tables.group_change.c
+    rows = connection.execute(sa.select(tables.group_change).order_by(columns.log_index)).all()
+    return [
+        GroupChange(
+            row.log_index, WitnessGroup(tuple(row.witnesses.split("\n")), row.quorum), bool(row.by_roots)
+        )
+        for row in rows
+    ]
 
 
 def _keys(

@@ -101,6 +101,24 @@ claimed = Table(
 )
 """Receipts of claims that are not rejected."""
 
+group_change = Table(
+    "witness_group_change",
+    metadata,
+    Column("log_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("witnesses", Text, nullable=False),
+    Column("quorum", Integer, nullable=False),
+    Column("by_roots", Boolean, nullable=False),
+)
+"""Changes of the group of witnesses as the replayed leaves state them; `witnesses` a line each."""
+
+handover = Table(
+    "witness_handover",
+    metadata,
+    Column("log_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+)
+"""Of such a change the checkpoint that the group before has cosigned; it fits the replayed tree."""
+
 mirrored_leaf = Table(
     "mirrored_leaf",
     metadata,
@@ -152,6 +170,8 @@ GUARDS: Final = (
     *FIRST_GUARDS,
     never_decreases("witness_promise", "time_seconds"),
     undeletable("mirror_checkpoint"),
+    append_only("witness_group_change"),
+    append_only("witness_handover"),
     never_decreases("mirror_checkpoint", "size"),
 )
 SCHEMA: Final = Schema("tanqiao.witnessing.migrations", metadata, GUARDS)

@@ -13,6 +13,8 @@ from tests.contract.bridge.cases import Build, Case, plain
 from tests.contract.bridge.unchanged import API, World, spoil
 
 CASES: Final = f"{API}CaseService/"
+NOMINATE: Final = f"{CASES}NominatePairs"
+OPERATOR: Final = "operator/310000/sh.centre"
 TWO_BODIES: Final[Signers] = ((BRIDGE_AUTHORITY, 0), (SHANGHAI_AUTHORITY, 0))
 
 
@@ -56,6 +58,17 @@ def deciding(signers: Signers = TWO_BODIES, request_id: str = "D-1", **changes: 
         return cases_pb2.DecideAliasRequest(request_id=request_id, decision=envelope)
 
     return build
+
+
+def nominating(times: int = 1, **changes: Any) -> Build:
+    """Nominate a pair, so many times, with something wrong."""
+    pair = cases_pb2.NominatedPair(
+        first=claims_pb2.AssetReference(scheme="cdm", value="1"),
+        second=claims_pb2.AssetReference(scheme="vcs", value="2"),
+        probability_ppm=990_000,
+        explanation="x",
+    )
+    return plain(cases_pb2.NominatePairsRequest(pairs=[spoil(pair, **changes)] * times))
 
 
 BAD_CASES: Final = (
@@ -133,6 +146,67 @@ BAD_CASES: Final = (
     ),
     Case(f"{CASES}GetCase", "no case", "FIELD_MISSING", plain(cases_pb2.GetCaseRequest())),
     Case(f"{CASES}GetCase", "an unknown case", "CASE_UNKNOWN", plain(cases_pb2.GetCaseRequest(case_id=404))),
+    Case(NOMINATE, "nothing", "BATCH_EMPTY", plain(cases_pb2.NominatePairsRequest()), OPERATOR),
+    Case(NOMINATE, "101 pairs", "BATCH_TOO_LARGE", nominating(times=101), OPERATOR),
+    Case(NOMINATE, "by a region", "CALLER_NOT_PERMITTED", nominating(), SHANGHAI),
+    Case(NOMINATE, "a name", "FIELD_INVALID", nominating(first__scheme="name"), OPERATOR),
+    Case(
+        NOMINATE,
+        "a vehicle",
+        "PERSONAL_IDENTIFIER_SENT",
+        nominating(first__scheme="vin", first__value="1M8GDM9AXKP042788"),
+        OPERATOR,
+    ),
+    Case(
+        NOMINATE,
+        "one reference twice",
+        "FIELD_INVALID",
+        nominating(second__scheme="cdm", second__value="1"),
+        OPERATOR,
+    ),
+    Case(NOMINATE, "no score", "FIELD_INVALID", nominating(probability_ppm=0), OPERATOR),
+    Case(
+        NOMINATE,
+        "more than certain",
+        "FIELD_INVALID",
+        nominating(probability_ppm=1_000_001),
+        OPERATOR,
+    ),
+    Case(NOMINATE, "no reason", "FIELD_MISSING", nominating(explanation=""), OPERATOR),
+    Case(NOMINATE, "a long row", "TEXT_TOO_LONG", nominating(first_row="x" * 8_001), OPERATOR),
+    Case(NOMINATE, "no JSON", "FIELD_INVALID", nominating(first_row="{"), OPERATOR),
+    *(
+        Case(
+            NOMINATE,
+            f"half a surrogate pair in a {where}",
+            "FIELD_INVALID",
+            nominating(first_row=row),
+            OPERATOR,
+        )
+        for where, row in (("cell", '{"name": "\\ud800"}'), ("column", '{"\\udfff": "x"}'))
+    ),
+    *(
+        Case(
+            NOMINATE,
+            f"{what} in {field}",
+            "PERSONAL_IDENTIFIER_SENT",
+            nominating(1, **{field: text}),
+            OPERATOR,
+        )
+        for what, field, text in (
+            ("a column of vehicles", "first_row", '{"VIN": "x"}'),
+            ("a number as a column", "second_row", '{"13900000001": "x"}'),
+            ("a resident", "second_row", '{"owner": "虚构 990000190001010016"}'),
+            ("a telephone", "explanation", "电话：139-0000-0001。"),
+        )
+    ),
+    Case(
+        NOMINATE,
+        "a row of rows",
+        "FIELD_INVALID",
+        nominating(second_row='{"a": {}}'),
+        OPERATOR,
+    ),
     Case(f"{CASES}ListAliases", "no reference", "FIELD_MISSING", plain(cases_pb2.ListAliasesRequest())),
 )
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2
-from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE
+from tanqiao.testing.network import BRIDGE, SHANGHAI, SHANGHAI_CENTRE
 from tests.contract.bridge.cases import Build, Case, plain
 from tests.contract.bridge.notice_office import ISSUE, REGISTER, WITHDRAW, instalment, project, quantity
 from tests.contract.bridge.unchanged import API, World
@@ -30,6 +30,26 @@ def step(
         if spoiled:
             envelope.payload += b"\x00"
         return coordination_pb2.SubmitStepRequest(envelope=envelope)
+
+    return build
+
+
+def lesser(*, beside: str = "", **more: Any) -> Build:
+    """Carry an instalment with a SPLIT beside it that a party has signed."""
+
+    def build(world: World) -> Message:
+        request = step(
+            ISSUE,
+            instalment("c", FARM, 5, *YEAR),
+            activity=[quantity(*YEAR, 5)],
+            metering=[quantity(*YEAR, 5)],
+            **more,
+        )(world)
+        assert isinstance(request, coordination_pb2.SubmitStepRequest)
+        if beside:
+            verdict = claims_pb2.Verdict(verdict=claims_pb2.VERDICT_KIND_SPLIT, claim_id="c")
+            request.split_verdict.CopyFrom(world.network.envelope(verdict, beside, audience=(CCER,)))
+        return request
 
     return build
 
@@ -77,6 +97,16 @@ BAD_COORDINATION: Final = (
             activity=[quantity(*YEAR, 5)],
             metering=[quantity(*YEAR, 5)],
         ),
+    ),
+    _case("a SPLIT by its hash alone", "FIELD_MISSING", lesser(split_verdict_hash=bytes(32))),
+    _case("a SPLIT that the statement does not name", "FIELD_MISSING", lesser(beside=BRIDGE)),
+    _case(
+        "a SPLIT of CCER's own making",
+        "PAYLOAD_TYPE_NOT_ALLOWED",
+        lesser(beside=CCER, split_verdict_hash=bytes(32)),
+    ),
+    _case(
+        "another SPLIT than is named", "FIELD_INVALID", lesser(beside=BRIDGE, split_verdict_hash=bytes(32))
     ),
     _case("withdrawal of nothing", "CLAIM_UNKNOWN", step(WITHDRAW, claims_pb2.Claim(claim_id="c"))),
     Case(

@@ -7,7 +7,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from tanqiao.api.bridge.v1 import messages_pb2, reconcile_pb2, recovery_pb2
-from tanqiao.testing.network import SHANGHAI
+from tanqiao.testing.network import SHANGHAI, SHENZHEN
 from tests.contract.bridge.cases import Build, Case, plain
 from tests.contract.bridge.harness import SERIES
 from tests.contract.bridge.unchanged import API, UNKNOWN_FIELD, World
@@ -22,6 +22,17 @@ def begun(**changes: Any) -> Build:
     def build(world: World) -> Message:
         statement = reconcile_pb2.ReconcileStatement(**values)
         return reconcile_pb2.BeginReconciliationRequest(statement=world.network.envelope(statement, SHANGHAI))
+
+    return build
+
+
+def undecided(field: str, message: Message, party: str) -> Build:
+    """Report one promise under a field of Papers, signed by a party."""
+
+    def build(world: World) -> Message:
+        papers = recovery_pb2.Papers()
+        getattr(papers, field).CopyFrom(world.network.envelope(message, party))
+        return recovery_pb2.SubmitReportRequest(bridge_epoch=1, undecided=[papers])
 
     return build
 
@@ -61,6 +72,30 @@ RECOVERY_AND_RECONCILIATION: Final = (
                 )
             ],
         ),
+    ),
+    Case(
+        f"{RECOVERY}SubmitReport",
+        "more promises than a page has",
+        "BATCH_TOO_LARGE",
+        plain(recovery_pb2.SubmitReportRequest(bridge_epoch=1, undecided=[recovery_pb2.Papers()] * 1_001)),
+    ),
+    Case(
+        f"{RECOVERY}SubmitReport",
+        "the promise of another region",
+        "PEER_NOT_SENDER",
+        undecided("ready", messages_pb2.Ready(), SHENZHEN),
+    ),
+    Case(
+        f"{RECOVERY}SubmitReport",
+        "a lock in the place of a Ready",
+        "FIELD_INVALID",
+        undecided("ready", messages_pb2.LockAssertion(), SHANGHAI),
+    ),
+    Case(
+        f"{RECOVERY}SubmitReport",
+        "a wish is no promise",
+        "PAYLOAD_TYPE_NOT_ALLOWED",
+        undecided("lock", messages_pb2.Withdraw(), SHANGHAI),
     ),
     Case(f"{RECONCILE}BeginReconciliation", "no run", "FIELD_MISSING", begun(run_id=b"")),
     Case(f"{RECONCILE}BeginReconciliation", "no depth", "FIELD_MISSING", begun(depth=0)),

@@ -22,6 +22,7 @@ ALLOW = cases_pb2.RESOLUTION_ALLOW
 BLOCK = cases_pb2.RESOLUTION_BLOCK
 SAME = cases_pb2.ALIAS_RELATION_SAME
 DIFFERENT = cases_pb2.ALIAS_RELATION_DIFFERENT
+NATIONAL = "reader/national"
 CLOCK_OPERATOR = "operator/310000/sh.centre"
 
 
@@ -84,7 +85,7 @@ def decide(running: Running, first: tuple[str, str], second: tuple[str, str], re
 def cases_of(running: Running, **filters: Any) -> list[cases_pb2.Case]:
     """List cases as an authority sees them."""
     request = cases_pb2.ListCasesRequest(page_size=100, **filters)
-    return list(cases_stub(running, SHENZHEN).ListCases(request, timeout=WAIT_SECONDS).cases)
+    return list(cases_stub(running, NATIONAL).ListCases(request, timeout=WAIT_SECONDS).cases)
 
 
 def status_of(running: Running, claim_id: str) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 
 METHOD = "/tanqiao.api.bridge.v1.ClaimService/DeclareClaim"
-SECONDS = 30
+SECONDS = 60
 
 
 def main() -> None:

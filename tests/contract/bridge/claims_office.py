@@ -113,11 +113,11 @@ class Office:
         response: Any
         if status in (WITHDRAWN_STATUS, REJECTED, CANCELLED):
             response = call(
-                lambda: stub.ReleaseClaim(claims_pb2.ReleaseClaimRequest(envelope=envelope), timeout=10)
+                lambda: stub.ReleaseClaim(claims_pb2.ReleaseClaimRequest(envelope=envelope), timeout=60)
             )
         else:
             response = call(
-                lambda: stub.RegisterClaim(claims_pb2.RegisterClaimRequest(envelope=envelope), timeout=10)
+                lambda: stub.RegisterClaim(claims_pb2.RegisterClaimRequest(envelope=envelope), timeout=60)
             )
         self.verified(response.envelope, region)
         self.require_leaf(response.envelope, response.receipt.log_index)
@@ -144,7 +144,7 @@ class Office:
         assert self.network.signer(BRIDGE).key_id in leaf.signer_key_ids
 
     def status_of(self, claim_id: str) -> int:
-        response = self.stub(YUNNAN).GetClaim(claims_pb2.GetClaimRequest(claim_id=claim_id), timeout=10)
+        response = self.stub(YUNNAN).GetClaim(claims_pb2.GetClaimRequest(claim_id=claim_id), timeout=60)
         return int(response.claim.status)
 
     def require_clean(self) -> None:

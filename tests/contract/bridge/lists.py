@@ -56,9 +56,9 @@ class RunningList:
         """Where it listens."""
         return self.gateway.server.address
 
-    def load(self, rows: Sequence[str], as_of: date = AS_OF) -> None:
-        """Import rows in the gateway's own layout."""
-        columns = GEC_COLUMNS if self.registry == "gec" else CCER_COLUMNS
+    def load(self, rows: Sequence[str], as_of: date = AS_OF, columns: str = "") -> None:
+        """Import rows in the gateway's own layout, or in another one with these columns."""
+        columns = columns or (GEC_COLUMNS if self.registry == "gec" else CCER_COLUMNS)
         data = "\n".join([columns, *rows, ""]).encode()
         start = registry_pb2.ImportListRequest.Start(
             request_id=f"import-{self.registry}-{next(_numbers)}",

@@ -128,6 +128,16 @@ class NoticeOffice:
         self.office.require_leaf(response.envelope, response.receipt.log_index)
         return response
 
+    def carried(self, envelope: Any, split_verdict: Any = None) -> coordination_pb2.SubmitStepResponse:
+        """Carry a signed step with the SPLIT that it names; the answer may be one."""
+        with self.office.running.channel(SHANGHAI_CENTRE) as channel:
+            stub = coordination_pb2_grpc.CoordinationServiceStub(channel)
+            request = coordination_pb2.SubmitStepRequest(envelope=envelope, split_verdict=split_verdict)
+            response: coordination_pb2.SubmitStepResponse = call(
+                lambda: stub.SubmitStep(request, timeout=WAIT_SECONDS)
+            )
+        return response
+
     def step(self, step: int, claim: claims_pb2.Claim, **more: Any) -> coordination_pb2.SubmitStepResponse:
         return self.submit(self.signed(step, claim, **more))
 

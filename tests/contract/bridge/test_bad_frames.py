@@ -5,6 +5,7 @@ What a region numbered and nobody can accept is kept as evidence, with a Nack an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
-from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.batch import sign_batch
 from tanqiao.signing.envelope import sign_envelope
@@ -160,6 +161,68 @@ def test_a_numbered_message_that_cannot_be_accepted_is_kept_answered_and_the_str
         assert f"{SHANGHAI}:{bad_hash.hex()}" in cases
 
 
+def test_a_nack_of_a_region_is_kept_and_opens_one_case(world: World) -> None:
+    with Line(world) as line:
+        number = next_number(world)
+        refused = b"n" * 32
+        nack = messages_pb2.Nack(
+            header=world.shanghai.header(transfer_id=b"t" * 16, source=SHANGHAI, prev_hash=refused),
+            message_hash=refused,
+            reasons=[values_pb2.Refusal(reason="PROOF_INVALID")],
+        )
+        for at in range(2):  # the same again is the same case
+            line.region.send(numbered=numbered(world, number + at, [nack]))
+
+        def is_taken() -> bool:
+            return next_number(world) == number + 2
+
+        line.region.wait(is_taken)
+        assert not line.region.ended
+        with world.database.reading() as connection:
+            kept = [bytes(row.first_envelope) for row in connection.execute(sa.select(evidence))]
+            (details,) = connection.execute(
+                sa.select(conflict_case.c.details).where(
+                    conflict_case.c.subject == f"{SHANGHAI}:{refused.hex()}"
+                )
+            ).scalars()
+        assert nack.SerializeToString() in [envelope_pb2.Envelope.FromString(one).payload for one in kept]
+        assert json.loads(details) == {
+            "party": SHANGHAI,
+            "reasons": ["PROOF_INVALID"],
+            "transfer": f"{SHANGHAI}:{(b't' * 16).hex()}",
+        }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"message_hash": b"short"}, {"reasons": [values_pb2.Refusal(reason="R" * 20_000)]}],
+    ids=["hash", "size"],
+)
+def test_a_nack_beyond_its_bounds_is_answered_and_opens_no_case_of_its_own(
+    world: World, changes: dict[str, Any]
+) -> None:
+    with Line(world) as line:
+        number = next_number(world)
+        fields = {"message_hash": b"m" * 32, "reasons": [values_pb2.Refusal(reason="PROOF_INVALID")]}
+        header = world.shanghai.header(transfer_id=b"t" * 16, source=SHANGHAI, prev_hash=b"m" * 32)
+        nack = messages_pb2.Nack(header=header, **(fields | changes))
+        named = message_hash(payload_type_of(nack), nack.SerializeToString())
+        line.region.send(numbered=numbered(world, number, [nack]))
+
+        def answers() -> list[messages_pb2.Nack]:
+            received = [message for _, message in line.region.received]
+            return [
+                one for one in received if isinstance(one, messages_pb2.Nack) and one.message_hash == named
+            ]
+
+        line.region.wait(lambda: bool(answers()))
+        assert [reason.reason for reason in answers()[0].reasons] == ["FIELD_INVALID"]
+        assert not line.region.ended
+        with world.database.reading() as connection:
+            subjects = connection.execute(sa.select(conflict_case.c.subject)).scalars().all()
+        assert f"{SHANGHAI}:{nack.message_hash.hex()}" not in subjects
+
+
 @pytest.mark.parametrize(
     ("hello", "symbol"),
     [
@@ -188,6 +251,12 @@ HELLOS: Final[tuple[tuple[str, Callable[[World, sync_pb2.Hello], envelope_pb2.En
     ("another region's key", lambda w, h: hello_of(w, h, SHENZHEN), "SENDER_MISMATCH"),
     ("another network", lambda w, h: hello_of(w, spoil(h, header__network_id="x")), "NETWORK_MISMATCH"),
     ("another audience", lambda w, h: hello_of(w, spoil(h, header__audience=None)), "AUDIENCE_MISMATCH"),
+    ("no version", lambda w, h: hello_of(w, spoil(h, message_versions=None)), "VERSION_NOT_SUPPORTED"),
+    (
+        "versions to come",
+        lambda w, h: hello_of(w, spoil(h, message_versions=[2, 3])),
+        "VERSION_NOT_SUPPORTED",
+    ),
     ("another type", lambda w, _: offered_as_hello(w), "PAYLOAD_TYPE_NOT_ALLOWED"),
 )
 
@@ -209,7 +278,9 @@ def test_a_bad_hello_opens_no_session(
     symbol: str,
 ) -> None:
     assert name
-    hello = sync_pb2.Hello(header=world.shanghai.header(), incarnation=1, session_number=10**9)
+    hello = sync_pb2.Hello(
+        header=world.shanghai.header(), incarnation=1, session_number=10**9, message_versions=[1]
+    )
     before = settled(world.database)
     request = sync_pb2.ConnectRequest(hello=make(world, hello))
     with pytest.raises(DomainError) as caught:

@@ -29,11 +29,13 @@ from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE, SHENZHEN
 from tanqiao_bridge.server.callers import CALLERS
 from tests.contract.bridge.bad_cases import BAD_CASES, BAD_QUERIES
 from tests.contract.bridge.bad_claims import BAD_CLAIMS, wrong_claim
+from tests.contract.bridge.bad_conflicts import BAD_CONFLICTS
 from tests.contract.bridge.bad_coordination import BAD_COORDINATION
 from tests.contract.bridge.bad_log import BAD_LOG
 from tests.contract.bridge.bad_orders import BAD_ORDERS
 from tests.contract.bridge.bad_recovery import RECOVERY_AND_RECONCILIATION
 from tests.contract.bridge.bad_tokens import BAD_TOKENS, BAD_TOKENS_OF_CLAIMS
+from tests.contract.bridge.bad_witness_groups import BAD_WITNESS_GROUPS
 from tests.contract.bridge.cases import Build, Case, plain
 from tests.contract.bridge.harness import SERIES
 from tests.contract.bridge.unchanged import (
@@ -282,12 +284,6 @@ CASES: Final[tuple[Case, ...]] = (
         "AGREEMENT_NOT_SIGNED",
         recognising(("authority/310000", "authority/530000")),
     ),
-    Case(
-        f"{RECOGNITION}SubmitRecognition",
-        "a known agreement, changed",
-        "REQUEST_ID_REUSED",
-        recognising(agreement_id="A-1"),
-    ),
     Case(f"{RECOGNITION}SubmitRecognition", "no id", "FIELD_MISSING", recognising(agreement_id="")),
     Case(f"{RECOGNITION}SubmitRecognition", "a long id", "TEXT_TOO_LONG", recognising(agreement_id="x" * 65)),
     Case(f"{RECOGNITION}SubmitRecognition", "a zero byte", "FIELD_INVALID", recognising(document="\x00")),
@@ -371,6 +367,12 @@ CASES: Final[tuple[Case, ...]] = (
         f"{LOCATION}ListLocations", "a region that is none", "FIELD_INVALID", plain(LOCATIONS(region="\x00"))
     ),
     Case(f"{LOCATION}TraceUnits", "no block", "FIELD_MISSING", plain(TRACE())),
+    Case(
+        f"{LOCATION}TraceUnits",
+        "half a transfer",
+        "FIELD_INVALID",
+        plain(TRACE(block=values_pb2.UnitBlock(series_id="x", end_serial=1), transfer_id=b"x" * 8)),
+    ),
     Case(f"{LOCATION}TraceUnits", "no series", "FIELD_MISSING", traced(0, 1, "")),
     Case(f"{LOCATION}TraceUnits", "an unknown series", "SERIES_UNKNOWN", traced(0, 1, "310000:X:Y:2026:1")),
     Case(f"{LOCATION}TraceUnits", "a reversed range", "RANGE_REVERSED", traced(5, 1)),
@@ -521,6 +523,8 @@ CASES: Final[tuple[Case, ...]] = (
     *BAD_CASES,
     *BAD_COORDINATION,
     *BAD_QUERIES,
+    *BAD_CONFLICTS,
+    *BAD_WITNESS_GROUPS,
 )
 
 

@@ -56,7 +56,7 @@ def run(config: Path, command: str, *more: str) -> subprocess.CompletedProcess[s
         [sys.executable, "-m", "tanqiao_bridge.main", command, "--config", str(config), *more],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -222,7 +222,7 @@ def test_a_read_only_database_is_one_line_that_says_so(
         command = [sys.executable, "-m", "tanqiao_bridge.main", "serve", "--config", str(config)]
         if os.geteuid() == 0:
             command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         require_one_line(ended, "DATABASE_READ_ONLY")
     finally:
         tmp_path.chmod(0o755)

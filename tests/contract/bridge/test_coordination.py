@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.signing.pae import message_hash
 from tanqiao.testing.databases import DatabaseUnderTest
 from tanqiao.testing.network import SHENZHEN
 from tanqiao_bridge.storage.tables import conflict_case
@@ -204,10 +205,39 @@ def test_sold_electricity_splits_and_the_notice_ends(notice: NoticeOffice) -> No
     third = notice.step(REGISTER, project("ccer:third", THIRD))
     notice.decide(third.order_id)
     notice.wait_for(third.order_id, "ccer:third", CONFIRMED)
-    # 60 of 100 MWh were sold: only 40 are left, and the sentence says so.
-    split = refusal(_issue, notice, "ccer:third:1", THIRD, 100, 100)
-    assert split.symbol == "CERTIFICATE_SOLD"
-    assert "40000 kWh" in split.sentence("en")
+    # 60 of 100 MWh were sold: only 40 are left. That is said and signed, and changes nothing.
+    stated = partial(instalment, "ccer:third:1", THIRD, start=JANUARY[0], end=JANUARY[1])
+    metering = [quantity(*JANUARY, 100)]
+    envelope = notice.signed(ISSUE, stated(mwh=100), activity=[quantity(*JANUARY, 100)], metering=metering)
+    told = notice.carried(envelope)
+    assert not told.HasField("receipt")
+    assert (told.split.verdict, told.split.claim_id) == (claims_pb2.VERDICT_KIND_SPLIT, "ccer:third:1")
+    assert [(part.quantity, part.unit) for part in told.split.allowed] == [(40_000, "kWh")]
+    assert "40000 kWh" in told.split.refusal.sentence_en
+    assert refusal(notice.office.status_of, "ccer:third:1").symbol == "CLAIM_UNKNOWN"
+    assert notice.certificates(THIRD) == {"FROZEN": 40, "TRANSFERRED": 60}
+
+    # The smaller quantity comes with the verdict's hash and the verdict, and is judged again.
+    verdict = told.split_envelope
+    named = message_hash(verdict.payload_type, verdict.payload)
+    less = {"activity": [quantity(*JANUARY, 30)], "metering": metering, "split_verdict_hash": named}
+    smaller = notice.signed(ISSUE, stated(mwh=30), **less)
+    assert refusal(notice.carried, smaller).symbol == "FIELD_MISSING"
+    assert refusal(notice.carried, envelope, verdict).symbol == "FIELD_MISSING"
+    more = {**less, "activity": [quantity(*JANUARY, 41)]}
+    beyond = refusal(notice.carried, notice.signed(ISSUE, stated(mwh=41), **more), verdict)
+    assert (beyond.symbol, beyond.field) == ("FIELD_INVALID", "activity.0.quantity")
+    other = stated(mwh=30)
+    other.claim_id = "ccer:third:2"
+    of_another = refusal(notice.carried, notice.signed(ISSUE, other, **less), verdict)
+    assert (of_another.symbol, of_another.field) == ("FIELD_INVALID", "split_verdict")
+    wrong = {**less, "split_verdict_hash": bytes(32)}
+    unknown = refusal(notice.carried, notice.signed(ISSUE, stated(mwh=30), **wrong), verdict)
+    assert (unknown.symbol, unknown.field) == ("FIELD_INVALID", "split_verdict_hash")
+    issued = notice.carried(smaller, verdict)
+    assert issued.receipt.status == claims_pb2.CLAIM_STATUS_ISSUED
+    assert issued.order_id
+    assert notice.carried(smaller, verdict) == issued
     near = project("ccer:near", FARM)
     near.asset.offshore_distance_mm = 30_000_000
     assert refusal(notice.step, REGISTER, near).symbol == "GREEN_POWER_PARTICIPATION"

@@ -9,11 +9,14 @@ from tanqiao.rpc.channel import open_channel
 from tanqiao.testing.network import SHANGHAI_CENTRE
 from tanqiao_bridge.domain.claim_cases import CaseKind
 from tanqiao_bridge.storage import cases
+from tests.contract.bridge.case_office import decide
 from tests.contract.bridge.claims_office import APPLIED, DECLARED, FREE, SOLD, Office, call, lists, office
 from tests.contract.bridge.harness import WAIT_SECONDS, claim_of
 from tests.contract.bridge.lists import ccer_project, certificates
 
 __all__ = ["lists", "office"]
+
+ELSEWHERE = "99310000000000799"
 
 
 def _cases(office: Office, claim_id: str) -> list[tuple[str, ...]]:
@@ -26,7 +29,7 @@ def test_a_list_that_changes_calls_live_claims_into_question_and_undoing_it_is_l
     office: Office,
 ) -> None:
     watch = office.running.bridge.lists
-    assert watch.look("ccer") == 0, "the first list says nothing new"
+    assert watch.look("ccer") == 0, "the first list calls nothing into question that is not there"
     assert office.declared(claim_of("310000:free:1", filing_code=FREE)).status == DECLARED
     # A project on the same plant appears in CCER's notice: late, and nothing is withdrawn by itself.
     office.lists["ccer"].load(
@@ -54,3 +57,28 @@ def test_a_list_that_changes_calls_live_claims_into_question_and_undoing_it_is_l
     assert watch.look("gec") == 0
     assert len(_cases(office, "310000:free:1")) == 1
     office.require_clean()
+
+
+def test_the_first_list_that_a_bridge_sees_is_looked_at_for_the_claims_that_were_there_before(
+    office: Office,
+) -> None:
+    # Declared on one list; the next is in force before the bridge has seen any: it ran for too short a while.
+    for number in range(1, 4):
+        start, end = f"2026-0{number}-01", f"2026-0{number + 1}-01"
+        office.declared(claim_of(f"310000:free:{number}", filing_code=FREE, start=start, end=end))
+    office.declared(claim_of("310000:other:1", filing_code=ELSEWHERE))
+    office.lists["ccer"].load([ccer_project("CCER-99", FREE)], as_of=date(2026, 3, 1))
+    assert office.running.bridge.lists.look("ccer") == 3
+    assert [len(_cases(office, f"310000:free:{number}")) for number in range(1, 4)] == [1, 1, 1]
+    assert not _cases(office, "310000:other:1")
+    assert office.running.bridge.lists.look("ccer") == 0
+
+
+def test_a_record_that_appears_under_another_reference_of_the_asset_is_a_late_fact(office: Office) -> None:
+    watch = office.running.bridge.lists
+    assert watch.look("ccer") == 0
+    office.declared(claim_of("310000:free:1", filing_code=FREE))
+    decide(office.running, ("gec_filing_code", FREE), ("gec_filing_code", ELSEWHERE))
+    office.lists["ccer"].load([ccer_project("CCER-99", ELSEWHERE)], as_of=date(2026, 3, 1))
+    assert watch.look("ccer") == 1
+    assert _cases(office, "310000:free:1") == [("310000:free:1", "ccer:CCER-99")]

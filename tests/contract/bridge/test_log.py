@@ -136,7 +136,7 @@ def test_the_log_is_a_folder_of_files_over_https(
             wanted = Stub(channel).GetTile(log_pb2.GetTileRequest(path=f"tile/0/000.p/{size}"))
         context = ssl.create_default_context(cafile=str(network.network.tls(BRIDGE).ca))
         host, _, port = files.address.rpartition(":")
-        line = http.client.HTTPSConnection(host, int(port), timeout=30, context=context)
+        line = http.client.HTTPSConnection(host, int(port), timeout=60, context=context)
 
         def get(path: str, method: str = "GET") -> tuple[int, bytes]:
             line.request(method, path)

@@ -29,6 +29,7 @@ from tanqiao.testing.network import SHANGHAI, SHENZHEN, YUNNAN, NetworkOfTest, s
 from tanqiao.tlog.cosignature import cosign
 from tanqiao.tlog.note import parse_note
 from tests.contract.bridge.harness import SERIES, WAIT_SECONDS, PlayedRegion, Running, issue_units, run_bridge
+from tests.contract.bridge.test_keys import Office
 from tests.independent.verify_file import verify_file
 from tests.independent.verify_proof import Policy as OtherPolicy
 
@@ -127,6 +128,32 @@ def test_a_transfer_and_a_use_are_proven_to_a_stranger_with_one_file(
             out = tmp_path / kind
             write_replay(log, kind, claim, policy, out)
             assert said in both_accept(out.read_bytes(), policy)
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_a_title_rests_on_a_key_that_the_next_root_named(
+    running: Running, network: NetworkOfTest, shanghai: PlayedRegion, shenzhen: PlayedRegion
+) -> None:
+    office = Office(running)
+    running.recognise()
+    assert issue_units(running, shanghai).accepted
+    place = network.network.home / "authorities" / "310000" / "root"
+    first, following = network.network.root("authority/310000"), Keyring.add_key(place, KeyRole.ROOT)
+    office.submit(following.entry(), first)
+    key = office.next_key(SHANGHAI)
+    office.submit(key.entry(), following)
+    old = running.bridge.context.directory.owned_by("authority/310000", KeyRole.ROOT)[0]
+    office.submit(replace(old, valid_to_index=office.size), following)
+    office.use(SHANGHAI, key)
+    (moved,) = shanghai.offer_locks([shanghai.lock(1_000, 3_000)])
+    shanghai.outcome(moved)
+    finalise(running)
+    policy = policy_of(network)
+    with client(running, SHENZHEN) as bridge:
+        log = ServedLog(bridge)
+        served, openings = log.decision(SHANGHAI, moved)
+        data, _ = make_decision_proof(log, "title", served, policy, openings=openings)
+    assert "2000 kg CO2e went from region/310000 to region/440300" in both_accept(data, policy)
 
 
 def test_a_proof_that_does_not_hold_under_the_policy_is_not_written(

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, messages_pb2, sync_pb2, sync_pb2_grpc
-from tanqiao.api.common.v1 import values_pb2
+from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.signing.envelope import sign_envelope
 from tanqiao.signing.pae import message_hash
@@ -277,14 +277,28 @@ def test_a_bridge_that_forgot_gets_its_prepare_back_from_the_destination(
         )
         shenzhen.offer([ready])
         shenzhen.wait(lambda: any(frame.HasField("need_prepare") for frame in shenzhen.frames))
-        answer = sign_envelope(network.signer(SHENZHEN), payload_type_of(ready), ready.SerializeToString())
-        shenzhen.send(
-            returned_prepare=sync_pb2.ReturnedPrepare(
-                prepare=prepare_envelope,
-                answer=answer,
-                openings=messages_pb2.Openings.FromString(openings),
+
+        def return_with(answer: messages_pb2.Ready) -> None:
+            shenzhen.send(
+                returned_prepare=sync_pb2.ReturnedPrepare(
+                    prepare=prepare_envelope,
+                    answer=sign_envelope(
+                        network.signer(SHENZHEN), payload_type_of(answer), answer.SerializeToString()
+                    ),
+                    openings=messages_pb2.Openings.FromString(openings),
+                )
             )
-        )
+
+        for fields in ({"source": SHENZHEN}, {"transfer_id": secrets.token_bytes(16)}):
+            elsewhere = messages_pb2.Ready()
+            elsewhere.CopyFrom(ready)
+            elsewhere.header.MergeFrom(envelope_pb2.Header(**fields))
+            known = len(shenzhen.refused)
+            return_with(elsewhere)
+            shenzhen.wait(lambda known=known: len(shenzhen.refused) > known)  # type: ignore[misc]
+            assert shenzhen.refused[-1].reasons[0].reason == "MESSAGE_NOT_CURRENT"
+        assert transfer_id not in shenzhen.decisions
+        return_with(ready)
         assert shenzhen.outcome(transfer_id).outcome == COMMIT
         assert shanghai.outcome(transfer_id).outcome == COMMIT
         require_clean(again)

@@ -33,6 +33,14 @@ from tests.contract.bridge.harness import (
 from tests.contract.digests import digest_of_rows
 
 API: Final = "/tanqiao.api.bridge.v1."
+STREAMS: Final = frozenset(
+    {
+        f"{API}SyncService/Connect",
+        f"{API}ConflictService/CheckClaims",
+        f"{API}ConflictService/WatchConflicts",
+    }
+)
+"""Methods that answer with a stream; one request is a stream of one."""
 CLOCK: Final = "/tanqiao.api.common.v1.ClockService/"
 READER: Final = "reader/national"
 UNKNOWN_FIELD: Final = b"\xf8\x3f\x01"
@@ -101,7 +109,7 @@ class World:
 
     def send(self, method: str, data: bytes, party: str) -> bytes:
         """Send bytes as a request; the refusal as the server raised it."""
-        if method == f"{API}SyncService/Connect":
+        if method in STREAMS:
             stream: grpc.StreamStreamMultiCallable[bytes, bytes] = self.channel(party).stream_stream(method)
             try:
                 return b"".join(stream(iter([data]), timeout=WAIT_SECONDS))

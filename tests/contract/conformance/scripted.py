@@ -49,6 +49,7 @@ from tests.contract.conformance.scripted_state import (
     STATES,
     Arriving,
     Outgoing,
+    void,
 )
 
 
@@ -68,6 +69,8 @@ class ScriptedRegion:
     received_epoch: int = 0
     session_number: int = 0
     next_serial: int = 0
+    incarnation: int = 1
+    recovering: bool = False
 
     def __post_init__(self) -> None:
         self.signer = Keyring.open(self.network.node(self.party) / "keys").signer(KeyRole.MESSAGE)
@@ -135,11 +138,12 @@ class ScriptedRegion:
         forgets = self.wrong("hello-received")
         hello = sync_pb2.Hello(
             header=self.header(),
-            incarnation=1,
+            incarnation=self.incarnation,
             session_number=self.session_number,
             received_number=0 if forgets else self.received_number,
             received_incarnation=self.received_epoch,
             message_versions=[7] if self.wrong("hello") else [1],
+            recovering=self.recovering,
         )
         self.put(hello=sign_envelope(self.signer, payload_type_of(hello), hello.SerializeToString()))
 
@@ -165,7 +169,9 @@ class ScriptedRegion:
         payload_type, payload = self.outbox[number - 1]
         batch = sign_batch(self.signer, payload_type, [payload])
         shown = number * 2 if self.wrong("numbers-dense") else number
-        self.put(numbered=sync_pb2.NumberedBatch(incarnation=1, first_number=shown, batch=batch))
+        self.put(
+            numbered=sync_pb2.NumberedBatch(incarnation=self.incarnation, first_number=shown, batch=batch)
+        )
 
     # -- what comes ----------------------------------------------------------------------------------------
 
@@ -286,9 +292,6 @@ class ScriptedRegion:
             case messages_pb2.IssueReceipt():
                 if not self.wrong("issue-receipt"):
                     raise DomainError("MESSAGE_NOT_CURRENT", id=message.issue_id.hex())
-            case messages_pb2.RecordNotice():
-                if len(message.record.signatures) < 2 and not self.wrong("record"):
-                    raise DomainError("SIGNATURE_MISSING", missing=["authority"], role="root")
             case _:
                 pass
 
@@ -305,16 +308,16 @@ class ScriptedRegion:
         known = self.outgoing.get(transfer_id)
         commits = decision.outcome == COMMIT
         if known is None:
-            raise _void(transfer_id)
+            raise void(transfer_id)
         if known.decision_hash and not self.wrong("one-decision-source"):
             if known.decision_hash != its_hash:
                 raise DomainError("EQUIVOCATION", sender=BRIDGE, id=transfer_id.hex())
             return
         if decision.lock_hash != known.hash and not self.wrong("r9-source-lock"):
-            raise _void(transfer_id)
+            raise void(transfer_id)
         is_use = known.payload_type == payload_type_of(messages_pb2.Use)
         if commits and not is_use and decision.ready_hash == bytes(32) and not self.wrong("r9-source-zero"):
-            raise _void(transfer_id)
+            raise void(transfer_id)
         ended = ("USED" if is_use else "MOVED") if commits else "RELEASED"
         for fault, instead in (
             ("source-commit", "RELEASED"),
@@ -340,7 +343,7 @@ class ScriptedRegion:
         commits = decision.outcome == COMMIT or decision.outcome not in (1, 2)
         if known is None:
             if commits and not self.wrong("r9-commit-unheard"):
-                raise _void(key[1])
+                raise void(key[1])
             known = self.arriving[key] = Arriving("")
         if known.decision_hash and not self.wrong("one-decision-destination"):
             if known.decision_hash != its_hash:
@@ -356,12 +359,12 @@ class ScriptedRegion:
             and not self.wrong("r9-ready-lock")
             and not lenient
         ):
-            raise _void(key[1])
+            raise void(key[1])
         if commits and ready and decision.ready_hash != known.hash:
             if not self.wrong("r9-ready") and not lenient and not self.wrong("r9-ready-lock"):
-                raise _void(key[1])
+                raise void(key[1])
         elif commits and not ready and not self.wrong("r9-commit-unheard"):
-            raise _void(key[1])
+            raise void(key[1])
         ended = "CREDITED" if commits else "DROPPED"
         if commits and not self.accounts.get(known.address, False) and self.wrong("r7-credit-when-closed"):
             ended = "DROPPED"
@@ -592,7 +595,3 @@ class ScriptedRegion:
         time.sleep(0.01)
         self.start()
         return True
-
-
-def _void(transfer_id: bytes) -> DomainError:
-    return DomainError("DECISION_VOID", transfer_id=transfer_id.hex(), source="")

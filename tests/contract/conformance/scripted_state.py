@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.bridge.v1 import messages_pb2, recovery_pb2
+from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import allow
@@ -20,6 +21,7 @@ NUMBERED: Final = allow(
     messages_pb2.IssueReceipt,
     messages_pb2.RecordNotice,
     messages_pb2.HomeNotice,
+    recovery_pb2.AdoptedNotice,
     messages_pb2.Nack,
     senders=FROM_BRIDGE,
 )
@@ -48,6 +50,11 @@ STATES: Final = {
 QUANTITY_KG: Final = 1000
 OWN_SERIES: Final = "440300:SZ_PHCER:INVENTED:2026:1"
 IMPATIENCE_SECONDS: Final = 0.2
+
+
+def void(transfer_id: bytes) -> DomainError:
+    """Why a decision has no effect (R9)."""
+    return DomainError("DECISION_VOID", transfer_id=transfer_id.hex(), source="")
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The conformance kit: a right region passes every requirement, and for each there is one that fails it.
 
-The wrong regions are `ScriptedRegion` with one fault, named as the requirement that must find it.
+The wrong regions are `LaterRegion` with one fault, named as the requirement that must find it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tanqiao.signing.provision import Network
 from tanqiao.testing.conformance.checks import all_requirements
 from tanqiao.testing.conformance.requirements import REQUIREMENTS, Outcome, Verdict, run
 from tanqiao.testing.conformance.subject import Subject, build_kit, provision
-from tests.contract.conformance.scripted import ScriptedRegion
+from tests.contract.conformance.scripted_later import LaterRegion
 
 SUBJECT = Subject(
     region_code="440300",
@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 0.5
 WRONG_PATIENCE_SECONDS = 1.5
 """So long a wrong region has to do what it should not: among eleven others, on a machine that is busy."""
 WRONG_WAIT_SECONDS = 2.0
-RIGHT_WAIT_SECONDS = 30.0
+RIGHT_WAIT_SECONDS = 60.0
 
 WRONG: dict[str, str] = {
     "hello": "its Hello names no version that anybody knows",
@@ -107,8 +107,31 @@ WRONG: dict[str, str] = {
     "r9-abort-unheard": "it forgets an ABORT that came before its Prepare",
     "one-decision-source": "the source lets a second decision win",
     "one-decision-destination": "the destination lets a second decision win",
+    "outcome-unknown": "it releases when the bridge knows nothing of the transfer",
+    "freeze": "it locks what is frozen",
+    "freeze-delivered": "it refuses a COMMIT because of a freeze",
+    "freeze-approvers": "it takes a freeze with one signature",
+    "freeze-once": "it takes two orders under one id",
+    "correction": "it goes on holding what a correction took",
+    "correction-approvers": "it takes a correction that lacks signatures",
+    "record-once": "it takes two agreements under one id",
+    "key-record": "it does not take the records of keys",
+    "key-record-root": "it believes any root for any key",
+    "key-revoked": "it goes on with a key that was revoked",
+    "key-revoked-stays": "it lets a revoked key come back",
+    "finality-pending": "what it credits is final at once",
+    "finality-quorum": "it does not count the witnesses",
+    "finality-leaf": "it does not read the leaf that is proven",
+    "finality-bundle": "what it credits stays pending for ever",
+    "epoch-record": "it follows any new epoch",
+    "epoch-report": "it reports nothing to a bridge that was restored",
+    "epoch-older-void": "it acts on what an older epoch signed beyond the index",
+    "epoch-adopted": "it passes over what a new epoch adopts",
+    "reconcile-asked": "it states nothing",
+    "restored": "it goes on as if it had forgotten nothing",
+    "epoch-stale": "it follows a bridge back to an older epoch",
 }
-"""Requirement → what the wrong region does: `ScriptedRegion` with the requirement as its fault."""
+"""Requirement → what the wrong region does: `LaterRegion` with the requirement as its fault."""
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +143,7 @@ def tried(
     network: Network, fault: str, names: Sequence[str], wait_seconds: float, patience_seconds: float
 ) -> Sequence[Outcome]:
     """Try a scripted region on requirements."""
-    region = ScriptedRegion(network, SUBJECT.party, "127.0.0.1:1", fault)
+    region = LaterRegion(network, SUBJECT.party, "127.0.0.1:1", fault)
     kit = build_kit(network, SUBJECT, region)
     region.bridge_address = kit.line.start("127.0.0.1:0")
     kit.wait_seconds, kit.patience_seconds = wait_seconds, patience_seconds

@@ -77,7 +77,7 @@ def make(database_kind: str, database_maker: DatabaseMaker) -> Iterator[Callable
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize("subject", [SHANGHAI, SHENZHEN], ids=["shanghai", "shenzhen"])
 def test_our_own_node_meets_every_requirement(
     make: Callable[[], tuple[str, str]], tmp_path: Path, subject: Subject

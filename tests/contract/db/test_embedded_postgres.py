@@ -61,12 +61,33 @@ def test_a_server_is_started_found_running_stopped_and_started_again(directory: 
         assert count(node, "entry") == 1
 
 
+@pytest.mark.long
+def test_a_directory_that_was_deleted_while_its_server_ran_starts_anew(directory: Path) -> None:
+    first = embedded_postgres.start(directory)
+    provision_postgres(first.admin_url, NAME)
+    root = Path((directory / "location").read_text("utf-8").strip())
+    # Data that root's server keeps elsewhere outlive the directory and its password.
+    outlive = not root.is_relative_to(directory)
+    if not outlive:
+        embedded_postgres.stop(directory)
+    shutil.rmtree(directory)
+    second = embedded_postgres.start(directory)
+    with psycopg.connect(libpq_address(second.admin_url)) as session:
+        assert session.execute("SELECT 1 FROM pg_database WHERE datname = %s", (NAME,)).fetchone() is None
+    left = list(root.glob("data-set-aside.*"))
+    assert len(left) == (1 if outlive else 0)
+    for data in left:
+        assert (data / "PG_VERSION").exists()
+        assert not (data / "postmaster.pid").exists()
+
+
 def write_until_refused(node: Database) -> None:
     for _ in range(100):
         run(node, "INSERT INTO entry VALUES (2)")
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_a_killed_server_recovers_what_was_committed(directory: Path) -> None:
     server = embedded_postgres.start(directory)
     urls = provision_postgres(server.admin_url, NAME)
@@ -85,6 +106,7 @@ def test_a_killed_server_recovers_what_was_committed(directory: Path) -> None:
     assert {1, 3} <= present
 
 
+@pytest.mark.long
 def test_nothing_makes_it_forgetful(directory: Path) -> None:
     server = embedded_postgres.start(directory, settings={"fsync": "off", "work_mem": "5MB"})
     assert (setting(server, "fsync"), setting(server, "work_mem")) == ("on", "5MB")
@@ -98,6 +120,7 @@ def test_nothing_makes_it_forgetful(directory: Path) -> None:
         assert setting(again, name) == "on", name
 
 
+@pytest.mark.long
 def test_only_its_password_lets_one_in(directory: Path) -> None:
     server = embedded_postgres.start(directory)
     assert stat.S_IMODE((directory / "admin-password").stat().st_mode) == 0o600
@@ -123,6 +146,7 @@ def test_it_never_runs_as_root(postgres_server: EmbeddedPostgres) -> None:
     assert owner == os.geteuid() or os.geteuid() == 0
 
 
+@pytest.mark.long
 def test_a_taken_port_is_told(directory: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -135,6 +159,7 @@ def test_a_taken_port_is_told(directory: Path) -> None:
     assert embedded_postgres.start(directory, port).port == port
 
 
+@pytest.mark.long
 def test_the_last_port_is_left_when_something_else_has_taken_it(directory: Path) -> None:
     first = embedded_postgres.start(directory)
     first.stop()
@@ -145,6 +170,7 @@ def test_the_last_port_is_left_when_something_else_has_taken_it(directory: Path)
         assert embedded_postgres.start(directory).port != first.port
 
 
+@pytest.mark.long
 def test_what_a_killed_initdb_left_is_thrown_away(directory: Path) -> None:
     embedded_postgres.start(directory).stop()
     root = Path((directory / "location").read_text("utf-8").strip())
@@ -161,6 +187,7 @@ def test_two_processes_that_start_it_at_once_get_one_server(directory: Path) -> 
     assert int(pids.pop()) == embedded_postgres.start(directory).pid
 
 
+@pytest.mark.long
 def test_it_outlives_the_process_that_started_it(directory: Path) -> None:
     program = "import sys; from tanqiao.db import embedded_postgres as e; print(e.start(sys.argv[1]).pid)"
     done = subprocess.run(
@@ -184,6 +211,7 @@ def test_a_folder_without_binaries_is_named(
     assert postgres_binaries.BINARIES_VARIABLE in refusal.value.sentence("en")
 
 
+@pytest.mark.long
 def test_binaries_that_are_named_are_used(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = postgres_binaries.find_binaries(postgres_binaries.choose_user())
     monkeypatch.setenv(postgres_binaries.BINARIES_VARIABLE, str(found.folder))
@@ -223,6 +251,7 @@ def test_binaries_that_only_root_can_reach_are_copied_once(
             postgres_binaries.find_binaries(run_as)
 
 
+@pytest.mark.long
 def test_a_cluster_of_another_version_is_not_touched(directory: Path) -> None:
     server = embedded_postgres.start(directory)
     server.stop()
@@ -237,6 +266,7 @@ def test_a_cluster_of_another_version_is_not_touched(directory: Path) -> None:
     assert embedded_postgres.start(directory).port == server.port
 
 
+@pytest.mark.long
 def test_a_pid_file_of_a_process_that_is_something_else_now_is_no_server(directory: Path) -> None:
     server = embedded_postgres.start(directory)
     server.stop()
@@ -248,6 +278,7 @@ def test_a_pid_file_of_a_process_that_is_something_else_now_is_no_server(directo
     assert again.pid != os.getpid()
 
 
+@pytest.mark.long
 def test_a_server_that_cannot_start_says_its_last_words(directory: Path) -> None:
     with pytest.raises(DomainError) as refusal:
         embedded_postgres.start(directory, settings={"shared_buffers": "nonsense"})
@@ -259,6 +290,7 @@ def test_a_server_that_cannot_start_says_its_last_words(directory: Path) -> None
     assert setting(embedded_postgres.start(directory), "shared_buffers") == "64MB"
 
 
+@pytest.mark.long
 def test_another_user_with_an_empty_home_brings_up_its_own_twice(tmp_path: Path) -> None:
     """As root: a child that is nobody; as somebody else: a child without HOME."""
     program = textwrap.dedent(

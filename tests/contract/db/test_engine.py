@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from tanqiao.db.away import is_away
 from tanqiao.db.embedded_postgres import EmbeddedPostgres
 from tanqiao.db.engine import open_engine
 from tanqiao.db.provision import libpq_address
@@ -233,10 +234,17 @@ def test_a_server_that_is_not_there_is_told_without_the_password() -> None:
     assert str(port) in str(refusal.metadata)
 
 
-def test_a_server_that_refuses_is_told(postgres_server: EmbeddedPostgres) -> None:
+def test_a_server_that_refuses_is_told_at_once_with_what_to_do(postgres_server: EmbeddedPostgres) -> None:
     url = postgres_server.admin_url
-    for wrong in (url.set(password="wrong"), url.set(database="absent"), url.set(username="nobody")):
-        assert refusal_of(wrong.render_as_string(hide_password=False)).symbol == "DATABASE_UNAVAILABLE"
+    for wrong in (url.set(password="geheim"), url.set(database="absent"), url.set(username="nobody")):
+        refusal = refusal_of(wrong.render_as_string(hide_password=False))
+        assert refusal.symbol == "SETTING_INVALID"
+        sentence = refusal.sentence("en")
+        assert "user, password and database" in sentence
+        assert str(url.port) in sentence
+        assert "\n" not in sentence
+        assert "geheim" not in sentence
+        assert not is_away(refusal), "a start does not wait for it"
 
 
 @pytest.mark.parametrize(

@@ -350,3 +350,28 @@ def test_many_callers_share_few_forced_writes(make: Maker, handler: Handler, nod
         thread.join()
     assert count(node, "entry") == 640
     assert len(handler.groups) < 320
+
+
+def test_who_waits_for_room_is_taken_in_as_soon_as_there_is_some_and_not_for_ever(
+    make: Maker, handler: Handler
+) -> None:
+    commits = make(commands_waiting_max=1)
+    stop_at_the_gate(handler, commits)
+    commits.submit(1)
+    with pytest.raises(DomainError) as caught:
+        commits.submit_waiting(2, seconds_max=0.02)
+    assert caught.value.symbol == "BUSY"
+    answers: list[str] = []
+
+    def ask() -> None:
+        answers.append(commits.submit_waiting(3, seconds_max=WAIT_SECONDS).result(WAIT_SECONDS))
+
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    handler.gate.set()
+    waiting.join(WAIT_SECONDS)
+    assert answers == ["stored 3"]
+    commits.close()
+    with pytest.raises(DomainError) as stopped:
+        commits.submit_waiting(4, seconds_max=WAIT_SECONDS)
+    assert stopped.value.symbol == "SERVER_STOPPING"

@@ -229,6 +229,7 @@ CASES = (
     Case(f"{ORDERS}SignStep", "no step", "FIELD_MISSING", (sign_step(step=0),)),
     Case(f"{ORDERS}SignStep", "no claim", "FIELD_MISSING", (sign_step(claim=claims_pb2.Claim()),)),
     Case(f"{ORDERS}SignStep", "electricity in tonnes", "FIELD_INVALID", (sign_step(activity=[TONNES]),)),
+    Case(f"{ORDERS}SignStep", "half a hash", "FIELD_INVALID", (sign_step(split_verdict_hash=bytes(16)),)),
     Case(f"{ORDERS}SignStep", "at the certificates' registry", "METHOD_UNKNOWN", (sign_step(),)),
     Case(f"{ORDERS}SignStep", "by a region", "CALLER_NOT_PERMITTED", (sign_step(),), SHANGHAI),
     Case(f"{ORDERS}PlaceOrder", "no order", "FIELD_MISSING", (orders_pb2.PlaceOrderRequest(),), BRIDGE),

@@ -30,13 +30,13 @@ def reconcile(copies: OldCopies, depth: Any = FULL) -> dict[str, Any]:
     """Ask both regions to reconcile, and wait for the results."""
     stub = reconcile_pb2_grpc.ReconcileServiceStub(copies.market.channel("bridge", "reader/national"))
     request = reconcile_pb2.ListReconciliationsRequest()
-    before = {one.run_id for one in stub.ListReconciliations(request, timeout=5).reconciliations}
-    asked = stub.StartReconciliation(reconcile_pb2.StartReconciliationRequest(depth=depth), timeout=5)
+    before = {one.run_id for one in stub.ListReconciliations(request, timeout=60).reconciliations}
+    asked = stub.StartReconciliation(reconcile_pb2.StartReconciliationRequest(depth=depth), timeout=60)
     assert set(asked.asked_regions) == {SHANGHAI, SHENZHEN}
     found: dict[str, Any] = {}
 
     def ended() -> bool:
-        for one in stub.ListReconciliations(request, timeout=5).reconciliations:
+        for one in stub.ListReconciliations(request, timeout=60).reconciliations:
             if one.run_id not in before and one.state != reconcile_pb2.RECONCILE_STATE_RUNNING:
                 found[one.region] = one
         return set(found) == {SHANGHAI, SHENZHEN}

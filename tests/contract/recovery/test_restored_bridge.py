@@ -57,7 +57,7 @@ def require_no_claim_yet(copies: OldCopies, missing: str) -> None:
 def recovery(copies: OldCopies) -> Any:
     """What the bridge says of its recovery."""
     stub = recovery_pb2_grpc.RecoveryServiceStub(copies.market.channel("bridge", "reader/national"))
-    return stub.GetRecoveryStatus(recovery_pb2.GetRecoveryStatusRequest(), timeout=5)
+    return stub.GetRecoveryStatus(recovery_pb2.GetRecoveryStatusRequest(), timeout=60)
 
 
 def wait_reported(copies: OldCopies, *parties: str) -> None:
@@ -73,7 +73,7 @@ def orders(copies: OldCopies, first: int, count: int) -> list[str]:
 
 def leaves(copies: OldCopies) -> list[Any]:
     stub = directory_pb2_grpc.DecisionServiceStub(copies.market.channel("bridge", "reader/national"))
-    answer = stub.ListLogEntries(directory_pb2.ListLogEntriesRequest(page_size=1000), timeout=10)
+    answer = stub.ListLogEntries(directory_pb2.ListLogEntriesRequest(page_size=1000), timeout=60)
     return [decode_leaf(entry.leaf) for entry in answer.entries]
 
 
@@ -139,10 +139,10 @@ def order(copies: OldCopies, made: Any, *authorities: str) -> None:
     request_id = secrets.token_hex(8)
     if isinstance(made, messages_pb2.Correction):
         stub.SubmitCorrection(
-            orders_pb2.SubmitCorrectionRequest(request_id=request_id, correction=envelope), timeout=30
+            orders_pb2.SubmitCorrectionRequest(request_id=request_id, correction=envelope), timeout=60
         )
     else:
-        stub.SubmitFreeze(orders_pb2.SubmitFreezeRequest(request_id=request_id, order=envelope), timeout=30)
+        stub.SubmitFreeze(orders_pb2.SubmitFreezeRequest(request_id=request_id, order=envelope), timeout=60)
 
 
 def test_freezes_and_corrections_of_the_time_after_the_backup_come_back(old_copies: OldCopies) -> None:
@@ -233,7 +233,7 @@ def test_an_old_copy_without_a_new_epoch_is_refused_by_the_regions(old_copies: O
     copies.start("bridge")
 
     held = copies.market.send(100)
-    status = copies.market.node(SHANGHAI).GetNodeStatus(journal_pb2.GetNodeStatusRequest(), timeout=5)
+    status = copies.market.node(SHANGHAI).GetNodeStatus(journal_pb2.GetNodeStatusRequest(), timeout=60)
     assert not status.bridge_connected
     assert copies.market.states([held])[held] == ledger_pb2.TRANSFER_STATE_LOCKED
     copies.lose("bridge")

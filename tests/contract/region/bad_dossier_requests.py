@@ -57,6 +57,7 @@ def dossiers() -> Iterator[Case]:
         sign, "units of behaviour", "SECOND_SIGNATURE_MISSING", put(evidence__yields="units"), article=True
     )
     yield Case(sign, "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.bureau", article=True)
+    yield from _statements(sign)
     share = DOSSIER + "GiveSeedShare"
     yield Case(share, "no draw in this machine", "STATE_NOT_ALLOWED", same)
     yield Case(share, "nothing given", "FIELD_MISSING", put(commitment=None))
@@ -74,3 +75,10 @@ def dossiers() -> Iterator[Case]:
     yield Case(keep, "no day", "FIELD_MISSING", put(expert__appoint_date=None))
     yield Case(keep, "ended before", "FIELD_INVALID", put(expert__end_date=wire_date(date(2025, 1, 1))))
     yield Case(keep, "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.centre", article=True)
+
+
+def _statements(sign: str) -> Iterator[Case]:
+    """Signed decisions; what else one may be wrong about stands with the scenes."""
+    yield Case(sign, "nobody's signature", "FIELD_MISSING", put(statement=None))
+    yield Case(sign, "other bytes", "SIGNATURE_INVALID", put(statement__payload=b"\x0a\x00"))
+    yield Case(sign, "another rule", "DECISION_DIFFERS", put(evidence__rule_text="另一规则 another"))

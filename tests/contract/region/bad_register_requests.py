@@ -245,6 +245,18 @@ def reserve_and_clock() -> Iterator[Case]:
     yield Case(enter, "an unknown owner", "ACCOUNT_UNKNOWN", put(resource__owner_account_id="A" + "2" * 16))
     yield Case(enter, "the wrong role", "ROLE_NOT_PERMITTED", same, role="yn.holder", article=True)
     yield Case(RESERVE + "ListResources", "a negative page", "FIELD_INVALID", put(page_size=-1))
+    step = RESERVE + "TakeResourceStep"
+    yield Case(step, "no entry", "FIELD_MISSING", put(entry_id=""))
+    yield Case(step, "an entry that is none", "NOT_FOUND", same)
+    yield Case(step, "no event", "FIELD_MISSING", put(event=""))
+    yield Case(step, "an event that no request takes", "FIELD_INVALID", put(event="resume"))
+    history = RESERVE + "ListResourceSteps"
+    yield Case(history, "neither entry nor proof", "FIELD_MISSING", put(entry_id=""))
+    yield Case(history, "both entry and proof", "FIELD_INVALID", put(proof_number="R-1.P1"))
+    yield Case(history, "an entry that is none", "NOT_FOUND", same)
+    proof = RESERVE + "IssueFilingProof"
+    yield Case(proof, "no entry", "FIELD_MISSING", put(entry_id=""))
+    yield Case(proof, "an entry that is none", "NOT_FOUND", same)
     advance = f"{CLOCK}ClockService/AdvanceTestClock"
     yield Case(advance, "no moment", "FIELD_MISSING", put(to_time=None))
     yield Case(advance, "a moment in the past", "CLOCK_SET_BACK", same)

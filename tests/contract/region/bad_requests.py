@@ -386,6 +386,12 @@ def uses() -> Iterator[Case]:
     yield Case(retire, "a year that is none", "FIELD_INVALID", put(compliance_year=26))
     yield Case(retire, "a negative year", "FIELD_INVALID", put(compliance_year=-2026))
     yield Case(cancel, "an over-long reason", "TEXT_TOO_LONG", put(reason="字" * 401))
+    yield Case(cancel, "nobody's approval", "REASON_REQUIRED", put(approval=None), article=True)
+    yield Case(cancel, "an approval of other bytes", "SIGNATURE_INVALID", put(approval__payload=b"\x0a\x00"))
+    yield Case(
+        cancel, "an approval by an unknown key", "KEY_UNKNOWN", put(approval__signatures__key_id=bytes(16))
+    )
+    yield Case(cancel, "an approval of another reason", "DECISION_DIFFERS", put(reason="另一理由"))
     yield Case(RETIREMENT + "GetRetirement", "no id", "FIELD_INVALID", put(retirement_id=""))
     yield Case(RETIREMENT + "GetRetirement", "an unknown id", "NOT_FOUND", put(retirement_id=ID_UNKNOWN))
     yield Case(RETIREMENT + "ListRetirements", "a negative page", "FIELD_INVALID", put(page_size=-1))
@@ -402,6 +408,8 @@ def reads() -> Iterator[Case]:
             put(filter__account_ids=[f"A{at}" for at in range(1001)]),
         )
     yield Case(JOURNAL + "ListJournal", "a negative page", "FIELD_INVALID", put(page_size=-1))
+    totals = f"{REGION}NodeService/ListSeriesTotals"
+    yield Case(totals, "a negative page", "FIELD_INVALID", put(page_size=-1))
     for name in ("ListMethodologies", "ListProjects"):
         yield Case(REGISTER + name, "a negative page", "FIELD_INVALID", put(page_size=-1))
     yield Case(REGISTER + "GetProject", "no id", "FIELD_MISSING", put(project_id=""))

@@ -8,14 +8,19 @@ from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.api.region.v1 import scenes_pb2
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.validation import wire_period, wire_timestamp
+from tanqiao.signing.envelope import sign_envelope
+from tanqiao.signing.payload_types import payload_type_of
 from tests.contract.region.bad_requests import BIG, Case, put, same
-from tests.contract.region.scene_requests import EXPERIENCE, SCENES
+from tests.contract.region.scene_requests import EXCHANGE, EXPERIENCE, SCENES, statement
 from tests.contract.region.world import PROJECT
 
 Kind = scenes_pb2.SceneDecisionKind
+BATCH: Final = envelope_pb2.BatchProof(index=0, size=1)
 LATER: Final = wire_timestamp(datetime(2026, 12, 1, tzinfo=UTC))
 LATER_END: Final = wire_timestamp(datetime(2026, 12, 1, 1, tzinfo=UTC))
 LONG_AGO: Final = wire_timestamp(datetime(2020, 1, 1, tzinfo=UTC))
@@ -44,6 +49,7 @@ def scenes() -> Iterator[Case]:
     yield Case(sign, "too many assessors", "BATCH_TOO_LARGE", put(decision__assessors=["E"] * 17))
     yield Case(sign, "an over-long opinion", "TEXT_TOO_LONG", put(decision__opinion="字" * 2001))
     yield Case(sign, "the wrong role", "ROLE_NOT_PERMITTED", same, role="sh.bureau", article=True)
+    yield from _statements(sign)
     decide = SCENES + "DecideScene"
     yield Case(decide, "an assessment", "FIELD_INVALID", put(decision__kind=Kind.Value(_KIND + "ASSESS")))
     yield Case(decide, "no period", "FIELD_MISSING", put(decision__period=None))
@@ -67,6 +73,39 @@ def scenes() -> Iterator[Case]:
     for method in (validate, connect):
         yield Case(method, "no scene", "FIELD_MISSING", put(project_id=""))
         yield Case(method, "an unknown scene", "NOT_FOUND", put(project_id="NOBODY"))
+
+
+def _statements(sign: str) -> Iterator[Case]:
+    """What a signed decision may be wrong about."""
+    yield Case(sign, "nobody's signature", "FIELD_MISSING", put(statement=None))
+    yield Case(sign, "no signature", "SIGNATURE_MISSING", put(statement__signatures=[]))
+    yield Case(sign, "no type", "MESSAGE_MALFORMED", put(statement__payload_type=""))
+    yield Case(sign, "another message", "PAYLOAD_TYPE_NOT_ALLOWED", _retyped)
+    yield Case(sign, "other bytes", "SIGNATURE_INVALID", put(statement__payload=b"\x0a\x00"))
+    yield Case(sign, "an unknown key", "KEY_UNKNOWN", put(statement__signatures__key_id=bytes(16)))
+    yield Case(sign, "in a batch", "MESSAGE_MALFORMED", put(statement__batch_proof=BATCH))
+    for title, symbol, changes in (
+        ("another object", "DECISION_DIFFERS", {"object_id": "ANOTHER"}),
+        ("another kind", "DECISION_DIFFERS", {"kind": 2, "content": b"\x10\x04"}),
+        ("an unknown kind", "ENUM_UNKNOWN", {"kind": 99}),
+        ("another version", "DECISION_DIFFERS", {"decision_digest": bytes(32)}),
+        ("no content", "MESSAGE_MALFORMED", {"content": b"\xff"}),
+        ("a foreign field", "UNKNOWN_FIELD", {"content": b"\xfa\x07\x01x"}),
+        ("over already", "DECISION_EXPIRED", {"expire_time": LONG_AGO}),
+        ("no moment", "FIELD_INVALID", {"expire_time": Timestamp(nanos=-1)}),
+    ):
+        yield Case(sign, title, symbol, put(statement=_changed(changes)))
+
+
+def _changed(changes: dict[str, Any]) -> Any:
+    return lambda world: statement(world, **changes)
+
+
+def _retyped(world: Any, request: Any) -> Any:
+    """A freeze, which an officer has no say in."""
+    signer = world.shanghai.network.network.officer(EXCHANGE).signer
+    request.statement.CopyFrom(sign_envelope(signer, payload_type_of(messages_pb2.Freeze), b"\x0a\x00"))
+    return request
 
 
 def trips() -> Iterator[Case]:

@@ -20,7 +20,7 @@ MakeNode = Callable[..., Node]
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> NetworkOfTest:
     """One network for the suite."""
-    return make_network(tmp_path_factory.mktemp("network"))
+    return make_network(tmp_path_factory.mktemp("network"), officers=True)
 
 
 def _migrated(url: str) -> None:

@@ -9,7 +9,11 @@ from typing import Any, Final
 
 from tanqiao.api.region.v1 import dossiers_pb2, registers_pb2
 from tanqiao.rpc.validation import wire_date
+from tanqiao.signing.body_decisions import DOSSIER as DOSSIER_DECISION
+from tanqiao.signing.body_decisions import to_sign
 from tanqiao_region.application.commands import By
+from tanqiao_region.application.dossiers import step_digest
+from tanqiao_region.storage.dossiers import load_dossier
 from tests.contract.region.served import REGION
 from tests.contract.region_registers.office import APPLICANT, Office, ask
 
@@ -55,14 +59,24 @@ def _step(kind: Any, event: str, **evidence: Any) -> Callable[[Any], Any]:
     )
 
 
-def _sign(_world: Any) -> Any:
-    return dossiers_pb2.SignStepRequest(
-        request_id=_fresh(),
+def _sign(world: Any) -> Any:
+    request = dossiers_pb2.SignStepRequest(
         kind=BEHAVIOUR,
         dossier_id=SCENE,
         event="rule",
         evidence=dossiers_pb2.StepEvidence(rule_text="步数 steps", yields="experience_value"),
     )
+    node = world.shanghai.node
+    with node.region.database.reading() as connection:
+        row = load_dossier(connection, BEHAVIOUR, SCENE)
+    assert row is not None
+    pack = node.context.pack(node.context.now().date())
+    digest = bytes.fromhex(step_digest(pack, row.message, "rule", request.evidence))
+    content = request.SerializeToString(deterministic=True)
+    unsigned = to_sign(DOSSIER_DECISION, SCENE, content, digest, node.context.now())
+    request.request_id = _fresh()
+    request.statement.CopyFrom(world.shanghai.network.decision(unsigned, ("operator/310000/sh.exchange", 1)))
+    return request
 
 
 def _share(_world: Any) -> Any:

@@ -101,6 +101,8 @@ class FakeBridge(sync_pb2_grpc.SyncServiceServicer):
         self.decided: dict[tuple[str, bytes], bytes] = {}
         self.finals: list[Seen] = []
         self.nacks: list[Seen] = []
+        self.busy: list[sync_pb2.Busy] = []
+        self.message_versions = [1]
         self.series: dict[str, values_pb2.Series] = {}
         self.changed = threading.Condition(threading.RLock())
         self._log_index = itertools.count()
@@ -154,7 +156,7 @@ class FakeBridge(sync_pb2_grpc.SyncServiceServicer):
                 session_number=hello.session_number,
                 received_number=known,
                 received_incarnation=hello.incarnation,
-                message_versions=[1],
+                message_versions=self.message_versions,
             )
             envelope = sign_envelope(self.signer, type_of(answer), answer.SerializeToString())
             frames.put(sync_pb2.ConnectResponse(hello=envelope))
@@ -196,6 +198,8 @@ class FakeBridge(sync_pb2_grpc.SyncServiceServicer):
                 self._numbered(party, peer, frame.numbered)
             elif kind == "acknowledge":
                 peer.acknowledged = max(peer.acknowledged, frame.acknowledge.up_to_number)
+            elif kind == "busy":
+                self.busy.append(frame.busy)
             elif kind == "returned_prepare":
                 returned = frame.returned_prepare
                 self.seen.append(

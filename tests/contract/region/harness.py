@@ -10,6 +10,8 @@ from typing import Any
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import values_pb2
+from tanqiao.db.engine import open_engine
+from tanqiao.db.guards import install, remove
 from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
@@ -27,6 +29,8 @@ from tanqiao_region.bootstrap import Region, build
 from tanqiao_region.settings import Settings
 from tanqiao_region.storage.accounts import KIND_ENTERPRISE, AccountRow
 from tanqiao_region.storage.holdings import SeriesRow, insert_series, load_series, write_difference
+from tanqiao_region.storage.schema import GUARDS
+from tests.contract.region_registers.approvals import cancellation
 
 SHANGHAI, SHENZHEN, YUNNAN = "region/310000", "region/440300", "region/530000"
 PACKS = {SHANGHAI: "sh_draft", SHENZHEN: "sz_draft", YUNNAN: "yn_draft"}
@@ -75,6 +79,20 @@ def settings_of(
     )
 
 
+def spoil(node: Node, statement: Any) -> None:
+    """Change what cannot be changed, as somebody can who owns the database and takes the guards away."""
+    guards = [guard for guard in GUARDS if guard.table == statement.table.name]
+    is_file = node.under_test.owner_url == node.under_test.url
+    database = node.region.database if is_file else open_engine(node.under_test.owner_url, role="writer")
+    with database.writing() as connection:
+        remove(connection, guards)
+        connection.execute(statement)
+        install(connection, guards)
+        connection.commit()
+    if not is_file:
+        database.close()
+
+
 @dataclass
 class Node:
     """A node under test."""
@@ -84,6 +102,7 @@ class Node:
     accounts: dict[str, AccountRow] = field(default_factory=dict)
     stopped: bool = False
     under_test: Any = None
+    network: Any = None
 
     @property
     def context(self) -> Any:
@@ -182,12 +201,20 @@ class Node:
         return self.orders.transfer_locally([order])[0]
 
     def retire(self, account_id: str, selection: Selection, **fields: Any) -> Any:
-        """Retire units."""
+        """Retire units; `hands`: officers who approve a cancellation, if not two of the caller's body."""
         by = fields.pop("by", HOLDER)
+        kind = fields.pop("kind", Kind.RETIRE)
+        hands = fields.pop("hands", ((by.party, 1), (by.party, 2)))
+        if kind is Kind.CANCEL and "cancellation" not in fields:
+            told = {
+                "reason": fields.get("purpose_text", ""),
+                "document_reference": fields.get("document_reference", ""),
+            }
+            fields["cancellation"] = cancellation(self.network, account_id, selection, hands, **told)
         order = UseOrder(
             request=fields.pop("request", None) or request(by),
             by=by,
-            kind=fields.pop("kind", Kind.RETIRE),
+            kind=kind,
             account_id=account_id,
             selection=selection,
             purpose=fields.pop("purpose", "event_neutrality"),
@@ -240,4 +267,4 @@ def build_node(
     network: NetworkOfTest, party: str, urls: tuple[str, str], bridge_address: str = "127.0.0.1:1"
 ) -> Node:
     """Build a node; nothing is served and nobody dialled until it is started."""
-    return Node(build(settings_of(network, party, *urls, bridge_address)), party)
+    return Node(build(settings_of(network, party, *urls, bridge_address)), party, network=network)

@@ -10,6 +10,10 @@ from typing import Any, Final
 from tanqiao.api.region.v1 import registers_pb2, scenes_pb2
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.validation import wire_period
+from tanqiao.signing import body_decisions
+from tanqiao.signing.body_decisions import to_sign
+from tanqiao_region.application.project_acts import decision_digest
+from tanqiao_region.storage.registers import load_project
 from tests.contract.region import dossier_requests
 from tests.contract.region.served import REGION
 from tests.contract.region_registers import scene_office
@@ -33,13 +37,31 @@ def _record(world: Any) -> Any:
     )
 
 
+ASSESS: Final = scene_office.decision("ASSESS", passed=True)
+EXCHANGE: Final = "operator/310000/sh.exchange"
+
+
+def statement(world: Any, party: str = EXCHANGE, **changes: Any) -> Any:
+    """The assessment of the scene as an officer signs it, with these fields changed before."""
+    node = world.shanghai.node
+    with node.region.database.reading() as connection:
+        row = load_project(connection, SCENE)
+    assert row is not None
+    digest = decision_digest(node.context.pack(node.context.now().date()), row.project, ASSESS)
+    content = ASSESS.SerializeToString(deterministic=True)
+    unsigned = to_sign(body_decisions.SCENE, SCENE, content, bytes.fromhex(digest), node.context.now())
+    unsigned.MergeFrom(type(unsigned)(**changes))
+    return world.shanghai.network.decision(unsigned, (party, 1))
+
+
+def _signing(world: Any) -> Any:
+    return scenes_pb2.SignSceneDecisionRequest(
+        request_id=_fresh(), decision=ASSESS, statement=statement(world)
+    )
+
+
 GOOD: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
-    SCENES + "SignSceneDecision": (
-        "sh.exchange",
-        lambda _: scenes_pb2.SignSceneDecisionRequest(
-            request_id=_fresh(), decision=scene_office.decision("ASSESS", passed=True)
-        ),
-    ),
+    SCENES + "SignSceneDecision": ("sh.exchange", _signing),
     SCENES + "DecideScene": (
         "sh.centre",
         lambda _: scenes_pb2.DecideSceneRequest(

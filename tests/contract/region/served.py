@@ -21,11 +21,16 @@ from grpc_status import rpc_status
 from tanqiao.api.common.v1 import clock_pb2
 from tanqiao.api.region.v1 import (
     accounts_pb2,
+    certificates_pb2,
+    clawbacks_pb2,
+    consents_pb2,
+    decisions_pb2,
     disclosure_pb2,
     dossiers_pb2,
     encumbrances_pb2,
     journal_pb2,
     ledger_pb2,
+    mandates_pb2,
     orders_pb2,
     parameters_pb2,
     registers_pb2,
@@ -45,11 +50,16 @@ REGION: Final = "/tanqiao.api.region.v1."
 CLOCK: Final = "/tanqiao.api.common.v1."
 _FILES: Final = (
     accounts_pb2,
+    certificates_pb2,
+    clawbacks_pb2,
+    consents_pb2,
+    decisions_pb2,
     disclosure_pb2,
     dossiers_pb2,
     encumbrances_pb2,
     journal_pb2,
     ledger_pb2,
+    mandates_pb2,
     orders_pb2,
     parameters_pb2,
     registers_pb2,

@@ -166,10 +166,12 @@ def test_units_are_cancelled_by_the_office_of_the_pack_alone(books: Books) -> No
         "kind": Kind.CANCEL,
         "purpose_text": "虚构更正 invented",
         "document_reference": "X-1",
-        "second_approver": BUREAU.party,
         "purpose": "",
     }
-    found = books.table(lambda by, account_id: books.node.retire(account_id, ONE, by=by, **order))
+    approved = ((CENTRE.party, 1), (BUREAU.party, 1))
+    found = books.table(
+        lambda by, account_id: books.node.retire(account_id, ONE, by=by, hands=approved, **order)
+    )
     assert found == dict.fromkeys(books.owners, row(NO_ROLE, centre=YES))
 
 

@@ -15,7 +15,17 @@ from tanqiao_region.application.secrets import NodeSecrets
 from tanqiao_region.storage import accounts as kinds
 from tanqiao_region.storage.tables import metadata
 from tests.contract.region.conftest import MakeNode, stop
-from tests.contract.region.harness import CENTRE, EXCHANGE, USCC, Node, block, request
+from tests.contract.region.harness import (
+    CENTRE,
+    EXCHANGE,
+    SHANGHAI,
+    SHENZHEN,
+    USCC,
+    YUNNAN,
+    Node,
+    block,
+    request,
+)
 
 REFERENCE = "user-0817"
 
@@ -82,6 +92,38 @@ def test_persons_come_through_a_registered_operator_alone(node: Node) -> None:
     assert isinstance(opened, kinds.AccountRow)
     assert (opened.display_name, opened.uscc) == ("", "")
     assert symbol(open_person(node, operator.account_id))[0] == "ALREADY_EXISTS"
+
+
+@pytest.mark.parametrize(
+    ("party", "opener", "stranger", "article"),
+    [
+        (SHENZHEN, "sz.platform_operator", "", "第二十条"),
+        (SHANGHAI, "sh.centre", "sh.scene_body", "节点政策"),
+        (SHANGHAI, "sh.exchange", "sh.bureau", "节点政策"),
+        (YUNNAN, "yn.epd", "yn.developer", "节点政策"),
+    ],
+)
+def test_a_persons_account_is_opened_by_whom_the_text_names_and_through_an_operator(
+    make_node: MakeNode, party: str, opener: str, stranger: str, article: str
+) -> None:
+    node = make_node(party)
+    code = node.context.region_code
+    keeper = By(f"operator/{code}/{opener}", opener)
+    operator = node.open_account("虚构平台 invented", kinds.KIND_DATA_OPERATOR).account_id
+    alone = open_person(node, "", by=keeper)
+    assert symbol(alone) == ("INDIVIDUAL_NEEDS_OPERATOR", "operator_account_id")
+    assert isinstance(alone, DomainError)
+    assert article in alone.sentence_with_article("zh")
+    assert "虚构平台 invented" in alone.sentence("en")
+    if stranger:
+        for who in (operator, ""):
+            refused = open_person(node, who, by=By(f"operator/{code}/{stranger}", stranger))
+            assert symbol(refused)[0] == "ROLE_NOT_PERMITTED"
+            assert isinstance(refused, DomainError)
+            assert refused.article
+    opened = open_person(node, operator, by=keeper)
+    assert isinstance(opened, kinds.AccountRow)
+    assert (opened.display_name, opened.operator_account_id) == ("", operator)
 
 
 def test_a_persons_data_are_sealed_and_shown_to_their_operator_alone(node: Node) -> None:

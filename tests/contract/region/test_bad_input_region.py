@@ -26,6 +26,7 @@ from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.server.callers import callers
 from tests.contract.region import (
     bad_dossier_requests,
+    bad_mandate_requests,
     bad_register_requests,
     bad_requests,
     bad_scene_requests,
@@ -113,6 +114,9 @@ def _table() -> Iterator[Case]:
     yield from bad_requests.reads()
     yield from bad_requests.local_orders()
     yield from unit_bad_requests.encumbrances()
+    yield from unit_bad_requests.certificates()
+    yield from unit_bad_requests.consents()
+    yield from unit_bad_requests.clawbacks()
     yield from unit_bad_requests.parameters()
     yield from unit_bad_requests.disclosure()
     yield from bad_register_requests.registers()
@@ -120,6 +124,7 @@ def _table() -> Iterator[Case]:
     yield from bad_scene_requests.scenes()
     yield from bad_scene_requests.trips()
     yield from bad_scene_requests.experience()
+    yield from bad_mandate_requests.mandates()
     yield from bad_register_requests.issuances()
     yield from bad_register_requests.imports()
     yield from bad_register_requests.reserve_and_clock()

@@ -23,7 +23,6 @@ def test_cancelled_units_move_no_more(pair: Pair, bridge: FakeBridge) -> None:
         purpose="",
         purpose_text="虚构更正 invented correction",
         document_reference="X-1",
-        second_approver="operator/310000/sh.bureau",
     )
     assert not isinstance(cancelled, DomainError), cancelled
     bridge.wait_until(lambda: len(bridge.finals) == 1, 30.0)

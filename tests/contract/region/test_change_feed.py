@@ -29,7 +29,7 @@ from tests.contract.region_registers.office import PROJECT, Office
 CUTS = 40
 WATCHER = "reader/national"
 PERSONS = 200
-CALL_SECONDS = 30.0
+CALL_SECONDS = 120.0
 STOP_SECONDS_MAX = 60.0
 
 

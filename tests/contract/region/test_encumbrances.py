@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +18,18 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.ids import make_address
 from tanqiao.kernel.regions import RegionCode
 from tanqiao.protocol.types import Kind
+from tanqiao.signing.certificates import CertificateAuthority, TlsFiles
+from tanqiao.signing.certified import Certified, read_certificate, sign_certified, signer_of
+from tanqiao.testing.network import NetworkOfTest
 from tanqiao_region.application.claim_steps import Ask, submit_to
 from tanqiao_region.application.commands import By, Selection
 from tanqiao_region.application.encumbrance_fsck import check_encumbrances
 from tanqiao_region.application.encumbrances import Encumbrances
 from tanqiao_region.application.fsck import Report, _rebuild
+from tanqiao_region.application.release_statements import RELEASE_TYPE, Certifying
 from tanqiao_region.storage import encumbrances as store
-from tanqiao_region.storage.encumbrance_tables import encumbered_block
-from tests.contract.region.harness import CENTRE, HOLDER, Node, block
+from tanqiao_region.storage.encumbrance_tables import encumbered_block, release_statement
+from tests.contract.region.harness import CENTRE, HOLDER, Node, block, spoil
 
 CREDITOR = By("holder/310000/sh.holder/bank", "sh.holder")
 STRANGER = By("holder/310000/sh.holder/other", "sh.holder")
@@ -51,9 +58,30 @@ class Pledge:
         )
         return self.service.encumber(ask(by), request, selection).encumbrance
 
-    def release(self, encumbrance_id: str, by: By, document: str = "虚构解除书 1") -> Any:
+    def statement(self, encumbrance_id: str, document: str) -> bytes:
+        """What both sides sign."""
+        made = self.service.find(encumbrance_id, CENTRE)
+        return encumbrances_pb2.ReleaseStatement(
+            network_id=self.node.network.network_id,
+            region=self.node.party,
+            encumbrance_id=encumbrance_id,
+            agreement_digest=made.agreement_digest,
+            document_reference=document,
+        ).SerializeToString()
+
+    def release(
+        self, encumbrance_id: str, by: By, document: str = "虚构解除书 1", signer: str = "", **fields: Any
+    ) -> Any:
+        payload = fields.get("statement", self.statement(encumbrance_id, document))
+        signed = sign_certified(certificate_of(self.node.network, signer or by.party), RELEASE_TYPE, payload)
+        values = {
+            "statement": payload,
+            "signature": signed.signature,
+            "certificate": signed.certificate_pem,
+            **fields,
+        }
         request = encumbrances_pb2.ReleaseEncumbranceRequest(
-            encumbrance_id=encumbrance_id, document_reference=document
+            encumbrance_id=encumbrance_id, document_reference=document, **values
         )
         return self.service.release(ask(by), request).encumbrance
 
@@ -63,6 +91,23 @@ class Pledge:
             books = _rebuild(connection, report)
             check_encumbrances(connection, books.holdings, report.note)
         return report.findings
+
+
+def certificate_of(network: NetworkOfTest, party: str, home: Path | None = None) -> TlsFiles:
+    """A certificate of the network's CA for any party; with `home` of a CA that nobody knows."""
+    ca = CertificateAuthority.create(
+        home or network.network.home / "network", network.network_id, now=datetime.now(UTC)
+    )
+    folder = (home or network.network.home) / "certified" / party.replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = TlsFiles.of(folder)
+    ca.issue(files, network.network_id, party, now=datetime.now(UTC))
+    return files
+
+
+def certifying(node: Node, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Certifying:
+    ca = node.network.network.home / "network" / "ca.pem"
+    return Certifying(node.network.network_id, node.party, lambda: read_certificate(ca), now)
 
 
 def ask(by: By) -> Ask:
@@ -77,7 +122,9 @@ def pledge(node: Node) -> Pledge:
         "虚构银行 invented", uscc="91310000MA1FL00157", holder_party=CREDITOR.party
     ).account_id
     node.give(debtor, block(0, 1000))
-    service = Encumbrances(node.context, node.region.database, submit_to(node.region.writer))
+    service = Encumbrances(
+        node.context, node.region.database, submit_to(node.region.writer), certifying(node)
+    )
     return Pledge(node, service, debtor, creditor)
 
 
@@ -103,7 +150,6 @@ def test_encumbered_units_are_neither_moved_sent_used_nor_cancelled(pledge: Pled
             purpose="",
             purpose_text="更正",
             document_reference="D-1",
-            second_approver="operator/310000/sh.bureau",
         ),
     ]
     for answer in refusals:
@@ -152,6 +198,99 @@ def test_both_sides_release_over_one_deed_and_neither_alone(pledge: Pledge) -> N
         pledge.release(made.encumbrance_id, CREDITOR)
     assert pledge.node.retire(pledge.debtor, ALL).blocks == ALL.blocks
     assert pledge.findings() == []
+
+
+def test_a_release_is_signed_with_the_key_of_the_sides_own_certificate(
+    pledge: Pledge, tmp_path: Path
+) -> None:
+    made = pledge.encumber()
+    other = pledge.encumber(Selection(blocks=(block(0, 10),)))
+    foreign = sign_certified(
+        certificate_of(pledge.node.network, HOLDER.party, tmp_path),
+        RELEASE_TYPE,
+        pledge.statement(made.encumbrance_id, "虚构解除书 1"),
+    )
+    deed = {"statement": pledge.statement(other.encumbrance_id, "虚构解除书 1")}
+    paper = {"statement": pledge.statement(made.encumbrance_id, "虚构解除书 2")}
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"signature": b""}, "SIGNATURE_MISSING"),
+        ({"certificate": b""}, "SIGNATURE_MISSING"),
+        ({"signer": STRANGER.party}, "PEER_NOT_SENDER"),
+        ({"signature": foreign.signature}, "SIGNATURE_INVALID"),
+        ({"certificate": foreign.certificate_pem, "signature": foreign.signature}, "CERTIFICATE_INVALID"),
+        ({"certificate": b"none"}, "CERTIFICATE_INVALID"),
+        ({"certificate": bytes(20_000)}, "FIELD_INVALID"),
+        (deed, "DECISION_DIFFERS"),
+        (paper, "DECISION_DIFFERS"),
+    ]
+    for fields, symbol in cases:
+        with pytest.raises(DomainError, match=symbol):
+            pledge.release(made.encumbrance_id, HOLDER, **fields)
+    later = datetime.now(UTC) + timedelta(days=500)
+    node = pledge.node
+    aged = Encumbrances(
+        node.context, node.region.database, submit_to(node.region.writer), certifying(node, lambda: later)
+    )
+    with pytest.raises(DomainError, match="CERTIFICATE_EXPIRED"):
+        Pledge(node, aged, pledge.debtor, pledge.creditor).release(made.encumbrance_id, HOLDER)
+    assert not pledge.service.find(made.encumbrance_id, CENTRE).signatures
+
+
+def test_a_third_party_checks_a_release_with_the_ca_alone(pledge: Pledge) -> None:
+    made = pledge.encumber()
+    pledge.release(made.encumbrance_id, HOLDER)
+    pledge.release(made.encumbrance_id, CREDITOR)
+    shown = pledge.service.find(made.encumbrance_id, CENTRE)
+    authority = (pledge.node.network.network.home / "network" / "ca.pem").read_bytes()
+    signers = {
+        signer_of(
+            Certified(one.certificate, one.signature),
+            RELEASE_TYPE,
+            one.statement,
+            authority_pem=authority,
+            network_id=pledge.node.network.network_id,
+            at=datetime.fromtimestamp(one.judge_time.seconds, UTC),
+        )
+        for one in shown.signatures
+    }
+    assert signers == {HOLDER.party, CREDITOR.party}
+    assert len({one.statement for one in shown.signatures}) == 1
+    message = encumbrances_pb2.ReleaseStatement.FromString(shown.signatures[0].statement)
+    assert (message.encumbrance_id, message.document_reference) == (made.encumbrance_id, "虚构解除书 1")
+    assert message.agreement_digest == shown.agreement_digest
+    assert pledge.findings() == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "finding"),
+    [
+        ("signature", b"0\x00", "does not hold (SIGNATURE_INVALID)"),
+        ("statement", b"", "about something else"),
+        ("judged_at", 0, "does not hold (CERTIFICATE_EXPIRED)"),
+        ("certificate", b"none", "does not hold (CERTIFICATE_INVALID)"),
+    ],
+)
+def test_fsck_finds_a_release_whose_signatures_do_not_hold(
+    pledge: Pledge, column: str, value: object, finding: str
+) -> None:
+    made = pledge.encumber()
+    pledge.release(made.encumbrance_id, HOLDER)
+    pledge.release(made.encumbrance_id, CREDITOR)
+    spoil(
+        pledge.node, sa.update(release_statement).where(release_statement.c.side == 1).values({column: value})
+    )
+    found = pledge.findings()
+    assert any(made.encumbrance_id in one and finding in one for one in found), found
+
+
+def test_fsck_finds_a_release_of_which_one_side_has_signed_nothing(pledge: Pledge) -> None:
+    made = pledge.encumber()
+    pledge.release(made.encumbrance_id, HOLDER)
+    pledge.release(made.encumbrance_id, CREDITOR)
+    spoil(pledge.node, sa.delete(release_statement).where(release_statement.c.side == 1))
+    assert pledge.findings() == [
+        f"encumbrance {made.encumbrance_id}: a side of a release has signed nothing that is kept"
+    ]
 
 
 def test_what_cannot_be_encumbered_is_refused(pledge: Pledge) -> None:

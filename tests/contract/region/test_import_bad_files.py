@@ -243,7 +243,7 @@ def test_a_stream_that_its_client_cuts_off_leaves_nothing_behind(cut_after: int,
             waiting.wait(10)
 
         stub = registers_pb2_grpc.IssuanceServiceStub(served.channel(ROLE))
-        call = stub.ImportActivity.future(parts(), timeout=30)
+        call = stub.ImportActivity.future(parts(), timeout=60)
         assert sent.wait(10)
         if attempt % 2:
             threading.Event().wait(0.1)

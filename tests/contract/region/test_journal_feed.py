@@ -41,7 +41,7 @@ def watch(channel: grpc.Channel, from_index: int, **chosen: Any) -> Any:
     request = journal_pb2.WatchJournalRequest(
         from_index=from_index, filter=journal_pb2.JournalFilter(**chosen)
     )
-    return stub.WatchJournal(request, timeout=20)
+    return stub.WatchJournal(request, timeout=60)
 
 
 def read_up_to(call: Any, index: int) -> list[Any]:
@@ -145,7 +145,7 @@ def test_a_feed_that_cannot_be_is_refused(
 ) -> None:
     stub = journal_pb2_grpc.JournalServiceStub(channel)
     with pytest.raises(grpc.RpcError) as refused:
-        list(stub.WatchJournal(request_, timeout=20))
+        list(stub.WatchJournal(request_, timeout=60))
     assert from_rpc_error(refused.value).symbol == symbol
 
 

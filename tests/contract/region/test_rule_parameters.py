@@ -18,6 +18,7 @@ from tanqiao_region.application.rule_parameters import RuleParameters
 from tanqiao_region.storage.holdings import SeriesRow
 from tests.contract.region.conftest import MakeNode, stop
 from tests.contract.region.harness import SHENZHEN, Node, block
+from tests.contract.region_registers.approvals import approve_parameter
 
 BUREAU = By("operator/440300/sz.bureau", "sz.bureau")
 OPERATOR = By("operator/440300/sz.platform_operator", "sz.platform_operator")
@@ -31,17 +32,20 @@ def service(node: Node) -> RuleParameters:
     return RuleParameters(node.context, node.region.database, submit_to(node.region.writer))
 
 
-def publish(node: Node, by: By = BUREAU, **fields: Any) -> Any:
+def publish(node: Node, by: By = BUREAU, hands: Any = None, **fields: Any) -> Any:
+    """Publish a value with the approval of two officers of the bureau, or of these."""
+    hands = ((by.party, 1), (by.party, 2)) if hands is None else hands
     request = parameters_pb2.SetParameterRequest(
         **{
             "key": NOTICE,
             "value_json": '{"cap_kg": 100, "vintages": [2025]}',
             "start_date": wire_date(TODAY),
             "document_reference": "虚构公告 2026-1",
-            "second_approver": "operator/440300/sz.bureau/second",
             **fields,
         }
     )
+    if hands:
+        approve_parameter(node.network, request, by.party, hands=hands)
     number = next(_numbers)
     asked = Ask(ClientRequest(by.party, f"p{number}", bytes(31) + bytes([number])), by, b"")
     return service(node).set_value(asked, request).value
@@ -77,9 +81,10 @@ def test_compliance_waits_for_the_years_notice_and_stops_at_its_cap(make_node: M
 def test_what_is_no_value_of_the_pack_is_refused_and_nothing_is_published(make_node: MakeNode) -> None:
     node = make_node(SHENZHEN)
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"by": OPERATOR}, "ROLE_NOT_PERMITTED"),
-        ({"second_approver": BUREAU.party}, "SELF_APPROVAL_FORBIDDEN"),
-        ({"second_approver": ""}, "FIELD_MISSING"),
+        ({"by": OPERATOR, "hands": ()}, "ROLE_NOT_PERMITTED"),
+        ({"hands": ((BUREAU.party, 1),)}, "APPROVERS_MISSING"),
+        ({"hands": (("operator/440300/sz.counterpart_department", 1),)}, "APPROVERS_MISSING"),
+        ({"hands": (), "second_approver": "operator/440300/sz.bureau/second"}, "FIELD_MISSING"),
         ({"document_reference": ""}, "FIELD_MISSING"),
         ({"start_date": None}, "FIELD_MISSING"),
         ({"start_date": wire_date(date(2026, 3, 1))}, "FIELD_INVALID"),

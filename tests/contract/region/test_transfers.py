@@ -32,6 +32,7 @@ from tests.contract.region.harness import (
     block,
     request,
 )
+from tests.contract.region_registers.approvals import cancellation
 
 Pair = tuple[Node, Node]
 
@@ -497,16 +498,30 @@ def test_a_use_is_refused_for_a_purpose_that_the_rules_do_not_provide(pair: Pair
     assert symbol(answer) == "FIELD_INVALID"
 
 
+def _as(request: Any, quantity_kg: int) -> Any:
+    request.units.quantity_kg = quantity_kg
+    return request
+
+
 def test_a_cancellation_needs_a_reason_a_document_and_another_person(pair: Pair) -> None:
     shanghai, _ = pair
     holder, _, _ = ready_to_send(pair)
     order = {"kind": Kind.CANCEL, "purpose": "", "by": CENTRE}
-    assert symbol(shanghai.retire(holder, Selection(quantity_kg=10), **order)) == "REASON_REQUIRED"
-    order |= {"purpose_text": "double issue", "document_reference": "D-1", "second_approver": CENTRE.party}
-    assert symbol(shanghai.retire(holder, Selection(quantity_kg=10), **order)) == "SELF_APPROVAL_FORBIDDEN"
-    order["second_approver"] = "operator/310000/sh.bureau"
-    answer = shanghai.retire(holder, Selection(quantity_kg=10), **order)
+    ten = Selection(quantity_kg=10)
+    assert symbol(shanghai.retire(holder, ten, **order)) == "REASON_REQUIRED"
+    order |= {"purpose_text": "double issue", "document_reference": "D-1"}
+    assert symbol(shanghai.retire(holder, ten, hands=(), **order)) == "REASON_REQUIRED"
+    own, bureau = (CENTRE.party, 1), ("operator/310000/sh.bureau", 1)
+    for hands in ((own,), (bureau,), (bureau, ("operator/310000/sh.exchange", 1))):
+        assert symbol(shanghai.retire(holder, ten, hands=hands, **order)) == "APPROVERS_MISSING"
+    told = {"reason": "double issue", "document_reference": "D-1"}
+    more = cancellation(shanghai.network, holder, Selection(quantity_kg=20), (own, bureau), **told)
+    assert symbol(shanghai.retire(holder, ten, cancellation=_as(more, 10), **order)) == "DECISION_DIFFERS"
+    asked = cancellation(shanghai.network, holder, ten, (own, bureau), **told)
+    answer = shanghai.retire(holder, ten, cancellation=asked, **order)
     assert ended(shanghai, answer) == "CANCELLED"
+    again = shanghai.retire(holder, ten, cancellation=asked, **order)
+    assert symbol(again) == "ALREADY_EXISTS", "an approval counts once"
     assert shanghai.held(holder) == [(10, 1000, 1)]
 
 

@@ -33,9 +33,10 @@ from tanqiao.kernel.regions import RegionCode
 from tanqiao.signing.approvals import prepare
 from tanqiao.signing.envelope import add_signature
 from tanqiao_region.application.commands import Selection
-from tests.contract.region import dossier_requests, scene_requests, unit_requests
+from tests.contract.region import dossier_requests, mandate_requests, scene_requests, unit_requests
 from tests.contract.region.harness import CENTRE, SERIES, USCC, Node, block, request
 from tests.contract.region.served import CLOCK, REGION, Served
+from tests.contract.region_registers.approvals import approve_cancellation
 from tests.contract.region_registers.office import (
     METHODOLOGY,
     PROJECT,
@@ -154,14 +155,15 @@ def _retire(world: World) -> Any:
 
 
 def _cancel(world: World) -> Any:
-    return ledger_pb2.CancelUnitsRequest(
+    request = ledger_pb2.CancelUnitsRequest(
         request_id=fresh_id(),
         account_id=world.giver,
         units=units(0, (800_000, 800_001)),
         reason="虚构更正 invented correction",
         document_reference="X-1",
-        second_approver="operator/310000/sh.bureau",
     )
+    hands = (("operator/310000/sh.centre", 1), ("operator/310000/sh.bureau", 1))
+    return approve_cancellation(world.shanghai.network, request, *hands)
 
 
 def period(start: tuple[int, int, int], end: tuple[int, int, int]) -> values_pb2.Period:
@@ -420,6 +422,7 @@ GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
         **dossier_requests.GOOD,
         **unit_requests.GOOD,
         **scene_requests.GOOD,
+        **mandate_requests.GOOD,
         f"{REGION}IssuanceService/SubmitActivity": (
             "sh.project_applicant",
             lambda _: registers_pb2.SubmitActivityRequest(
@@ -447,6 +450,20 @@ GOOD: Final[Mapping[str, tuple[str, Make]]] = MappingProxyType(
         f"{REGION}ReserveService/ListResources": (
             "reader/national",
             lambda _: reserve_pb2.ListResourcesRequest(page_size=1),
+        ),
+        f"{REGION}ReserveService/TakeResourceStep": (
+            "yn.epd",
+            lambda _: reserve_pb2.TakeResourceStepRequest(
+                request_id=fresh_id(), entry_id="R-NONE", event="develop"
+            ),
+        ),
+        f"{REGION}ReserveService/ListResourceSteps": (
+            "reader/national",
+            lambda _: reserve_pb2.ListResourceStepsRequest(entry_id="R-NONE", page_size=1),
+        ),
+        f"{REGION}ReserveService/IssueFilingProof": (
+            "yn.epd",
+            lambda _: reserve_pb2.IssueFilingProofRequest(request_id=fresh_id(), entry_id="R-NONE"),
         ),
         f"{REGION}LocalOrderService/SubmitLocalFreeze": ("sh.centre", local_freeze),
         f"{REGION}LocalOrderService/ListLocalFreezes": (

@@ -17,6 +17,7 @@ from tanqiao.rpc.validation import wire_date, wire_period
 from tanqiao_region.application.claim_steps import Ask
 from tanqiao_region.application.commands import By
 from tests.contract.region.harness import Node
+from tests.contract.region_registers.approvals import approve_issuance
 
 BUREAU = By("operator/310000/sh.bureau", "sh.bureau")
 CENTRE = By("operator/310000/sh.centre", "sh.centre")
@@ -179,8 +180,11 @@ class Office:
         }
         return registers_pb2.IssueUnitsRequest(**values)
 
-    def issue(self, period: str = "2026", by: By = CENTRE, **fields: Any) -> Any:
+    def issue(self, period: str = "2026", by: By = CENTRE, hands: Any = (), **fields: Any) -> Any:
+        """Issue; with `hands`, officers approve it beside whoever asks."""
         request = self.issue_request(period, **fields)
+        if hands:
+            approve_issuance(self.node.network, request, *hands)
         return self.office.issuances.issue_units(ask(request, by), request)
 
     def project(self, project_id: str = PROJECT) -> Any:

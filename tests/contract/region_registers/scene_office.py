@@ -18,6 +18,7 @@ TEST_RECORD: Final = registers_pb2.ProjectDocument(kind="feed_test", name="цабщк
 BODY: Final = "sh.scene_body"
 CENTRE: Final = "sh.centre"
 EXCHANGE: Final = "sh.exchange"
+JOINT: Final = {"AssessProject": "ASSESS", "PublishProject": "PUBLISH"}
 Kind = scenes_pb2.SceneDecisionKind
 
 
@@ -53,7 +54,9 @@ def publish_methodology(wire: Wire) -> None:
 
 
 def call(wire: Wire, role: str, name: str, **values: Any) -> Any:
-    """A request about the scene to the register."""
+    """A request about the scene to the register; what two bodies decide is signed for the caller's first."""
+    if name in JOINT:
+        sign(wire, role, JOINT[name], **values)
     request = getattr(registers_pb2, f"{name}Request")(request_id=request_id(), project_id=SCENE, **values)
     return getattr(wire.role(role).registers, name)(request).project
 
@@ -64,14 +67,28 @@ def decision(kind: str, **values: Any) -> Any:
     return scenes_pb2.SceneDecision(project_id=SCENE, kind=number, **values)
 
 
-def sign(wire: Wire, role: str, kind: str, **values: Any) -> Any:
-    """Sign a decision."""
-    request = scenes_pb2.SignSceneDecisionRequest(request_id=request_id(), decision=decision(kind, **values))
+def to_sign(wire: Wire, role: str, kind: str, **values: Any) -> Any:
+    """What the bodies sign, as the node gives it."""
+    request = scenes_pb2.SignSceneDecisionRequest(
+        request_id=request_id(), decision=decision(kind, **values), validate_only=True
+    )
+    return wire.role(role).scenes.SignSceneDecision(request).to_sign
+
+
+def sign(wire: Wire, role: str, kind: str, *, statement: Any = None, **values: Any) -> Any:
+    """Sign a decision with the key of the body's first officer, and hand it in; or hand in a statement."""
+    if statement is None:
+        unsigned = to_sign(wire, role, kind, **values)
+        statement = wire.network.decision(unsigned, (f"operator/310000/{role}", 1))
+    request = scenes_pb2.SignSceneDecisionRequest(
+        request_id=request_id(), decision=decision(kind, **values), statement=statement
+    )
     return wire.role(role).scenes.SignSceneDecision(request)
 
 
 def decide(wire: Wire, role: str, kind: str, **values: Any) -> Any:
-    """Take a decision."""
+    """Sign a decision for a body, and take it."""
+    sign(wire, role, kind, **values)
     request = scenes_pb2.DecideSceneRequest(request_id=request_id(), decision=decision(kind, **values))
     return wire.role(role).scenes.DecideScene(request).project
 

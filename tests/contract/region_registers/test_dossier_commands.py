@@ -97,7 +97,9 @@ def test_a_methodology_goes_through_by_the_commands_of_the_page(run: Run) -> Non
     assert [one["dossier_id"] for one in listed["dossiers"]] == ["SZ-M-1"]
 
 
-def test_two_bodies_sign_and_decide_by_commands_and_a_refusal_cites_its_article(run: Run) -> None:
+def test_two_bodies_sign_and_decide_by_commands_and_a_refusal_cites_its_article(
+    run: Run, network: NetworkOfTest
+) -> None:
     norm = dossiers_pb2.Dossier(dossier_id="NORM-1", title="虚构 invented", field="catering")
     department = "--region 440300 --as sz.counterpart_department"
     run(f"dossier open {department} scene-norm", write("norm.json", norm))
@@ -106,6 +108,21 @@ def test_two_bodies_sign_and_decide_by_commands_and_a_refusal_cites_its_article(
     alone = run("dossier step --region 440300 scene-norm NORM-1 register", code=1)
     assert "SECOND_SIGNATURE_MISSING" in alone
     assert "第十三条" in alone
-    signed = run(f"dossier sign {department} scene-norm NORM-1 register")
-    assert signed["signed_by"] == ["sz.counterpart_department"]
+    shown = run(f"dossier prepare {department} scene-norm NORM-1 register decision.json")
+    assert (shown["event"], shown["dossier_id"], shown["已签 signed"]) == ("register", "NORM-1", "0 / 2")
+    assert "SENDER_MISMATCH" in sign_as(run, network, "sz.bureau", code=1)
+    assert sign_as(run, network, "sz.counterpart_department") == {"已签 signed": "1 / 2"}
+    assert run("decision submit decision.json")["signed_by"] == ["sz.counterpart_department"]
+    assert "SECOND_SIGNATURE_MISSING" in run(
+        "dossier step --region 440300 scene-norm NORM-1 register", code=1
+    )
+    assert sign_as(run, network, "sz.bureau") == {"已签 signed": "2 / 2"}
+    signed = run("decision submit --as sz.bureau decision.json")
+    assert signed["signed_by"] == ["sz.bureau", "sz.counterpart_department"]
     assert run("dossier step --region 440300 scene-norm NORM-1 register")["state"] == "PUBLISHED"
+
+
+def sign_as(run: Run, network: NetworkOfTest, role: str, *, code: int = 0) -> Any:
+    """Sign the decision with the key of a body's first officer."""
+    ring = network.network.home / "operators" / "440300" / role / "officer-1"
+    return run("approve decision.json --yes", "--key", str(ring), code=code)

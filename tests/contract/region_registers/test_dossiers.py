@@ -254,6 +254,9 @@ def test_SZ_13b_a_norm_is_registered_by_department_and_bureau_and_SZ_14b_labels_
     # A changed file voids the signature (RULES section 7.3): a document that the department has not seen.
     late = registers_pb2.ProjectDocument(kind="annex", name="另附 annex")
     refused("SECOND_SIGNATURE_MISSING", wire.step, "sz.bureau", NORM, "NORM-1", "register", documents=[late])
+    refused("SECOND_SIGNATURE_MISSING", wire.step, "sz.bureau", NORM, "NORM-1", "register")
+    both = wire.sign("sz.bureau", NORM, "NORM-1", "register")
+    assert list(both.signed_by) == ["sz.bureau", "sz.counterpart_department"]
     norm = wire.step("sz.bureau", NORM, "NORM-1", "register")
     assert norm.state == "PUBLISHED"
     assert list(wire.history("sz.bureau", NORM, "NORM-1")[-1].signed_by) == [
@@ -325,10 +328,13 @@ def test_SH_5c_a_behaviour_scene_is_decided_by_two_and_SH_10_yields_experience_v
     assert "SH-10:BEHAVIOUR_SCENE_ISSUES_NO_UNITS" in wrong.metadata["other_refusals"]
     refused("SECOND_SIGNATURE_MISSING", wire.step, "sh.centre", BEHAVIOUR, "WALK-1", "rule", **ruled)
     wire.sign("sh.exchange", BEHAVIOUR, "WALK-1", "rule", **ruled)
+    wire.sign("sh.centre", BEHAVIOUR, "WALK-1", "rule", **ruled)
     assert wire.step("sh.centre", BEHAVIOUR, "WALK-1", "rule", **ruled).state == "RULED"
     # The signature stood over that decision and over no other.
     refused("SECOND_SIGNATURE_MISSING", wire.step, "sh.centre", BEHAVIOUR, "WALK-1", "activate")
     wire.sign("sh.centre", BEHAVIOUR, "WALK-1", "activate")
+    refused("SECOND_SIGNATURE_MISSING", wire.step, "sh.exchange", BEHAVIOUR, "WALK-1", "activate")
+    wire.sign("sh.exchange", BEHAVIOUR, "WALK-1", "activate")
     active = wire.step("sh.exchange", BEHAVIOUR, "WALK-1", "activate")
     assert (active.state, active.yields) == ("ACTIVE", "experience_value")
     refused("FIELD_INVALID", wire.sign, "sh.centre", BEHAVIOUR, "WALK-1", "review", reason="SH-8b")

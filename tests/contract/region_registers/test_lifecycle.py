@@ -9,7 +9,7 @@ from tanqiao.api.region.v1 import registers_pb2
 from tanqiao.kernel.errors import DomainError
 from tests.contract.region.harness import SHANGHAI
 from tests.contract.region_registers.claim_bridge import ClaimBridge
-from tests.contract.region_registers.office import BUREAU, Office, month
+from tests.contract.region_registers.office import BUREAU, CENTRE, Office, month
 
 
 def test_a_project_goes_from_its_methodology_to_units_in_the_owners_account(
@@ -38,6 +38,9 @@ def test_a_project_goes_from_its_methodology_to_units_in_the_owners_account(
     assert claim.period == issue.period
 
 
+BOTH = ((CENTRE.party, 1), (BUREAU.party, 1))
+
+
 def test_the_remainder_goes_into_the_next_period(on_the_line: Office) -> None:
     office = on_the_line
     office.published()
@@ -48,11 +51,11 @@ def test_the_remainder_goes_into_the_next_period(on_the_line: Office) -> None:
     assert office.quantify("2026-02").carried_in_g == 260_000
     assert office.quantify("2026-02").issuable_kg == 0
     with pytest.raises(DomainError) as caught:
-        office.issue("2026-02", override_reason="x", second_approver=BUREAU.party)
+        office.issue("2026-02", override_reason="x", hands=BOTH)
     assert caught.value.symbol == "GRAIN_NOT_MET"
     office.turn_to(date(2026, 4, 1))
     office.meter(month("2026-03", 1_000_000))
-    second = office.issue("2026-02-01/2026-04-01", override_reason="试点 pilot", second_approver=BUREAU.party)
+    second = office.issue("2026-02-01/2026-04-01", override_reason="试点 pilot", hands=BOTH)
     assert (second.quantity_kg, second.carried_out_g) == (1000, 100_000)
     assert second.series.batch_number == 2
     assert second.state == registers_pb2.ISSUANCE_STATE_ISSUED

@@ -11,8 +11,10 @@ from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import registers_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import wire_date
+from tanqiao_region.application import fsck
 from tanqiao_region.application.commands import By
 from tests.contract.region.harness import Node
+from tests.contract.region_registers.approvals import approve_issuance
 from tests.contract.region_registers.claim_bridge import ClaimBridge, barred
 from tests.contract.region_registers.office import (
     APPLICANT,
@@ -356,6 +358,10 @@ def _reversed(office: Office) -> object:
     return office.office.issuances.issue_units(ask(request, CENTRE), request)
 
 
+BOTH = ((CENTRE.party, 1), (BUREAU.party, 1))
+"""The centre that issues, and the bureau that approves beside it."""
+
+
 def test_a_second_issuance_in_a_year_needs_a_reason_and_another_approver(on_the_line: Office) -> None:
     office = on_the_line
     office.published()
@@ -364,17 +370,21 @@ def test_a_second_issuance_in_a_year_needs_a_reason_and_another_approver(on_the_
     again = "2026-02"
     refused("ISSUANCE_TOO_FREQUENT", lambda: office.issue(again), article="第十五条")
     refused("ISSUANCE_TOO_FREQUENT", lambda: office.issue(again, override_reason="急 urgent"))
-    refused("ISSUANCE_TOO_FREQUENT", lambda: office.issue(again, second_approver=BUREAU.party))
-    refused(
-        "ISSUANCE_TOO_FREQUENT",
-        lambda: office.issue(again, override_reason="急 urgent", second_approver=CENTRE.party),
-    )
-    refused(
-        "ISSUANCE_TOO_FREQUENT",
-        lambda: office.issue(again, override_reason="急 urgent", second_approver=EXCHANGE.party),
-    )
-    issued = office.issue(again, override_reason="急 urgent", second_approver=BUREAU.party)
+    named: dict[str, Any] = {"override_reason": "急 urgent", "second_approver": BUREAU.party}
+    refused("ISSUANCE_TOO_FREQUENT", lambda: office.issue(again, **named))
+    refused("ISSUANCE_TOO_FREQUENT", lambda: office.issue(again, hands=BOTH))
+    urgent: dict[str, Any] = {"override_reason": "急 urgent"}
+    exchange = ((CENTRE.party, 1), (EXCHANGE.party, 1))
+    refused("ISSUANCE_TOO_FREQUENT", lambda: office.issue(again, hands=exchange, **urgent))
+    refused("APPROVERS_MISSING", lambda: office.issue(again, hands=((BUREAU.party, 1),), **urgent))
+    other = approve_issuance(office.node.network, office.issue_request("2026-03", **urgent), *BOTH)
+    refused("DECISION_DIFFERS", lambda: office.issue(again, approval=other.approval, **urgent))
+    assert office.issue(again, hands=BOTH, validate_only=True, **urgent).quantity_kg
+    asked = approve_issuance(office.node.network, office.issue_request(again, **urgent), *BOTH)
+    issued = office.issue(again, approval=asked.approval, **urgent)
     assert issued.state == registers_pb2.ISSUANCE_STATE_ISSUED
+    kept = fsck.check_database(office.node.region.database, office.node.network.network.federation)
+    assert (kept.checked["decisions"], kept.clean) == (1, True), kept.findings
 
 
 def test_an_instalment_that_the_claim_check_bars_is_refused_and_its_activity_stays_free(
@@ -418,7 +428,7 @@ def test_a_second_issuance_waits_for_the_receipt_of_the_first(shanghai: Office) 
     shanghai.issue("2026-01")
     refused(
         "STATE_NOT_ALLOWED",
-        lambda: shanghai.issue("2026-02", override_reason="急", second_approver=BUREAU.party),
+        lambda: shanghai.issue("2026-02", override_reason="急", hands=BOTH),
     )
 
 

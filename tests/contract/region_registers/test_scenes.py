@@ -93,7 +93,7 @@ def test_SH_13_a_reduction_scene_goes_from_two_signatures_to_units(
     wire.role(BODY).registers.SubmitProject(scene.submit_request(owner))
     refused("SECOND_SIGNATURE_MISSING", lambda: call(wire, CENTRE, "AssessProject", passed=True), "第十三条")
     signed = sign(wire, EXCHANGE, "ASSESS", passed=True)
-    assert list(signed.signed_by) == [EXCHANGE]
+    assert list(signed.signed_by) == [CENTRE, EXCHANGE]
     assessed = call(wire, CENTRE, "AssessProject", passed=True)
     assert list(assessed.history[-1].signed_by) == [CENTRE, EXCHANGE]
     assert assessed.history[-1].decision_digest == signed.decision_digest
@@ -104,7 +104,6 @@ def test_SH_13_a_reduction_scene_goes_from_two_signatures_to_units(
     refused("NOTICE_PERIOD_RUNNING", lambda: call(wire, CENTRE, "PublishProject"))
     scene.turn_to(wire, date(2026, 3, 10))
     refused("SECOND_SIGNATURE_MISSING", lambda: call(wire, CENTRE, "PublishProject"), "第五条")
-    sign(wire, CENTRE, "PUBLISH")
     call(wire, EXCHANGE, "PublishProject")
     claim_id = f"310000:project:{SCENE}"
     assert bridge.claims.status[claim_id] == claims_pb2.CLAIM_STATUS_REGISTERED
@@ -160,7 +159,7 @@ def test_SH_5c_a_scene_is_suspended_resumed_and_ended_by_both_bodies(serve: Serv
     wire = serve(SHANGHAI)
     scene.connected(wire, wire.node.open_account().account_id)
     why = {"reason": "数据异常 data look wrong"}
-    refused("SECOND_SIGNATURE_MISSING", lambda: decide(wire, EXCHANGE, "SUSPEND", **why), "第五条")
+    refused("SECOND_SIGNATURE_MISSING", lambda: decide(wire, CENTRE, "SUSPEND", **why), "第五条")
     refused("FIELD_MISSING", lambda: sign(wire, EXCHANGE, "SUSPEND"))
     # A signature over another reason is not one over this decision.
     sign(wire, EXCHANGE, "SUSPEND", reason="另一理由 another")
@@ -261,6 +260,7 @@ def active_behaviour_scene(wire: Wire) -> None:
     wire.open(BODY, BEHAVIOUR, "WALK-1", account_id=account_id)
     for event, evidence in (("rule", RULED), ("activate", {})):
         wire.sign(EXCHANGE, BEHAVIOUR, "WALK-1", event, **evidence)
+        wire.sign(CENTRE, BEHAVIOUR, "WALK-1", event, **evidence)
         wire.step(CENTRE, BEHAVIOUR, "WALK-1", event, **evidence)
 
 

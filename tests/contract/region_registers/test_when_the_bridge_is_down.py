@@ -300,6 +300,6 @@ def test_a_resource_does_not_enter_the_reserve_without_the_bridge(
 def test_a_call_to_the_bridge_itself_cannot_be_made(cut_off: CutOff) -> None:
     tls = cut_off.network.network.tls(SHANGHAI_CENTRE)
     with open_channel(cut_off.address, tls) as channel, pytest.raises(grpc.RpcError) as caught:
-        clock_pb2_grpc.ClockServiceStub(channel).GetClock(clock_pb2.GetClockRequest(), timeout=5)
+        clock_pb2_grpc.ClockServiceStub(channel).GetClock(clock_pb2.GetClockRequest(), timeout=60)
     refusal = from_rpc_error(caught.value, peer="bridge", address=cut_off.address)
     assert refusal.symbol == "PEER_UNREACHABLE"

@@ -24,14 +24,13 @@ from tests.contract.region.harness import SHENZHEN, YUNNAN
 from tests.contract.region.served import full_network
 from tests.contract.region_registers.claim_bridge import ClaimBridge
 from tests.contract.region_registers.office import PROJECT, project_request, request_id
+from tests.contract.region_registers.operator_office import TRAVEL, give, travel_project
 from tests.contract.region_registers.scene_office import trip
-from tests.contract.region_registers.test_project_tracks import FORMS, REPORTS, VERIFIER, call, walked
-from tests.contract.region_registers.test_refusals import sz_methodology
-from tests.contract.region_registers.wire import NORM, OPERATOR, SCENE, THIRD_PARTY, Wire
+from tests.contract.region_registers.test_project_tracks import call, walked
+from tests.contract.region_registers.test_refusals import SZ_DOCUMENTS, sz_methodology
+from tests.contract.region_registers.wire import NORM, SCENE, Wire
 
 ServeRegion = Callable[[str], Wire]
-DECLARATION = registers_pb2.ProjectDocument(kind="no_profit_declaration", name="声明 declaration")
-TRAVEL = "SZ-TRAVEL-01"
 
 
 @pytest.fixture
@@ -83,32 +82,8 @@ def issue_request(project_id: str = PROJECT, **values: Any) -> Any:
 
 def test_story_1_a_project_of_a_shenzhen_operator_becomes_units_in_its_account(serve: ServeRegion) -> None:
     wire = serve(SHENZHEN)
-    owner = wire.node.open_account(kind=6).account_id
-    wire.open("sz.data_operator", OPERATOR, "OP-1", account_id=owner, documents=[DECLARATION])
-    wire.step(
-        "sz.bureau",
-        OPERATOR,
-        "OP-1",
-        "register",
-        has_personal_accounts=True,
-        records_behaviour=True,
-        fields_of_work=["travel"],
-    )
-    wire.open("sz.bureau", THIRD_PARTY, "V-1", title="虚构核查 invented verifier")
-    wire.role("sz.bureau").registers.PublishMethodology(
-        sz_methodology(methodology_id=TRAVEL, quantification="travel")
-    )
-    file = project_request(
-        owner, methodology_id=TRAVEL, place="440305", capacity_kw=0, documents=[*FORMS, DECLARATION]
-    )
-    file.project.attribute = claims_pb2.ATTRIBUTE_FUEL_SWITCH_TRANSPORT
-    wire.role("sz.data_operator").registers.SubmitProject(file)
-    call(wire, "sz.bureau", "AppointProjectVerifier", body="V-1", party=VERIFIER)
-    call(wire, "sz.third_party", "FileProjectReports", documents=REPORTS)
-    call(wire, "sz.expert", "AssessProject", passed=True)
-    call(wire, "sz.bureau", "ReviewProject", passed=True, opinion="符合 conforms")
-    published = call(wire, "sz.bureau", "PublishProject").project
-    assert walked(published)[-1] == "PUBLISHED"
+    owner = travel_project(wire)
+    give(wire, owner, *(f"U-{number}" for number in range(7)))
     trips = [trip(number, date(2026, 2, 1 + number), 50_000, person_count=10) for number in range(12)]
     wire.role("sz.data_operator").scenes.SubmitTrips(
         scenes_pb2.SubmitTripsRequest(request_id=request_id(), project_id=PROJECT, trips=trips)
@@ -122,6 +97,36 @@ def test_story_1_a_project_of_a_shenzhen_operator_becomes_units_in_its_account(s
     assert [one.project_id for one in listed.issuances] == [PROJECT]
 
 
+def test_SZ_21b_a_small_enterprise_s_project_becomes_units_in_its_own_account(serve: ServeRegion) -> None:
+    wire = serve(SHENZHEN)
+    owner = wire.node.open_account(kind=4).account_id
+    wire.role("sz.bureau").registers.PublishMethodology(
+        sz_methodology(methodology_id=TRAVEL, quantification="travel")
+    )
+    without = [one for one in SZ_DOCUMENTS if one.kind != "validation_report"]
+    refused("VERIFICATION_REPORT_MISSING", lambda: _submit_sme(wire, owner, without), "第二十一条")
+    assert _submit_sme(wire, owner, SZ_DOCUMENTS).state == registers_pb2.PROJECT_STATE_SUBMITTED
+    call(wire, "sz.expert", "AssessProject", passed=True)
+    call(wire, "sz.bureau", "ReviewProject", passed=True, opinion="符合 conforms")
+    published = call(wire, "sz.bureau", "PublishProject").project
+    assert walked(published) == ["SUBMITTED", "ASSESSED", "REVIEWED", "PUBLISHED"]
+    trips = [trip(number, date(2026, 2, 1 + number), 50_000, person_count=10) for number in range(12)]
+    wire.role("sz.sme").scenes.SubmitTrips(
+        scenes_pb2.SubmitTripsRequest(request_id=request_id(), project_id=PROJECT, trips=trips)
+    )
+    refused("ROLE_NOT_PERMITTED", lambda: wire.role("sz.sme").issuance.IssueUnits(issue_request()), "第")
+    issued = wire.role("sz.bureau").issuance.IssueUnits(issue_request()).issuance
+    assert (issued.quantity_kg, issued.carried_out_g) == (1000, 14_000), issued
+    assert wire.node.held(owner) == [(0, 1000, 1)]
+
+
+def _submit_sme(wire: Wire, owner: str, documents: Any) -> Any:
+    file = project_request(owner, methodology_id=TRAVEL, place="440305", capacity_kw=0, documents=documents)
+    file.request_id = request_id()
+    file.project.attribute = claims_pb2.ATTRIBUTE_FUEL_SWITCH_TRANSPORT
+    return wire.role("sz.sme").registers.SubmitProject(file).project
+
+
 def test_a_shenzhen_scene_gets_its_label_and_SZ_9b_never_a_unit(serve: ServeRegion) -> None:
     wire = serve(SHENZHEN)
     owner = wire.node.open_account(kind=4).account_id
@@ -129,6 +134,7 @@ def test_a_shenzhen_scene_gets_its_label_and_SZ_9b_never_a_unit(serve: ServeRegi
     wire.open("sz.counterpart_department", NORM, "NORM-1")
     wire.step("sz.counterpart_department", NORM, "NORM-1", "assess", passed=True, assessors=["E-9"])
     wire.sign("sz.counterpart_department", NORM, "NORM-1", "register")
+    wire.sign("sz.bureau", NORM, "NORM-1", "register")
     wire.step("sz.bureau", NORM, "NORM-1", "register")
     wire.open("sz.scene_unit", SCENE, "CAFE-1", account_id=owner, field="catering")
     wire.step(

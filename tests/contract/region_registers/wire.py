@@ -66,14 +66,19 @@ class Wire:
         return self.role(role).dossiers.TakeStep(request).dossier
 
     def sign(self, role: str, kind: Any, dossier_id: str, event: str, **evidence: Any) -> Any:
-        """Sign a decision that is taken together."""
+        """Sign a decision that is taken together with the key of the body's first officer, and hand it in."""
+        code = self.node.party.removeprefix("region/")
         request = dossiers_pb2.SignStepRequest(
             request_id=request_id(),
             kind=kind,
             dossier_id=dossier_id,
             event=event,
             evidence=dossiers_pb2.StepEvidence(**evidence),
+            validate_only=True,
         )
+        to_sign = self.role(role).dossiers.SignStep(request).to_sign
+        request.request_id, request.validate_only = request_id(), False
+        request.statement.CopyFrom(self.network.decision(to_sign, (f"operator/{code}/{role}", 1)))
         return self.role(role).dossiers.SignStep(request)
 
     def share(self, role: str, dossier_id: str, *, commitment: bytes = b"", share: bytes = b"") -> Any:

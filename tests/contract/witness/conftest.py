@@ -16,6 +16,7 @@ from tanqiao_bridge.storage.schema import SCHEMA
 from tests.contract.bridge.harness import PlayedRegion, Running, run_bridge
 from tests.contract.region.served import full_network
 from tests.contract.witness.harness import WitnessMaker
+from tests.contract.witness.rebuilt import Mirroring
 from tests.contract.witness.witnessed import WitnessedTrio
 
 
@@ -62,6 +63,12 @@ def witnesses(running: Running, database_kind: str, database_maker: DatabaseMake
     maker = WitnessMaker(running, database_kind, database_maker)
     yield maker
     maker.close()
+
+
+@pytest.fixture
+def mirroring(witnesses: WitnessMaker, tmp_path: Path) -> Mirroring:
+    """Three witnesses that have not begun."""
+    return Mirroring(witnesses, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,12 @@ from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.signing.directory import KeyRole
 from tanqiao.signing.keyring import Keyring
 from tanqiao.signing.logs import log_name, note_signer
+from tanqiao.signing.note_keys import RingKeys
 from tanqiao.testing.databases import DatabaseMaker
 from tanqiao.testing.network import BRIDGE
 from tanqiao.tlog.keys import NoteSigner
 from tanqiao.tlog.tiles import Tile
-from tanqiao.witnessing.follower import Follower, Offered
+from tanqiao.witnessing.follower import Follower, Offered, Signers
 from tanqiao.witnessing.remote import RemoteLog
 from tanqiao.witnessing.replay import SeenLeaf
 from tanqiao.witnessing.store import ReplayStore
@@ -86,6 +87,11 @@ class WitnessMaker:
         assert signer is not None
         return signer
 
+    def signers(self, party: str) -> Signers:
+        """Give the witness keys of a party as its process reads them, ring and all."""
+        network = self.running.network
+        return RingKeys(network.network_id, network.network.node(party) / "keys", KeyRole.WITNESS).at
+
     def remote(self, party: str) -> RemoteLog:
         """Give the bridge's log as the party reads it."""
         channel = self.running.channel(party)
@@ -123,7 +129,7 @@ class WitnessMaker:
         """Make a witness."""
         return Follower(
             self.running.network.network.federation,
-            self.signer(party),
+            self.signers(party),
             self.store(database or self.database()),
             source or self.remote(party),
             **options,
@@ -178,6 +184,10 @@ class LyingSource:
     def read_tile(self, tile: Tile) -> bytes:
         data: bytes = self.honest.read_tile(tile)
         return data
+
+    def handover(self, log_index: int) -> bytes:
+        note: bytes = self.honest.handover(log_index)
+        return note
 
     def add_cosignature(self, size: int, line: str, kinds: Sequence[str]) -> int:
         assert kinds

@@ -13,7 +13,8 @@ from tanqiao.db.engine import Database
 from tanqiao.db.signatures import envelope_from, load_signatures
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.provision import recovery_key_file
-from tanqiao.testing.network import NetworkOfTest
+from tanqiao.testing.network import SHANGHAI, SHENZHEN, YUNNAN, NetworkOfTest
+from tanqiao.witnessing.mirror_file import write_mirror
 from tanqiao_bridge.rebuild import Rebuilt, RootKeys, rebuild_from_mirrors
 from tanqiao_bridge.settings import Settings
 from tanqiao_bridge.storage import tables
@@ -24,6 +25,7 @@ from tanqiao_bridge.storage.claim_tables import (
     case_event,
     claim_token,
 )
+from tests.contract.witness.harness import WitnessMaker
 
 BIT_FOR_BIT: Final = (
     tables.log_leaf,
@@ -102,3 +104,26 @@ def root_keys(network: NetworkOfTest) -> RootKeys:
 def rebuild(network: NetworkOfTest, settings: Settings, *mirrors: Path) -> Rebuilt:
     """Rebuild into the empty database of the settings."""
     return rebuild_from_mirrors(settings, mirrors, root_keys(network))
+
+
+class Mirroring:
+    """Witnesses of the three regions, each with its database; what they have as files."""
+
+    def __init__(self, witnesses: WitnessMaker, folder: Path) -> None:
+        self._witnesses = witnesses
+        self._folder = folder
+        self.databases = {party: witnesses.claimed_database(party) for party in (SHANGHAI, SHENZHEN, YUNNAN)}
+
+    def follow(self, *parties: str) -> int:
+        """Let them replay and cosign what there is, twice: then they have met its quorum; its size."""
+        size = self._witnesses.sealed()
+        for _ in range(2):
+            for party in parties or tuple(self.databases):
+                self._witnesses.make(party, database=self.databases[party]).step()
+        return size
+
+    def file(self, party: str, name: str = "") -> Path:
+        """Write the mirror of a witness."""
+        path = self._folder / f"{party[-6:]}{name}.mirror"
+        write_mirror(self.databases[party], path)
+        return path

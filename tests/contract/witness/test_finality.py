@@ -33,6 +33,7 @@ def test_credited_units_are_pending_until_a_quorum_has_cosigned_and_local_work_g
     assert retire(trio, [held.block]) == "UNIT_PENDING"
     waiting = status(trio, SHENZHEN)
     assert (waiting.transfers_pending, waiting.pending_kg) == (1, 1)
+    wait_for(lambda: status(trio, SHENZHEN).oldest_pending_seconds > waiting.oldest_pending_seconds)
     assert status(trio, SHANGHAI).transfers_pending == 1
     decisions = directory_pb2_grpc.DecisionServiceStub(trio.market.channel("bridge", SHANGHAI))
     asked = directory_pb2.GetOutcomeRequest(source=SHANGHAI, transfer_id=bytes.fromhex(transfer_id))
@@ -48,6 +49,9 @@ def test_credited_units_are_pending_until_a_quorum_has_cosigned_and_local_work_g
     for party in (SHANGHAI, SHENZHEN):
         wait_for(lambda party=party: status(trio, party).transfers_pending == 0)  # type: ignore[misc]
     assert all(one.finality == values_pb2.FINALITY_QUORUM for one in incoming(trio))
+    ended = status(trio, SHENZHEN)
+    assert ended.oldest_pending_seconds == 0
+    assert ended.lag_p99_ms >= ended.lag_p50_ms > 0, "the time below quorum is in it"
     (held,) = holdings(trio)
     assert held.finality == values_pb2.FINALITY_QUORUM
     assert held.block.end_serial - held.block.start_serial == 2, "final pieces are joined"

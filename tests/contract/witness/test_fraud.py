@@ -105,10 +105,10 @@ class Market:
     def stands_still_finally_and_works_locally(self, party: str = SHENZHEN) -> None:
         """Demand that a decision waits for its quorum and that an intra-region transfer goes."""
         wait_for(lambda: status(self._trio, party).transfers_pending > 0)
-        before = cosigned_size(self._trio)
         assert move_locally(self._trio) > 0
         assert status(self._trio, party).transfers_pending > 0
-        assert cosigned_size(self._trio) == before
+        # What was honest before the lie may still reach its quorum; what is pending is behind that.
+        assert cosigned_size(self._trio) < self._trio.running["bridge"].context.log_size
 
     def is_final(self, *parties: str) -> None:
         """Wait until nothing is pending."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from tanqiao.offline.location_map import LOCATION_ROOT_KIND, location_root_leaf
 from tanqiao.offline.make import make_location_root_proof
 from tanqiao.offline.replay import Claim
 from tanqiao.offline.verify import verify_bytes
+from tanqiao.signing.federation import NO_WITNESSES
 from tanqiao.signing.logs import witness_policy
+from tanqiao.signing.witness_groups import WitnessGroups
 from tanqiao.testing.network import BRIDGE, SHANGHAI, SHENZHEN
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.leaf import Leaf, decode_leaf
@@ -119,7 +122,7 @@ def test_roots_are_written_compared_and_prove_where_a_unit_was(
 
 
 def proof_by_server(running: Running, series_id: str, serial: int, before_index: int) -> object:
-    return LocationProofs(running.bridge.database, 2).of(series_id, serial, before_index)
+    return LocationProofs(running.bridge.database, lambda: 2).of(series_id, serial, before_index)
 
 
 def test_a_restarted_bridge_goes_on_where_the_last_root_was(
@@ -130,7 +133,7 @@ def test_a_restarted_bridge_goes_on_where_the_last_root_was(
     all_announce(running, LOCATION_ROOT_KIND)
     assert write_root(running) is not None
     bridge = running.bridge
-    fresh = LocationRoots(bridge.database, bridge.context, bridge.logs.keeper.group, 0)
+    fresh = LocationRoots(bridge.database, bridge.context, 0)
     bridge.location_roots._map = None
     assert fresh.write_root(bridge.writer) is None, "the whole map was read, and nothing is new"
     assert issue_units(
@@ -183,6 +186,6 @@ def append(running: Running, leaf: Leaf) -> None:
 
 def test_the_log_of_a_network_without_witnesses_has_roots(running: Running) -> None:
     bridge = running.bridge
-    group = type(bridge.logs.keeper.group)((), 0)
-    assert LocationRoots(bridge.database, bridge.context, group, 1)._is_announced()
+    alone = replace(bridge.context, witness_groups=WitnessGroups(NO_WITNESSES))
+    assert LocationRoots(bridge.database, alone, 1)._is_announced()
     assert BRIDGE

@@ -10,13 +10,14 @@ import pytest
 
 from tanqiao.signing.directory import KeyEntry, KeyRole
 from tanqiao.signing.keyring import Keyring
-from tanqiao.signing.logs import note_key
+from tanqiao.signing.logs import note_key, witness_policy
 from tanqiao.signing.note_keys import NoteKeys
 from tanqiao.testing.databases import DatabaseMaker
 from tanqiao.testing.network import BRIDGE, SHANGHAI, SHENZHEN, YUNNAN, make_network
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.keys import NoteSigner, VerifierKey
 from tanqiao.tlog.note import parse_note, verify_note
+from tanqiao.tlog.policy import verify_checkpoint
 from tests.contract.bridge.harness import PlayedRegion, Running, run_bridge
 from tests.contract.bridge.test_keys import Office
 from tests.contract.witness.conftest import _migrated
@@ -78,6 +79,57 @@ def test_the_key_of_the_log_follows_another_without_a_restart(
     assert cosigned is not None
     assert cosigned.size == size
     assert_starts_again_with(running, fresh)
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_the_key_of_a_witness_follows_another_without_a_restart(
+    running: Running, shanghai: PlayedRegion, shenzhen: PlayedRegion, witnesses: WitnessMaker
+) -> None:
+    office, network_id, keeper = Office(running), running.network.network_id, running.bridge.logs.keeper
+    seal = seals_by_hand(running)
+    followers = [witnesses.make(party) for party in (SHANGHAI, SHENZHEN)]
+    trade(running, shanghai, 3)
+    old = running.bridge.context.directory.owned_by(SHANGHAI, KeyRole.WITNESS)[0]
+    key = Keyring.add_key(office.ring(SHANGHAI), KeyRole.WITNESS)
+    begins = office.size + 2
+    fresh = key.entry(valid_from_index=begins)
+    keys = [note_key(network_id, entry) for entry in (old, fresh)]
+
+    def cosigned() -> list[bool]:
+        """Seal, let both cosign; which of the two keys of the first did."""
+        size = seal()
+        assert [follower.step() for follower in followers] == [size, size]
+        found = keeper.checkpoints(BRIDGE).cosigned
+        assert found is not None
+        assert found.size == size, "the quorum is there, whichever key counts"
+        notes.append((found.size, found.note))
+        return [any(line.is_by(one) for line in parse_note(found.note).signatures) for one in keys]
+
+    notes: list[tuple[int, bytes]] = []
+    office.submit(fresh)
+    assert cosigned() == [True, False], "it is announced, and its time has not come"
+    for number in (2, 3):
+        running.recognise(f"A-{number}")
+    assert office.size > begins
+    assert cosigned() == [False, True]
+    office.submit(replace(old, valid_to_index=office.size + 1))
+    running.recognise("A-4")
+    assert cosigned() == [False, True]
+
+    # Each checkpoint counts under the keys of its own size, whatever came later.
+    directory, group = running.bridge.context.directory, keeper.group
+    for size, note in notes:
+        names = set(
+            verify_checkpoint(note, witness_policy(network_id, directory, group, size=size)).witnesses
+        )
+        assert names == {SHANGHAI, SHENZHEN}
+    # One key was stolen and revoked, and its witness has no other: the rest are a quorum.
+    stolen = directory.owned_by(SHENZHEN, KeyRole.WITNESS)[0]
+    office.submit(replace(stolen, revoked=True))
+    followers[1] = witnesses.make(YUNNAN)
+    assert cosigned() == [False, True]
+    policy = witness_policy(network_id, running.bridge.context.directory, group, size=office.size)
+    assert {one.name for one in policy.witnesses} == {SHANGHAI, YUNNAN}
 
 
 def test_a_checkpoint_of_a_key_that_no_record_states_is_refused(

@@ -15,7 +15,7 @@ from tanqiao.signing.provision import sign_key_record
 from tanqiao.signing.suites import SuiteId, suite_of
 from tanqiao.testing.databases import DatabaseMaker
 from tanqiao.testing.network import SHANGHAI, SHENZHEN, YUNNAN
-from tanqiao.witnessing.mirror_file import LENGTH_BYTES, MIRROR_FORMAT, write_mirror
+from tanqiao.witnessing.mirror_file import LENGTH_BYTES, MIRROR_FORMAT
 from tanqiao_bridge.application.fsck import check_database
 from tanqiao_bridge.rebuild import rebuild_from_mirrors
 from tests.contract.bridge.approvers import (
@@ -39,39 +39,10 @@ from tests.contract.bridge.harness import (
 )
 from tests.contract.witness.conftest import _migrated
 from tests.contract.witness.harness import WitnessMaker, trade
-from tests.contract.witness.rebuilt import rebuild, root_keys, rows_of
+from tests.contract.witness.rebuilt import Mirroring, rebuild, root_keys, rows_of
 from tests.contract.witness.test_location_roots import write_root
 
 CONTESTED = "310000:instalment:contested"
-
-
-class Mirroring:
-    """Witnesses of the three regions, each with its database; what they have as files."""
-
-    def __init__(self, witnesses: WitnessMaker, folder: Path) -> None:
-        self._witnesses = witnesses
-        self._folder = folder
-        self.databases = {party: witnesses.claimed_database(party) for party in (SHANGHAI, SHENZHEN, YUNNAN)}
-
-    def follow(self, *parties: str) -> int:
-        """Let them replay and cosign what there is, twice: then they have met its quorum; its size."""
-        size = self._witnesses.sealed()
-        for _ in range(2):
-            for party in parties or tuple(self.databases):
-                self._witnesses.make(party, database=self.databases[party]).step()
-        return size
-
-    def file(self, party: str, name: str = "") -> Path:
-        """Write the mirror of a witness."""
-        path = self._folder / f"{party[-6:]}{name}.mirror"
-        write_mirror(self.databases[party], path)
-        return path
-
-
-@pytest.fixture
-def mirroring(witnesses: WitnessMaker, tmp_path: Path) -> Mirroring:
-    """Three witnesses that have not begun."""
-    return Mirroring(witnesses, tmp_path)
 
 
 def live(running: Running, shanghai: PlayedRegion, shenzhen: PlayedRegion) -> None:

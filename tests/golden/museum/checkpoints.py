@@ -10,6 +10,8 @@ from tanqiao.tlog.keys import KeyType
 from tanqiao.tlog.note import Note, NoteSignature
 from tests.golden.museum.exhibits import (
     CHECKPOINT,
+    LATER_CHECKPOINT,
+    LATER_WITNESSES,
     LEAF_COUNT,
     ORIGIN,
     OTHER_LOG,
@@ -55,6 +57,24 @@ def bad_checkpoints() -> Iterator[BadFile]:
         few,
         "a line that no key of the policy answers for",
         Note(text, (*one.signatures, NoteSignature("w2", renamed.key_id, renamed.signature))),
+    )
+    yield case(
+        "the-replaced-witnesses",
+        few,
+        "who was replaced goes on making the log final",
+        signed(LATER_CHECKPOINT.encode(), *WITNESSES),
+    )
+    yield case(
+        "witnesses-before-their-time",
+        few,
+        "who comes later vouches for what was before",
+        signed(text, *LATER_WITNESSES),
+    )
+    yield case(
+        "half-of-each-group",
+        few,
+        "the two groups make up the number together",
+        signed(LATER_CHECKPOINT.encode(), WITNESSES[0], WITNESSES[1], LATER_WITNESSES[1]),
     )
     yield case(
         "cosignatures-without-the-log",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -54,7 +54,22 @@ WITNESSES = [signer(f"witness-{number}.example", KeyType.COSIGNATURE_V1) for num
 
 STRANGER = signer("stranger.example", KeyType.COSIGNATURE_V1)
 
-POLICY = federation_policy([LOG.key], [(f"w{number}", w.key) for number, w in enumerate(WITNESSES, 1)])
+LATER_WITNESSES = [
+    WITNESSES[2],
+    *(signer(f"witness-{number}.example", KeyType.COSIGNATURE_V1) for number in (4, 5)),
+]
+REPLACED_FROM = 10_000
+"""From this size on the later witnesses count, of whom one counted before."""
+
+FIRST_POLICY = federation_policy([LOG.key], [(f"w{number}", w.key) for number, w in enumerate(WITNESSES, 1)])
+
+LATER_POLICY = federation_policy(
+    [LOG.key], [(f"w{number}", w.key) for number, w in enumerate(LATER_WITNESSES, 3)]
+)
+
+POLICY = replace(FIRST_POLICY, later=((REPLACED_FROM, LATER_POLICY),))
+
+LATER_CHECKPOINT = Checkpoint(ORIGIN, REPLACED_FROM, sha256(b"a larger tree").digest())
 
 
 def museum_leaf(number: int) -> Leaf:

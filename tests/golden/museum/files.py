@@ -14,7 +14,10 @@ from tanqiao.signing.directory import KeyRole
 from tanqiao.tlog.checkpoint import Checkpoint
 from tanqiao.tlog.merkle import MemoryTree, hash_leaf
 from tests.golden.museum import federation as f
+from tests.golden.museum import handovers
+from tests.golden.museum.certificates import bad_certificates, certificate_parts
 from tests.golden.museum.exhibits import ORIGIN, STRANGER, WITNESSES, BadFile, cosignature, signed
+from tests.golden.museum.filings import bad_filings, filing, filing_parts
 from tests.golden.museum.maps import bad_pages, parts_above
 
 Parts = list[tuple[str, bytes]]
@@ -132,6 +135,17 @@ def good_proof_files() -> dict[str, bytes]:
             "title", [part for part in title_parts() if not part[0].startswith("opening")]
         ),
         "retirement": encode_file("retirement", retirement_parts()),
+        "certificate": encode_file("certificate", certificate_parts()),
+        "certificate-that-names-nobody": encode_file("certificate", certificate_parts(named=False)),
+        "filing-proof": encode_file("filing-proof", filing_parts()),
+        "filing-proof-not-linked": encode_file(
+            "filing-proof", filing_parts(filing(changed={"link": None, "state": "ENTERED"}))
+        ),
+        "handover": encode_file(handovers.KIND, handovers.parts()),
+        "handover-after-a-next-root": encode_file(
+            handovers.KIND, handovers.by_later_approvers(handovers.NEXT_ROOT, *handovers.LATER_APPROVERS)
+        ),
+        "handover-by-roots": encode_file(handovers.KIND, handovers.by_roots()),
         "rules": encode_file("rules", rules_parts()),
         "only-decision": replay_file("decision", Claim(f.SHANGHAI, f.TRANSFER)),
         "only-decision-abort": replay_file("decision", Claim(f.SHANGHAI, f.REFUSED)),
@@ -160,6 +174,9 @@ def bad_proof_files() -> Iterator[BadFile]:
     yield from _bad_keys(case)
     yield from _bad_replays(case)
     yield from _bad_accusations(case)
+    yield from bad_certificates(case)
+    yield from bad_filings(case)
+    yield from handovers.bad_handovers(case)
 
 
 def _bad_forms(good: bytes, case: Case) -> Iterator[BadFile]:

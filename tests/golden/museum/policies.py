@@ -6,11 +6,11 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
-from tests.golden.museum.exhibits import LOG, POLICY, WITNESSES, BadFile
+from tests.golden.museum.exhibits import FIRST_POLICY, LOG, WITNESSES, BadFile
 
 
 def bad_policies() -> Iterator[BadFile]:
-    good = POLICY.encode()
+    good = FIRST_POLICY.encode()
     lines = good.decode().splitlines(keepends=True)
     log, w1, w2, w3, group, quorum = lines
     assert group == "group quorum 2 w1 w2 w3\n"
@@ -189,6 +189,79 @@ def bad_policies() -> Iterator[BadFile]:
         "quorum w1\n",
     )
     yield case("log-without-key", "POLICY_LINE", "any log", "log\n", "quorum none\n")
+    later = "from 301\n"
+    yield case(
+        "later-group-without-a-quorum",
+        "POLICY_QUORUM",
+        "after the change nobody is needed",
+        *lines,
+        later,
+        w1,
+    )
+    yield case(
+        "quorum-of-the-replaced-group",
+        "POLICY_NAME_UNKNOWN",
+        "names of the group before count on",
+        *lines,
+        later,
+        quorum,
+    )
+    yield case(
+        "first-group-missing",
+        "POLICY_QUORUM",
+        "before the change nobody is needed",
+        log,
+        later,
+        witnesses,
+        group,
+        quorum,
+    )
+    yield case(
+        "two-groups-from-one-size",
+        "POLICY_FROM",
+        "the second takes the place of the first",
+        *lines,
+        later,
+        *lines[1:],
+        later,
+        w1,
+        "quorum w1\n",
+    )
+    yield case(
+        "groups-out-of-order",
+        "POLICY_FROM",
+        "an earlier size behind a later one",
+        *lines,
+        later,
+        *lines[1:],
+        "from 200\n",
+        w1,
+        "quorum w1\n",
+    )
+    yield case(
+        "from-no-number",
+        "POLICY_FROM",
+        "a size some readers take for another",
+        *lines,
+        "from 0x12d\n",
+        w1,
+        "quorum w1\n",
+    )
+    yield case(
+        "from-zero", "POLICY_FROM", "the first group never counts", *lines, "from 0\n", w1, "quorum w1\n"
+    )
+    yield case(
+        "from-two-words", "POLICY_LINE", "a range nobody defined", *lines, "from 301 400\n", w1, "quorum w1\n"
+    )
+    yield case(
+        "another-log-after-a-change",
+        "POLICY_LINE",
+        "the change of witnesses brings a log",
+        *lines,
+        later,
+        log,
+        *lines[1:],
+    )
     yield from _bad_policy_keys(case, log, witnesses + group + quorum)
 
 

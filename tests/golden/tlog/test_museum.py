@@ -159,7 +159,7 @@ def test_the_second_verifier_shares_no_code_with_the_first() -> None:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False, timeout=60
     )
 
 

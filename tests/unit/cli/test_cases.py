@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tanqiao.api.bridge.v1 import cases_pb2
-from tanqiao.cli.claims_find import COLUMNS, WHOLE_NUMBERS, Row, write_table
+from tanqiao.cli.claims_find import COLUMNS, WHOLE_NUMBERS, write_table
 from tanqiao.cli.order_files import read_order
+from tanqiao.cli.tables import Row
 from tanqiao.signing.approvals import open_decision
 from tanqiao.signing.federation import Federation
 from tests.unit.cli.test_orders import approver, network, run

@@ -7,6 +7,7 @@ from dataclasses import replace
 from tanqiao.client.conservation import (
     Act,
     BridgeSnapshot,
+    LocationPage,
     Movement,
     RegionSnapshot,
     UnitState,
@@ -22,6 +23,11 @@ def block(start: int, end: int) -> UnitBlock:
     return UnitBlock(SERIES, start, end)
 
 
+def read_at(log_size: int, *pieces: tuple[UnitBlock, str, UnitState]) -> tuple[LocationPage, ...]:
+    """Give the whole table of locations in one page."""
+    return (LocationPage(log_size, None, pieces),)
+
+
 ISSUE = Movement(5, Act.ISSUE, SHANGHAI, "", b"i", (block(0, 100),), committed=True)
 MOVE = Movement(6, Act.TRANSFER, SHANGHAI, SHENZHEN, b"t1", (block(0, 40),), committed=True)
 ABORTED = Movement(7, Act.TRANSFER, SHANGHAI, SHENZHEN, b"t2", (block(40, 60),), committed=False)
@@ -30,7 +36,8 @@ CANCEL = Movement(9, Act.CANCEL, SHANGHAI, "", b"u2", (block(90, 100),), committ
 BRIDGE = BridgeSnapshot(
     10,
     (ISSUE, MOVE, ABORTED, USE, CANCEL),
-    (
+    read_at(
+        10,
         (block(0, 10), SHENZHEN, UnitState.USED),
         (block(10, 40), SHENZHEN, UnitState.HELD),
         (block(40, 90), SHANGHAI, UnitState.HELD),
@@ -55,7 +62,7 @@ def test_a_quiet_federation_is_balanced_series_by_series() -> None:
 
 
 def test_units_whose_issue_the_region_has_not_applied_are_in_flight() -> None:
-    early = BridgeSnapshot(6, (ISSUE,), ((block(0, 100), SHANGHAI, UnitState.HELD),))
+    early = BridgeSnapshot(6, (ISSUE,), read_at(6, (block(0, 100), SHANGHAI, UnitState.HELD)))
     result = check_conservation(early, [RegionSnapshot(SHANGHAI, 4, ())])
     assert result.holds
     assert result.series[SERIES].in_flight_kg == 100
@@ -65,7 +72,7 @@ def test_units_that_moved_and_are_not_credited_are_in_flight() -> None:
     early = BridgeSnapshot(
         7,
         (ISSUE, MOVE),
-        ((block(0, 40), SHENZHEN, UnitState.HELD), (block(40, 100), SHANGHAI, UnitState.HELD)),
+        read_at(7, (block(0, 40), SHENZHEN, UnitState.HELD), (block(40, 100), SHANGHAI, UnitState.HELD)),
     )
     shanghai = RegionSnapshot(
         SHANGHAI,
@@ -144,7 +151,8 @@ def test_what_was_locked_and_decided_after_the_snapshot_is_no_finding() -> None:
 def test_what_an_abort_behind_the_snapshot_gives_back_may_be_used_before_it_is_read() -> None:
     aborted = Movement(6, Act.TRANSFER, SHANGHAI, SHENZHEN, b"t1", (block(0, 40),), committed=False)
     use = Movement(7, Act.RETIRE, SHANGHAI, "", b"u1", (block(10, 20),), committed=True)
-    places = (
+    places = read_at(
+        8,
         (block(0, 10), SHANGHAI, UnitState.HELD),
         (block(10, 20), SHANGHAI, UnitState.USED),
         (block(20, 100), SHANGHAI, UnitState.HELD),
@@ -183,10 +191,32 @@ def test_a_move_of_units_that_are_elsewhere_is_found() -> None:
 
 
 def test_a_table_of_locations_that_the_log_does_not_rebuild_is_found() -> None:
-    moved = (*BRIDGE.locations[:2], (block(40, 90), YUNNAN, UnitState.HELD), BRIDGE.locations[3])
-    found = _findings(SHANGHAI_NOW, SHENZHEN_NOW, bridge=replace(BRIDGE, locations=moved))
+    pieces = BRIDGE.locations[0].pieces
+    moved = (*pieces[:2], (block(40, 90), YUNNAN, UnitState.HELD), pieces[3])
+    found = _findings(SHANGHAI_NOW, SHENZHEN_NOW, bridge=replace(BRIDGE, locations=read_at(10, *moved)))
     assert f"I6: the table has {block(40, 90)}" in found
     assert f"I6: the log has {block(40, 90)}" in found
+
+
+BEHIND = (block(40, 60), SHANGHAI, UnitState.HELD)
+CANCELLED_NOW = (block(90, 100), SHANGHAI, UnitState.CANCELLED)
+
+
+def test_pages_of_locations_may_stand_at_different_moments() -> None:
+    # The first page was read when all was in Shanghai, the others after later leaves; the second one names a
+    # block that begins before it, for the bridge has joined it to what the first page showed.
+    first = LocationPage(6, (SERIES, 30), ((block(0, 30), SHANGHAI, UnitState.HELD),))
+    second = LocationPage(7, (SERIES, 60), ((block(0, 40), SHENZHEN, UnitState.HELD), BEHIND))
+    last = LocationPage(10, None, ((block(60, 90), SHANGHAI, UnitState.HELD), CANCELLED_NOW))
+    pages = (first, second, last)
+    assert check_conservation(replace(BRIDGE, locations=pages), [SHANGHAI_NOW, SHENZHEN_NOW]).holds
+    for number, early in ((1, replace(second, log_size=6)), (2, replace(last, log_size=9))):
+        wrong = replace(BRIDGE, locations=(*pages[:number], early, *pages[number + 1 :]))
+        assert "I6: the table has" in _findings(SHANGHAI_NOW, SHENZHEN_NOW, bridge=wrong)
+    short = replace(BRIDGE, locations=(first, last))
+    assert f"I6: the log has {block(30, 40)}" in _findings(SHANGHAI_NOW, SHENZHEN_NOW, bridge=short)
+    ahead = replace(BRIDGE, locations=(first, second, replace(last, log_size=11)))
+    assert "I6: locations after 11 leaves" in _findings(SHANGHAI_NOW, SHENZHEN_NOW, bridge=ahead)
 
 
 def test_a_region_that_is_ahead_of_the_log_is_found() -> None:
@@ -212,7 +242,8 @@ def test_a_correction_moves_what_is_held_and_leaves_what_is_at_its_place() -> No
     after = BridgeSnapshot(
         11,
         (*BRIDGE.movements, mended),
-        (
+        read_at(
+            11,
             (block(0, 10), SHENZHEN, UnitState.USED),
             (block(10, 20), SHENZHEN, UnitState.HELD),
             (block(20, 90), SHANGHAI, UnitState.HELD),

@@ -94,6 +94,14 @@ def test_a_refusal_shows_reason_sentences_and_article_in_both_languages(
         assert part in shown
 
 
+def test_what_the_system_below_said_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(as_json=False)
+    output.refused(DomainError("DATABASE_UNAVAILABLE", detail="connection timeout expired"))
+    assert "connection timeout expired" in capsys.readouterr().err
+    output.refused(DomainError("SETTING_INVALID", setting="databases", detail="another is used"))
+    assert capsys.readouterr().err.count("another is used") == 2  # in both sentences, and no third time
+
+
 def test_an_article_that_travels_in_one_text_is_shown_apart() -> None:
     assert cited_articles(DomainError("CLAIM_OVERLAP", article="第一条 / Art. 1")) == ("第一条", "Art. 1")
     assert cited_articles(DomainError("CLAIM_OVERLAP")) == ("", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tanqiao.kernel.reasons import CATALOGUE
-from tanqiao_bridge.storage.tables import metadata as bridge_tables
+from tanqiao_bridge.storage.claim_tables import metadata as bridge_tables
 from tanqiao_region.storage.tables import metadata as region_tables
 from tests.unit.layout.modules import ROOT
 from tests.unit.layout.test_documents import table_rows
@@ -14,6 +14,7 @@ DOCS = ROOT / "docs"
 TEST_NAME = re.compile(r"`(test_\w+)`")
 OUTCOMES = {"works", "waits", "refused"}
 ROWS_MIN = 20
+PROTOCOL_LINES_MIN = 60
 CAPITALS = re.compile(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`")
 
 
@@ -80,3 +81,19 @@ def test_the_tables_that_the_page_of_the_protocol_names_exist_at_the_party_that_
 def test_hand_written_pages_link_to_the_generated_ones() -> None:
     for name, target in (("protocol.md", "protocol-states.md"), ("api-from-another-language.md", "api.md")):
         assert f"]({target})" in (DOCS / name).read_text(encoding="utf-8")
+
+
+def test_every_line_of_the_protocol_names_code_and_tests_that_exist() -> None:
+    text = (DOCS / "protocol-read.md").read_text(encoding="utf-8")
+    rows = table_rows(text, columns=3)
+    assert len(rows) >= PROTOCOL_LINES_MIN
+    known = names_of_tests()
+    for line, where, proof in rows:
+        files = re.findall(r"`([\w/.-]+\.py)`", where)
+        assert files, f"nothing does {line!r}"
+        assert [one for one in files if not (ROOT / one).is_file()] == [], line
+        names = TEST_NAME.findall(proof)
+        files = re.findall(r"`(test_\w+\.py)`", proof)
+        assert names or files, f"nothing proves {line!r}"
+        assert set(names) <= known, f"{line!r}: {set(names) - known} do not exist"
+        assert all(any((ROOT / "tests").rglob(one)) for one in files), line

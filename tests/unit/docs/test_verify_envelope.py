@@ -24,7 +24,7 @@ from tests.unit.layout.modules import ROOT
 EXAMPLE = ROOT / "docs" / "examples" / "verify_envelope.py"
 LINES_MAX = 80
 SIZES = (1, 2, 3, 5, 8, 13)
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")

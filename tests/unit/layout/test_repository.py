@@ -27,7 +27,7 @@ TARGETS_PROMISED = (
     "lock",
     "simulate",
 )
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60
 
 
 def repository_files() -> list[Path]:

@@ -271,6 +271,12 @@ def test_a_returned_prepare_must_be_the_one_that_the_answer_names() -> None:
         notary.on_returned_prepare(NOTHING_KNOWN, prepare_facts(), ready_facts(prepare_hash=READY), ADMITTED)
 
 
+def test_an_answer_beside_a_returned_prepare_is_about_the_transfer_of_its_lock() -> None:
+    elsewhere = replace(ready_facts(), key=TransferKey(SHENZHEN, ready_facts().key.transfer_id))
+    with pytest.raises(InvariantBroken):
+        notary.on_returned_prepare(NOTHING_KNOWN, prepare_facts(), elsewhere, ADMITTED)
+
+
 def test_all_failing_checks_are_named_not_the_first() -> None:
     view = open_view(ready=True, answer_hash=READY)
     checks = DecisionChecks(

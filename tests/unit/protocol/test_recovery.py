@@ -70,6 +70,9 @@ def test_nothing_of_a_region_that_has_not_reported_is_decided() -> None:
     assert not bridge.may_decide({"a", "c"}, [UnitBlock("s", 0, 10)])
     assert not bridge.may_decide({"a", "b"}, [UnitBlock("s", 19, 21)])
     assert bridge.may_take_receipts("b")
-    assert not bridge.may_take_receipts("a")
+    assert bridge.may_take_receipts("a"), "those of what waits are kept until it is adopted"
     assert not bridge.may_take_receipts("c")
-    assert RecoveringBridge(frozenset(), (waiting,), frozenset({"a"})).may_take_receipts("a")
+    assert bridge.may_reconcile("b")
+    assert not bridge.may_reconcile("a")
+    assert not bridge.may_reconcile("c")
+    assert RecoveringBridge(frozenset(), (waiting,), frozenset({"a"})).may_reconcile("a")

@@ -2,8 +2,9 @@
 
 Decisions, receipts of Issues and claims, and records of an epoch before are appended with their old bytes at
 new indexes, in the order in which they were made: the leaf's index counts, not the one in the message. A
-COMMIT whose units are not where it needs them waits for the report of what led there. Until a region has
-reported, nothing from or to it is decided either way.
+COMMIT whose units are not where it needs them waits for the report of what led there, and every decision
+waits for the promises that it names. Until a region has reported, nothing from or to it is decided either
+way.
 
 Indexes of old come back only from mirrors, before the epoch begins (`rebuilding`): here every leaf is new.
 """
@@ -22,11 +23,11 @@ from tanqiao.db.streams import ClientRequest, OutboxMessage
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.recovery import RecoveringBridge
-from tanqiao.protocol.types import DecisionFacts, Kind, LockFacts, Outcome, TransferKey
+from tanqiao.protocol.types import DecisionFacts, Kind, LockFacts, TransferKey
 from tanqiao.rpc.protocol_facts import block_of
 from tanqiao.signing.approvals import CORRECTION_TYPE, FREEZE_TYPE
 from tanqiao.signing.payload_types import payload_type_of
-from tanqiao_bridge.application import evidence, records
+from tanqiao_bridge.application import directory_records, evidence
 from tanqiao_bridge.application.adopting_claims import adopt_claim
 from tanqiao_bridge.application.adopting_orders import (
     ORDER_TYPES,
@@ -34,6 +35,8 @@ from tanqiao_bridge.application.adopting_orders import (
     adopt_freezes,
     blocks_awaited,
 )
+from tanqiao_bridge.application.adopting_papers import Promises, is_settled, load_promises, rests_of
+from tanqiao_bridge.application.adopting_records import in_order, superseding_index
 from tanqiao_bridge.application.adopting_units import (
     ADOPTED_TYPE,
     AdoptedDecision,
@@ -44,6 +47,7 @@ from tanqiao_bridge.application.adopting_units import (
 )
 from tanqiao_bridge.application.commands import Answer, SubmitKeyRecord, SubmitRecognition
 from tanqiao_bridge.application.context import Group
+from tanqiao_bridge.application.numbered import take_finals
 from tanqiao_bridge.application.reported import OpenedItem, ReportOpener
 from tanqiao_bridge.application.sending_again import send_again
 from tanqiao_bridge.application.transfers import load_views
@@ -68,6 +72,7 @@ class TakeReport:
     items: tuple[recovery.Item, ...]
     is_complete: bool
     applied_size: int = 0
+    papers: tuple[recovery.Paper, ...] = ()
 
 
 def take_report(group: Group, command: object) -> Answer:
@@ -80,6 +85,7 @@ def take_report(group: Group, command: object) -> Answer:
     if recovery.continues_from(group.connection) is None:
         return answer  # the first epoch continues from nothing: there is nothing to take back
     answer.received_number = recovery.insert_items(group.connection, command.epoch, command.items)
+    answer.received_number += recovery.insert_papers(group.connection, command.epoch, command.papers)
     if command.is_complete:
         recovery.note_report(group.connection, command.epoch, command.party, group.now)
         send_again(group, command.party, command.applied_size)
@@ -91,7 +97,22 @@ def take_report(group: Group, command: object) -> Answer:
             epoch=command.epoch,
         )
     group.recovery = _state(group)
+    _forget_papers(group, group.recovery)
     return answer
+
+
+def adopt_after_correction(group: Group) -> None:
+    """Look again at what waits, after a Correction: it may have settled a transfer (PROTOCOL row 14)."""
+    if not group.context.recovery.is_over:
+        _adopt_all(group)
+        group.recovery = _state(group)
+        _forget_papers(group, group.recovery)
+
+
+def _forget_papers(group: Group, state: RecoveringBridge) -> None:
+    """Forget promises on which nothing rests any more; while a region is missing it may report what does."""
+    if not state.missing:
+        recovery.forget_papers(group.connection, group.context.epoch, state.awaited)
 
 
 def load_state(connection: object, epoch: int, opener: ReportOpener) -> RecoveringBridge:
@@ -99,11 +120,17 @@ def load_state(connection: object, epoch: int, opener: ReportOpener) -> Recoveri
     missing = recovery.missing_regions(connection, epoch)  # type: ignore[arg-type]  # a connection
     waiting = recovery.waiting_items(connection, epoch)  # type: ignore[arg-type]  # as above
     blocks: list[UnitBlock] = []
+    awaited: set[TransferKey] = set()
     for item in waiting:
-        is_order = item.kind in ORDER_TYPES
-        blocks.extend(blocks_awaited(item) if is_order else _blocks_of(opener.open(item)))
+        if item.kind in ORDER_TYPES:
+            blocks.extend(blocks_awaited(item))
+            continue
+        opened = opener.open(item)
+        blocks.extend(_blocks_of(opened))
+        if opened.decision is not None:
+            awaited.add(opened.decision.key)
     unsettled = frozenset(item.region for item in waiting if item.kind not in ORDER_TYPES)
-    return RecoveringBridge(missing, tuple(dict.fromkeys(blocks)), unsettled)
+    return RecoveringBridge(missing, tuple(dict.fromkeys(blocks)), unsettled, frozenset(awaited))
 
 
 def _state(group: Group) -> RecoveringBridge:
@@ -143,10 +170,11 @@ def _adopt_all(group: Group) -> None:
         group,
         [item.decision.key for same in by_message.values() for item in same if item.decision is not None],
     )
+    promises = load_promises(group, opener, items)
     corrections = [row for row in rows if row.kind == CORRECTION_TYPE]
     for same in by_message.values():
         _adopt_corrections(group, corrections, same[0].row.old_index, done)
-        log_index = _adopt(group, same)
+        log_index = _adopt(group, same, promises)
         if log_index is not None:
             done.note(same, log_index)
     _adopt_corrections(group, corrections, None, done)
@@ -168,17 +196,22 @@ def _adopt_corrections(
 
 
 def _adopt_records(group: Group, items: Sequence[OpenedItem], done: _Pass) -> None:
-    for item in items:
+    for item in in_order(items):
+        if item.row.kind == KEY_RECORD:
+            index = superseding_index(group, item.opened.message)
+            if index is not None:
+                done.note([item], index)
+                continue
         request = ClientRequest(item.row.region, f"recovery-{item.row.message_hash.hex()[:40]}", b"")
         envelope, signers = item.envelope, tuple(one.key_id for one in item.opened.signed_by)
         message, message_hash = item.opened.message, item.row.message_hash
         try:
             if item.row.kind == KEY_RECORD:
                 key = SubmitKeyRecord(message, envelope, message_hash, signers, request)
-                answer = records.submit_key_record(group, key)
+                answer = directory_records.submit_key_record(group, key)
             else:
                 agreement = SubmitRecognition(message, envelope, message_hash, signers, request)
-                answer = records.submit_recognition(group, agreement)
+                answer = directory_records.submit_recognition(group, agreement)
         except DomainError as refusal:
             _log.warning("record_not_adopted", region=item.row.region, reason=refusal.symbol)
             done.note([item], recovery.REFUSED)
@@ -187,7 +220,7 @@ def _adopt_records(group: Group, items: Sequence[OpenedItem], done: _Pass) -> No
         done.note([item], answer.log_index)
 
 
-def _adopt(group: Group, same: Sequence[OpenedItem]) -> int | None:
+def _adopt(group: Group, same: Sequence[OpenedItem], promises: Promises) -> int | None:
     """Adopt one message that one or several regions reported; its index, or None if it waits."""
     first = same[0]
     if first.row.kind == CLAIM_RECEIPT:
@@ -196,10 +229,12 @@ def _adopt(group: Group, same: Sequence[OpenedItem]) -> int | None:
         return adopt_issue(group, AdoptedIssue(first.row.region, first)) if first.issue is not None else None
     if first.decision is None:
         return recovery.REFUSED
-    return _adopt_decision(group, first.decision, same)
+    return _adopt_decision(group, first.decision, same, promises)
 
 
-def _adopt_decision(group: Group, facts: DecisionFacts, same: Sequence[OpenedItem]) -> int | None:
+def _adopt_decision(
+    group: Group, facts: DecisionFacts, same: Sequence[OpenedItem], promises: Promises
+) -> int | None:
     known = group.decisions.get(facts.key)
     if known is not None:
         if known.decision_hash == facts.message_hash:
@@ -208,22 +243,21 @@ def _adopt_decision(group: Group, facts: DecisionFacts, same: Sequence[OpenedIte
         evidence.keep_unacceptable(group, "bridge", same[0].envelope, facts.message_hash)
         _log.error(CONTRADICTS, transfer_id=facts.key.transfer_id.hex())
         return recovery.REFUSED
-    lock = next((item.lock[0] for item in same if item.lock is not None), None)
-    if lock is None or lock.message_hash != facts.lock_hash:
-        if facts.outcome is Outcome.COMMIT:
-            return None
-        lock = _unknown_lock(facts, same[0].opened.header)
-    adopted = adopt_decision(group, AdoptedDecision(facts, lock, same))
+    if is_settled(group, facts, same):
+        _log.warning("settled_by_a_correction", transfer_id=facts.key.transfer_id.hex())
+        return recovery.REFUSED
+    rests = rests_of(facts, same, promises)
+    if rests is None:
+        return None
+    lock = rests.lock[0]
+    adopted = adopt_decision(group, AdoptedDecision(facts, lock, rests.answer, same))
     if adopted is not None:
-        _keep_papers(group, facts.key, same)
+        group.keep_message(rests.lock[1], facts.key)
+        if rests.answer is not None:
+            group.keep_message(rests.answer, facts.key)
         _tell(group, facts, lock, same[0].envelope, adopted)
+        take_finals(group, [one.final for one in promises.get(facts.key, ()) if one.final is not None])
     return adopted
-
-
-def _unknown_lock(facts: DecisionFacts, header: envelope_pb2.Header) -> LockFacts:
-    """An ABORT reported by a destination that never saw the lock: its audience names the parties."""
-    others = [party for party in header.audience if party != facts.key.source]
-    return LockFacts(facts.key, facts.lock_hash, Kind.TRANSFER, others[0] if others else "", ())
 
 
 def _keep_papers(group: Group, key: TransferKey, same: Sequence[OpenedItem]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.claims.model import Action
 from tanqiao.kernel.errors import DomainError
@@ -52,8 +50,8 @@ def adopt_claim(group: Group, item: OpenedItem) -> int | None:
         except DomainError:
             return recovery.REFUSED
         claim_rows.lock_rows(group.connection, read.locks)
-        row = claim_row(read, item.row.region, receipt.status, group.now, log_index)
-        row = replace(row, lapses_at=lease_of(group, row))
+        lapses_at = lease_of(group, read.message.object)
+        row = claim_row(read, item.row.region, receipt.status, group.now, log_index, lapses_at)
         claim_rows.insert_claims(group.connection, [(row, read.keys)])
         if read.buckets:
             store_tokens(group.connection, [read])

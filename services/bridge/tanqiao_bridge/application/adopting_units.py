@@ -26,7 +26,8 @@ from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.leaf import Leaf, make_leaf
 from tanqiao_bridge.application.commands import Material
 from tanqiao_bridge.application.context import Group
-from tanqiao_bridge.application.deciding import BLOCKS_IN_LEAF_MAX, DECISION_TYPE, check_agreement
+from tanqiao_bridge.application.deciding import DECISION_TYPE, check_agreement
+from tanqiao_bridge.application.decision_leaves import BLOCKS_IN_LEAF_MAX
 from tanqiao_bridge.application.issues import register_series
 from tanqiao_bridge.application.placing import Place, Placing
 from tanqiao_bridge.application.reported import OpenedItem
@@ -41,10 +42,11 @@ _USED: Final = {Kind.RETIRE: locations.USED, Kind.CANCEL: locations.CANCELLED}
 
 @dataclass(frozen=True, slots=True)
 class AdoptedDecision:
-    """A Decision of an epoch before, the lock that it names, and what was reported with it."""
+    """A Decision of an epoch before, the lock and the answer that it rests on, and who reported it."""
 
     facts: DecisionFacts
     lock: LockFacts
+    answer: Material | None
     items: Sequence[OpenedItem]
 
 
@@ -64,10 +66,8 @@ def adopt_decision(group: Group, adopted: AdoptedDecision) -> int | None:
         return None
     item = adopted.items[0]
     message: messages_pb2.Decision = item.opened.message
-    ready = next((one.ready for one in adopted.items if one.ready is not None), None)
-    log_index = log.append_leaves(
-        group.connection, [_leaf(group, adopted, ready, message)], recorded_at=group.now
-    )
+    answer = adopted.answer
+    log_index = log.append_leaves(group.connection, [_leaf(group, adopted, message)], recorded_at=group.now)
     if commits:
         _move(group, lock, log_index, date_of(message.legal_date, "legal_date").isoformat())
     insert_decisions(
@@ -80,7 +80,7 @@ def adopt_decision(group: Group, adopted: AdoptedDecision) -> int | None:
                 facts.outcome,
                 facts.lock_hash,
                 facts.ready_hash,
-                ready.opened.message_hash if ready is not None else b"",
+                answer.opened.message_hash if answer is not None else b"",
                 log_index,
                 date_of(message.legal_date, "legal_date").isoformat(),
                 message.decision_time.seconds,
@@ -112,21 +112,19 @@ def adopt_decision(group: Group, adopted: AdoptedDecision) -> int | None:
         facts.ready_hash,
         facts.message_hash,
         log_index,
-        ready.opened.message_hash if ready is not None else b"",
+        answer.opened.message_hash if answer is not None else b"",
     )
     group.undecided.discard(facts.key)
     return log_index
 
 
-def _leaf(
-    group: Group, adopted: AdoptedDecision, ready: Material | None, message: messages_pb2.Decision
-) -> Leaf:
-    facts, lock = adopted.facts, adopted.lock
+def _leaf(group: Group, adopted: AdoptedDecision, message: messages_pb2.Decision) -> Leaf:
+    facts, lock, answer = adopted.facts, adopted.lock, adopted.answer
     signers = [lock.key_id] if lock.key_id else []
     hashes = [facts.lock_hash]
-    if ready is not None:
-        hashes.append(ready.opened.message_hash)
-        signers.append(ready.opened.key_id)
+    if answer is not None:
+        hashes.append(answer.opened.message_hash)
+        signers.append(answer.opened.key_id)
     hashes.append(facts.message_hash)
     return make_leaf(
         "decision",

@@ -19,6 +19,7 @@ from tanqiao_bridge.application.claim_aliases import ALIAS_CLASS_MAX, lock_keys,
 from tanqiao_bridge.application.claim_cases import judge_again
 from tanqiao_bridge.application.commands import Answer
 from tanqiao_bridge.application.context import Group
+from tanqiao_bridge.application.nominating import settle_nominated
 from tanqiao_bridge.application.records import answered_before, note_answer
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.domain.claim_cases import CaseKind
@@ -93,6 +94,7 @@ def decide_alias(group: Group, command: DecideAlias) -> Answer:
     judge_again(
         group, [rows[claim_id] for claim_id in sorted(rows)], CaseKind.ALIAS, command.asked, command.answers
     )
+    settle_nominated(group, command.pair, answer.log_index, command.envelope.SerializeToString())
     note_answer(group, command.request, answer)
     return answer
 

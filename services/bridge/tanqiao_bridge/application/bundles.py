@@ -6,11 +6,12 @@ those of their own transfers until they have them, so that nothing has to be off
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
+import structlog
 
 from tanqiao.api.bridge.v1 import log_pb2, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
@@ -20,6 +21,7 @@ from tanqiao.db.sealed_logs import StoredCheckpoint, TilesOf
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import TransferKey
 from tanqiao.signing.parties import BRIDGE
+from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao.tlog.proof import make_proof
 from tanqiao_bridge.storage.beside import envelopes_beside
@@ -27,6 +29,8 @@ from tanqiao_bridge.storage.region_logs import leaves_of
 from tanqiao_bridge.storage.tables import decision, log_leaf, message, sealed_logs
 
 BUNDLES_PER_CALL_MAX: Final = 500
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,9 @@ class _Found:
 
 
 class Bundles:
-    """Makes bundles from one bridge's database."""
+    """Makes bundles from one bridge's database; `quorum` says how many witnesses make a leaf final now."""
 
-    def __init__(self, database: Database, quorum: int) -> None:
+    def __init__(self, database: Database, quorum: Callable[[], int]) -> None:
         self._database = database
         self._quorum = quorum
 
@@ -79,7 +83,7 @@ class Bundles:
             have = 0 if newest is None else len(sealed_logs.cosignatures_of(connection, BRIDGE, newest.size))
         if not decided:
             raise DomainError("NOT_FOUND", what="decision", id=key.transfer_id.hex())
-        raise DomainError("QUORUM_NOT_REACHED", needed=self._quorum, have=have)
+        raise DomainError("QUORUM_NOT_REACHED", needed=self._quorum(), have=have)
 
 
 def _find(connection: sa.Connection, keys: Sequence[TransferKey]) -> list[_Found]:
@@ -113,18 +117,27 @@ def _make(
         beside = envelopes_beside(connection, [decode_leaf(one.leaf) for one in found])
     named = [one for one in found if caller in (one.key.source, one.destination)]
     openings = _openings(connection, [one.lock_hash for one in named])
-    return [
-        log_pb2.FinalityBundle(
-            source=one.key.source,
-            transfer_id=one.key.transfer_id,
-            log_index=one.log_index,
-            leaf=one.leaf,
-            proof=make_proof(one.log_index, checkpoint.size, tiles, checkpoint.note).encode(),
-            envelopes=envelopes,
-            openings=openings.get(one.lock_hash) if one in named else None,
+    made = []
+    for one, envelopes in zip(found, beside, strict=True):
+        try:
+            proof = make_proof(one.log_index, checkpoint.size, tiles, checkpoint.note)
+        except TlogError as error:  # a tile that is damaged: who asked for others gets those
+            if whole:
+                raise
+            _log.error("bundle_not_made", log_index=one.log_index, reason=error.reason)
+            continue
+        made.append(
+            log_pb2.FinalityBundle(
+                source=one.key.source,
+                transfer_id=one.key.transfer_id,
+                log_index=one.log_index,
+                leaf=one.leaf,
+                proof=proof.encode(),
+                envelopes=envelopes,
+                openings=openings.get(one.lock_hash) if one in named else None,
+            )
         )
-        for one, envelopes in zip(found, beside, strict=True)
-    ]
+    return made
 
 
 def _openings(connection: sa.Connection, lock_hashes: Sequence[bytes]) -> dict[bytes, messages_pb2.Openings]:

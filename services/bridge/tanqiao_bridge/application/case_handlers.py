@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import cast
 
-from tanqiao_bridge.application import alias_decisions, claim_cases
+from tanqiao_bridge.application import alias_decisions, claim_cases, nominating
 from tanqiao_bridge.application.alias_decisions import DecideAlias
 from tanqiao_bridge.application.claim_cases import ContestClaim, ResolveCase
 from tanqiao_bridge.application.claim_search import NoteQuery, note_query
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
 from tanqiao_bridge.application.lapsing import LapseClaims, lapse_claims
+from tanqiao_bridge.application.nominating import NominatePairs
 
 
 def case_handlers() -> dict[type, OtherHandler]:
-    """Give the handlers of contests, resolutions, alias decisions, lapses and noted queries."""
+    """Give the handlers of contests, nominations, resolutions, alias decisions, lapses and noted queries."""
 
     def contest(group: Group, command: object) -> object:
         return claim_cases.contest_claim(group, cast("ContestClaim", command))
@@ -25,8 +26,12 @@ def case_handlers() -> dict[type, OtherHandler]:
     def decide(group: Group, command: object) -> object:
         return alias_decisions.decide_alias(group, cast("DecideAlias", command))
 
+    def nominate(group: Group, command: object) -> object:
+        return nominating.nominate_pairs(group, cast("NominatePairs", command))
+
     return {
         ContestClaim: contest,
+        NominatePairs: nominate,
         ResolveCase: resolve,
         DecideAlias: decide,
         LapseClaims: lapse_claims,

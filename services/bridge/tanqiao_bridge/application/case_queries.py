@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+import sqlalchemy as sa
 
 from tanqiao.db.engine import Database
 from tanqiao.kernel.errors import DomainError
@@ -10,12 +13,20 @@ from tanqiao_bridge.application.alias_decisions import CLAIMS_JUDGED_MAX
 from tanqiao_bridge.application.claim_aliases import AliasBook
 from tanqiao_bridge.application.claim_facts import ReadClaim
 from tanqiao_bridge.application.judging import read_stored
-from tanqiao_bridge.storage import cases, log
+from tanqiao_bridge.application.query_roles import Role, Sight
+from tanqiao_bridge.storage import cases, conflicts, log
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage.aliases import DecisionRow
 from tanqiao_bridge.storage.cases import CaseRow, EventRow
 
 __all__ = ["CaseQueries", "CaseRow", "DecisionRow", "EventRow"]
+
+NATIONAL: Final = Sight(Role.NATIONAL)
+
+
+def regions_of(connection: sa.Connection, row: CaseRow) -> set[str]:
+    """Give the regions of the claims of the index that a case names."""
+    return set(conflicts.regions_of_claims(connection, [row]).values())
 
 
 class CaseQueries:
@@ -24,23 +35,17 @@ class CaseQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def cases(
-        self, *, body: str, state: str, claim_id: str, after: int, limit: int
-    ) -> tuple[list[CaseRow], int]:
-        """Give cases behind a number, filtered, and the size of the log."""
-        with self._database.reading() as connection:
-            rows = cases.list_cases(
-                connection, body=body, state=state, claim_id=claim_id, after=after, limit=limit
-            )
-            return rows, log.log_size(connection)
+    def case(self, case_id: int, sight: Sight = NATIONAL) -> tuple[CaseRow, list[EventRow], int]:
+        """Give one case with its history and the size of the log.
 
-    def case(self, case_id: int) -> tuple[CaseRow, list[EventRow]]:
-        """Give one case with its history; CASE_UNKNOWN if there is none."""
+        Raises:
+            DomainError: CASE_UNKNOWN if there is none that the caller sees.
+        """
         with self._database.reading() as connection:
             row = cases.load_case(connection, case_id)
-            if row is None:
+            if row is None or not sight.sees_case(row.body, regions_of(connection, row)):
                 raise DomainError("CASE_UNKNOWN", case_id=case_id)
-            return row, cases.events_of(connection, case_id)
+            return row, cases.events_of(connection, case_id), log.log_size(connection)
 
     def subject_of(self, case_id: int) -> tuple[ReadClaim | None, AliasBook]:
         """Give the claim that a case is about, if it is one of the index, with the aliases of its keys."""
@@ -68,8 +73,9 @@ class CaseQueries:
         reads = [read_stored(rows[claim_id]) for claim_id in ids]
         return [read for read in reads if read.claim.is_live], book
 
-    def aliases(self, key: str) -> tuple[tuple[str, ...], Sequence[DecisionRow]]:
-        """Give the class of a key and the decisions that name a member."""
+    def aliases(self, key: str) -> tuple[tuple[str, ...], Sequence[DecisionRow], int]:
+        """Give the class of a key, the decisions that name a member, and the size of the log."""
         with self._database.reading() as connection:
             book = AliasBook.load(connection, [key])
-        return tuple(sorted(book.expand([key]))), book.decisions
+            size = log.log_size(connection)
+        return tuple(sorted(book.expand([key]))), book.decisions, size

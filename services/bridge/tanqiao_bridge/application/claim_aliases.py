@@ -71,6 +71,12 @@ class AliasBook:
                 found.update(dict.fromkeys(self.members[root]))
         return tuple(found)
 
+    def joined(self, keys: Iterable[str]) -> AliasBook:
+        """Give the book as it is once the classes of these keys are one: under what registries are asked."""
+        members = sorted(self.expand(keys))
+        roots = {**self.roots, **dict.fromkeys(members, members[0])}
+        return AliasBook(roots, {**self.members, members[0]: members}, self.decisions)
+
     def facts(self, keys: Iterable[str]) -> tuple[dict[str, Asset], tuple[AssetLink, ...]]:
         """Give the assets and links by which the engine knows the reviewed pairs about these keys."""
         if not self.decisions:
@@ -160,6 +166,8 @@ def with_alias_references(
     reads: Sequence[ReadClaim], book: AliasBook
 ) -> tuple[list[claims_pb2.Claim], frozenset[str]]:
     """Give the claims with every reference of their alias classes, and the keys that were added."""
+    if not book.roots:  # as for almost every batch
+        return [read.message for read in reads], frozenset()
     messages, added = [], set()
     for read in reads:
         more = [key for key in book.expand(read.keys) if key not in read.keys]

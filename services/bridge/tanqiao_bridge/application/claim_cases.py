@@ -23,6 +23,7 @@ from tanqiao.signing.verify import Opened
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.claim_aliases import lock_claims
 from tanqiao_bridge.application.claim_facts import ReadClaim, with_index
+from tanqiao_bridge.application.claim_notices import Resolved, tell_moved, tell_resolved
 from tanqiao_bridge.application.claim_receipts import move_by_bridge
 from tanqiao_bridge.application.commands import Answer
 from tanqiao_bridge.application.context import Group
@@ -107,6 +108,29 @@ def open_about(group: Group, kind: CaseKind, read: ReadClaim, judged: Judged) ->
         ),
         EventRow("opened", read.message.region, "", group.now, NO_LEAF, b""),
     )
+
+
+def open_coordination(group: Group, claim_id: str, registry: str, details: str) -> int:
+    """Open the case of an order that another registry refused or did only in part; its number.
+
+    The registry has answered, so the body that must act is the national authority: it settles with both
+    registries what becomes of the project (CLAIMS sections 3 and 4).
+    """
+    row = CaseRow(
+        0,
+        CaseKind.COORDINATION.value,
+        cases.OPEN,
+        claim_id,
+        blocking=False,
+        details=details,
+        opened_at=group.now,
+        body=rules.body_of((), meets_outside=True),
+        deadline_at=group.now + rules.CASE_DAYS * DAY_SECONDS,
+        matrix_version="",
+        article="",
+        claim_ids=(claim_id,),
+    )
+    return _open(group, row, EventRow("opened", registry, "", group.now, NO_LEAF, b""))
 
 
 def _region_of(claim: Claim) -> str:
@@ -255,15 +279,18 @@ def resolve_case(group: Group, command: ResolveCase) -> Answer:
     barred = _barred(group, command, case) if resolution == cases_pb2.RESOLUTION_BLOCK else []
     answer.log_index = _record(group, command, case)
     cases.set_state(group.connection, case.case_id, _STATES[resolution])
+    resolved = Resolved(command.resolution, command.envelope, answer.log_index)
     reason = f"case {case.case_id}"
-    if revived is not None:
-        _revive(group, revived, reason)
+    moved = [] if revived is None else [_revive(group, revived, reason, resolved)]
     for status, after in _BARRED_AS.items():
-        moving = [row for row in barred if row.status == status]
-        move_by_bridge(group, moving, after, reason)
+        made, receipts = move_by_bridge(group, [row for row in barred if row.status == status], after, reason)
+        tell_moved(group, made, receipts, resolved)
+        moved += [one.claim_id for one in made]
     for row in barred:
         if row.status == claims_pb2.CLAIM_STATUS_ISSUED:
             _stop_units(group, case, row)
+    named = claim_rows.load_claims(group.connection, case.claim_ids)
+    tell_resolved(group, (named[claim_id] for claim_id in sorted(named)), moved, resolved)
     note_answer(group, command.request, answer)
     return answer
 
@@ -276,6 +303,10 @@ def _open_case(group: Group, command: ResolveCase, answer: Answer) -> CaseRow | 
         raise DomainError("CASE_UNKNOWN", case_id=case_id)
     if case.kind not in rules.CLAIM_CASES:
         raise DomainError("FIELD_INVALID", field="case_id", detail="a case of units: a correction ends it")
+    if case.kind == CaseKind.CANDIDATE.value:
+        raise DomainError(
+            "FIELD_INVALID", field="case_id", detail="a nominated pair: an alias decision ends it"
+        )
     if case.state != cases.OPEN:
         for event in cases.events_of(group.connection, case_id):
             if event.envelope and _payload(event) == command.envelope.payload:
@@ -309,14 +340,16 @@ def _revived(group: Group, command: ResolveCase, case: CaseRow) -> ReadClaim | N
     return read
 
 
-def _revive(group: Group, read: ReadClaim, reason: str) -> None:
+def _revive(group: Group, read: ReadClaim, reason: str, resolved: Resolved) -> str:
     """Let a claim stand again: its place in the queue is that of its new receipt, its lease begins anew."""
     claim_id = read.claim.claim_id
     row = claim_rows.load_claims(group.connection, [claim_id])[claim_id]
-    (made,) = move_by_bridge(group, [row], claims_pb2.CLAIM_STATUS_DECLARED, reason)
+    (made,), receipts = move_by_bridge(group, [row], claims_pb2.CLAIM_STATUS_DECLARED, reason)
+    tell_moved(group, [made], receipts, resolved)
     lease = group.context.claim_lease_seconds
     lapses_at = group.now - group.context.down_seconds + lease if lease else 0
     claim_rows.set_place(group.connection, claim_id, made.log_index, lapses_at)
+    return claim_id
 
 
 def _barred(group: Group, command: ResolveCase, case: CaseRow) -> list[claim_rows.ClaimRow]:
@@ -368,7 +401,7 @@ def _record(group: Group, command: ResolveCase, case: CaseRow) -> int:
         group.connection,
         case.case_id,
         EventRow(
-            "resolved",
+            cases.RESOLVED,
             " + ".join(sorted(set(command.signers)))[:96],
             resolution.document,
             group.now,

@@ -10,16 +10,16 @@ from functools import lru_cache
 from typing import Final
 
 from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.gateway.v1 import registry_pb2
 from tanqiao.claims.geometry import Polygons, bounds_of
 from tanqiao.claims.keys import (
-    Strength,
+    SUBJECT_PROGRAMMES,
     asset_key,
     asset_ref,
     canonical_scheme,
     grid_keys,
-    lock_keys,
-    strength_of,
+    keys_of_references,
     subject_key,
 )
 from tanqiao.claims.matrix import bucket_grain
@@ -50,7 +50,6 @@ from tanqiao.claims.personal import (
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.identity import check_uscc
 from tanqiao.kernel.periods import Period
-from tanqiao.kernel.record import record
 from tanqiao.rpc.validation import (
     TEXT_LENGTH_MAX,
     optional_text,
@@ -85,40 +84,115 @@ STATUSES: Final[dict[int, str]] = {
 }
 GRAINS: Final = {number: name.removeprefix("GRAIN_").lower() for name, number in claims_pb2.Grain.items()}
 # The engine's own members by the wire's numbers: looked up once for each claim of every batch.
-_PROGRAMME_OF: Final = {number: Programme(PROGRAMMES[number]) for number in PROGRAMMES if number}
+PROGRAMME_OF: Final[dict[int, Programme]] = {
+    number: Programme(PROGRAMMES[number]) for number in PROGRAMMES if number
+}
 _ATTRIBUTE_OF: Final = {number: Attribute(ATTRIBUTES[number]) for number in ATTRIBUTES if number}
 _STATUS_OF: Final = {number: ClaimStatus(STATUSES[number]) for number in STATUSES if number}
 _GRAIN_OF: Final = {number: Grain(GRAINS[number]) for number in GRAINS if number}
 _INTERVALS_KEPT_MAX: Final = 4_096
+_TEXTS_KEPT_MAX: Final = 4_096
 
 
-@record
+@dataclass(slots=True)
 class ReadClaim:
     """A claim of the wire as the engine and the index see it.
 
+    Claim and asset of the engine are made where they are asked for: of almost every claim only its keys are.
+
     Args:
         message: as stated.
-        claim: for the engine; its asset id is the claim's own id.
-        asset: what it claims.
+        claim_id: of it, as it was checked.
         period: legal dates.
         keys: under which it is found: S3 and S2 references, and the grid cells that its polygon touches.
         locks: rows to be locked while it is checked and stored, sorted.
         content: the serialised claim, as it is stored.
         digest: SHA-256 of it.
+        references: of its asset, in canonical form.
+        action: what the applicant is about to do.
+        status: of it, by the wire's number.
+        declared_index: log index of its declaration; None: not declared.
         polygons: of its asset.
         buckets: key of each of its tokens with the bucket of time that the token is for.
     """
 
     message: claims_pb2.Claim
-    claim: Claim
-    asset: Asset
+    claim_id: str
     period: Period
     keys: tuple[str, ...]
     locks: tuple[str, ...]
     content: bytes
     digest: bytes
+    references: tuple[AssetRef, ...]
+    action: Action
+    status: int
+    declared_index: int | None = None
     polygons: Polygons | None = None
     buckets: tuple[tuple[str, Period], ...] = ()
+    made_claim: Claim | None = None
+    made_asset: Asset | None = None
+
+    @property
+    def subject_uscc(self) -> str | None:
+        """Credit code of the subject, if it is stated."""
+        return self.message.subject_uscc or None
+
+    @property
+    def claim(self) -> Claim:
+        """For the engine; its asset id is the claim's own id."""
+        if self.made_claim is None:
+            self.made_claim = _claim_of(self)
+        return self.made_claim
+
+    @property
+    def asset(self) -> Asset:
+        """What it claims."""
+        if self.made_asset is None:
+            self.made_asset = _asset_of(self)
+        return self.made_asset
+
+
+def _claim_of(read: ReadClaim) -> Claim:
+    message = read.message
+    return Claim(
+        claim_id=read.claim_id,
+        programme=PROGRAMME_OF[message.programme],
+        object=_OBJECTS[message.object],
+        asset_id=read.claim_id,
+        attribute=_ATTRIBUTE_OF[message.attribute],
+        interval=interval_of(read.period),
+        status=_STATUS_OF[read.status],
+        grain=_GRAIN_OF[message.grain or claims_pb2.GRAIN_DAY],
+        region_code=message.region.removeprefix("region/") or None,
+        project=message.project_id or None,
+        subject=Subject(message.subject_name, message.subject_uscc or None),
+        part=_part(message.part),
+        # The engine asks only which of two was declared earlier; among claims of the index that is the log's
+        # order (CLAIMS section 2).
+        declared_microsecond=read.declared_index,
+        activity=_activity(message.activity_quantity, message.activity_unit),
+        quantity_kg=message.quantity_kg or None,
+        methodology=message.methodology_id or None,
+        action=read.action,
+        supersedes=_supersedes(message),
+        evidence=Evidence(message.no_duplicate_commitment, message.gec_freeze_consent),
+    )
+
+
+def _asset_of(read: ReadClaim) -> Asset:
+    stated = read.message.asset
+    return Asset(
+        read.claim_id,
+        stated.kind,
+        read.references,
+        stated.name,
+        stated.region_code,
+        stated.capacity_kw or None,
+        stated.ets_covered,
+        stated.offshore_distance_mm or None,
+        stated.water_depth_mm or None,
+        bounds=None if read.polygons is None else bounds_of(read.polygons),
+    )
 
 
 def read_claim(
@@ -143,64 +217,47 @@ def read_claim(
         raise DomainError("FIELD_MISSING", field="claim.programme")
     if not message.attribute:
         raise DomainError("FIELD_MISSING", field="claim.attribute")
-    _require_quantities(message)
-    _require_texts(message)
+    _require_fields(message)
     if message.subject_uscc:
         check_uscc(message.subject_uscc)
-    references = _references(message.asset.references)
-    polygons = read_geometry(message.asset.geometry)
-    if not references and polygons is None and not message.asset.pseudonyms:
+    stated = message.asset  # one wrapper for all of its fields
+    references = _references(stated.references)
+    polygons = read_geometry(stated.geometry) if stated.geometry else None
+    if not references and polygons is None and not stated.pseudonyms:
         raise DomainError("FIELD_MISSING", field="claim.asset.references")
     bounds = None if polygons is None else bounds_of(polygons)
-    period = parse_wire_period(message.period, "claim.period")
-    attribute = _ATTRIBUTE_OF[message.attribute]
+    period = _period(message.period)
     tokens = NO_TOKENS
-    if message.asset.pseudonyms:
-        tokens = read_pseudonyms(message.asset.pseudonyms, attribute, period)
+    if stated.pseudonyms:
+        tokens = read_pseudonyms(stated.pseudonyms, _ATTRIBUTE_OF[message.attribute], period)
         references += tokens.references
-    asset = Asset(
-        claim_id,
-        message.asset.kind,
-        references,
-        message.asset.name,
-        message.asset.region_code,
-        message.asset.capacity_kw or None,
-        message.asset.ets_covered,
-        message.asset.offshore_distance_mm or None,
-        message.asset.water_depth_mm or None,
-        bounds=bounds,
-    )
-    claim = Claim(
-        claim_id=claim_id,
-        programme=_PROGRAMME_OF[message.programme],
-        object=_OBJECTS[message.object],
-        asset_id=claim_id,
-        attribute=attribute,
-        interval=interval_of(period),
-        status=_STATUS_OF[status or message.status or claims_pb2.CLAIM_STATUS_DECLARED],
-        grain=_GRAIN_OF[message.grain or claims_pb2.GRAIN_DAY],
-        region_code=message.region.removeprefix("region/") or None,
-        project=message.project_id or None,
-        subject=Subject(message.subject_name, message.subject_uscc or None),
-        part=_part(message.part),
-        # The engine asks only which of two was declared earlier; among claims of the index that is the log's
-        # order (CLAIMS section 2).
-        declared_microsecond=declared_index,
-        activity=_activity(message.activity_quantity, message.activity_unit),
-        quantity_kg=message.quantity_kg or None,
-        methodology=message.methodology_id or None,
-        action=action,
-        supersedes=_supersedes(message),
-        evidence=Evidence(message.no_duplicate_commitment, message.gec_freeze_consent),
-    )
-    found_by = {asset_key(ref) for ref in references if _is_key(ref)}
-    if bounds is not None:
-        found_by.update(grid_keys(bounds))
-    keys = tuple(sorted(found_by))
+    # What the engine's claim is made of is refused here, if it is wrong, and not where it is made.
+    if message.HasField("part"):
+        _part(message.part)
+    if message.supersedes:
+        _supersedes(message)
     content = message.SerializeToString(deterministic=True)
-    locks = lock_keys(claim, {claim_id: asset})
-    digest = hashlib.sha256(content).digest()
-    return ReadClaim(message, claim, asset, period, keys, locks, content, digest, polygons, tokens.buckets)
+    found = {*keys_of_references(references)}
+    if bounds is not None:
+        found.update(grid_keys(bounds))
+    keys = locks = tuple(sorted(found))
+    if message.subject_uscc and PROGRAMME_OF[message.programme] in SUBJECT_PROGRAMMES:
+        locks = tuple(sorted((*keys, subject_key(message.subject_uscc))))
+    return ReadClaim(
+        message,
+        claim_id,
+        period,
+        keys,
+        locks,
+        content,
+        hashlib.sha256(content).digest(),
+        references,
+        action,
+        status or message.status or claims_pb2.CLAIM_STATUS_DECLARED,
+        declared_index,
+        polygons,
+        tokens.buckets,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +331,8 @@ def require_no_identifier(references: Iterable[claims_pb2.AssetReference], field
 
 
 def _supersedes(message: claims_pb2.Claim) -> tuple[str, ...]:
+    if not message.supersedes:  # as of almost every claim
+        return ()
     if len(message.supersedes) > SUPERSEDES_MAX:
         raise DomainError(
             "BATCH_TOO_LARGE", field="claim.supersedes", limit=SUPERSEDES_MAX, count=len(message.supersedes)
@@ -284,13 +343,72 @@ def _supersedes(message: claims_pb2.Claim) -> tuple[str, ...]:
     )
 
 
+def _period(message: values_pb2.Period) -> Period:
+    start, end = message.start_date, message.end_date
+    return _period_of(start.year, start.month, start.day, end.year, end.month, end.day)
+
+
+@lru_cache(maxsize=_INTERVALS_KEPT_MAX)
+def _period_of(*dates: int) -> Period:
+    """Read a period by its numbers: the claims of a batch have few different ones."""
+    start, end = (
+        values_pb2.Date(year=year, month=month, day=day) for year, month, day in (dates[:3], dates[3:])
+    )
+    return parse_wire_period(values_pb2.Period(start_date=start, end_date=end), "claim.period")
+
+
+def _require_fields(message: claims_pb2.Claim) -> None:
+    """Bound every quantity and text: it is stored, signed again and shown to others.
+
+    Most claims pass at a glance; of another each field is looked at, and the first that is wrong is named.
+    """
+    asset = message.asset
+    quantities = (
+        message.quantity_kg,
+        message.activity_quantity,
+        asset.capacity_kw,
+        asset.offshore_distance_mm,
+        asset.water_depth_mm,
+    )
+    if min(quantities) < 0 or max(quantities) > QUANTITY_MAX:
+        _require_quantities(message)
+    project_id, subject_name, name = message.project_id, message.subject_name, asset.name
+    if not (
+        len(project_id) <= PROJECT_ID_LENGTH_MAX
+        and len(subject_name) <= TEXT_LENGTH_MAX
+        and len(name) <= TEXT_LENGTH_MAX
+        and f"{project_id}{subject_name}{name}".isprintable()
+        and _are_plain(
+            message.methodology_id,
+            message.programme_code,
+            message.activity_unit,
+            asset.kind,
+            asset.region_code,
+        )
+    ):
+        _require_texts(message)
+    if message.region:
+        require_region(message.region, "claim.region")
+
+
+@lru_cache(maxsize=_TEXTS_KEPT_MAX)
+def _are_plain(methodology_id: str, *codes: str) -> bool:
+    """Whether nothing is wrong with texts of which many claims have the same."""
+    return (
+        len(methodology_id) <= METHODOLOGY_ID_LENGTH_MAX
+        and max(map(len, codes)) <= CODE_LENGTH_MAX
+        and "".join((methodology_id, *codes)).isprintable()
+    )
+
+
 def _require_quantities(message: claims_pb2.Claim) -> None:
+    asset = message.asset
     for name, value in (
         ("claim.quantity_kg", message.quantity_kg),
         ("claim.activity_quantity", message.activity_quantity),
-        ("claim.asset.capacity_kw", message.asset.capacity_kw),
-        ("claim.asset.offshore_distance_mm", message.asset.offshore_distance_mm),
-        ("claim.asset.water_depth_mm", message.asset.water_depth_mm),
+        ("claim.asset.capacity_kw", asset.capacity_kw),
+        ("claim.asset.offshore_distance_mm", asset.offshore_distance_mm),
+        ("claim.asset.water_depth_mm", asset.water_depth_mm),
     ):
         if value < 0:
             raise DomainError("QUANTITY_NOT_POSITIVE", field=name, quantity_kg=value)
@@ -299,31 +417,25 @@ def _require_quantities(message: claims_pb2.Claim) -> None:
 
 
 def _require_texts(message: claims_pb2.Claim) -> None:
-    """Bound every text: it is stored, signed again and shown to others."""
+    asset = message.asset
     for name, value, length_max in (
         ("claim.project_id", message.project_id, PROJECT_ID_LENGTH_MAX),
         ("claim.programme_code", message.programme_code, CODE_LENGTH_MAX),
         ("claim.subject_name", message.subject_name, TEXT_LENGTH_MAX),
         ("claim.activity_unit", message.activity_unit, CODE_LENGTH_MAX),
         ("claim.methodology_id", message.methodology_id, METHODOLOGY_ID_LENGTH_MAX),
-        ("claim.asset.kind", message.asset.kind, CODE_LENGTH_MAX),
-        ("claim.asset.name", message.asset.name, TEXT_LENGTH_MAX),
-        ("claim.asset.region_code", message.asset.region_code, CODE_LENGTH_MAX),
+        ("claim.asset.kind", asset.kind, CODE_LENGTH_MAX),
+        ("claim.asset.name", asset.name, TEXT_LENGTH_MAX),
+        ("claim.asset.region_code", asset.region_code, CODE_LENGTH_MAX),
     ):
         if value:
             optional_text(value, name, length_max=length_max)
-    if message.region:
-        require_region(message.region, "claim.region")
-
-
-def _is_key(reference: AssetRef) -> bool:
-    return strength_of(reference.scheme) >= Strength.OTHER_REGISTRY
 
 
 def _references(messages: Sequence[claims_pb2.AssetReference]) -> tuple[AssetRef, ...]:
     if len(messages) > REFERENCES_MAX:
         raise DomainError("BATCH_TOO_LARGE", limit=REFERENCES_MAX, count=len(messages))
-    return tuple(asset_ref(message.scheme, message.value) for message in messages)
+    return tuple([asset_ref(message.scheme, message.value) for message in messages])
 
 
 @lru_cache(maxsize=_INTERVALS_KEPT_MAX)
@@ -386,7 +498,7 @@ def read_record(
         if is_certificate
         else _OBJECTS.get(record.object, ClaimObject.PROJECT),
         asset_id=asset_id,
-        attribute=Attribute(ATTRIBUTES[record.attribute]) if record.attribute else Attribute.RE_GEN,
+        attribute=Attribute(ATTRIBUTES[record.attribute]) if record.attribute else Attribute.OTHER,
         interval=interval_of(period),
         status=ClaimStatus(STATUSES[record.status or claims_pb2.CLAIM_STATUS_DECLARED]),
         grain=Grain(GRAINS[record.grain or claims_pb2.GRAIN_DAY]),
@@ -396,6 +508,7 @@ def read_record(
         quantity_kg=record.quantity_kg or None,
         methodology=record.methodology_id or None,
         gec=_gec_state(record) if is_certificate else None,
+        attribute_known=bool(record.attribute),
     )
     asset = Asset(asset_id, record.asset_kind, tuple(references), record.title, record.province_code)
     return claim, asset
@@ -410,21 +523,9 @@ def _gec_state(record: registry_pb2.RegistryRecord) -> GecState:
     return GecState(state, record.tradable, electricity, record.frozen_for or None)
 
 
-def subject_keys(claims: Iterable[ReadClaim]) -> set[str]:
-    """Give the subject keys that the matrix looks at."""
-    return {
-        subject_key(read.claim.subject.uscc)
-        for read in claims
-        if read.claim.subject.uscc is not None and subject_key(read.claim.subject.uscc) in read.locks
-    }
-
-
 def with_index(read: ReadClaim, declared_index: int) -> ReadClaim:
     """Give the claim with the log index that its declaration gets."""
-    return replace(read, claim=replace(read.claim, declared_microsecond=declared_index))
-
-
-def with_status(read: ReadClaim, status: int) -> ReadClaim:
-    """Give the claim with another status."""
-    stands = _STATUS_OF[status]
-    return read if read.claim.status is stands else replace(read, claim=replace(read.claim, status=stands))
+    made = read.made_claim
+    if made is not None:
+        made = replace(made, declared_microsecond=declared_index)
+    return replace(read, declared_index=declared_index, made_claim=made)

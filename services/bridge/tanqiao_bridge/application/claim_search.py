@@ -113,8 +113,8 @@ class ClaimSearch:
                 steps = rows.steps_of(connection, [row.claim_id for row in page])
                 for row in page:
                     after = row.claim_id
-                    entry = _as_of(row, steps.get(row.claim_id, ()), at)
-                    if entry is not None and _fits(entry, statuses, methodology_id):
+                    entry = as_of(row, steps.get(row.claim_id, ()), at)
+                    if entry is not None and fits(entry, statuses, methodology_id):
                         found.append(entry)
                         if len(found) > limit:
                             return Page(tuple(found[:limit]), found[limit - 1].row.claim_id, at)
@@ -143,18 +143,20 @@ class ClaimSearch:
                 log.log_size(connection),
             )
 
-    def queries(self, party: str, *, before: int, limit: int) -> list[QueryRow]:
-        """Give what a party has asked, latest first."""
+    def queries(self, party: str, *, before: int, limit: int) -> tuple[list[QueryRow], int]:
+        """Give what a party has asked, latest first, and the size of the log."""
         with self._database.reading() as connection:
-            return rows.queries_of(connection, party, before=before, limit=limit)
+            return rows.queries_of(connection, party, before=before, limit=limit), log.log_size(connection)
 
 
-def _as_of(row: ClaimRow, steps: Sequence[Step], at: int) -> Found | None:
+def as_of(row: ClaimRow, steps: Sequence[Step], at: int) -> Found | None:
+    """Give a claim with its last step among so many leaves; None where it had none yet."""
     taken = [step for step in steps if step.log_index < at]
     return Found(row, taken[0].log_index, taken[-1]) if taken else None
 
 
-def _fits(entry: Found, statuses: frozenset[int], methodology_id: str) -> bool:
+def fits(entry: Found, statuses: frozenset[int], methodology_id: str) -> bool:
+    """Whether a claim had one of the statuses, and is under the methodology; empty ones fit any."""
     if statuses and entry.step.status not in statuses:
         return False
     if not methodology_id:

@@ -141,7 +141,8 @@ def with_pseudonyms(read: ReadClaim, pseudonyms: Sequence[claims_pb2.Pseudonym])
     found = read_pseudonyms(pseudonyms, read.claim.attribute, read.period)
     return replace(
         read,
-        asset=replace(read.asset, references=(*read.asset.references, *found.references)),
+        references=(*read.references, *found.references),
+        made_asset=None,
         keys=tuple(sorted({*read.keys, *found.keys})),
         locks=tuple(sorted({*read.locks, *found.keys})),
         buckets=(*read.buckets, *found.buckets),

@@ -9,21 +9,21 @@ statement again gets the stored receipt; another content under the same id is re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from tanqiao.api.bridge.v1 import claims_pb2
-from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.claims.model import VerdictKind
 from tanqiao.kernel.errors import DomainError, require
 from tanqiao.kernel.record import record
 from tanqiao.signing.verify import Opened
 from tanqiao_bridge.application.claim_aliases import lock_claims
 from tanqiao_bridge.application.claim_cases import open_hold, require_uncontested
-from tanqiao_bridge.application.claim_facts import ReadClaim, with_index, with_status
-from tanqiao_bridge.application.claim_receipts import Made, Receipted, insert_receipts, write_receipts
+from tanqiao_bridge.application.claim_facts import ReadClaim
+from tanqiao_bridge.application.claim_forms import Made
+from tanqiao_bridge.application.claim_receipts import Receipted, insert_receipts, write_receipts
 from tanqiao_bridge.application.claim_tokens import (
     epochs_of_group,
     store_tokens,
@@ -40,10 +40,9 @@ from tanqiao_bridge.application.judging import (
     is_refused,
     judge_claim,
     read_stored,
-    registries_of,
-    verdict_message,
 )
 from tanqiao_bridge.application.registry_answers import Answers
+from tanqiao_bridge.application.verdicts import Verdicts
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log
 
@@ -57,6 +56,7 @@ NEXT_STATUSES: Final = {
         claims_pb2.CLAIM_STATUS_REJECTED,
     ),
     claims_pb2.CLAIM_STATUS_NOTICE: (
+        claims_pb2.CLAIM_STATUS_NOTICE,  # judged once more, for a region whose own rules waited
         claims_pb2.CLAIM_STATUS_REGISTERED,
         claims_pb2.CLAIM_STATUS_WITHDRAWN,
         claims_pb2.CLAIM_STATUS_REJECTED,
@@ -130,7 +130,7 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
     )
     if any(item.opened.message_hash not in stored for item in command.items):
         require_all_reported(group)
-    taken = claim_rows.load_claims(group.connection, [item.read.claim.claim_id for item in command.items])
+    taken = claim_rows.load_claims(group.connection, [item.read.claim_id for item in command.items])
     epochs = epochs_of_group(group) if any(item.read.buckets for item in command.items) else ()
     refused = [
         _declaration_refusal(item, command.region, taken)
@@ -144,7 +144,8 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
     ]
     aliases = lock_claims(group.connection, reads, command.asked)
     index = Index.load(group.connection, reads, aliases)
-    verdicts = _Verdicts.of(group, command.answers)
+    size = log.log_size(group.connection)
+    verdicts = Verdicts.of(group.context, size, command.answers, len(command.items))
     decided_on = date.fromisoformat(group.legal_date)
     results: list[Receipted | DomainError | Made] = []
     fresh: list[tuple[claim_rows.ClaimRow, ReadClaim]] = []
@@ -163,14 +164,16 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         if refusal is not None:
             results.append(refusal)
             continue
-        read = with_index(item.read, verdicts.log_size + len(made))
-        judged = judge_claim(read, index, command.answers, position, decided_on=decided_on)
+        read, place = item.read, size + len(made)
+        judged = judge_claim(
+            read, index, command.answers, position, decided_on=decided_on, declared_index=place
+        )
         status = REJECTED if is_refused(judged.verdict) else DECLARED
-        row = claim_row(read, command.region, status, group.now, verdicts.log_size + len(made))
-        row = replace(row, lapses_at=lease_of(group, row))
+        lapses_at = lease_of(group, read.message.object)
+        row = claim_row(read, command.region, status, group.now, place, lapses_at)
         if judged.verdict.verdict is VerdictKind.HOLD and judged.verdict.refusal is None:
             held.append((read, judged))
-        index.add(row, with_status(read, status))
+        index.add(row, read.keys)
         receipt = Made(
             row.claim_id,
             command.region,
@@ -178,7 +181,7 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
             item.opened.key_id,
             status,
             read.digest,
-            verdicts.make(read, judged),
+            verdicts.payload(read.message.region, read, judged),
             keys=read.keys,
         )
         fresh.append((row, read))
@@ -206,22 +209,22 @@ def _declaration_refusal(
         return DomainError(
             "REGION_SCOPE_MISMATCH", field="claim.region", region=item.read.message.region[:96]
         )
-    if item.read.claim.claim_id in taken:
+    if item.read.claim_id in taken:
         return DomainError("REQUEST_ID_REUSED", field="claim.claim_id")
     return None
 
 
 def _stored(row: claim_rows.ReceiptRow) -> Receipted:
-    return Receipted(row.payload, envelope_pb2.Envelope.FromString(row.envelope))
+    return Receipted(row.payload, row.envelope)
 
 
 def claim_row(
-    read: ReadClaim, region: str, status: int, now: int, declared_index: int
+    read: ReadClaim, region: str, status: int, now: int, declared_index: int, lapses_at: int = 0
 ) -> claim_rows.ClaimRow:
     """Give the row of a claim as its region stated it."""
     message = read.message
     return claim_rows.ClaimRow(
-        read.claim.claim_id,
+        read.claim_id,
         region,
         int(message.programme),
         message.programme_code,
@@ -236,32 +239,16 @@ def claim_row(
         read.digest,
         declared_index,
         now,
+        lapses_at,
     )
 
 
-def lease_of(group: Group, row: claim_rows.ClaimRow) -> int:
+def lease_of(group: Group, kind: int) -> int:
     """Give when a declared claim lapses, in the bridge's running time; a reserve entry has no notice."""
     lease = group.context.claim_lease_seconds
-    if not lease or row.object == claims_pb2.CLAIM_OBJECT_ENTRY:
+    if not lease or kind == claims_pb2.CLAIM_OBJECT_ENTRY:
         return 0
     return group.now - group.context.down_seconds + lease
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdicts:
-    """Makes the verdicts of a batch: size of the log and registries are looked up once for all."""
-
-    group: Group
-    log_size: int
-    registries: Sequence[claims_pb2.RegistryAsOf]
-
-    @staticmethod
-    def of(group: Group, answers: Answers) -> _Verdicts:
-        return _Verdicts(group, log.log_size(group.connection), registries_of(answers))
-
-    def make(self, read: ReadClaim, judged: Judged) -> claims_pb2.Verdict:
-        header = self.group.context.header((read.message.region,))
-        return verdict_message(header, read, judged, as_of_index=self.log_size, registries=self.registries)
 
 
 # -- moving a claim on --------------------------------------------------------------------------------------
@@ -308,7 +295,8 @@ def move_claim(group: Group, command: object) -> Receipted:
         require_uncontested(group.connection, row.claim_id)
         index = Index.load(group.connection, [read], aliases, resolved=True)
         judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
-        verdict = _Verdicts.of(group, command.answers).make(read, judged)
+        verdicts = Verdicts.of(group.context, log.log_size(group.connection), command.answers, 1)
+        verdict = verdicts.message(row.region, read, judged)
         if is_refused(judged.verdict):
             if judged.verdict.verdict is VerdictKind.HOLD and judged.verdict.refusal is None:
                 open_hold(group, read, judged)
@@ -320,7 +308,7 @@ def move_claim(group: Group, command: object) -> Receipted:
         command.opened.key_id,
         statement.status,
         row.content_digest,
-        verdict,
+        None if verdict is None else verdict.SerializeToString(),
         keys=read.keys,
     )
     write_receipts(group, [made])

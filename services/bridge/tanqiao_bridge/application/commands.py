@@ -115,6 +115,18 @@ class OpenSession:
 
 
 @record
+class OfferAgain:
+    """A region was too busy for some Prepares: offer those that it may take now.
+
+    Attributes:
+        transfer_ids: of the transfers; None: of all that are open towards the region.
+    """
+
+    party: str
+    transfer_ids: tuple[bytes, ...] | None
+
+
+@record
 class PassDeadlines:
     """Time passed: decide what has no answer in time; `now_ms` is the monotonic clock."""
 
@@ -191,6 +203,7 @@ Command = (
     | TakeNumbered
     | TakeAcknowledgement
     | OpenSession
+    | OfferAgain
     | PassDeadlines
     | AskOutcome
     | SubmitKeyRecord

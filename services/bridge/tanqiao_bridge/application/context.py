@@ -24,7 +24,9 @@ from tanqiao.protocol.recovery import NOT_RECOVERING, RecoveringBridge
 from tanqiao.protocol.types import DecisionRecord, TransferKey
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.envelope import Signer, build_header
+from tanqiao.signing.federation import NO_WITNESSES
 from tanqiao.signing.own_keys import OwnKeys
+from tanqiao.signing.witness_groups import WitnessGroups
 from tanqiao_bridge.application.commands import Answer, Material, Outgoing
 from tanqiao_bridge.application.memory import ChangedPages, OpenTransfers, Overlay, RecentDecisions
 from tanqiao_bridge.storage import locations, orders, policy
@@ -57,7 +59,7 @@ class BridgeContext:
         epoch_record: proves the present epoch to the regions; none in the first.
         claim_lease_seconds: after which a declared claim lapses whose notice has not opened; 0: never.
         down_seconds: how long the bridge was down, in all, when this process began.
-        witnesses: those of the group that makes the log final.
+        witness_groups: who makes the log final, by its size.
         tokens_per_day: blinded elements that are evaluated for a region on a legal date.
     """
 
@@ -78,7 +80,7 @@ class BridgeContext:
     own_keys: OwnKeys | None = None
     claim_lease_seconds: int = 0
     down_seconds: int = 0
-    witnesses: tuple[str, ...] = ()
+    witness_groups: WitnessGroups = field(default_factory=lambda: WitnessGroups(NO_WITNESSES))
     tokens_per_day: int = 0
     changed_pages: ChangedPages = field(default_factory=ChangedPages)
 
@@ -144,6 +146,8 @@ class Group:
     outgoing: list[Outgoing] = field(default_factory=list)
     stored_decisions: list[tuple[Answer, str, TransferKey]] = field(default_factory=list)
     directory: KeyDirectory | None = None
+    witness_groups: WitnessGroups | None = None
+    """Who makes the log final, where this group changed it."""
     wake: set[str] = field(default_factory=set)
     sessions: dict[str, int] = field(default_factory=dict)
     log_size: int = 0
@@ -189,7 +193,8 @@ class Group:
 
     def announced(self, kind: str) -> str:
         """Give a kind that came after the first version; LEAF_KIND_NOT_ANNOUNCED while it must wait."""
-        return require_announced(self.connection, self.context.witnesses, kind)
+        groups = self.witness_groups or self.context.witness_groups
+        return require_announced(self.connection, groups.newest.witnesses, kind)
 
     def series_of(self, series_ids: Iterable[str]) -> dict[str, policy.SeriesRow]:
         """Give the registered ones of these series; a row never changes and is read once for the group."""
@@ -222,7 +227,7 @@ class Group:
             return store_envelope(self.connection, signature, envelope), 0
         known = self._signatures.get(id(batch))
         if known is None:
-            known = store_batch(self.connection, signature, batch)
+            known = store_batch(self.connection, signature, batch, material.opened.tree.hashes)
             self._signatures[id(batch)] = known
             self._kept.append(batch)  # so that its id is not given to another batch of this group
         return known, material.opened.envelope_index

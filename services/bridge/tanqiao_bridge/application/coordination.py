@@ -40,12 +40,13 @@ from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened
 from tanqiao_bridge.application.claim_aliases import lock_claims
-from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim, with_index, with_status
-from tanqiao_bridge.application.claim_receipts import Made, Receipted, insert_receipts, write_receipts
+from tanqiao_bridge.application.claim_cases import open_coordination
+from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
+from tanqiao_bridge.application.claim_forms import Made
+from tanqiao_bridge.application.claim_receipts import Receipted, insert_receipts, write_receipts
 from tanqiao_bridge.application.claims import claim_row
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
-from tanqiao_bridge.application.evidence import open_case_about
 from tanqiao_bridge.application.holding_back import require_all_reported
 from tanqiao_bridge.application.judging import (
     Index,
@@ -58,6 +59,7 @@ from tanqiao_bridge.application.judging import (
     verdict_message,
 )
 from tanqiao_bridge.application.registry_answers import Answers
+from tanqiao_bridge.application.splits import split_verdict
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log, registry_orders
 from tanqiao_bridge.storage.registry_orders import OrderRow
@@ -69,7 +71,6 @@ CERTIFICATES: Final = "gec"
 FILING_CODE: Final = "gec_filing_code"
 ORDER_TYPE: Final = payload_type_of(coordination_pb2.RegistryOrder)
 ORDER_ID_BYTES: Final = 16
-CASE_KIND: Final = "coordination"
 
 REGISTER: Final = coordination_pb2.COORDINATION_STEP_REGISTER
 ISSUE: Final = coordination_pb2.COORDINATION_STEP_ISSUE
@@ -115,10 +116,11 @@ class TakeOrderAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StepAnswered:
-    """The receipt of a step, and the order that it caused (empty: none)."""
+    """The receipt of a step, and the order that it caused (empty: none); or a SPLIT, which stores nothing."""
 
-    receipted: Receipted
+    receipted: Receipted | None
     order_id: bytes = b""
+    split: tuple[claims_pb2.Verdict, envelope_pb2.Envelope] | None = None
 
 
 def coordination_handlers() -> dict[type, OtherHandler]:
@@ -160,9 +162,8 @@ def read_step(statement: coordination_pb2.CoordinationStatement) -> ReadClaim | 
         detail = f"the periods add up to {total} kWh"
         raise DomainError("FIELD_INVALID", field="claim.activity_quantity", detail=detail)
     in_kwh = tuple(PeriodActivity(one.interval, kwh(one.quantity, one.unit) or 0, "kWh") for one in activity)
-    return replace(
-        read, claim=replace(read.claim, activity_by_period=in_kwh, activity=Activity(total, "kWh"))
-    )
+    metered = replace(read.claim, activity_by_period=in_kwh, activity=Activity(total, "kWh"))
+    return replace(read, made_claim=metered)
 
 
 def _activities(
@@ -192,7 +193,7 @@ def submit_step(group: Group, command: object) -> StepAnswered:
     known = claim_rows.receipts_by_statement(group.connection, [opened.message_hash])
     if known:
         stored = known[opened.message_hash]
-        receipted = Receipted(stored.payload, envelope_pb2.Envelope.FromString(stored.envelope))
+        receipted = Receipted(stored.payload, stored.envelope)
         order = registry_orders.load_order(group.connection, order_id_of(opened.message_hash))
         return StepAnswered(receipted, b"" if order is None else order.order_id)
     require_all_reported(group)
@@ -255,7 +256,7 @@ def _issue(group: Group, command: SubmitStep) -> StepAnswered:
     if is_refused(judged.verdict):
         raise _error_of(verdict)
     if judged.verdict.verdict is VerdictKind.SPLIT:
-        raise _split(judged, verdict)
+        return StepAnswered(None, split=split_verdict(group, judged, verdict))
     _require_confirmed(judged, verdict)
     _insert_claim(group, read, claims_pb2.CLAIM_STATUS_ISSUED)
     receipted, log_index = _answer(group, read, command.opened, claims_pb2.CLAIM_STATUS_ISSUED, verdict)
@@ -337,7 +338,7 @@ def _answer(
         opened.key_id,
         status,
         read.digest,
-        verdict,
+        None if verdict is None else verdict.SerializeToString(),
         keys=read.keys,
     )
     write_receipts(group, [made])
@@ -346,8 +347,7 @@ def _answer(
 
 def _insert_claim(group: Group, read: ReadClaim, status: int) -> None:
     index = log.log_size(group.connection)
-    indexed = with_status(with_index(read, index), status)
-    row = claim_row(indexed, CCER, status, group.now, index)
+    row = claim_row(read, CCER, status, group.now, index)
     claim_rows.insert_claims(group.connection, [(row, read.keys)])
 
 
@@ -375,18 +375,6 @@ def _require_confirmed(judged: Judged, verdict: claims_pb2.Verdict) -> None:
     ]
     if loose:
         raise DomainError("CLAIM_HOLD", article=verdict.article or None, cases=", ".join(loose))
-
-
-def _split(judged: Judged, verdict: claims_pb2.Verdict) -> DomainError:
-    """Only a part is uncontested: the applicant states the smaller quantity and is judged again."""
-    allowed = judged.verdict.allowed
-    quantity = "–" if allowed is None else f"{allowed.activity.quantity} {allowed.activity.unit}"
-    named = ", ".join(judged.verdict.colliding_claims)
-    return DomainError(
-        "CERTIFICATE_SOLD",
-        article=verdict.article or None,
-        certificates=f"{named}（可主张 uncontested: {quantity}）",
-    )
 
 
 def _wrong_state(row: claim_rows.ClaimRow, needed: str) -> DomainError:
@@ -521,6 +509,6 @@ def _open_case(group: Group, order: OrderRow, answer: coordination_pb2.RegistryO
         "confirmed_mwh": answer.confirmed_quantity_mwh,
         "reason": answer.reason,
     }
-    open_case_about(
-        group, CASE_KIND, f"gateway/{order.registry}", order.claim_id, json.dumps(details, ensure_ascii=False)
+    open_coordination(
+        group, order.claim_id, f"gateway/{order.registry}", json.dumps(details, ensure_ascii=False)
     )

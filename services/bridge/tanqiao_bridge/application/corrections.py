@@ -17,7 +17,7 @@ from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.ids import parse_address
 from tanqiao.kernel.units import UnitBlock
-from tanqiao.protocol.locations import LocationBook
+from tanqiao.protocol.corrections import move_to
 from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.protocol_facts import blocks_of
 from tanqiao.rpc.validation import require_bytes, require_party, require_text
@@ -26,7 +26,7 @@ from tanqiao_bridge.application import evidence
 from tanqiao_bridge.application.commands import Answer
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.freezes import TEXT_LENGTH_MAX, equivocating_record
-from tanqiao_bridge.application.placing import Place, Placing
+from tanqiao_bridge.application.placing import Placing
 from tanqiao_bridge.application.records import answered_before, note_answer, notify
 from tanqiao_bridge.storage import locations, log, orders, policy
 from tanqiao_bridge.storage.orders import CorrectionRow
@@ -125,18 +125,6 @@ def _moved(group: Group, correction: messages_pb2.Correction, blocks: tuple[Unit
             ranges=list(misplaced),
         )
     return placing
-
-
-def move_to(
-    book: LocationBook[Place], blocks: tuple[UnitBlock, ...], origin: Place, target: Place
-) -> tuple[UnitBlock, ...]:
-    """Bring every part of the blocks that is at the origin to the target, or change nothing.
-
-    Returns:
-        The parts that are at neither; the same rule serves `fsck`.
-    """
-    moving = book.elsewhere(blocks, target)
-    return book.move(moving, origin, target) if moving else ()
 
 
 def _record(group: Group, command: SubmitCorrection, blocks: tuple[UnitBlock, ...]) -> int:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.db.signatures import store_batch
 from tanqiao.db.streams import OutboxMessage
@@ -32,12 +30,13 @@ from tanqiao.protocol.types import (
     TransferKey,
     TransferView,
 )
-from tanqiao.rpc.protocol_facts import block_messages, date_message, refusal_messages
+from tanqiao.rpc.protocol_facts import block_messages
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
-from tanqiao.tlog.leaf import Leaf, make_leaf
 from tanqiao_bridge.application.context import Group
+from tanqiao_bridge.application.decision_leaves import DECISION_KIND, decision_leaf
+from tanqiao_bridge.application.forms import decision_payload
 from tanqiao_bridge.application.freezes import pseudonym_of
 from tanqiao_bridge.application.memory import OpenEntry
 from tanqiao_bridge.storage import locations, log, policy
@@ -270,14 +269,13 @@ def _agreement_failures(
 
 def _write(group: Group, loaded: _Loaded, made: Sequence[_Made], first_index: int) -> None:
     connection = group.connection
-    moment = Timestamp(seconds=group.now)
-    leaves: list[Leaf] = []
+    leaves: list[bytes] = []
     for position, item in enumerate(made):
         item.log_index = first_index + position
-        item.payload = _decision_payload(group, item, moment)
+        item.payload = _decision_payload(group, item)
         item.decision_hash = message_hash(DECISION_TYPE, item.payload)
         leaves.append(_leaf(group, item))
-    log.write_leaves(connection, first_index, leaves, recorded_at=group.now)
+    log.write_encoded(connection, first_index, DECISION_KIND, leaves, recorded_at=group.now)
     _store_decisions(group, made)
     _store_locations(group, loaded)
     policy.add_agreement_use(connection, loaded.used_kg)
@@ -285,60 +283,47 @@ def _write(group: Group, loaded: _Loaded, made: Sequence[_Made], first_index: in
         _after_decision(group, loaded, item)
 
 
-def _decision_payload(group: Group, item: _Made, moment: Timestamp) -> bytes:
+def _decision_payload(group: Group, item: _Made) -> bytes:
     transfer, result = item.entry.transfer, item.result
     parties = (
         (item.key.source, transfer.destination) if transfer.kind is Kind.TRANSFER else (item.key.source,)
     )
-    return messages_pb2.Decision(
-        header=group.context.header(
-            parties, source=item.key.source, transfer_id=item.key.transfer_id, prev_hash=result.lock_hash
-        ),
-        outcome=int(result.outcome),  # type: ignore[arg-type]  # the core's numbers are the wire's
-        lock_hash=result.lock_hash,
-        ready_hash=result.ready_hash,
+    return decision_payload(
+        group.context,
+        transfer,
+        result,
+        parties,
         log_index=item.log_index,
-        reasons=refusal_messages(result.reasons),
-        legal_date=date_message(transfer.legal_date or group.legal_date),
-        decision_time=moment,
-        bridge_epoch=group.context.epoch,
-    ).SerializeToString()
+        legal_date=transfer.legal_date or group.legal_date,
+        decided_at=group.now,
+    )
 
 
-def _leaf(group: Group, item: _Made) -> Leaf:
+def _leaf(group: Group, item: _Made) -> bytes:
     transfer, result = item.entry.transfer, item.result
     hashes = [result.lock_hash]
     signers = [transfer.lock_key_id]
     if transfer.ready:
         hashes.append(result.ready_hash)
         signers.append(transfer.ready_key_id)
-    hashes.append(item.decision_hash)
-    return make_leaf(
-        "decision",
-        message_hashes=hashes,
-        signer_key_ids=[*signers, group.context.signer.key_id],
-        public={
-            "blocks": "\n".join(map(str, transfer.blocks[:BLOCKS_IN_LEAF_MAX])).encode(),
-            "destination": transfer.destination.encode(),
-            "kind": transfer.kind.name.encode(),
-            "legal_date": (transfer.legal_date or group.legal_date).encode(),
-            "outcome": result.outcome.name.encode(),
-            "source": item.key.source.encode(),
-            "transfer_id": item.key.transfer_id,
-        },
+    return decision_leaf(
+        transfer,
+        result.outcome,
+        transfer.legal_date or group.legal_date,
+        (*hashes, item.decision_hash),
+        (*signers, group.context.signer.key_id),
     )
-
-
-BLOCKS_IN_LEAF_MAX = 300
-"""Blocks named in a leaf, which is bounded in size; the lock's hash names them all."""
 
 
 def _store_decisions(group: Group, made: Sequence[_Made]) -> None:
     connection = group.connection
     for at in range(0, len(made), BATCH_ITEMS_MAX):
         part = made[at : at + BATCH_ITEMS_MAX]
-        batch = sign_batch(group.context.signer, DECISION_TYPE, [item.payload for item in part])
-        signature_id = store_batch(connection, signature, batch)
+        hashes = [item.decision_hash for item in part]
+        batch = sign_batch(
+            group.context.signer, DECISION_TYPE, [item.payload for item in part], hashes=hashes
+        )
+        signature_id = store_batch(connection, signature, batch, hashes)
         group.messages.extend(
             MessageRow(
                 item.decision_hash,

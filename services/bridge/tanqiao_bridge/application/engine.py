@@ -16,12 +16,13 @@ from tanqiao.db.streams import OutboxMessage
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import TransferKey
-from tanqiao_bridge.application import issues, numbered, records, sessions, transfers
+from tanqiao_bridge.application import directory_records, issues, numbered, sessions, transfers
 from tanqiao_bridge.application.commands import (
     Answer,
     AskOutcome,
     Command,
     Material,
+    OfferAgain,
     OfferAnswers,
     OfferIssues,
     OfferLocks,
@@ -118,6 +119,8 @@ class BridgeEngine:
             self._context.recovery = group.recovery
         if group.directory is not None:
             self._context.directory = group.directory
+        if group.witness_groups is not None:
+            self._context.witness_groups = group.witness_groups
         self._context.renew_signer(directory_changed=group.directory is not None)
         self._send(group)
 
@@ -151,16 +154,18 @@ class BridgeEngine:
                 return numbered.take_acknowledgement(group, command)
             case OpenSession():
                 return sessions.open_session(group, command)
+            case OfferAgain():
+                return sessions.offer_again(group, command)
             case PassDeadlines():
                 return transfers.pass_deadlines(group, command)
             case AskOutcome():
                 return transfers.ask_outcome(group, command)
             case SubmitKeyRecord():
                 group.forget_policy()
-                return records.submit_key_record(group, command)
+                return directory_records.submit_key_record(group, command)
             case SubmitRecognition():
                 group.forget_policy()
-                return records.submit_recognition(group, command)
+                return directory_records.submit_recognition(group, command)
             case _:
                 return self._others[type(command)](group, command)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -21,6 +22,9 @@ OPEN = "open"
 SETTLED = "settled"
 UNACCEPTABLE = "message not accepted"
 """Kind of a numbered message under a valid signature that cannot be accepted (PROTOCOL section 3)."""
+
+NACK_RECEIVED = "nack received"
+"""Kind of a Nack: a region could not accept what the bridge sent."""
 
 
 def keep(
@@ -68,11 +72,14 @@ def _envelope_of(group: Group, wanted: bytes, key: TransferKey, material: Materi
         for known in (entry.lock, entry.answer):
             if known is not None and known.opened.message_hash == wanted:
                 return _material_envelope(known)
-    row = group.connection.execute(
-        sa.select(message.c.payload, message.c.signature_id, message.c.item_index).where(
-            message.c.message_hash == wanted
-        )
-    ).first()
+    # The first of the two may have come in this very group, whose messages are written at its end.
+    row: Any = next((one for one in group.messages if one.message_hash == wanted), None)
+    if row is None:
+        row = group.connection.execute(
+            sa.select(message.c.payload, message.c.signature_id, message.c.item_index).where(
+                message.c.message_hash == wanted
+            )
+        ).first()
     if row is None:
         return b""
     rows = load_signatures(group.connection, signature, [row.signature_id])

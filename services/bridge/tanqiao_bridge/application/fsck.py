@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.guards import missing
-from tanqiao.db.signatures import envelope_from, load_signatures
+from tanqiao.db.signatures import envelopes_by_batch
 from tanqiao.protocol.locations import LocationBook
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.holding import SignatureChecks
@@ -157,34 +157,17 @@ def check_frozen(connection: sa.Connection, report: Report) -> None:
 
 
 def _check_signatures(connection: sa.Connection, report: Report, directory: KeyDirectory) -> None:
-    last = b""
     count = 0
     checks = SignatureChecks(directory)
     columns = message.c
-    while True:
-        rows = connection.execute(
-            sa.select(
-                columns.message_hash,
-                columns.payload_type,
-                columns.payload,
-                columns.signature_id,
-                columns.item_index,
-            )
-            .where(columns.message_hash > last)
-            .order_by(columns.message_hash)
-            .limit(ROWS_PER_PAGE)
-        ).all()
-        if not rows:
-            break
-        signatures = load_signatures(connection, signature, [row.signature_id for row in rows])
-        for row in rows:
-            count += 1
-            last = bytes(row.message_hash)
-            payload = bytes(row.payload)
-            if message_hash(row.payload_type, payload) != last:
-                report.note(f"message {last.hex()} does not have its hash")
-                continue
-            envelope = envelope_from(signatures[row.signature_id], payload, row.item_index)
-            if not checks.hold(envelope):
-                report.note(f"no signature holds over message {last.hex()}")
+    selected = sa.select(
+        columns.message_hash, columns.payload_type, columns.payload, columns.signature_id, columns.item_index
+    )
+    for row, envelope in envelopes_by_batch(connection, signature, selected):
+        count += 1
+        stated = bytes(row.message_hash)
+        if message_hash(row.payload_type, envelope.payload) != stated:
+            report.note(f"message {stated.hex()} does not have its hash")
+        elif not checks.hold(envelope):
+            report.note(f"no signature holds over message {stated.hex()}")
     report.checked["messages"] = count

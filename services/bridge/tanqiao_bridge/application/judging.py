@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,14 +17,17 @@ import sqlalchemy as sa
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.claims.articles import article
-from tanqiao.claims.engine import judge
+from tanqiao.claims.engine import ALONE_KEPT_MAX, ALONE_PROGRAMMES, judge, judge_alone
 from tanqiao.claims.model import (
     Action,
     Asset,
+    AssetLink,
     Claim,
     ClaimFacts,
+    Evidence,
     Metering,
     Overlap,
+    PolygonOverlap,
     Programme,
     Registry,
     RegistryAnswers,
@@ -39,7 +43,7 @@ from tanqiao.rpc.errors import to_refusal
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.rpc.validation import wire_period
 from tanqiao_bridge.application.claim_aliases import NO_ALIASES, AliasBook
-from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim
+from tanqiao_bridge.application.claim_facts import PROGRAMME_OF, ReadClaim, read_claim, with_index
 from tanqiao_bridge.application.claim_geometry import overlaps_with
 from tanqiao_bridge.application.claim_tokens import as_met, with_renewed
 from tanqiao_bridge.application.registry_answers import Answers
@@ -57,6 +61,7 @@ VERDICTS: Final = {
 _SOLD: Final = frozenset({Programme.GEC, Programme.GREEN_POWER})
 _FOREIGN: Final = frozenset({Programme.CCER, Programme.VCS, Programme.GS, Programme.CDM})
 COLLIDING_SHOWN_MAX: Final = 100
+_NOTHING: Final[Mapping[str, Claim]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -78,6 +83,7 @@ class Index:
         aliases: AliasBook | None = None,
         *,
         resolved: bool = False,
+        stored: bool = True,
     ) -> Index:
         """Read what shares a key or, where the matrix looks at it, the subject with one of the claims.
 
@@ -87,25 +93,23 @@ class Index:
             aliases: as they are under the locks of these claims; None: they are read.
             resolved: whether the claims may have been the matter of cases before; those declared now were
                 not.
+            stored: whether the rows of the claims themselves are wanted, where they are stored already.
         """
         index = Index()
         own = {key for read in claims for key in read.keys}
         index.aliases = AliasBook.load(connection, own) if aliases is None else aliases
         index.by_key = claim_rows.claims_by_key(connection, index.aliases.expand(own))
-        subjects = {
-            read.claim.subject.uscc
-            for read in claims
-            if read.claim.subject.uscc is not None and f"subject:{read.claim.subject.uscc}" in read.locks
-        }
+        # A claim is locked under more than its keys where the matrix looks at its subject.
+        subjects = {read.message.subject_uscc for read in claims if len(read.locks) > len(read.keys)} - {""}
         index.by_subject = claim_rows.claims_of_subjects(connection, subjects)
         wanted = {
             claim_id for ids in (*index.by_key.values(), *index.by_subject.values()) for claim_id in ids
         }
-        applicants = {read.claim.claim_id for read in claims}
-        index.rows = claim_rows.load_claims(connection, wanted | applicants)
+        applicants = {read.claim_id for read in claims}
+        index.rows = claim_rows.load_claims(connection, wanted | applicants if stored else wanted)
         if any(read.buckets for read in claims):
             found = [index._read(claim_id) for claim_id in wanted]
-            index.read.update((read.claim.claim_id, read) for read in with_renewed(connection, found))
+            index.read.update((read.claim_id, read) for read in with_renewed(connection, found))
         if resolved:
             for case in cases.cases_of_claims(connection, applicants):
                 if case.state == cases.ALLOWED:
@@ -113,21 +117,22 @@ class Index:
                         index.resolutions.setdefault(claim_id, []).append(case)
         return index
 
-    def add(self, row: claim_rows.ClaimRow, read: ReadClaim) -> None:
-        """Note a claim that the same transaction has stored."""
+    def add(self, row: claim_rows.ClaimRow, keys: Iterable[str]) -> None:
+        """Note a claim that the same transaction stores; it is read again if another meets it."""
         self.rows[row.claim_id] = row
-        self.read[row.claim_id] = read
-        for key in read.keys:
+        for key in keys:
             self.by_key.setdefault(key, []).append(row.claim_id)
-        if read.claim.subject.uscc is not None:
-            self.by_subject.setdefault(read.claim.subject.uscc, []).append(row.claim_id)
+        if row.subject_uscc:
+            self.by_subject.setdefault(row.subject_uscc, []).append(row.claim_id)
 
     def others(self, read: ReadClaim) -> list[ReadClaim]:
         """Give the stored claims that may collide with one, in order of id."""
-        ids = {claim_id for key in self.aliases.expand(read.keys) for claim_id in self.by_key.get(key, ())}
-        if read.claim.subject.uscc is not None:
-            ids.update(self.by_subject.get(read.claim.subject.uscc, ()))
-        ids.discard(read.claim.claim_id)
+        ids: set[str] = set()
+        for key in self.aliases.expand(read.keys) if self.aliases.roots else read.keys:
+            ids.update(self.by_key.get(key, ()))
+        if self.by_subject and read.subject_uscc is not None:
+            ids.update(self.by_subject.get(read.subject_uscc, ()))
+        ids.discard(read.claim_id)
         return [self._read(claim_id) for claim_id in sorted(ids) if claim_id in self.rows]
 
     def _read(self, claim_id: str) -> ReadClaim:
@@ -158,10 +163,15 @@ def read_stored(row: claim_rows.ClaimRow) -> ReadClaim:
 class Judged:
     """A verdict on an applicant, with the claims that it names."""
 
-    applicant: Claim
+    read: ReadClaim
     verdict: Verdict
     named: Mapping[str, Claim]
     answers: Answers
+
+    @property
+    def applicant(self) -> Claim:
+        """As the engine judged it."""
+        return self.read.claim
 
 
 def judge_claim(
@@ -172,39 +182,96 @@ def judge_claim(
     *,
     decided_on: date,
     metering: tuple[Metering, ...] = (),
+    declared_index: int | None = None,
 ) -> Judged:
-    """Judge one claim; `position` is its place in the batch that the gateways were asked."""
+    """Judge one claim.
+
+    Args:
+        read: the claim.
+        index: what it may meet.
+        answers: of the gateways.
+        position: its place in the batch that the gateways were asked.
+        decided_on: legal date.
+        metering: of its plant, for an instalment of CCER.
+        declared_index: log index that its declaration gets now; None: as it is read.
+    """
+    others = index.others(read)
+    records = answers.records_of(position)
+    silent = answers.silent
+    if not others and not records and not index.aliases.decisions:
+        message = read.message
+        alone = _judge_alone(
+            message.programme,
+            message.no_duplicate_commitment,
+            message.gec_freeze_consent,
+            message.asset.ets_covered,
+            silent,
+            decided_on,
+        )
+        if alone is not None:
+            resolved = _resolved(alone, index.resolutions.get(read.claim_id, ()))
+            return Judged(read, resolved, _NOTHING, answers)
+    if declared_index is not None:
+        read = with_index(read, declared_index)
     assets: dict[str, Asset] = {read.asset.asset_id: read.asset}
     existing: list[Claim] = []
-    others = index.others(read)
-    doubts = set()
+    doubts: set[str] = set()
     for other in others:
         claim, doubtful = as_met(read, other) if read.buckets else (other.claim, False)
         existing.append(claim)
         if doubtful:
             doubts.add(claim.claim_id)
         assets[other.asset.asset_id] = other.asset
-    bearers, links = index.aliases.facts(read.keys)
-    assets.update(bearers)
-    for claim, asset in answers.records_of(position):
+    links: tuple[AssetLink, ...] = ()
+    if index.aliases.decisions:
+        bearers, links = index.aliases.facts(read.keys)
+        assets.update(bearers)
+    for claim, asset in records:
         existing.append(claim)
         assets[asset.asset_id] = asset
-    silent = {Registry(name) for name in answers.silent}
+    heard = RegistryAnswers.all_answered()
+    if silent:
+        heard = RegistryAnswers(heard.answered - {Registry(name) for name in silent})
+    overlaps: tuple[PolygonOverlap, ...] = ()
+    if others and read.polygons is not None:
+        overlaps = overlaps_with(
+            read.asset.asset_id, read.polygons, ((other.asset.asset_id, other.polygons) for other in others)
+        )
     facts = ClaimFacts(
         read.claim,
         tuple(existing),
         assets,
         decided_on,
-        registry_answers=RegistryAnswers(frozenset(Registry) - silent),
+        registry_answers=heard,
         asset_links=links,
-        polygon_overlaps=overlaps_with(
-            read.asset.asset_id, read.polygons, ((other.asset.asset_id, other.polygons) for other in others)
-        ),
+        polygon_overlaps=overlaps,
         metering=metering,
         bucket_doubts=frozenset(doubts),
     )
-    verdict = _resolved(judge(facts), index.resolutions.get(read.claim.claim_id, ()))
-    return Judged(read.claim, verdict, {claim.claim_id: claim for claim in existing}, answers)
+    verdict = _resolved(judge(facts), index.resolutions.get(read.claim_id, ()))
+    return Judged(read, verdict, {claim.claim_id: claim for claim in existing}, answers)
+
+
+@lru_cache(maxsize=ALONE_KEPT_MAX)
+def _judge_alone(
+    programme: int,
+    commitment: bool,  # noqa: FBT001 - what a claim of the wire says, in its order
+    consent: bool,  # noqa: FBT001
+    ets_covered: bool,  # noqa: FBT001
+    silent: tuple[str, ...],
+    decided_on: date,
+) -> Verdict | None:
+    """Judge a claim that meets nothing; None where that depends on more than its programme."""
+    known = PROGRAMME_OF[programme]
+    if known not in ALONE_PROGRAMMES:
+        return None
+    return judge_alone(
+        known,
+        Evidence(commitment, consent),
+        ets_covered=ets_covered,
+        silent=tuple(map(Registry, silent)),
+        decided_on=decided_on,
+    )
 
 
 def _resolved(verdict: Verdict, resolutions: Sequence[CaseRow]) -> Verdict:
@@ -238,10 +305,10 @@ def refusal_of(judged: Judged) -> DomainError | None:
     """Give the reason and sentence of a verdict that does not pass, with the article that decides."""
     verdict = judged.verdict
     if verdict.refusal is not None:
-        return DomainError(verdict.refusal, article=_article_text(verdict.article))
+        return DomainError(verdict.refusal, article=article_text(verdict.article))
     if verdict.verdict in (VerdictKind.ALLOW, VerdictKind.FREEZE_OTHER, VerdictKind.SPLIT):
         return None
-    text = _article_text(verdict.article)
+    text = article_text(verdict.article)
     named = [judged.named[claim_id] for claim_id in verdict.colliding_claims if claim_id in judged.named]
     if verdict.silent_registries and not named:
         registries = ", ".join(registry.value for registry in verdict.silent_registries)
@@ -323,7 +390,8 @@ _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
 @cache  # the catalogue bounds it: another code raises
-def _article_text(code: str) -> str:
+def article_text(code: str) -> str:
+    """Give an article as a verdict shows it, in both languages; empty for none."""
     if not code:
         return ""
     source = article(code)
@@ -342,6 +410,11 @@ def registries_of(answers: Answers) -> list[claims_pb2.RegistryAsOf]:
     ]
 
 
+def met_nothing(verdict: Verdict) -> bool:
+    """Whether nothing is to be told but the rule that was tested, as of almost every claim."""
+    return verdict.verdict is VerdictKind.ALLOW and not verdict.flagged_claims and not verdict.also_cited
+
+
 def verdict_message(
     header: envelope_pb2.Header,
     read: ReadClaim,
@@ -352,14 +425,24 @@ def verdict_message(
 ) -> claims_pb2.Verdict:
     """Give the wire's verdict; `registries` are those of the answers that it was judged on."""
     verdict = judged.verdict
+    if met_nothing(verdict):
+        return claims_pb2.Verdict(
+            header=header,
+            verdict=claims_pb2.VERDICT_KIND_ALLOW,
+            article=article_text(verdict.article),
+            matrix_version=verdict.matrix_version,
+            as_of_index=as_of_index,
+            claim_digest=read.digest,
+            registries=registries,
+        )
     refusal = refusal_of(judged)
     overlaps = {overlap.claim_id: overlap for overlap in verdict.overlaps}
     message = claims_pb2.Verdict(
         header=header,
         verdict=VERDICTS[verdict.verdict],
         level=verdict.level.value if verdict.level is not None else "",
-        article=_article_text(verdict.article),
-        also_cited=[_article_text(code) for code in verdict.also_cited],
+        article=article_text(verdict.article),
+        also_cited=[article_text(code) for code in verdict.also_cited],
         matrix_version=verdict.matrix_version,
         as_of_index=as_of_index,
         claim_digest=read.digest,

@@ -4,7 +4,7 @@ A declared claim lapses after its lease and the bridge's downtime, unless its no
 bridge's running time: its clock less all the time that it was down, which is measured at each start against
 the moment at which it was last known to run. So a bridge that was down lets nobody's claim lapse for it, and
 one that dies while it lets claims lapse finds those that are left at the next tick. Each lapse is a leaf and
-a receipt.
+a receipt, and the claim's region is told.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao_bridge.application.claim_aliases import lock_keys
+from tanqiao_bridge.application.claim_notices import tell_moved
 from tanqiao_bridge.application.claim_receipts import move_by_bridge
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.judging import read_stored
@@ -44,7 +45,7 @@ def lapse_claims(group: Group, _command: object) -> int:
     due = claim_rows.lapsing(group.connection, running_seconds, limit=LAPSES_PER_GROUP_MAX)
     if due:
         lock_keys(group.connection, {key for row in due for key in read_stored(row).locks})
-        move_by_bridge(group, due, claims_pb2.CLAIM_STATUS_LAPSED, REASON)
+        tell_moved(group, *move_by_bridge(group, due, claims_pb2.CLAIM_STATUS_LAPSED, REASON))
     _note(group.connection, ALIVE_AT, group.now)
     return len(due)
 

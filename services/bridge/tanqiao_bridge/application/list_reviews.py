@@ -20,7 +20,7 @@ from tanqiao.claims.keys import Strength, asset_key, asset_ref, strength_of
 from tanqiao.db.engine import Database
 from tanqiao.db.node_state import get_state, set_state
 from tanqiao.kernel.errors import DomainError
-from tanqiao_bridge.application.claim_aliases import AliasBook
+from tanqiao_bridge.application.claim_aliases import AliasBook, with_alias_references
 from tanqiao_bridge.application.claim_cases import open_about
 from tanqiao_bridge.application.claim_tokens import with_renewed
 from tanqiao_bridge.application.context import Group
@@ -110,12 +110,17 @@ class ReviewQueries:
             return get_state(connection, node_state, _name(registry))
 
     def concerned(self, changes: Sequence[registry_pb2.RecordChange]) -> list[claims_pb2.Claim]:
-        """Give the live claims on assets whose records changed, as their regions stated them, by id."""
+        """Give the live claims on assets whose records changed, with every reference of those, by id."""
         keys = {key for change in changes for key in _keys_of(change)}
         if not keys:
             return []
         with self._database.reading() as connection:
             return _claims_on(connection, keys)
+
+    def live_claims(self, after: str, limit: int) -> list[claims_pb2.Claim]:
+        """Give the next live claims behind an id, with every reference of their assets, by id."""
+        with self._database.reading() as connection:
+            return _as_asked(connection, claim_rows.live_claims(connection, after=after, limit=limit))
 
 
 def _keys_of(change: registry_pb2.RecordChange) -> set[str]:
@@ -134,8 +139,10 @@ def _claims_on(connection: sa.Connection, keys: set[str]) -> list[claims_pb2.Cla
     expanded = AliasBook.load(connection, keys).expand(keys)
     ids = claim_rows.claims_by_key(connection, expanded)
     rows = claim_rows.load_claims(connection, {claim_id for one in ids.values() for claim_id in one})
-    return [
-        claims_pb2.Claim.FromString(rows[claim_id].content)
-        for claim_id in sorted(rows)
-        if rows[claim_id].status in LIVE
-    ]
+    return _as_asked(connection, [rows[claim_id] for claim_id in sorted(rows)])
+
+
+def _as_asked(connection: sa.Connection, rows: Sequence[claim_rows.ClaimRow]) -> list[claims_pb2.Claim]:
+    reads = [read_stored(row) for row in rows if row.status in LIVE]
+    book = AliasBook.load(connection, {key for read in reads for key in read.keys})
+    return with_alias_references(reads, book)[0]

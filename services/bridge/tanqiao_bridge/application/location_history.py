@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from tanqiao.kernel.units import UnitBlock
+from tanqiao.protocol.corrections import move_to
 from tanqiao.protocol.locations import LocationBook
 from tanqiao.protocol.types import SINK, Kind, Outcome
-from tanqiao_bridge.application.corrections import move_to
 from tanqiao_bridge.storage.locations import CANCELLED, HELD, USED
 from tanqiao_bridge.storage.tables import correction, correction_block, decision, decision_block, issue
 

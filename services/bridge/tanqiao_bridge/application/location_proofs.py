@@ -6,7 +6,7 @@ replayed from the series' own history up to there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,7 +45,7 @@ class LocationProof:
 class LocationProofs:
     """Makes such proofs from one bridge's database."""
 
-    def __init__(self, database: Database, quorum: int) -> None:
+    def __init__(self, database: Database, quorum: Callable[[], int]) -> None:
         self._database = database
         self._quorum = quorum
         self._made: tuple[int, LocationMap] = (-1, LocationMap())
@@ -93,7 +93,7 @@ class LocationProofs:
         return located
 
     def _final_size(self, connection: sa.Connection) -> int:
-        if self._quorum:
+        if self._quorum():
             checkpoint = sealed_logs.cosigned_checkpoint(connection, BRIDGE)
             return 0 if checkpoint is None else checkpoint.size
         return sealed_logs.tree(connection, BRIDGE).size

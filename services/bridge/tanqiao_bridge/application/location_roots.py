@@ -27,7 +27,6 @@ from tanqiao.offline.location_map import (
     PageKey,
     location_root_leaf,
 )
-from tanqiao.signing.federation import WitnessGroup
 from tanqiao_bridge.application.commands import Answer
 from tanqiao_bridge.application.context import BridgeContext, Group
 from tanqiao_bridge.storage import log
@@ -61,17 +60,13 @@ class LocationRoots:
 
     Args:
         database: of the bridge.
-        context: whose writer notes the pages that change.
-        group: the witnesses, each of whom must have announced the kind of leaf.
+        context: whose writer notes the pages that change; each of its witnesses must have announced the kind.
         every_seconds: time between two leaves; 0: none is written.
     """
 
-    def __init__(
-        self, database: Database, context: BridgeContext, group: WitnessGroup, every_seconds: int
-    ) -> None:
+    def __init__(self, database: Database, context: BridgeContext, every_seconds: int) -> None:
         self._database = database
         self._context = context
-        self._group = group
         self._every_seconds = every_seconds
         self._map: LocationMap | None = None
         self._unwritten: dict[PageKey, MapPage | None] = {}
@@ -154,10 +149,11 @@ class LocationRoots:
                 _log.info("location_root", log_index=log_index)
 
     def _is_announced(self) -> bool:
-        if not self._group.witnesses:
+        witnesses = self._context.witness_groups.newest.witnesses
+        if not witnesses:
             return True
         with self._database.reading() as connection:
-            return LOCATION_ROOT_KIND in announced_by_all(connection, self._group.witnesses)
+            return LOCATION_ROOT_KIND in announced_by_all(connection, witnesses)
 
     def _read_changes(self) -> None:
         """Read the pages that changed, or at first the whole map, from a snapshot."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import log_pb2
+from tanqiao.api.bridge.v1 import log_pb2, witness_groups_pb2
 from tanqiao.api.common.v1 import envelope_pb2, values_pb2
 from tanqiao.db.bulk import insert_rows
 from tanqiao.db.engine import Database
@@ -25,14 +25,15 @@ from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.federation import WitnessGroup
-from tanqiao.signing.logs import checkpoint_keys, log_name, witness_policy
+from tanqiao.signing.logs import checkpoint_keys, log_name, witness_keys, witness_policy
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.signing.recovery_key import Sealer
+from tanqiao.signing.witness_groups import WitnessGroups
 from tanqiao.tlog.checkpoint import open_checkpoint
 from tanqiao.tlog.cosignature import verify_cosignatures
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.keys import VerifierKey
-from tanqiao.tlog.leaf import Leaf, decode_leaf
+from tanqiao.tlog.leaf import decode_leaf
 from tanqiao.tlog.merkle import consistency_proof, hash_leaf, inclusion_proof
 from tanqiao.tlog.note import parse_note
 from tanqiao.tlog.policy import Policy
@@ -43,13 +44,15 @@ from tanqiao_bridge.storage.leaf_kinds import announced_by_all
 from tanqiao_bridge.storage.leaf_records import leaf_records
 from tanqiao_bridge.storage.region_logs import append_region_leaves, leaves_of, size_of
 from tanqiao_bridge.storage.tables import known_leaf_kind, sealed_logs
+from tanqiao_bridge.storage.witness_groups import StoredChange, load_changes
 
 LEAVES_PER_PAGE_MAX: Final = 500
 LEAVES_PER_CALL_MAX: Final = 4_096
 LEAF_KINDS_MAX: Final = 64
 KIND_LENGTH_MAX: Final = 64
 COSIGNATURE_CHARACTERS_MAX: Final = 1_024
-SEALED_KEPT_MAX: Final = 8_192
+SHOWN_LEAVES_MAX: Final = 8_192
+SHOWN_BYTES_MAX: Final = 32 << 20
 CHANGING_KINDS: Final = ("claim", "case_resolution")
 """Leaves beside which cases go: their records are sealed as they are when somebody asks."""
 
@@ -73,6 +76,35 @@ class ShownLeaf:
     sealed_record: bytes = b""
 
 
+class _ShownLeaves:
+    """Leaves that were shown last, with what is beside them: every witness asks for each of them in turn."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._leaves: dict[int, ShownLeaf] = {}
+        self._bytes = 0
+
+    def behind(self, first_index: int, limit: int) -> list[ShownLeaf]:
+        """Give those from an index on, without a gap."""
+        found: list[ShownLeaf] = []
+        with self._lock:
+            while len(found) < limit and (leaf := self._leaves.get(first_index + len(found))) is not None:
+                found.append(leaf)
+        return found
+
+    def note(self, leaves: Iterable[ShownLeaf]) -> None:
+        """Remember leaves; all others are forgotten where they become too many."""
+        with self._lock:
+            for leaf in leaves:
+                if len(self._leaves) >= SHOWN_LEAVES_MAX or self._bytes >= SHOWN_BYTES_MAX:
+                    self._leaves.clear()
+                    self._bytes = 0
+                if leaf.log_index not in self._leaves:
+                    self._leaves[leaf.log_index] = leaf
+                    self._bytes += len(leaf.leaf) + len(leaf.sealed_record)
+                    self._bytes += sum(len(one.payload) for one in leaf.envelopes)
+
+
 @contextmanager
 def refusals_of_logs() -> Iterator[None]:
     """Give a refusal of the log library as LOG_CHECK_FAILED with its reason."""
@@ -91,7 +123,7 @@ class LogKeeper:
         database: of the bridge.
         network_id: part of the name of every log.
         directory: gives the key directory as it is now.
-        group: the witnesses.
+        groups: gives the groups of witnesses as they are now.
         now_ms: wall clock, milliseconds since 1970.
         sealer: seals what mirrors keep to the authority's recovery key; None: the bridge has none.
     """
@@ -101,19 +133,23 @@ class LogKeeper:
         database: Database,
         network_id: str,
         directory: Callable[[], KeyDirectory],
-        group: WitnessGroup,
+        groups: Callable[[], WitnessGroups],
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         sealer: Sealer | None = None,
     ) -> None:
         self._database = database
         self._sealer = sealer
-        self._sealed: dict[int, bytes] = {}
-        self._sealed_lock = threading.Lock()
+        self._shown = _ShownLeaves()
         self._network_id = network_id
         self._directory = directory
-        self.group: Final = group
+        self.groups: Final = groups
         self._now_ms = now_ms
         self._builders: dict[str, TileBuilder] = {}
+
+    @property
+    def group(self) -> WitnessGroup:
+        """The witnesses that make the newest leaf final."""
+        return self.groups().newest
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -142,40 +178,40 @@ class LogKeeper:
         self, party: str, from_index: int, limit: int, *, with_envelopes: bool
     ) -> tuple[list[ShownLeaf], int]:
         """Give leaves in order, and how many the log has."""
+        limit = min(limit, LEAVES_PER_PAGE_MAX)
+        beside = with_envelopes and party == BRIDGE
+        known = self._shown.behind(from_index, limit) if beside else []
+        first, limit = from_index + len(known), limit - len(known)
         with self._database.reading() as connection:
             size = size_of(connection, party)
-            leaves = leaves_of(party)(connection, from_index, min(limit, LEAVES_PER_PAGE_MAX))
-            if not (with_envelopes and party == BRIDGE):
-                return [ShownLeaf(from_index + at, leaf, []) for at, leaf in enumerate(leaves)], size
-            decoded = [decode_leaf(leaf) for leaf in leaves]
-            beside = envelopes_beside(connection, decoded)
-            sealed = self._sealed_records(connection, from_index, decoded)
-        return [
-            ShownLeaf(from_index + at, leaf, envelopes, record)
-            for at, (leaf, envelopes, record) in enumerate(zip(leaves, beside, sealed, strict=True))
-        ], size
+            leaves = leaves_of(party)(connection, first, limit) if limit else []
+            if not beside:
+                return [ShownLeaf(first + at, leaf, []) for at, leaf in enumerate(leaves)], size
+            fresh = self._with_messages(connection, first, leaves)
+        return [*known, *fresh], size
 
-    def _sealed_records(
-        self, connection: sa.Connection, first_index: int, leaves: Sequence[Leaf]
-    ) -> list[bytes]:
-        """Give the sealed records of a page; witnesses ask for the same page one after the other."""
-        if self._sealer is None:
-            return [b""] * len(leaves)
-        with self._sealed_lock:
-            known = [self._sealed.get(first_index + at, b"") for at in range(len(leaves))]
-        if all(known):
-            return known
-        records = leaf_records(connection, first_index, leaves)
+    def _with_messages(
+        self, connection: sa.Connection, first_index: int, leaves: Sequence[bytes]
+    ) -> list[ShownLeaf]:
+        """Give leaves with their messages and sealed records, and remember those that stay as they are."""
+        decoded = [decode_leaf(leaf) for leaf in leaves]
+        beside = envelopes_beside(connection, decoded)
+        sealed = [b""] * len(decoded)
+        if self._sealer is not None and decoded:
+            records = leaf_records(connection, first_index, decoded)
+            sealed = [
+                self._sealer.seal(first_index + at, hash_leaf(data), record.SerializeToString())
+                for at, (data, record) in enumerate(zip(leaves, records, strict=True))
+            ]
         made = [
-            self._sealer.seal(first_index + at, leaf.hash, record.SerializeToString())
-            for at, (leaf, record) in enumerate(zip(leaves, records, strict=True))
+            ShownLeaf(first_index + at, leaf, envelopes, record)
+            for at, (leaf, envelopes, record) in enumerate(zip(leaves, beside, sealed, strict=True))
         ]
-        with self._sealed_lock:
-            if len(self._sealed) + len(made) > SEALED_KEPT_MAX:
-                self._sealed.clear()
-            for at, (leaf, sealed) in enumerate(zip(leaves, made, strict=True)):
-                if leaf.kind not in CHANGING_KINDS:
-                    self._sealed[first_index + at] = sealed
+        self._shown.note(
+            one
+            for one, leaf in zip(made, decoded, strict=True)
+            if leaf.kind not in CHANGING_KINDS and len(one.envelopes) == len(leaf.message_hashes)
+        )
         return made
 
     def tile(self, party: str, path: str) -> bytes:
@@ -215,29 +251,62 @@ class LogKeeper:
 
     # -- witnesses -------------------------------------------------------------------------------------------
 
-    def policy(self) -> Policy:
-        """Give the policy under which the bridge's log is final."""
-        return witness_policy(self._network_id, self._directory(), self.group)
+    def policy(self, size: int) -> Policy:
+        """Give the policy under which a checkpoint of the bridge's log of a size is final."""
+        return witness_policy(self._network_id, self._directory(), self.groups().at(size), size=size)
+
+    def group_changes(self, after_index: int, limit: int) -> list[witness_groups_pb2.WitnessGroupChange]:
+        """Give changes of the group behind a log index, each with what shows it."""
+        with refusals_of_logs(), self._database.reading() as connection:
+            return [
+                self._shown_change(connection, row) for row in load_changes(connection, after_index, limit)
+            ]
+
+    def _shown_change(
+        self, connection: sa.Connection, row: StoredChange
+    ) -> witness_groups_pb2.WitnessGroupChange:
+        index = row.change.log_index
+        shown = witness_groups_pb2.WitnessGroupChange(
+            log_index=index,
+            leaf=leaves_of(BRIDGE)(connection, index, 1)[0],
+            record=envelope_pb2.Envelope.FromString(row.envelope),
+            by_roots=row.change.by_roots,
+        )
+        if row.change.by_roots:
+            checkpoint = sealed_logs.cosigned_checkpoint(connection, BRIDGE, row.change.from_size)
+        else:
+            checkpoint = sealed_logs.cosigned_at(connection, BRIDGE, row.change.handover_size)
+            if checkpoint is None and row.handover:
+                checkpoint = StoredCheckpoint(row.change.handover_size, row.handover, 0)
+        if checkpoint is not None:
+            tiles = self._tiles(connection, BRIDGE, checkpoint.size)
+            shown.checkpoint = checkpoint.note
+            shown.path.extend(inclusion_proof(index, checkpoint.size, tiles))
+        return shown
 
     def add_cosignature(self, witness: str, size: int, line: str, kinds: Sequence[str]) -> int:
         """Take a witness's cosignature of the bridge's checkpoint of a size; the size with a quorum then.
 
+        One who is not of the group that counts for the size says what it reads, so that it can become one.
+
         Raises:
-            DomainError: LOG_CHECK_FAILED: no witness of the group, no such checkpoint, or it does not verify.
+            DomainError: LOG_CHECK_FAILED: nobody's witness key, no such checkpoint, or it does not verify.
         """
-        policy = self.policy()
-        key = next((one.key for one in policy.witnesses if one.name == witness), None)
-        if key is None:
+        policy, counting = self.policy(size), self.groups().at(size).witnesses
+        keys = witness_keys(self._network_id, self._directory(), [witness], size).get(witness)
+        if keys is None:
             raise DomainError("LOG_CHECK_FAILED", check="WITNESS_UNKNOWN", detail=witness)
 
         def work(unit: UnitOfWork) -> int:
             connection = unit.connection
             # Two that hand in at once would each count without the other's line: one waits for the other.
             waiting = sealed_logs.locked_checkpoint(connection, BRIDGE, size)
-            _note_kinds(connection, witness, kinds)
             done = sealed_logs.cosigned_checkpoint(connection, BRIDGE)
-            if done is None or done.size < size:
-                self._take_line(connection, policy, key, witness, waiting, line)
+            if witness not in counting:
+                _require_line(waiting, keys, line)
+            elif done is None or done.size < size:
+                self._take_line(connection, policy, _require_line(waiting, keys, line), witness, line)
+            _note_kinds(connection, witness, kinds)
             newest = sealed_logs.cosigned_checkpoint(connection, BRIDGE)
             unit.commit()
             return 0 if newest is None else newest.size
@@ -246,26 +315,12 @@ class LogKeeper:
             return run_in_transaction(self._database, work)
 
     def _take_line(
-        self,
-        connection: sa.Connection,
-        policy: Policy,
-        key: VerifierKey,
-        witness: str,
-        checkpoint: StoredCheckpoint | None,
-        line: str,
+        self, connection: sa.Connection, policy: Policy, checkpoint: StoredCheckpoint, witness: str, line: str
     ) -> None:
-        if checkpoint is None:
-            raise TlogError("CHECKPOINT_SIZE", "no checkpoint of this size is waiting")
         size = checkpoint.size
-        note = parse_note(checkpoint.note)
-        signed = parse_note(checkpoint.note + line.encode())
-        if len(signed.signatures) != len(note.signatures) + 1:
-            raise TlogError("COSIGNATURE_FORM", "one line is wanted")
-        if not verify_cosignatures(signed, (key,)):
-            raise TlogError("COSIGNATURE_FORM", f"not a cosignature of {key.name}")
         lines = sealed_logs.add_cosignature(connection, BRIDGE, size, witness, line)
         if policy.is_quorum(lines):
-            whole = note.encode() + "".join(lines.values()).encode()
+            whole = checkpoint.note + "".join(lines.values()).encode()
             final = StoredCheckpoint(size, whole, checkpoint.sealed_at_ms)
             sealed_logs.keep_cosigned(connection, BRIDGE, final, cosigned_at_ms=self._now_ms())
 
@@ -327,6 +382,21 @@ class LogKeeper:
         """Give the kinds of leaf that every witness of the group has announced; all where there is none."""
         with self._database.reading() as connection:
             return announced_by_all(connection, self.group.witnesses)
+
+
+def _require_line(
+    checkpoint: StoredCheckpoint | None, keys: tuple[VerifierKey, ...], line: str
+) -> StoredCheckpoint:
+    """Demand that a line cosigns the checkpoint that waits; the checkpoint."""
+    if checkpoint is None:
+        raise TlogError("CHECKPOINT_SIZE", "no checkpoint of this size is waiting")
+    note = parse_note(checkpoint.note)
+    signed = parse_note(checkpoint.note + line.encode())
+    if len(signed.signatures) != len(note.signatures) + 1:
+        raise TlogError("COSIGNATURE_FORM", "one line is wanted")
+    if not verify_cosignatures(signed, keys):
+        raise TlogError("COSIGNATURE_FORM", f"not a cosignature of {keys[-1].name}")
+    return checkpoint
 
 
 def _note_kinds(connection: sa.Connection, witness: str, kinds: Sequence[str]) -> None:

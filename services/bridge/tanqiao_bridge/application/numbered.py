@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.bridge.v1 import messages_pb2, recovery_pb2
 from tanqiao.db.streams import OutboxMessage
 from tanqiao.kernel.errors import DomainError, require
 from tanqiao.protocol import notary
@@ -32,6 +34,7 @@ from tanqiao_bridge.application.commands import (
 )
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.transfers import load_views
+from tanqiao_bridge.storage import recovery
 from tanqiao_bridge.storage.decisions import DESTINATION_SIDE, SOURCE_SIDE, insert_finals
 from tanqiao_bridge.storage.tables import inbox, outbox, region
 
@@ -61,7 +64,11 @@ def take_numbered(group: Group, command: TakeNumbered) -> Answer:
     for item in fresh:
         if isinstance(item, Unacceptable):
             _keep_unacceptable(group, command.party, item)
-    _take_finals(group, command.party, [item for item in fresh if isinstance(item, Material)])
+    materials = [item for item in fresh if isinstance(item, Material)]
+    take_finals(group, _not_awaited(group, command.party, materials))
+    for material in materials:
+        if isinstance(material.opened.message, messages_pb2.Nack):
+            _keep_nack(group, command.party, material)
     answer.received_number = inbox.advance(
         connection,
         command.party,
@@ -80,7 +87,28 @@ def _require_current(group: Group, command: TakeNumbered) -> None:
         raise DomainError("INCARNATION_STALE", incarnation=command.incarnation, expected=current)
 
 
-def _take_finals(group: Group, party: str, items: list[Material]) -> None:
+def _not_awaited(group: Group, party: str, items: list[Material]) -> list[Material]:
+    """Put receipts of decisions that a bridge which recovers has not adopted yet by, until it does."""
+    awaited = (group.recovery or group.context.recovery).awaited
+    if not awaited:
+        return items
+    kept, papers = [], []
+    for material in items:
+        header = material.opened.header
+        if TransferKey(header.source, header.transfer_id) not in awaited or material.batch is None:
+            kept.append(material)
+            continue
+        final = item_envelope(material.batch, material.opened.envelope_index)
+        paper = recovery_pb2.Papers(final=final).SerializeToString()
+        papers.append(
+            recovery.Paper(header.source, header.transfer_id, material.opened.message_hash, party, paper)
+        )
+    recovery.insert_papers(group.connection, group.context.epoch, papers)
+    return kept
+
+
+def take_finals(group: Group, items: list[Material]) -> None:
+    """Take receipts of regions, each for the decision that it answers (row 5)."""
     receipts: list[tuple[Material, FinalFacts]] = []
     for material in items:
         if not isinstance(material.opened.message, FINAL_CLASSES):
@@ -90,6 +118,7 @@ def _take_finals(group: Group, party: str, items: list[Material]) -> None:
         except DomainError as refusal:
             if material.batch is not None:
                 envelope = item_envelope(material.batch, material.opened.envelope_index)
+                party = material.opened.header.sender
                 _keep_unacceptable(
                     group, party, Unacceptable(envelope, material.opened.message_hash, refusal)
                 )
@@ -99,7 +128,7 @@ def _take_finals(group: Group, party: str, items: list[Material]) -> None:
         [
             row
             for material, facts in receipts
-            if (row := _take_final(group, party, material, facts)) is not None
+            if (row := _take_final(group, facts.sender, material, facts)) is not None
         ],
     )
 
@@ -149,6 +178,22 @@ def _keep_unacceptable(group: Group, party: str, item: Unacceptable) -> None:
     """Keep what a region signed and nobody can accept, open a case, and say so; the stream goes on."""
     evidence.keep_unacceptable(group, party, item.envelope, item.message_hash)
     _nack(group, party, item.message_hash, (reason_of_error(item.refusal),))
+
+
+def _keep_nack(group: Group, party: str, material: Material) -> None:
+    """Keep that a region could not accept what it was sent, and open a case: people settle it."""
+    if material.batch is None:
+        return
+    opened = material.opened
+    envelope = item_envelope(material.batch, opened.envelope_index)
+    evidence.keep_two(group, evidence.NACK_RECEIVED, party, envelope.SerializeToString(), b"")
+    details = {"party": party, "reasons": [one.reason for one in opened.message.reasons]}
+    if opened.header.transfer_id:
+        details["transfer"] = evidence.case_subject(
+            TransferKey(opened.header.source, opened.header.transfer_id)
+        )
+    subject = f"{party}:{opened.message.message_hash.hex()}"
+    evidence.open_case_about(group, evidence.NACK_RECEIVED, party, subject, json.dumps(details))
 
 
 def _nack(group: Group, party: str, refused_hash: bytes, reasons: Reasons) -> None:

@@ -138,12 +138,12 @@ class Queries:
     # -- locations -----------------------------------------------------------------------------------------
 
     def locations(
-        self, *, series_id: str, region_party: str, after: tuple[str, int], limit: int
+        self, *, series_id: str, region_party: str, begin: tuple[str, int], limit: int
     ) -> tuple[list[LocationRow], int]:
-        """Give location rows behind a key, and the size of the log they stand at."""
+        """Give location rows that reach beyond a serial or follow it, and the size of the log then."""
         with self._database.reading() as connection:
             rows = reads.list_locations(
-                connection, series_id=series_id, region=region_party, after=after, limit=limit
+                connection, series_id=series_id, region=region_party, begin=begin, limit=limit
             )
             return rows, log.log_size(connection)
 
@@ -176,7 +176,7 @@ class Queries:
     ) -> tuple[list[Judged], int]:
         """Judge claims on one snapshot of the index; the verdicts and the size of the log."""
         with self._database.reading() as connection:
-            index = Index.load(connection, claims)
+            index = Index.load(connection, claims, stored=False)
             size = log.log_size(connection)
         judged = [
             judge_claim(read, index, answers, position, decided_on=decided_on)
@@ -184,13 +184,13 @@ class Queries:
         ]
         return judged, size
 
-    def claim(self, claim_id: str) -> tuple[ClaimRow, list[ReceiptRow]]:
-        """Give a claim with its receipts; CLAIM_UNKNOWN if there is none."""
+    def claim(self, claim_id: str) -> tuple[ClaimRow, list[ReceiptRow], int]:
+        """Give a claim with its receipts, and the size of the log; CLAIM_UNKNOWN if there is none."""
         with self._database.reading() as connection:
             row = claim_rows.load_claims(connection, [claim_id]).get(claim_id)
             if row is None:
                 raise DomainError("CLAIM_UNKNOWN", claim_id=claim_id)
-            return row, claim_rows.receipts_of(connection, claim_id)
+            return row, claim_rows.receipts_of(connection, claim_id), log.log_size(connection)
 
     def stored_claim(self, claim_id: str) -> ReadClaim:
         """Give a claim of the index as it stands; CLAIM_UNKNOWN if there is none."""

@@ -28,6 +28,7 @@ from tanqiao.protocol.types import Kind, Outcome, TransferKey
 from tanqiao.rpc.protocol_facts import block_of, blocks_of
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.witness_groups import WITNESS_GROUP_KIND
 from tanqiao.tlog.leaf import Leaf, decode_leaf, leaf_hash
 from tanqiao_bridge.application.context import NO_TRANSFER
 from tanqiao_bridge.application.lapsing import ALIVE_AT, DOWN_SECONDS
@@ -85,9 +86,11 @@ class Rebuilding:
 
     Args:
         connection: of the one transaction in which all is written.
+        handovers: of changes of the group of witnesses, by log index: what those before cosigned.
     """
 
     connection: sa.Connection
+    handovers: Mapping[int, bytes] = field(default_factory=dict)
     size: int = 0
     _messages: list[MessageRow] = field(default_factory=list)
     _decisions: list[DecisionRow] = field(default_factory=list)
@@ -332,6 +335,11 @@ class Rebuilding:
         set_state(self.connection, node_state, EPOCH_RECORD, text)
         set_state(self.connection, node_state, CONTINUES_FROM, str(record.continues_from_index))
 
+    def _witness_group(self, beside: _Beside) -> None:
+        self._keep(beside.envelope(0))
+        handover = self.handovers.get(beside.log_index, b"")
+        self._policy.witness_group(beside.log_index, beside.leaf, beside.envelope(0), handover)
+
     def _nothing(self, _beside: _Beside) -> None:
         """A location root says nothing new: its pages are written behind its chunk."""
 
@@ -351,6 +359,7 @@ _WRITERS: Final[dict[str, _Writer]] = {
     "correction": Rebuilding._correction,  # noqa: SLF001 - as above
     "reconciliation": Rebuilding._reconciliation,  # noqa: SLF001 - as above
     "bridge_epoch": Rebuilding._epoch,  # noqa: SLF001 - as above
+    WITNESS_GROUP_KIND: Rebuilding._witness_group,  # noqa: SLF001 - as above
     LOCATION_ROOT_KIND: Rebuilding._nothing,  # noqa: SLF001 - as above
 }
 

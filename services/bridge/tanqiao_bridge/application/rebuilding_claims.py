@@ -39,6 +39,7 @@ _CASE_COLUMNS = (
     "deadline_at",
     "matrix_version",
     "article",
+    "log_size",
 )
 _EVENT_COLUMNS = (
     "event_id",

@@ -15,11 +15,12 @@ from tanqiao.kernel.clock import legal_date
 from tanqiao.protocol.types import OpenTransfer
 from tanqiao.rpc.protocol_facts import blocks_of
 from tanqiao.signing.directory import KeyRole
+from tanqiao.signing.witness_groups import change_of_leaf
 from tanqiao.tlog.leaf import Leaf
 from tanqiao_bridge.application.deciding import check_agreement
+from tanqiao_bridge.application.directory_records import check_recognition
 from tanqiao_bridge.application.freezes import replayed
-from tanqiao_bridge.application.records import check_recognition
-from tanqiao_bridge.storage import orders, policy
+from tanqiao_bridge.storage import orders, policy, witness_groups
 from tanqiao_bridge.storage.decisions import DecisionRow
 from tanqiao_bridge.storage.tables import agreement, agreement_use, key_record, region, series
 
@@ -165,6 +166,20 @@ class RebuiltPolicy:
             blocks_of(made.blocks),
         )
         return made
+
+    def witness_group(
+        self, log_index: int, leaf: Leaf, envelope: envelope_pb2.Envelope, handover: bytes
+    ) -> None:
+        """Write a change of the group of witnesses as its leaf states it."""
+        witness_groups.insert_change(
+            self.connection,
+            witness_groups.StoredChange(
+                change_of_leaf(leaf, log_index),
+                leaf.value("change_id"),
+                envelope.SerializeToString(),
+                handover,
+            ),
+        )
 
     def finish(self) -> None:
         """Write the counters of agreements, and what is frozen after all orders."""

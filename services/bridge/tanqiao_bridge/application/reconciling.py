@@ -143,7 +143,7 @@ class Reconciler:
         """
         statement = opened.message
         region, cut = opened.header.sender, int(statement.applied_index)
-        if not self._context.recovery.may_take_receipts(region):
+        if not self._context.recovery.may_reconcile(region):
             raise DomainError("REGION_RECOVERING", region=region)
         depth = int(statement.depth)
         run = Run(region, statement.run_id, depth, cut, opened, envelope, self._now())

@@ -27,17 +27,32 @@ class Answers:
     """What all gateways said to a batch of questions, in the order of the questions."""
 
     by_registry: Mapping[str, RegistryAnswer] = field(default_factory=dict)
+    silent: tuple[str, ...] = field(init=False)
+    """Registries that did not answer."""
+    _records: Mapping[int, list[ReadRecord]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        silent = tuple(name for name, answer in self.by_registry.items() if not answer.answered)
+        records: dict[int, list[ReadRecord]] = {}
+        for answer in self.by_registry.values():
+            if answer.answered:
+                for position, found in enumerate(answer.records):
+                    if found:
+                        records.setdefault(position, []).extend(found)
+        object.__setattr__(self, "silent", silent)
+        object.__setattr__(self, "_records", records)
 
     def records_of(self, index: int) -> list[ReadRecord]:
         """Give the records that answer one question."""
-        return [
-            record
-            for answer in self.by_registry.values()
-            if answer.answered
-            for record in answer.records[index]
-        ]
+        return self._records.get(index, [])
 
-    @property
-    def silent(self) -> tuple[str, ...]:
-        """Registries that did not answer."""
-        return tuple(name for name, answer in self.by_registry.items() if not answer.answered)
+
+@dataclass(frozen=True, slots=True)
+class ListInForce:
+    """What a gateway answers from; one that has no list has not answered."""
+
+    registry: str
+    answered: bool
+    as_of: date | None = None
+    import_id: str = ""
+    source: str = ""

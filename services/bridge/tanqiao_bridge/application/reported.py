@@ -11,11 +11,12 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.types import DecisionFacts, LockFacts
 from tanqiao.rpc.protocol_facts import decision_facts, issue_facts, lock_facts
 from tanqiao.signing.directory import KeyRole
+from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import AllowedMessage, Opened, Verifier, allow
 from tanqiao_bridge.application.adopting_orders import ORDER_TYPES, order_item
 from tanqiao_bridge.application.commands import Material
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
-from tanqiao_bridge.storage.recovery import Item
+from tanqiao_bridge.storage.recovery import Item, Paper
 
 REGIONS: Final = ("region/*",)
 OWN: Final = allow(
@@ -41,6 +42,8 @@ PAPERS: Final = allow(
     messages_pb2.Ready,
     messages_pb2.Refuse,
     messages_pb2.Issue,
+    messages_pb2.SourceFinal,
+    messages_pb2.DestFinal,
     claims_pb2.DeclareStatement,
     claims_pb2.ClaimStatement,
     senders=REGIONS,
@@ -48,6 +51,11 @@ PAPERS: Final = allow(
     revoked_allowed=True,
     ended_allowed=True,
 )
+PROMISED: Final = {
+    name: PAPERS[name]
+    for name in map(payload_type_of, (messages_pb2.LockAssertion, messages_pb2.Use, messages_pb2.Ready))
+}
+"""What a region may report undecided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,15 @@ class OpenedItem:
     issue: Opened | None
     statement: Opened | None
     papers: recovery_pb2.Papers
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A lock or Use, or a Ready, that a region reported undecided; or its receipt of what waits."""
+
+    lock: tuple[LockFacts, Material] | None
+    ready: Material | None
+    final: Material | None
 
 
 class ReportOpener:
@@ -87,16 +104,42 @@ class ReportOpener:
         old_index = int(getattr(opened.message, "log_index", -1))
         return Item(opened.message_hash, party, opened.payload_type, old_index, item.SerializeToString())
 
+    def read_paper(self, party: str, papers: recovery_pb2.Papers) -> Paper:
+        """Verify an undecided promise of a region, and give the row that keeps it.
+
+        Raises:
+            DomainError: what is wrong with it: nothing but a region's own lock, Use or Ready counts.
+        """
+        envelope = papers.ready if papers.HasField("ready") else papers.lock
+        opened = self._open(self._verifier, envelope, PROMISED, party)
+        header = opened.header
+        if papers.HasField("ready") != isinstance(opened.message, messages_pb2.Ready):
+            raise DomainError("FIELD_INVALID", field="undecided", detail=opened.payload_type)
+        return Paper(
+            header.source, header.transfer_id, opened.message_hash, party, papers.SerializeToString()
+        )
+
+    def open_paper(self, row: Paper) -> Promise:
+        """Open a kept promise; one that does not verify any more is empty."""
+        return self._promise(recovery_pb2.Papers.FromString(row.paper))
+
+    def _promise(self, papers: recovery_pb2.Papers) -> Promise:
+        lock, facts = self._paper(papers.lock), None
+        if lock is not None and isinstance(lock.message, messages_pb2.LockAssertion | messages_pb2.Use):
+            openings = papers.openings.SerializeToString()
+            facts = (lock_facts(lock), Material(lock, None, papers.lock, openings))
+        ready, final = self._paper(papers.ready), self._paper(papers.final)
+        return Promise(
+            facts,
+            Material(ready, None, papers.ready) if ready is not None else None,
+            Material(final, None, papers.final) if final is not None else None,
+        )
+
     def open(self, row: Item) -> OpenedItem:
         """Open a kept item; papers that do not verify are left out."""
         item = recovery_pb2.ReportItem.FromString(row.item)
         opened = self._main(row.region, item.message)
-        lock = self._paper(item.papers.lock)
-        facts = None
-        if lock is not None and isinstance(lock.message, messages_pb2.LockAssertion | messages_pb2.Use):
-            openings = item.papers.openings.SerializeToString()
-            facts = (lock_facts(lock), Material(lock, None, item.papers.lock, openings))
-        ready = self._paper(item.papers.ready)
+        promise = self._promise(item.papers)
         decision = decision_facts(opened) if isinstance(opened.message, messages_pb2.Decision) else None
         issue = self._paper(item.papers.issue)
         if issue is not None:
@@ -106,8 +149,8 @@ class ReportOpener:
             item.message,
             opened,
             decision,
-            facts,
-            Material(ready, None, item.papers.ready) if ready is not None else None,
+            promise.lock,
+            promise.ready,
             issue,
             self._paper(item.statement),
             item.papers,
@@ -127,8 +170,12 @@ class ReportOpener:
             return None
 
     def _open(
-        self, verifier: Verifier, envelope: envelope_pb2.Envelope, allowed: dict[str, AllowedMessage]
+        self,
+        verifier: Verifier,
+        envelope: envelope_pb2.Envelope,
+        allowed: dict[str, AllowedMessage],
+        peer: str | None = None,
     ) -> Opened:
         return verifier.open_envelope(
-            envelope, self._context.directory, allowed=allowed, peer=None, at_index=self._context.log_size
+            envelope, self._context.directory, allowed=allowed, peer=peer, at_index=self._context.log_size
         )

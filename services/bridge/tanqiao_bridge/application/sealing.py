@@ -23,8 +23,8 @@ from tanqiao.signing.parties import BRIDGE
 from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.keys import NoteSigner
 from tanqiao.tlog.sealing import Sealed, Sealer, SignersNow
-from tanqiao_bridge.storage.region_logs import leaves_of
 from tanqiao_bridge.storage.tables import leases, sealed_logs
+from tanqiao_bridge.storage.witness_groups import leaves_to_seal
 
 SEAL_SECONDS: Final = 1.0
 LEASE_SECONDS: Final = 10
@@ -57,9 +57,7 @@ class Sealing:
         self._holder = holder
         self._now_ms = now_ms
         self._lease: Lease | None = None
-        store = DatabaseLogStore(
-            database, sealed_logs, BRIDGE, leaves_of(BRIDGE), now_ms, self._require_lease
-        )
+        store = DatabaseLogStore(database, sealed_logs, BRIDGE, leaves_to_seal, now_ms, self._require_lease)
         self._sealer = Sealer(store, signer)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None

@@ -5,15 +5,18 @@ And what waits for the region is offered again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import sqlalchemy as sa
 
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol import notary
 from tanqiao.protocol.effects import SendPrepare
 from tanqiao.protocol.numbering import check_session
-from tanqiao.protocol.types import TransferView
-from tanqiao_bridge.application.commands import Answer, OpenSession
+from tanqiao.protocol.types import TransferKey, TransferView
+from tanqiao_bridge.application.commands import Answer, OfferAgain, OpenSession
 from tanqiao_bridge.application.context import Group
+from tanqiao_bridge.application.memory import OpenEntry
 from tanqiao_bridge.storage.tables import inbox, outbox, region
 
 
@@ -45,10 +48,29 @@ def open_session(group: Group, command: OpenSession) -> Answer:
         group.connection, command.party, group.context.epoch
     )
     group.sessions[command.party] = hello.session_number
-    for key, entry in group.context.transfers.towards(command.party):
-        if group.overlay.get(key) is not entry:
+    _offer(group, command.party, group.context.transfers.towards(command.party))
+    return answer
+
+
+def offer_again(group: Group, command: OfferAgain) -> Answer:
+    """Offer Prepares again for which a region was too busy; what is decided meanwhile is not offered."""
+    transfers = group.context.transfers
+    if command.transfer_ids is None:
+        _offer(group, command.party, transfers.towards(command.party))
+        return Answer()
+    keys = [
+        TransferKey(source, transfer_id)
+        for transfer_id in command.transfer_ids
+        for source in sorted(group.known_regions())
+    ]
+    _offer(group, command.party, [(key, entry) for key in keys if (entry := transfers.get(key)) is not None])
+    return Answer()
+
+
+def _offer(group: Group, party: str, entries: Iterable[tuple[TransferKey, OpenEntry]]) -> None:
+    for key, entry in entries:
+        if group.overlay.get(key) is not entry or entry.transfer.destination != party:
             continue
-        after = notary.on_session_opened(TransferView(entry.transfer), command.party)
+        after = notary.on_session_opened(TransferView(entry.transfer), party)
         if any(isinstance(effect, SendPrepare) for effect in after.effects):
             group.prepares.append(key)
-    return answer

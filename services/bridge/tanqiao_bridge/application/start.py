@@ -171,8 +171,8 @@ def load_directory(connection: sa.Connection) -> KeyDirectory:
 
 
 def _holder(role: int, envelope: bytes) -> str:
-    """Give in whose hand an approver's key is, as its record says."""
-    if role != KeyRole.APPROVER:
+    """Give in whose hand an approver's or a body's key is, as its record says."""
+    if role not in (KeyRole.APPROVER, KeyRole.BODY):
         return ""
     payload = envelope_pb2.Envelope.FromString(envelope).payload
     return messages_pb2.KeyRecord.FromString(payload).holder

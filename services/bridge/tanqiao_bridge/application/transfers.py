@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
-from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import require
 from tanqiao.protocol import notary
 from tanqiao.protocol.effects import (
@@ -46,8 +45,8 @@ from tanqiao.protocol.types import (
     TransferView,
     with_prepare,
 )
-from tanqiao.rpc.protocol_facts import date_message, refusal_messages, withdraw_facts
-from tanqiao.signing.batch import item_envelopes
+from tanqiao.rpc.protocol_facts import refusal_messages, withdraw_facts
+from tanqiao.signing.batch import item_envelope_bytes
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_bridge.application import contradictions
@@ -63,6 +62,7 @@ from tanqiao_bridge.application.commands import (
     ReturnPrepare,
 )
 from tanqiao_bridge.application.context import Group, PendingDecision
+from tanqiao_bridge.application.forms import prepare_payload
 from tanqiao_bridge.application.memory import OpenEntry
 from tanqiao_bridge.storage import policy
 from tanqiao_bridge.storage.decisions import insert_late_answers, load_decisions
@@ -337,25 +337,18 @@ def make_prepares(group: Group) -> None:
     entries = [(key, entry) for key in wanted if (entry := group.overlay.get(key)) is not None]
     fresh = [(key, entry) for key, entry in entries if not entry.prepare_payload]
     envelopes = _lock_envelopes([entry.lock for _, entry in fresh])
-    series = group.series_of({block.series_id for _, entry in fresh for block in entry.transfer.blocks})
+    series = {
+        series_id: policy.series_message(row).SerializeToString()
+        for series_id, row in group.series_of(
+            {block.series_id for _, entry in fresh for block in entry.transfer.blocks}
+        ).items()
+    }
     made: dict[TransferKey, OpenEntry] = {}
     for (key, entry), envelope in zip(fresh, envelopes, strict=True):
         transfer = entry.transfer
-        payload = messages_pb2.Prepare(
-            header=group.context.header(
-                (transfer.destination,),
-                source=key.source,
-                transfer_id=key.transfer_id,
-                prev_hash=transfer.lock_hash,
-            ),
-            legal_date=date_message(transfer.legal_date),
-            lock=envelope,
-            series=[
-                policy.series_message(series[series_id])
-                for series_id in dict.fromkeys(block.series_id for block in transfer.blocks)
-                if series_id in series
-            ],
-        ).SerializeToString()
+        named = dict.fromkeys([block.series_id for block in transfer.blocks])
+        known = [series[series_id] for series_id in named if series_id in series]
+        payload = prepare_payload(group.context, transfer, envelope, known)
         noted = with_prepare(transfer, message_hash(PREPARE_TYPE, payload))
         made[key] = OpenEntry(noted, entry.lock, payload, entry.answer)
         group.overlay.put(key, made[key])
@@ -370,18 +363,19 @@ def make_prepares(group: Group) -> None:
     group.outgoing.extend(by_destination.values())
 
 
-def _lock_envelopes(locks: Sequence[Material]) -> list[envelope_pb2.Envelope | None]:
-    """Give the envelope of each lock as received, with its own path; each batch's tree is built once."""
+def _lock_envelopes(locks: Sequence[Material]) -> list[bytes]:
+    """Give the envelope of each lock as received, with its own path, serialised."""
     by_batch: dict[int, list[int]] = {}
     for position, lock in enumerate(locks):
         if lock.batch is not None:
             by_batch.setdefault(id(lock.batch), []).append(position)
-    envelopes: list[envelope_pb2.Envelope | None] = [lock.envelope for lock in locks]
+    envelopes = [b"" if lock.envelope is None else lock.envelope.SerializeToString() for lock in locks]
     for positions in by_batch.values():
-        batch = locks[positions[0]].batch
-        if batch is None:
+        first = locks[positions[0]]
+        if first.batch is None:
             continue
         indexes = [locks[position].opened.envelope_index for position in positions]
-        for position, envelope in zip(positions, item_envelopes(batch, indexes), strict=True):
+        found = item_envelope_bytes(first.batch, indexes, first.opened.tree.levels)
+        for position, envelope in zip(positions, found, strict=True):
             envelopes[position] = envelope
     return envelopes

@@ -22,6 +22,8 @@ class CaseKind(StrEnum):
     UNITS = "units of a barred claim"
     COORDINATION = "coordination"
     """An order to another registry that was refused or only partly done; a resolution closes it."""
+    CANDIDATE = "nominated pair"
+    """Two references that may mean one asset; an alias decision about them closes it."""
 
 
 CLAIM_CASES: Final = frozenset(kind.value for kind in CaseKind)

@@ -23,11 +23,18 @@ from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.validation import parse_wire_date
 from tanqiao.signing.certificates import TlsFiles
 from tanqiao_bridge.application.claim_facts import read_record
-from tanqiao_bridge.application.registry_answers import Answers, ReadRecord, RegistryAnswer
+from tanqiao_bridge.application.registry_answers import (
+    Answers,
+    ListInForce,
+    ReadRecord,
+    RegistryAnswer,
+)
 
 LOOK_UP_SECONDS_MAX: Final = 5.0
 QUERIES_PER_CALL_MAX: Final = 1_000
 CHANGES_PER_PAGE: Final = 500
+IMPORTS_LOOKED_AT_MAX: Final = 50
+RECORDS_PER_PAGE: Final = 500
 CHANGES_SECONDS_MAX: Final = 60.0
 
 _log = structlog.get_logger(__name__)
@@ -54,30 +61,32 @@ class Gateways:
 
     def look_up(self, claims: Sequence[claims_pb2.Claim]) -> Answers:
         """Ask every gateway for the assets and subjects of these claims; never raises for a silent one."""
-        queries = [
-            registry_pb2.AssetQuery(references=claim.asset.references, subject_uscc=claim.subject_uscc)
-            for claim in claims
-        ]
-        futures = {name: self._pool.submit(self._ask, name, queries) for name in self._stubs}
+        if not self._stubs:
+            return Answers()
+        requests = []  # made once for all gateways
+        for at in range(0, len(claims), QUERIES_PER_CALL_MAX):
+            request = registry_pb2.LookUpAssetsRequest()
+            add = request.queries.add
+            for claim in claims[at : at + QUERIES_PER_CALL_MAX]:
+                add(references=claim.asset.references, subject_uscc=claim.subject_uscc)
+            requests.append(request)
+        futures = {name: self._pool.submit(self._ask, name, requests) for name in self._stubs}
         return Answers({name: future.result() for name, future in futures.items()})
 
-    def _ask(self, name: str, queries: Sequence[registry_pb2.AssetQuery]) -> RegistryAnswer:
+    def _ask(self, name: str, requests: Sequence[registry_pb2.LookUpAssetsRequest]) -> RegistryAnswer:
         records: list[tuple[ReadRecord, ...]] = []
         as_of: date | None = None
-        for at in range(0, len(queries), QUERIES_PER_CALL_MAX):
-            part = queries[at : at + QUERIES_PER_CALL_MAX]
+        for request in requests:
             try:
-                answer = self._stubs[name].LookUpAssets(
-                    registry_pb2.LookUpAssetsRequest(queries=part), timeout=LOOK_UP_SECONDS_MAX
-                )
+                answer = self._stubs[name].LookUpAssets(request, timeout=LOOK_UP_SECONDS_MAX)
             except grpc.RpcError as error:
                 _log.warning("registry silent", registry=name, code=str(error.code()))
                 return RegistryAnswer(name, answered=False)
-            if not answer.has_list or len(answer.answers) != len(part):
+            if not answer.has_list or len(answer.answers) != len(request.queries):
                 return RegistryAnswer(name, answered=False)
             try:
                 as_of = parse_wire_date(answer.as_of_date, "as_of_date")
-                records.extend(_read(name, one) for one in answer.answers)
+                records.extend([_read(name, one) if one.records else () for one in answer.answers])
             except (DomainError, InvariantBroken, LookupError, ValueError) as error:
                 # What cannot be read might be the very record that bars the claim.
                 _log.warning("registry not understood", registry=name, error=type(error).__name__)
@@ -98,6 +107,76 @@ class Gateways:
             _log.warning("an order waits", registry=registry, code=str(error.code()), detail=error.details())
             return None
         return answer
+
+    def lists(self) -> list[ListInForce]:
+        """Give what every gateway answers from, asked side by side, in order of name."""
+        futures = [self._pool.submit(self._list_of, name) for name in self._stubs]
+        return [future.result() for future in futures]
+
+    def _list_of(self, name: str) -> ListInForce:
+        try:
+            status = self._stubs[name].GetRegistryStatus(
+                registry_pb2.GetRegistryStatusRequest(), timeout=LOOK_UP_SECONDS_MAX
+            )
+            if not status.import_id:
+                return ListInForce(name, answered=False)
+            as_of = parse_wire_date(status.as_of_date, "as_of_date")
+        except (grpc.RpcError, DomainError) as error:
+            _log.warning("registry silent", registry=name, error=type(error).__name__)
+            return ListInForce(name, answered=False)
+        return ListInForce(name, answered=True, as_of=as_of, import_id=status.import_id, source=status.source)
+
+    def rows(self, claims: Sequence[claims_pb2.Claim]) -> list[tuple[str, registry_pb2.RegistryRecord]]:
+        """Give the rows of all lists about these claims' assets and subjects, once each.
+
+        A registry that is silent has none; `lists` says so.
+        """
+        queries = [
+            registry_pb2.AssetQuery(references=claim.asset.references, subject_uscc=claim.subject_uscc)
+            for claim in claims
+        ]
+        futures = {name: self._pool.submit(self._rows_of, name, queries) for name in self._stubs}
+        found = [(name, row) for name, future in futures.items() for row in future.result()]
+        return list(
+            {(name, row.SerializeToString(deterministic=True)): (name, row) for name, row in found}.values()
+        )
+
+    def _rows_of(
+        self, name: str, queries: Sequence[registry_pb2.AssetQuery]
+    ) -> list[registry_pb2.RegistryRecord]:
+        try:
+            answer = self._stubs[name].LookUpAssets(
+                registry_pb2.LookUpAssetsRequest(queries=queries), timeout=LOOK_UP_SECONDS_MAX
+            )
+        except grpc.RpcError as error:
+            _log.warning("registry silent", registry=name, code=str(error.code()))
+            return []
+        return [row for one in answer.answers for row in one.records]
+
+    def records(self, registry: str, text: str, page_token: str) -> registry_pb2.ListRecordsResponse | None:
+        """Give a page of a list whose titles hold a text; None where the registry is silent."""
+        request = registry_pb2.ListRecordsRequest(
+            text=text, page_size=RECORDS_PER_PAGE, page_token=page_token
+        )
+        try:
+            answer: registry_pb2.ListRecordsResponse = self._stubs[registry].ListRecords(
+                request, timeout=LOOK_UP_SECONDS_MAX
+            )
+        except grpc.RpcError as error:
+            _log.warning("registry silent", registry=registry, code=str(error.code()))
+            return None
+        return answer
+
+    def digest_of(self, registry: str, import_id: str) -> bytes:
+        """Give the SHA-256 of the file of an import; empty where the gateway does not name it."""
+        try:
+            listed = self._stubs[registry].ListImports(
+                registry_pb2.ListImportsRequest(page_size=IMPORTS_LOOKED_AT_MAX), timeout=LOOK_UP_SECONDS_MAX
+            )
+        except grpc.RpcError as error:
+            _log.warning("registry silent", registry=registry, code=str(error.code()))
+            return b""
+        return next((bytes(one.digest) for one in listed.imports if one.import_id == import_id), b"")
 
     def list_in_force(self, registry: str) -> str | None:
         """Give the import that a gateway answers from, empty if it has none; None where it is silent."""

@@ -7,10 +7,12 @@ again before the list counts as seen, so that a bridge that dies in between begi
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
 
+from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.gateway.v1 import registry_pb2
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.kernel.errors import DomainError
@@ -77,12 +79,29 @@ class ListWatch:
             seen = self._queries.seen(registry)
             if seen == current:
                 return 0
-            # The first list, and the absence of any, say nothing that was not so when claims were declared.
-            found = self._review(registry, seen, current) if seen and current else 0
+            found = self._look_at(registry, seen, current)
             if found is None:
                 return 0
             self._writer.submit(NoteList(registry, current)).result(ANSWER_SECONDS_MAX)
             return found
+
+    def _look_at(self, registry: str, seen: str | None, current: str) -> int | None:
+        if not current:
+            return 0  # its claims wait for it: a registry without a list is silent
+        if seen:
+            return self._review(registry, seen, current)
+        return self._review_all()
+
+    def _review_all(self) -> int | None:
+        """Review every live claim: those declared before a registry's first list was seen rest on none."""
+        found, after = 0, ""
+        while not self._stopping.is_set():
+            claims = self._queries.live_claims(after, CLAIMS_PER_REVIEW_MAX)
+            if not claims:
+                return found
+            found += self._review_claims(claims)
+            after = claims[-1].claim_id
+        return None
 
     def _review(self, registry: str, seen: str, current: str) -> int | None:
         """Review page by page; None where the gateway fell silent: it is begun again later."""
@@ -99,10 +118,13 @@ class ListWatch:
 
     def _review_page(self, page: registry_pb2.ListChangesResponse) -> int:
         claims = self._queries.concerned(page.changes)
-        found = 0
-        for at in range(0, len(claims), CLAIMS_PER_REVIEW_MAX):
-            part = claims[at : at + CLAIMS_PER_REVIEW_MAX]
-            answers = self._gateways.look_up(part)
-            command = ReviewClaims(tuple(claim.claim_id for claim in part), answers)
-            found += self._writer.submit(command).result(ANSWER_SECONDS_MAX)
+        return sum(
+            self._review_claims(claims[at : at + CLAIMS_PER_REVIEW_MAX])
+            for at in range(0, len(claims), CLAIMS_PER_REVIEW_MAX)
+        )
+
+    def _review_claims(self, claims: Sequence[claims_pb2.Claim]) -> int:
+        answers = self._gateways.look_up(claims)
+        command = ReviewClaims(tuple(claim.claim_id for claim in claims), answers)
+        found: int = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
         return found

@@ -10,6 +10,8 @@ REGION: Final = ("region/*",)
 ANYBODY: Final = (ANY_PARTY,)
 AUTHORITIES: Final = ("operator/**", "authority/*", "region/*")
 CONCERNED: Final = (*AUTHORITIES, "reader/*")
+OFFICES: Final = (*AUTHORITIES, "reader/national")
+"""The national office and those of the regions: who settles cases sees them."""
 
 CALLERS: Final[CallerTable] = {
     "/tanqiao.api.common.v1.ClockService/GetClock": ANYBODY,
@@ -47,6 +49,9 @@ CALLERS: Final[CallerTable] = {
     # A party that is no witness of the group is refused by its name.
     "/tanqiao.api.bridge.v1.LogService/AddCosignature": ("region/*", "witness/*"),
     "/tanqiao.api.bridge.v1.LogService/AddLeaves": REGION,
+    # The record proves itself by the signatures of approvers or roots; the caller only carries it.
+    "/tanqiao.api.bridge.v1.WitnessGroupService/ReplaceWitnessGroup": AUTHORITIES,
+    "/tanqiao.api.bridge.v1.WitnessGroupService/ListWitnessGroups": ANYBODY,
     "/tanqiao.api.bridge.v1.LocationService/ListLocations": ANYBODY,
     "/tanqiao.api.bridge.v1.LocationService/TraceUnits": ANYBODY,
     "/tanqiao.api.bridge.v1.ClaimService/CheckClaim": CONCERNED,
@@ -66,12 +71,20 @@ CALLERS: Final[CallerTable] = {
     "/tanqiao.api.bridge.v1.ClaimQueryService/SearchClaims": CONCERNED,
     "/tanqiao.api.bridge.v1.ClaimQueryService/GetClaimHistory": CONCERNED,
     "/tanqiao.api.bridge.v1.ClaimQueryService/ListQueries": CONCERNED,
+    # Who sees what of them: `tanqiao_bridge.application.query_roles`.
+    "/tanqiao.api.bridge.v1.ConflictService/CheckClaims": CONCERNED,
+    "/tanqiao.api.bridge.v1.ConflictService/ExplainVerdict": CONCERNED,
+    "/tanqiao.api.bridge.v1.ConflictService/FindAssets": CONCERNED,
+    "/tanqiao.api.bridge.v1.ConflictService/ListConflicts": OFFICES,
+    "/tanqiao.api.bridge.v1.ConflictService/WatchConflicts": OFFICES,
+    "/tanqiao.api.bridge.v1.ConflictService/GetConflictPack": OFFICES,
     "/tanqiao.api.bridge.v1.CaseService/ContestClaim": REGION,
-    "/tanqiao.api.bridge.v1.CaseService/ListCases": CONCERNED,
-    "/tanqiao.api.bridge.v1.CaseService/GetCase": CONCERNED,
+    "/tanqiao.api.bridge.v1.CaseService/ListCases": OFFICES,
+    "/tanqiao.api.bridge.v1.CaseService/GetCase": OFFICES,
     # As an order: approvers of two bodies have signed, the caller only carries it.
     "/tanqiao.api.bridge.v1.CaseService/ResolveCase": AUTHORITIES,
     "/tanqiao.api.bridge.v1.CaseService/DecideAlias": AUTHORITIES,
+    "/tanqiao.api.bridge.v1.CaseService/NominatePairs": ("operator/**", "authority/*"),
     "/tanqiao.api.bridge.v1.CaseService/ListAliases": CONCERNED,
     # The statement proves itself by the signature of CCER's gateway; the caller only carries it.
     "/tanqiao.api.bridge.v1.CoordinationService/SubmitStep": ("operator/**", "gateway/ccer"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from tanqiao.api.bridge.v1 import cases_pb2, cases_pb2_grpc, claims_pb2
 from tanqiao.api.common.v1 import envelope_pb2
@@ -16,6 +16,7 @@ from tanqiao.rpc.validation import (
     optional_text,
     page,
     parse_serial,
+    require_count,
     require_enum,
     require_request_id,
     require_text,
@@ -25,19 +26,33 @@ from tanqiao.signing.pae import message_hash
 from tanqiao.signing.parties import parse_party
 from tanqiao.signing.verify import Opened, Verifier, allow
 from tanqiao_bridge.application.alias_decisions import DecideAlias
-from tanqiao_bridge.application.case_queries import CaseQueries, CaseRow, DecisionRow, EventRow
-from tanqiao_bridge.application.claim_aliases import AliasBook, alias_key, reference_of, with_alias_references
+from tanqiao_bridge.application.case_queries import CaseQueries
+from tanqiao_bridge.application.claim_aliases import AliasBook, alias_key, with_alias_references
 from tanqiao_bridge.application.claim_cases import ContestClaim, ResolveCase
 from tanqiao_bridge.application.claim_facts import CLAIM_ID_LENGTH_MAX, ReadClaim
 from tanqiao_bridge.application.commands import Answer, CallerRequest
+from tanqiao_bridge.application.conflict_queries import CaseFilter, ConflictQueries
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
+from tanqiao_bridge.application.nominating import NominatedPair, NominatePairs, Nomination
 from tanqiao_bridge.application.registry_answers import Answers
+from tanqiao_bridge.domain.identifiers import require_no_identifier_in, require_no_personal_column
 from tanqiao_bridge.remote.gateways import Gateways
+from tanqiao_bridge.server.case_messages import (
+    alias_message,
+    case_message,
+    event_message,
+    reference_message,
+)
+from tanqiao_bridge.server.claim_answers import own_sight, signed_reply
 from tanqiao_bridge.server.claim_servicer import ANSWER_SECONDS_MAX, asked_again
 from tanqiao_bridge.server.opening import REGIONS
 
 TEXT_LENGTH_MAX: Final = 500
 CLAIMS_PER_RESOLUTION_MAX: Final = 100
+PAIRS_MAX: Final = 100
+PROBABILITY_PPM_MAX: Final = 1_000_000
+EXPLANATION_LENGTH_MAX: Final = 2_000
+ROW_LENGTH_MAX: Final = 8_000
 STATES: Final = ("open", "allowed", "blocked", "split", "settled")
 CONTESTS: Final = allow(cases_pb2.ContestStatement, senders=REGIONS)
 
@@ -49,11 +64,13 @@ class CaseServicer(cases_pb2_grpc.CaseServiceServicer):
         self,
         context: BridgeContext,
         queries: CaseQueries,
+        conflicts: ConflictQueries,
         writer: GroupCommit[Any, Any],
         gateways: Gateways,
     ) -> None:
         self._context = context
         self._queries = queries
+        self._conflicts = conflicts
         self._writer = writer
         self._gateways = gateways
         self._verifier = Verifier(context.network_id, BRIDGE)
@@ -131,13 +148,10 @@ class CaseServicer(cases_pb2_grpc.CaseServiceServicer):
         decision: cases_pb2.AliasDecision = opened.message
         require_enum(decision.relation, "relation")
         _require_texts(decision.reason, decision.document)
-        first, second = sorted(
-            alias_key(one.scheme, one.value, name)
-            for name, one in (("first", decision.first), ("second", decision.second))
-        )
-        if first == second:
-            raise DomainError("FIELD_INVALID", field="second", detail="both references are the same")
+        first, second = _pair(decision.first, decision.second)
         reads, book = self._queries.live_on([first, second])
+        if decision.relation == cases_pb2.ALIAS_RELATION_SAME:
+            book = book.joined([first, second])  # a record under either reference meets claims under both
         answers, _ = self._ask(reads, book)
         answer: Answer = self._writer.submit(
             DecideAlias(
@@ -152,6 +166,24 @@ class CaseServicer(cases_pb2_grpc.CaseServiceServicer):
             )
         ).result(ANSWER_SECONDS_MAX)
         return cases_pb2.DecideAliasResponse(log_index=answer.log_index)
+
+    def NominatePairs(
+        self, request: cases_pb2.NominatePairsRequest, context: grpc.ServicerContext
+    ) -> cases_pb2.NominatePairsResponse:
+        """Open a case for each pair that an office nominates; nothing is joined by it."""
+        del context
+        require_count(request.pairs, "pairs", limit=PAIRS_MAX)
+        command = NominatePairs(current_caller().party, [_nominated(pair) for pair in request.pairs])
+        results: list[Nomination] = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
+        return cases_pb2.NominatePairsResponse(
+            cases=[
+                cases_pb2.NominatedCase(
+                    case_id=one.case_id,
+                    relation=one.relation,  # type: ignore[arg-type]  # the table's numbers are the wire's
+                )
+                for one in results
+            ]
+        )
 
     def _ask(self, reads: list[ReadClaim], book: AliasBook) -> tuple[Answers, frozenset[str]]:
         if not reads:
@@ -186,19 +218,20 @@ class CaseServicer(cases_pb2_grpc.CaseServiceServicer):
             raise DomainError("FIELD_INVALID", field="state", detail=", ".join(STATES))
         optional_text(request.claim_id, "claim_id", length_max=CLAIM_ID_LENGTH_MAX)
         asked = page(request.page_size, request.page_token, request.body, request.state, request.claim_id)
-        rows, size = self._queries.cases(
+        wanted = CaseFilter(
             body=request.body,
-            state=request.state,
             claim_id=request.claim_id,
-            after=asked.read(parse_serial, 0),
-            limit=asked.size + 1,
+            state=request.state,
+            concerning=own_sight().concerning,
         )
-        shown = rows[: asked.size]
-        return cases_pb2.ListCasesResponse(
-            cases=[_case(row) for row in shown],
-            next_page_token=asked.token(str(shown[-1].case_id)) if len(rows) > asked.size else "",
-            as_of_index=size,
+        found = self._conflicts.cases(wanted, after=asked.read(parse_serial, 0), limit=asked.size)
+        response = cases_pb2.ListCasesResponse(
+            cases=[case_message(row) for row in found.rows],
+            next_page_token=asked.token(str(found.next_after)) if found.next_after else "",
+            as_of_index=found.as_of_index,
         )
+        response.envelope.CopyFrom(signed_reply(self._context, request, response, found.as_of_index))
+        return response
 
     def GetCase(
         self, request: cases_pb2.GetCaseRequest, context: grpc.ServicerContext
@@ -207,8 +240,12 @@ class CaseServicer(cases_pb2_grpc.CaseServiceServicer):
         del context
         if request.case_id <= 0:
             raise DomainError("FIELD_MISSING", field="case_id")
-        row, events = self._queries.case(request.case_id)
-        return cases_pb2.GetCaseResponse(case=_case(row), events=[_event(event) for event in events])
+        row, events, size = self._queries.case(request.case_id, own_sight())
+        response = cases_pb2.GetCaseResponse(
+            case=case_message(row), events=[event_message(event) for event in events], as_of_index=size
+        )
+        response.envelope.CopyFrom(signed_reply(self._context, request, response, size))
+        return response
 
     def ListAliases(
         self, request: cases_pb2.ListAliasesRequest, context: grpc.ServicerContext
@@ -218,11 +255,14 @@ class CaseServicer(cases_pb2_grpc.CaseServiceServicer):
         if not request.HasField("reference"):
             raise DomainError("FIELD_MISSING", field="reference")
         key = alias_key(request.reference.scheme, request.reference.value, "reference")
-        members, decisions = self._queries.aliases(key)
-        return cases_pb2.ListAliasesResponse(
-            references=[_reference(member) for member in members],
-            decisions=[_decision(row) for row in decisions],
+        members, decisions, size = self._queries.aliases(key)
+        response = cases_pb2.ListAliasesResponse(
+            references=[reference_message(member) for member in members],
+            decisions=[alias_message(row) for row in decisions],
+            as_of_index=size,
         )
+        response.envelope.CopyFrom(signed_reply(self._context, request, response, size))
+        return response
 
 
 def _require_texts(reason: str, document: str) -> None:
@@ -235,44 +275,47 @@ def _client_request(request_id: str, envelope: envelope_pb2.Envelope) -> CallerR
     return CallerRequest(current_caller().party, request_id, body)
 
 
-def _case(row: CaseRow) -> cases_pb2.Case:
-    return cases_pb2.Case(
-        case_id=row.case_id,
-        kind=row.kind,
-        state=row.state,
-        body=row.body,
-        subject=row.subject,
-        claim_ids=row.claim_ids,
-        blocking=row.blocking,
-        matrix_version=row.matrix_version,
-        article=row.article,
-        open_time=Timestamp(seconds=row.opened_at),
-        deadline_time=Timestamp(seconds=row.deadline_at) if row.deadline_at else None,
-        details=row.details,
+def _pair(first: claims_pb2.AssetReference, second: claims_pb2.AssetReference) -> tuple[str, str]:
+    """Give the keys of two references, the lesser first; neither a description nor the same one twice."""
+    keys = sorted(
+        alias_key(one.scheme, one.value, name) for name, one in (("first", first), ("second", second))
     )
+    if keys[0] == keys[1]:
+        raise DomainError("FIELD_INVALID", field="second", detail="both references are the same")
+    return keys[0], keys[1]
 
 
-def _event(event: EventRow) -> cases_pb2.CaseEvent:
-    return cases_pb2.CaseEvent(
-        event_time=Timestamp(seconds=event.happened_at),
-        what=event.what,
-        by=event.party,
-        document=event.document,
-        log_index=event.log_index,
-        envelope=envelope_pb2.Envelope.FromString(event.envelope) if event.envelope else None,
-    )
+def _nominated(pair: cases_pb2.NominatedPair) -> NominatedPair:
+    """Read a nominated pair strictly; its rows go with their references."""
+    keys = _pair(pair.first, pair.second)
+    if not 0 < pair.probability_ppm <= PROBABILITY_PPM_MAX:
+        raise DomainError("FIELD_INVALID", field="probability_ppm", detail="1 to 1000000")
+    require_text(pair.explanation, "explanation", length_max=EXPLANATION_LENGTH_MAX)
+    require_no_identifier_in(pair.explanation, "explanation")
+    rows = [_row(pair.first_row, "first_row"), _row(pair.second_row, "second_row")]
+    if alias_key(pair.first.scheme, pair.first.value, "first") != keys[0]:
+        rows.reverse()
+    return NominatedPair(keys, pair.probability_ppm, pair.explanation, rows[0], rows[1])
 
 
-def _reference(key: str) -> claims_pb2.AssetReference:
-    reference = reference_of(key)
-    return claims_pb2.AssetReference(scheme=reference.scheme, value=reference.value)
-
-
-def _decision(row: DecisionRow) -> cases_pb2.AliasEntry:
-    return cases_pb2.AliasEntry(
-        first=_reference(row.first_key),
-        second=_reference(row.second_key),
-        relation=row.relation,  # type: ignore[arg-type]  # the table's numbers are the wire's
-        log_index=row.log_index,
-        decision=envelope_pb2.Envelope.FromString(row.envelope),
-    )
+def _row(text: str, field: str) -> str:
+    """Give a row of a list: a JSON object of texts that identify nobody, or nothing."""
+    if not text:
+        return ""
+    if len(text) > ROW_LENGTH_MAX:
+        raise DomainError("TEXT_TOO_LONG", field=field, limit=ROW_LENGTH_MAX)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DomainError("FIELD_INVALID", field=field, detail="not JSON") from error
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise DomainError("FIELD_INVALID", field=field, detail="a JSON object of texts")
+    try:
+        "".join((*value, *value.values())).encode()
+    except UnicodeEncodeError as error:
+        raise DomainError("FIELD_INVALID", field=field, detail="half of a surrogate pair") from error
+    for column, cell in value.items():
+        require_no_personal_column(column, field)
+        require_no_identifier_in(column, field)
+        require_no_identifier_in(cell, field)
+    return text

@@ -13,9 +13,7 @@ import grpc
 from tanqiao.api.bridge.v1 import claims_pb2, claims_pb2_grpc
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.claims.keys import asset_key, asset_ref
-from tanqiao.claims.model import Action
 from tanqiao.db.group_commit import GroupCommit
-from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.errors import item_status
@@ -27,36 +25,26 @@ from tanqiao.rpc.validation import (
     require_party,
     require_text,
 )
-from tanqiao.signing.batch import item_envelopes, sign_batch
-from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.batch import sign_batch
+from tanqiao.signing.forms import bytes_field
 from tanqiao.signing.verify import Opened, Verifier, allow
 from tanqiao_bridge.application.claim_facts import CLAIM_ID_LENGTH_MAX, read_claim, require_no_identifier
 from tanqiao_bridge.application.claim_receipts import RECEIPT_TYPE, Receipted
-from tanqiao_bridge.application.claim_tokens import epochs_of_context, tokens_refusal
 from tanqiao_bridge.application.claims import RELEASES, DeclareClaims, Declared, MoveClaim
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
-from tanqiao_bridge.application.judging import registries_of, verdict_message
-from tanqiao_bridge.application.queries import ClaimRow, Queries
+from tanqiao_bridge.application.queries import Queries
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.remote.gateways import Gateways
+from tanqiao_bridge.server.claim_answers import QueryNotes, own_sight, shown_claim, signed_reply
+from tanqiao_bridge.server.claim_checks import ClaimChecks, action_of
 from tanqiao_bridge.server.opening import REGIONS
 
 ANSWER_SECONDS_MAX: Final = 30.0
 CLAIMS_PER_BATCH_MAX: Final = 1_000
 ASKED_AGAIN_MAX: Final = 4
-VERDICT_TYPE: Final = payload_type_of(claims_pb2.Verdict)
+_VERDICTS: Final = claims_pb2.BatchCheckClaimsResponse.VERDICTS_FIELD_NUMBER
+_BATCH: Final = claims_pb2.BatchCheckClaimsResponse.BATCH_FIELD_NUMBER
 STATEMENTS: Final = allow(claims_pb2.DeclareStatement, claims_pb2.ClaimStatement, senders=REGIONS)
-_ACTIONS: Final = {
-    claims_pb2.CLAIM_OBJECT_PROJECT: Action.DECLARE,
-    claims_pb2.CLAIM_OBJECT_INSTALMENT: Action.ISSUE,
-    claims_pb2.CLAIM_OBJECT_ENTRY: Action.RESERVE,
-}
-
-
-def action_of(claim: claims_pb2.Claim) -> Action:
-    """Give what a declaration of this object is about to do."""
-    return _ACTIONS.get(claim.object, Action.DECLARE)
-
 
 Result = TypeVar("Result")
 
@@ -86,6 +74,8 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         self._queries = queries
         self._writer = writer
         self._gateways = gateways
+        self._checks = ClaimChecks(context, queries, gateways)
+        self._notes = QueryNotes(writer)
         self._verifier = Verifier(context.network_id, BRIDGE)
 
     def CheckClaim(
@@ -95,43 +85,21 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         del context
         if not request.HasField("claim"):
             raise DomainError("FIELD_MISSING", field="claim")
-        verdicts = self._check([request.claim])
-        batch = self._sign(verdicts)
-        return claims_pb2.CheckClaimResponse(verdict=verdicts[0], envelope=item_envelopes(batch)[0])
+        verdict, envelope = self._checks.one(request.claim)
+        self._notes.note_checks([envelope.payload])
+        return claims_pb2.CheckClaimResponse(verdict=verdict, envelope=envelope)
 
-    def BatchCheckClaims(
+    def BatchCheckClaims(  # type: ignore[override] # it gives the answer's bytes (`tanqiao.rpc.gate`)
         self, request: claims_pb2.BatchCheckClaimsRequest, context: grpc.ServicerContext
-    ) -> claims_pb2.BatchCheckClaimsResponse:
-        """Judge many claims under one signature."""
+    ) -> bytes:
+        """Judge many claims under one signature; the verdicts stand in the answer as they were signed."""
         del context
         require_count(request.claims, "claims", limit=CLAIMS_PER_BATCH_MAX)
-        verdicts = self._check(request.claims)
-        return claims_pb2.BatchCheckClaimsResponse(verdicts=verdicts, batch=self._sign(verdicts))
-
-    def _check(self, claims: Sequence[claims_pb2.Claim]) -> list[claims_pb2.Verdict]:
-        for claim in claims:
-            require_no_identifier(claim.asset.references, "claim.asset.references")
-        reads = [read_claim(claim, action=action_of(claim)) for claim in claims]
-        epochs = epochs_of_context(self._context)
-        for read in reads:
-            missing = tokens_refusal(read, epochs) if read.buckets else None
-            if missing is not None:
-                raise missing
-        answers = self._gateways.look_up(self._queries.with_aliases(reads)[0])
-        decided_on = legal_date(self._context.clock.now())
-        audience = (current_caller().party,)
-        judged, size = self._queries.judge(reads, answers, decided_on)
-        registries = registries_of(answers)
-        return [
-            verdict_message(
-                self._context.header(audience), read, one, as_of_index=size, registries=registries
-            )
-            for read, one in zip(reads, judged, strict=True)
-        ]
-
-    def _sign(self, verdicts: Sequence[claims_pb2.Verdict]) -> envelope_pb2.EnvelopeBatch:
-        payloads = [verdict.SerializeToString() for verdict in verdicts]
-        return sign_batch(self._context.signer_of(VERDICT_TYPE, payloads[0]), VERDICT_TYPE, payloads)
+        payloads = self._checks.batch(request.claims)
+        self._notes.note_checks(payloads)
+        answer = [bytes_field(_VERDICTS, payload) for payload in payloads]
+        answer.append(bytes_field(_BATCH, self._checks.sign(payloads).SerializeToString()))
+        return b"".join(answer)
 
     # -- writing -------------------------------------------------------------------------------------------
 
@@ -281,11 +249,14 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         """Give a claim with every receipt, oldest first."""
         del context
         claim_id = require_text(request.claim_id, "claim_id", length_max=CLAIM_ID_LENGTH_MAX)
-        row, receipts = self._queries.claim(claim_id)
-        return claims_pb2.GetClaimResponse(
-            claim=_claim_message(row),
+        row, receipts, size = self._queries.claim(claim_id)
+        response = claims_pb2.GetClaimResponse(
+            claim=shown_claim(row, row.status, own_sight()),
             receipts=[envelope_pb2.Envelope.FromString(receipt.envelope) for receipt in receipts],
+            as_of_index=size,
         )
+        response.envelope.CopyFrom(signed_reply(self._context, request, response, size))
+        return response
 
     def ListClaims(
         self, request: claims_pb2.ListClaimsRequest, context: grpc.ServicerContext
@@ -299,6 +270,7 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
         if request.region:
             require_party(request.region, "region", ("region",))
         asked = page(request.page_size, request.page_token, request.region, request.programme, key)
+        sight = own_sight()
         rows, size = self._queries.claims(
             region_party=request.region,
             programme=int(request.programme),
@@ -307,15 +279,10 @@ class ClaimServicer(claims_pb2_grpc.ClaimServiceServicer):
             limit=asked.size + 1,
         )
         shown = rows[: asked.size]
-        return claims_pb2.ListClaimsResponse(
-            claims=[_claim_message(row) for row in shown],
+        response = claims_pb2.ListClaimsResponse(
+            claims=[shown_claim(row, row.status, sight) for row in shown],
             next_page_token=asked.token(shown[-1].claim_id) if len(rows) > asked.size else "",
             as_of_index=size,
         )
-
-
-def _claim_message(row: ClaimRow) -> claims_pb2.Claim:
-    message = claims_pb2.Claim.FromString(row.content)
-    message.status = row.status  # type: ignore[assignment]  # the table's numbers are the wire's
-    message.declared_time.FromSeconds(row.declared_at)
-    return message
+        response.envelope.CopyFrom(signed_reply(self._context, request, response, size))
+        return response

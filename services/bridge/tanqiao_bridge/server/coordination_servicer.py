@@ -23,13 +23,16 @@ from tanqiao.rpc.validation import (
 from tanqiao.signing.verify import Verifier, allow
 from tanqiao_bridge.application.claim_facts import CLAIM_ID_LENGTH_MAX
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
-from tanqiao_bridge.application.coordination import CCER, StepAnswered, SubmitStep, read_step
+from tanqiao_bridge.application.coordination import CCER, ISSUE, StepAnswered, SubmitStep, read_step
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.application.registry_order_queries import OrderRow, RegistryOrderQueries
+from tanqiao_bridge.application.splits import require_within
 from tanqiao_bridge.remote.gateways import Gateways
 
 ANSWER_SECONDS_MAX: Final = 30.0
 STATEMENTS: Final = allow(coordination_pb2.CoordinationStatement, senders=(CCER,))
+VERDICTS: Final = allow(claims_pb2.Verdict, senders=(BRIDGE,))
+"""The bridge's own, which it gave to CCER's gateway."""
 
 
 class CoordinationServicer(coordination_pb2_grpc.CoordinationServiceServicer):
@@ -49,6 +52,7 @@ class CoordinationServicer(coordination_pb2_grpc.CoordinationServiceServicer):
         self._gateways = gateways
         self._wake = wake
         self._verifier = Verifier(context.network_id, BRIDGE)
+        self._own = Verifier(context.network_id, CCER)
 
     def SubmitStep(
         self, request: coordination_pb2.SubmitStepRequest, context: grpc.ServicerContext
@@ -69,16 +73,42 @@ class CoordinationServicer(coordination_pb2_grpc.CoordinationServiceServicer):
         require_text(statement.claim.claim_id, "claim.claim_id", length_max=CLAIM_ID_LENGTH_MAX)
         optional_text(statement.reason, "reason")
         read = read_step(statement)
+        self._require_split(statement, request)
         answers = Answers() if read is None else self._gateways.look_up([statement.claim])
         answered: StepAnswered = self._writer.submit(SubmitStep(opened, read, answers)).result(
             ANSWER_SECONDS_MAX
         )
+        if answered.receipted is None:
+            verdict, envelope = answered.split or (None, None)
+            return coordination_pb2.SubmitStepResponse(split=verdict, split_envelope=envelope)
         self._wake()
         return coordination_pb2.SubmitStepResponse(
             receipt=claims_pb2.ClaimReceipt.FromString(answered.receipted.payload),
             envelope=answered.receipted.envelope,
             order_id=answered.order_id,
         )
+
+    def _require_split(
+        self,
+        statement: coordination_pb2.CoordinationStatement,
+        request: coordination_pb2.SubmitStepRequest,
+    ) -> None:
+        """Demand that a statement which names a SPLIT comes with it, and stays within it."""
+        named = statement.split_verdict_hash
+        if bool(named) != request.HasField("split_verdict"):
+            raise DomainError("FIELD_MISSING", field="split_verdict" if named else "split_verdict_hash")
+        if not named:
+            return
+        opened = self._own.open_envelope(
+            request.split_verdict,
+            self._context.directory,
+            allowed=VERDICTS,
+            peer=None,
+            at_index=self._context.log_size,
+        )
+        if opened.message_hash != named or statement.step != ISSUE:
+            raise DomainError("FIELD_INVALID", field="split_verdict_hash", detail="of another message")
+        require_within(statement, opened.message)
 
     def ListOrders(
         self, request: coordination_pb2.ListOrdersRequest, context: grpc.ServicerContext

@@ -5,7 +5,7 @@ What is public here: what everybody may read, and the records of authorities.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from tanqiao.protocol.types import SINK, Kind, Outcome, TransferKey
 from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.protocol_facts import block_message, block_messages, date_message
 from tanqiao.rpc.validation import (
+    optional_bytes,
     optional_text,
     page,
     parse_block,
@@ -41,6 +42,7 @@ from tanqiao_bridge.application.commands import (
 )
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 from tanqiao_bridge.application.queries import LocationRow, Queries, TraceRow, series_message
+from tanqiao_bridge.server.claim_answers import signed_reply
 from tanqiao_bridge.server.opening import Opener
 
 ANSWER_SECONDS_MAX: Final = 30.0
@@ -326,26 +328,31 @@ class DecisionServicer(directory_pb2_grpc.DecisionServiceServicer):
 class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
     """Where units are, and what happened to them."""
 
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, context: BridgeContext, queries: Queries) -> None:
+        self._context = context
         self._queries = queries
 
     def ListLocations(
         self, request: directory_pb2.ListLocationsRequest, context: grpc.ServicerContext
     ) -> directory_pb2.ListLocationsResponse:
-        """Give location rows in order of series and serial, page by page."""
+        """Give location rows in order of series and serial, page by page, each as of an index of its own.
+
+        A page begins at the serial where the last row of the page before ended: what changes between two
+        pages leaves no serial out.
+        """
         del context
         optional_text(request.series_id, "series_id", length_max=SERIES_ID_LENGTH_MAX)
         if request.region:
             require_party(request.region, "region", ("region",))
         asked = page(request.page_size, request.page_token, request.series_id, request.region)
-        after = asked.read(_read_place, ("", -1))
+        begin = asked.read(_read_place, ("", 0))
         rows, size = self._queries.locations(
-            series_id=request.series_id, region_party=request.region, after=after, limit=asked.size + 1
+            series_id=request.series_id, region_party=request.region, begin=begin, limit=asked.size + 1
         )
         shown = rows[: asked.size]
         token = ""
         if len(rows) > asked.size:
-            token = asked.token(f"{shown[-1].block.series_id} {shown[-1].block.start}")
+            token = asked.token(f"{shown[-1].block.series_id} {shown[-1].block.end}")
         return directory_pb2.ListLocationsResponse(
             locations=[_location_entry(row) for row in shown], next_page_token=token, as_of_index=size
         )
@@ -353,18 +360,28 @@ class LocationServicer(directory_pb2_grpc.LocationServiceServicer):
     def TraceUnits(
         self, request: directory_pb2.TraceUnitsRequest, context: grpc.ServicerContext
     ) -> directory_pb2.TraceUnitsResponse:
-        """Trace a block from its issue through every move and use, with every signed message."""
+        """Trace a block from its issue through every move and use, with every signed message.
+
+        Where a transfer is named, its steps alone.
+        """
         del context
         if not request.HasField("block"):
             raise DomainError("FIELD_MISSING", field="block")
         block = parse_block(request.block)
+        only = optional_bytes(request.transfer_id, TRANSFER_ID_LENGTH, "transfer_id")
         traced = self._queries.trace(block)
-        return directory_pb2.TraceUnitsResponse(
+        steps = [step for step in traced.steps if not only or step[0].transfer_id == only]
+        response = directory_pb2.TraceUnitsResponse(
             series=series_message(traced.series),
-            steps=[_trace_step(row, envelopes) for row, envelopes in traced.steps],
+            steps=[_trace_step(row) for row, _ in steps],
             locations=[_location_entry(row) for row in traced.locations],
             as_of_index=traced.log_size,
         )
+        envelope = signed_reply(self._context, request, response, traced.log_size)
+        for step, (_, envelopes) in zip(response.steps, steps, strict=True):
+            step.envelopes.extend(envelopes)
+        response.envelope.CopyFrom(envelope)
+        return response
 
 
 def _read_place(text: str) -> tuple[str, int]:
@@ -391,7 +408,7 @@ _STEP_KINDS = {
 }
 
 
-def _trace_step(row: TraceRow, envelopes: Sequence[envelope_pb2.Envelope]) -> directory_pb2.TraceStep:
+def _trace_step(row: TraceRow) -> directory_pb2.TraceStep:
     return directory_pb2.TraceStep(
         log_index=row.log_index,
         kind=_STEP_KINDS[row.kind],
@@ -403,6 +420,5 @@ def _trace_step(row: TraceRow, envelopes: Sequence[envelope_pb2.Envelope]) -> di
         purpose=row.purpose,
         legal_date=date_message(row.legal_date) if row.legal_date else None,
         decision_time=wire_timestamp(datetime.fromtimestamp(row.decided_at, UTC)) if row.decided_at else None,
-        envelopes=envelopes,
         claim_id=row.claim_id,
     )

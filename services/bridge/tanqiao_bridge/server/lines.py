@@ -8,8 +8,9 @@ fences the older one.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -18,8 +19,10 @@ import structlog
 from tanqiao.api.bridge.v1 import sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.ids import ID_BYTES
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
 from tanqiao.signing.envelope import Signer
+from tanqiao_bridge.application.commands import OfferAgain
 from tanqiao_bridge.application.context import BridgeContext, Group
 from tanqiao_bridge.application.queries import PendingMessage, Queries
 
@@ -27,6 +30,12 @@ FRAMES_WAITING_MAX: Final = 2_000
 NUMBERED_WINDOW_MAX: Final = 20_000
 BATCH_PAYLOAD_BYTES_MAX: Final = 4 << 20
 IDLE_SECONDS: Final = 1.0
+ACKNOWLEDGE_SECONDS: Final = 0.05
+"""So long an acknowledgement waits for a later one, which stands for it: nobody waits for either."""
+AGAIN_MAX: Final = 20_000
+"""Most Prepares that are remembered for a region that was too busy for them."""
+AGAIN_MS_MIN: Final = 10
+AGAIN_MS_MAX: Final = 30_000
 
 _log = structlog.get_logger(__name__)
 
@@ -42,12 +51,16 @@ class Session:
         *,
         older: Sequence[tuple[int, int]] = (),
         with_papers: bool = False,
+        fenced: Callable[[], None] = lambda: None,
     ) -> None:
+        self.fenced: Final = fenced
+        """Told when a newer session has ended this one."""
         self.party: Final = party
         self.number: Final = number
         self._changed = threading.Condition()
         self._frames: deque[sync_pb2.ConnectResponse] = deque()
         self._received: tuple[int, int] | None = None
+        self._received_due_at = 0.0
         self._closed = False
         self.reason: DomainError | None = None
         self._woken = True
@@ -55,6 +68,8 @@ class Session:
         self.acknowledged_number = received_number
         self.older = deque(older)
         """Epochs before whose numbers the region has not all received, each with the last one it has."""
+        self._again: dict[bytes, float] = {}
+        self._all_again_at: float | None = None
         self.with_papers: Final = with_papers
         """Whether the region recovers: it is sent what every message rests on."""
 
@@ -71,9 +86,11 @@ class Session:
         """Acknowledge what the region numbered; the last word stands for all before it, is never dropped."""
         with self._changed:
             known = self._received
+            if known is None:
+                self._received_due_at = time.monotonic() + ACKNOWLEDGE_SECONDS
+                self._changed.notify()
             if known is None or known < (incarnation, up_to_number):
                 self._received = (incarnation, up_to_number)
-            self._changed.notify()
 
     def wake(self) -> None:
         """Look at the outbox."""
@@ -92,6 +109,40 @@ class Session:
                 self._woken = True
                 self._changed.notify()
 
+    def offer_later(self, transfer_ids: Iterable[bytes] | None, after_ms: int) -> None:
+        """Note Prepares for which the region was too busy; None, or too many: all that are open to it."""
+        at = time.monotonic() + min(max(after_ms, AGAIN_MS_MIN), AGAIN_MS_MAX) / 1000
+        with self._changed:
+            self._again.update((one, at) for one in transfer_ids or () if len(one) == ID_BYTES)
+            if transfer_ids is None or len(self._again) > AGAIN_MAX:
+                self._again.clear()
+                self._all_again_at = self._all_again_at or at
+            self._changed.notify()
+
+    def due_again(self) -> OfferAgain | None:
+        """Give what is to be offered again now, if anything is."""
+        with self._changed:
+            if not self._again and self._all_again_at is None:
+                return None
+            now = time.monotonic()
+            if self._all_again_at is not None and self._all_again_at <= now:
+                self._all_again_at = None
+                self._again.clear()
+                return OfferAgain(self.party, None)
+            due = [one for one, at in self._again.items() if at <= now][:BATCH_ITEMS_MAX]
+            for one in due:
+                del self._again[one]
+        return OfferAgain(self.party, tuple(due)) if due else None
+
+    def _pause(self) -> float:
+        """Give how long nothing is due."""
+        times = [*self._again.values()]
+        if self._all_again_at is not None:
+            times.append(self._all_again_at)
+        if self._received is not None:
+            times.append(self._received_due_at)
+        return max(0.0, min(IDLE_SECONDS, min(times) - time.monotonic())) if times else IDLE_SECONDS
+
     def close(self, reason: DomainError | None = None) -> None:
         """End the session; the region is told the reason, if there is one."""
         with self._changed:
@@ -108,11 +159,11 @@ class Session:
     def next_frames(self) -> tuple[list[sync_pb2.ConnectResponse], bool]:
         """Wait for frames or news in the outbox: (frames, whether to look at the outbox)."""
         with self._changed:
-            if not self._closed and not self._frames and not self._woken and self._received is None:
-                self._changed.wait(IDLE_SECONDS)
+            if not self._closed and not self._frames and not self._woken and (pause := self._pause()) > 0:
+                self._changed.wait(pause)
             frames = list(self._frames)
             self._frames.clear()
-            if self._received is not None:
+            if self._received is not None and self._received_due_at <= time.monotonic():
                 acknowledge = sync_pb2.Acknowledge(
                     incarnation=self._received[0], up_to_number=self._received[1]
                 )
@@ -202,6 +253,7 @@ class Lines:
         if older is not None:
             _log.info("session fenced", party=party, session=older.number, by=number)
             older.close(DomainError("SESSION_FENCED", session=older.number))
+            older.fenced()
 
     def _offered(
         self, payload_type: str, payloads: Sequence[bytes], companions: Sequence[bytes]

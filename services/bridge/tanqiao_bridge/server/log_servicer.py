@@ -47,7 +47,10 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
         del context
         after_size = _not_negative(request.after_size, "after_size")
         found = self._keeper.checkpoints(_log(request.log), after_size)
-        answer = log_pb2.GetCheckpointResponse(quorum=self._keeper.group.quorum, log_size=found.log_size)
+        groups = self._keeper.groups()
+        answer = log_pb2.GetCheckpointResponse(
+            quorum=groups.newest.quorum, log_size=found.log_size, witness_group_index=groups.newest_index
+        )
         if found.newest is not None:
             answer.checkpoint, answer.size = found.newest.note, found.newest.size
         if found.cosigned is not None:

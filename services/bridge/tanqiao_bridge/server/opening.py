@@ -12,6 +12,7 @@ from typing import Final
 from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.numbering import check_versions
 from tanqiao.protocol.types import HASH_LENGTH, IssueFacts, LockFacts, ReadyFacts, RefuseFacts
 from tanqiao.rpc.errors import to_refusal
 from tanqiao.rpc.protocol_facts import (
@@ -48,6 +49,7 @@ from tanqiao_bridge.application.commands import (
 from tanqiao_bridge.application.context import BRIDGE, BridgeContext
 
 REGIONS: Final = ("region/*",)
+NACK_BYTES_MAX: Final = 16_384
 OFFERED: Final = {
     # What was promised under a key that is gone is answered, with ABORT or a refusal: it must not hang.
     **allow(
@@ -104,6 +106,9 @@ class Opener:
         message = opened.message
         if not isinstance(message, sync_pb2.Hello):  # pragma: no cover - the table allows nothing else
             raise DomainError("PAYLOAD_TYPE_NOT_ALLOWED", sender=peer, payload_type=opened.payload_type)
+        refusal = check_versions(message.message_versions)
+        if refusal is not None:
+            raise DomainError(refusal.symbol, **dict(refusal.metadata))
         return message
 
     def offered(self, batch: envelope_pb2.EnvelopeBatch, peer: str) -> Offers:
@@ -135,7 +140,7 @@ class Opener:
             else Unacceptable(
                 item_envelope(batch, index), message_hash(batch.payload_type, batch.payloads[index]), item
             )
-            for index, item in enumerate(opened)
+            for index, item in enumerate(map(_within_bounds, opened))
         )
 
     def evidence(
@@ -159,7 +164,8 @@ class Opener:
         opened_answer = self._open(frame.answer, OFFERED, peer)
         facts = prepare_facts(own, lock)
         answer = self._facts_of_answer(opened_answer)
-        if answer.prepare_hash != facts.message_hash:
+        # The answer is applied to the lock's transfer: one that names another would stand in its decision.
+        if answer.prepare_hash != facts.message_hash or answer.key != lock.key:
             raise DomainError("MESSAGE_NOT_CURRENT", id=answer.message_hash.hex())
         return ReturnPrepare(
             peer,
@@ -252,6 +258,19 @@ class Opener:
         return refuse_facts(opened)
 
 
+def ids_of(command: OfferCommand) -> list[bytes]:
+    """Give what a frame of offers is about: ids of transfers and uses; of Issues their own."""
+    match command:
+        case OfferIssues(items=issues):
+            return [facts.issue_id for _, facts in issues]
+        case OfferWithdrawals(items=wishes):
+            return [material.opened.header.transfer_id for material in wishes]
+        case OfferLocks(items=locks):
+            return [facts.key.transfer_id for _, facts in locks]
+        case OfferAnswers(items=answers):
+            return [facts.key.transfer_id for _, facts in answers]
+
+
 def _require_use_shape(use: messages_pb2.Use) -> None:
     """Check what the core does not look at but the bridge stores and shows."""
     optional_bytes(use.beneficiary_commitment, HASH_LENGTH, "beneficiary_commitment")
@@ -276,3 +295,15 @@ def _require_issue_shape(issue: messages_pb2.Issue) -> None:
     require_text(stated.source_id, "series.source_id", length_max=SOURCE_ID_LENGTH_MAX)
     optional_text(stated.methodology_id, "series.methodology_id", length_max=METHODOLOGY_ID_LENGTH_MAX)
     optional_text(stated.unit_class, "series.unit_class", length_max=UNIT_CLASS_LENGTH_MAX)
+
+
+def _within_bounds(item: Opened | DomainError) -> Opened | DomainError:
+    """Refuse a Nack that is kept for ever and says more than what was refused and why."""
+    if isinstance(item, DomainError) or not isinstance(item.message, messages_pb2.Nack):
+        return item
+    nack = item.message
+    if len(nack.message_hash) != HASH_LENGTH:
+        return DomainError("FIELD_INVALID", field="message_hash", detail=f"not {HASH_LENGTH} bytes")
+    if len(item.payload) > NACK_BYTES_MAX:
+        return DomainError("FIELD_INVALID", field="reasons", detail=f"more than {NACK_BYTES_MAX} bytes")
+    return item

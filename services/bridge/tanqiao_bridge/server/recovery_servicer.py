@@ -55,13 +55,17 @@ class RecoveryServicer(recovery_pb2_grpc.RecoveryServiceServicer):
     ) -> recovery_pb2.SubmitReportResponse:
         """Take a page of a region's report; nothing of a page counts if one message of it does not verify."""
         del context
-        if len(request.items) > ITEMS_MAX:
-            raise DomainError("BATCH_TOO_LARGE", field="items", limit=ITEMS_MAX, count=len(request.items))
+        count = len(request.items) + len(request.undecided)
+        if count > ITEMS_MAX:
+            raise DomainError("BATCH_TOO_LARGE", field="items", limit=ITEMS_MAX, count=count)
         if request.applied_size < 0:
             raise DomainError("FIELD_INVALID", field="applied_size", detail=str(request.applied_size))
         party = current_caller().party
         items = tuple(self._opener.read(party, item) for item in request.items)
-        command = TakeReport(party, request.bridge_epoch, items, request.complete, request.applied_size)
+        papers = tuple(self._opener.read_paper(party, one) for one in request.undecided)
+        command = TakeReport(
+            party, request.bridge_epoch, items, request.complete, request.applied_size, papers
+        )
         answer: Answer = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
         return recovery_pb2.SubmitReportResponse(new_count=answer.received_number)
 

@@ -6,7 +6,7 @@ And the same messages in one call for tests and tools (PROTOCOL section 3).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from tanqiao.api.bridge.v1 import sync_pb2, sync_pb2_grpc
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.group_commit import GroupCommit
 from tanqiao.kernel.errors import DomainError
-from tanqiao.protocol.numbering import FIRST_NUMBER
+from tanqiao.protocol.numbering import FIRST_NUMBER, MESSAGE_VERSIONS
 from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.errors import to_refusal
 from tanqiao.signing.batch import item_envelope, sign_batch
@@ -31,12 +31,16 @@ from tanqiao_bridge.application.commands import (
 )
 from tanqiao_bridge.application.context import BridgeContext
 from tanqiao_bridge.server.lines import Lines, Session, older_streams
-from tanqiao_bridge.server.opening import Opener
+from tanqiao_bridge.server.opening import Opener, ids_of
+from tanqiao_bridge.server.streams import Streams, end_later, first_frame
 
 COMMANDS_IN_FLIGHT_MAX: Final = 64
 ANSWER_SECONDS_MAX: Final = 30.0
 BUSY_RETRY_MS: Final = 500
-MESSAGE_VERSIONS: Final = (1,)
+ROOM_SECONDS_MAX: Final = 30.0
+"""So long receipts wait for room at the writer; then the session ends, and the next one sends them."""
+NOT_NOW: Final = frozenset({"BUSY", "DISK_FULL", "DATABASE_UNAVAILABLE"})
+"""Why offers are answered Busy: they may be taken when they are offered again."""
 HELLO_TYPE: Final = payload_type_of(sync_pb2.Hello)
 
 _log = structlog.get_logger(__name__)
@@ -52,13 +56,20 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
         self._writer = writer
         self._lines = lines
         self._opener = opener
+        self._streams = Streams()
 
     def Connect(
         self, request_iterator: Iterator[sync_pb2.ConnectRequest], context: grpc.ServicerContext
     ) -> Iterator[sync_pb2.ConnectResponse]:
         """Serve one session until the region, a newer session or the server ends it."""
         party = current_caller().party
-        first = next(request_iterator, None)
+        with self._streams.hold(party):
+            yield from self._connect(party, request_iterator, context)
+
+    def _connect(
+        self, party: str, request_iterator: Iterator[sync_pb2.ConnectRequest], context: grpc.ServicerContext
+    ) -> Iterator[sync_pb2.ConnectResponse]:
+        first = first_frame(request_iterator, context)
         if first is None or first.WhichOneof("frame") != "hello":
             raise DomainError("FIELD_MISSING", field="hello")
         hello = self._opener.hello(first.hello, party)
@@ -69,6 +80,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             received,
             older=older_streams(self._context.epoch, hello.received_incarnation, hello.received_number),
             with_papers=hello.recovering,
+            fenced=lambda: end_later(context),
         )
         self._lines.opening(session)
         reader: threading.Thread | None = None
@@ -84,6 +96,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                 yield from frames
                 if woken:
                     yield from self._lines.numbered(session)
+                self._offer_again(session)
             if session.reason is not None:
                 yield from session.next_frames()[0]
                 raise session.reason
@@ -92,6 +105,26 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
             self._lines.forget(session)
             if reader is None:
                 self._lines.left()
+
+    def _offer_again(self, session: Session) -> None:
+        """Offer Prepares again for which the region was too busy; what fails is put off once more."""
+        due = session.due_again()
+        if due is None:
+            return
+
+        def put_off(reason: BaseException) -> None:
+            _log.warning("not offered again", party=session.party, reason=str(reason))
+            session.offer_later(due.transfer_ids, BUSY_RETRY_MS)
+
+        def done(future: Future[Any]) -> None:
+            error = future.exception()
+            if error is not None:
+                put_off(error)
+
+        try:
+            self._writer.submit(due, patient=True).add_done_callback(done)
+        except DomainError as refusal:
+            put_off(refusal)
 
     def _hello(self, party: str, hello: sync_pb2.Hello, opened: Answer) -> sync_pb2.ConnectResponse:
         answer = sync_pb2.Hello(
@@ -145,8 +178,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                     )
                 items = self._opener.numbered(numbered.batch, session.party)
                 command = TakeNumbered(session.party, numbered.incarnation, numbered.first_number, items)
-                # Nobody waits for what a receipt or an acknowledgement leaves: they share a forced write.
-                self._submit(command, session, room, numbered.incarnation, patient=True)
+                self._submit_numbered(command, session, room)
             case "acknowledge":
                 acknowledge = frame.acknowledge
                 if acknowledge.incarnation == self._context.epoch:
@@ -154,16 +186,16 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
                 command_ = TakeAcknowledgement(
                     session.party, acknowledge.incarnation, acknowledge.up_to_number
                 )
-                self._submit(command_, session, room, patient=True)
+                self._submit_acknowledgement(command_, session, room)
             case "returned_prepare":
                 try:
                     returned = self._opener.returned_prepare(frame.returned_prepare, session.party)
                 except DomainError as refusal:
                     self._refuse(session, b"", refusal)
                     return
-                self._submit(returned, session, room)
+                self._submit(returned, session, room, [returned.prepare_facts.lock.key.transfer_id])
             case "busy":
-                pass  # the region takes the Prepares of its next session
+                session.offer_later(frame.busy.transfer_ids, frame.busy.retry_after_ms)
             case _:
                 raise DomainError("FIELD_INVALID", field="frame", detail=str(kind))
 
@@ -178,7 +210,7 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
         for refused in offers.refused:
             session.put(sync_pb2.ConnectResponse(offer_refused=refused))
         if offers.command is not None:
-            self._submit(offers.command, session, room)
+            self._submit(offers.command, session, room, ids_of(offers.command))
 
     def _refuse(self, session: Session, message_hash: bytes, refusal: DomainError) -> None:
         session.put(
@@ -192,29 +224,87 @@ class SyncServicer(sync_pb2_grpc.SyncServiceServicer):
         command: object,
         session: Session,
         room: threading.BoundedSemaphore,
-        incarnation: int | None = None,
-        *,
-        patient: bool = False,
+        ids: Sequence[bytes],
     ) -> None:
+        """Hand on offers; where the writer cannot take them now, the region offers these ids again."""
         room.acquire()
 
         def done(future: Future[Any]) -> None:
             room.release()
             error = future.exception()
             if error is None:
-                self._answer(session, future.result(), incarnation)
-            elif isinstance(error, DomainError) and incarnation is None:
-                self._refuse(session, b"", error)
+                self._answer(session, future.result(), None)
+            elif isinstance(error, DomainError):
+                self._put_off(session, ids, error)
             else:
-                # A numbered batch that was not taken: the region sends again on its next session.
+                _log.warning("session ended", party=session.party, reason=str(error))
+                session.close()
+
+        try:
+            self._writer.submit(command).add_done_callback(done)
+        except DomainError as refusal:
+            room.release()
+            self._put_off(session, ids, refusal)
+
+    def _put_off(self, session: Session, ids: Sequence[bytes], refusal: DomainError) -> None:
+        """Answer a frame that was not taken as a whole: Busy where it may be taken later."""
+        if refusal.symbol not in NOT_NOW:
+            self._refuse(session, b"", refusal)
+        else:
+            session.put(
+                sync_pb2.ConnectResponse(busy=sync_pb2.Busy(transfer_ids=ids, retry_after_ms=BUSY_RETRY_MS))
+            )
+
+    def _submit_numbered(
+        self, command: TakeNumbered, session: Session, room: threading.BoundedSemaphore
+    ) -> None:
+        """Hand on receipts; where there is no room for them the region's stream waits, and nobody else.
+
+        Raises:
+            DomainError: what was not taken is sent again on the next session.
+        """
+        room.acquire()
+
+        def done(future: Future[Any]) -> None:
+            room.release()
+            error = future.exception()
+            if error is None:
+                self._answer(session, future.result(), command.incarnation)
+            else:
                 _log.warning("session ended", party=session.party, reason=str(error))
                 session.close(error if isinstance(error, DomainError) else None)
 
         try:
-            self._writer.submit(command, patient=patient).add_done_callback(done)
+            # Nobody waits for what a receipt leaves: it shares the forced write of others.
+            self._writer.submit_waiting(
+                command, seconds_max=ROOM_SECONDS_MAX, patient=True
+            ).add_done_callback(done)
         except DomainError:
             room.release()
             raise
+
+    def _submit_acknowledgement(
+        self, command: TakeAcknowledgement, session: Session, room: threading.BoundedSemaphore
+    ) -> None:
+        """Hand on an acknowledgement; what there is no room for is said again by the next one, or a Hello."""
+        room.acquire()
+
+        def done(future: Future[Any]) -> None:
+            room.release()
+            error = future.exception()
+            if error is None:
+                return
+            if isinstance(error, DomainError) and error.symbol not in NOT_NOW:
+                self._refuse(session, b"", error)
+            else:
+                _log.warning("acknowledgement not taken", party=session.party, reason=str(error))
+
+        try:
+            self._writer.submit(command, patient=True).add_done_callback(done)
+        except DomainError as refusal:
+            room.release()
+            if refusal.symbol not in NOT_NOW:
+                raise
 
     def _answer(self, session: Session, answer: Answer, incarnation: int | None) -> None:
         if incarnation is not None:

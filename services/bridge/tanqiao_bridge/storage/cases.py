@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows, rows_by_key
 from tanqiao.kernel.record import record
+from tanqiao_bridge.storage import log
 from tanqiao_bridge.storage.claim_tables import case_claim, case_event
 from tanqiao_bridge.storage.tables import conflict_case
 
@@ -18,11 +19,13 @@ ALLOWED: Final = "allowed"
 BLOCKED: Final = "blocked"
 SPLIT: Final = "split"
 SETTLED: Final = "settled"
+RESOLVED: Final = "resolved"
+"""Line of a history that ends a case about claims; it has a leaf."""
 
 
 @record
 class CaseRow:
-    """One case; times in epoch seconds, a deadline of 0 means none."""
+    """One case; times in epoch seconds, a deadline of 0 means none; `log_size` is set as it is inserted."""
 
     case_id: int
     kind: str
@@ -35,6 +38,7 @@ class CaseRow:
     deadline_at: int
     matrix_version: str
     article: str
+    log_size: int = 0
     claim_ids: tuple[str, ...] = ()
 
 
@@ -57,6 +61,7 @@ _EVENT_COLUMNS: Final = tuple(EventRow.__dataclass_fields__)
 def insert_case(connection: sa.Connection, row: CaseRow) -> int:
     """Open a case with the claims that it names, the one that it is about first; its number."""
     values = {name: getattr(row, name) for name in _COLUMNS if name != "case_id"}
+    values["log_size"] = log.log_size(connection)
     result = connection.execute(sa.insert(conflict_case).values(**values).returning(conflict_case.c.case_id))
     case_id = int(result.scalar_one())
     named = [(case_id, claim_id, position == 0) for position, claim_id in enumerate(row.claim_ids)]
@@ -86,6 +91,22 @@ def load_case(connection: sa.Connection, case_id: int) -> CaseRow | None:
     return rows[0] if rows else None
 
 
+def load_cases(connection: sa.Connection, case_ids: Sequence[int]) -> list[CaseRow]:
+    """Give the cases of these numbers with their claims, in order of number."""
+    wanted = [(case_id,) for case_id in sorted(set(case_ids))]
+    rows = rows_by_key(connection, conflict_case, ("case_id",), wanted, _COLUMNS)
+    return _with_claims(connection, sorted(rows))
+
+
+def open_about(connection: sa.Connection, kind: str, subject: str) -> list[int]:
+    """Give the open cases of a kind about a subject, in order of number."""
+    columns = conflict_case.c
+    wanted = sa.select(columns.case_id).where(
+        columns.kind == kind, columns.state == OPEN, columns.subject == subject
+    )
+    return list(connection.execute(wanted.order_by(columns.case_id)).scalars())
+
+
 def events_of(connection: sa.Connection, case_id: int) -> list[EventRow]:
     """Give the history of a case, oldest first."""
     rows = connection.execute(
@@ -94,22 +115,6 @@ def events_of(connection: sa.Connection, case_id: int) -> list[EventRow]:
         .order_by(case_event.c.event_id)
     )
     return [EventRow(row[0], row[1], row[2], row[3], row[4], bytes(row[5])) for row in rows]
-
-
-def list_cases(
-    connection: sa.Connection, *, body: str, state: str, claim_id: str, after: int, limit: int
-) -> list[CaseRow]:
-    """Give cases in order of number behind one, filtered."""
-    statement = _SELECT.where(conflict_case.c.case_id > after)
-    if body:
-        statement = statement.where(conflict_case.c.body == body)
-    if state:
-        statement = statement.where(conflict_case.c.state == state)
-    if claim_id:
-        named = sa.select(case_claim.c.case_id).where(case_claim.c.claim_id == claim_id)
-        statement = statement.where(conflict_case.c.case_id.in_(named))
-    rows = connection.execute(statement.order_by(conflict_case.c.case_id).limit(limit)).all()
-    return _with_claims(connection, rows)
 
 
 def cases_of_claims(connection: sa.Connection, claim_ids: Iterable[str]) -> list[CaseRow]:

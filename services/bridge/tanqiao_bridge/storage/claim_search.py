@@ -70,25 +70,35 @@ class QueryRow:
 _QUERY_COLUMNS: Final = tuple(QueryRow.__dataclass_fields__)
 
 
-def find_claims(connection: sa.Connection, wanted: Filter, *, after: str, limit: int) -> list[ClaimRow]:
-    """Give claims that fit, in order of id behind one."""
-    statement = sa.select(*(claim.c[name] for name in COLUMNS)).where(claim.c.claim_id > after)
+def fitting(wanted: Filter) -> list[sa.ColumnElement[bool]]:
+    """Give what a row of `claim` must fulfil."""
+    found: list[sa.ColumnElement[bool]] = []
     for name in ("programme", "region", "project_id", "subject_uscc", "attribute", "object"):
         value = getattr(wanted, name)
         if value:
-            statement = statement.where(claim.c[name] == value)
+            found.append(claim.c[name] == value)
     if wanted.start_date:
-        statement = statement.where(claim.c.end_date > wanted.start_date)
+        found.append(claim.c.end_date > wanted.start_date)
     if wanted.end_date:
-        statement = statement.where(claim.c.start_date < wanted.end_date)
+        found.append(claim.c.start_date < wanted.end_date)
     if wanted.keys:
         keyed = sa.select(claim_key.c.claim_id).where(claim_key.c.asset_key.in_(wanted.keys))
-        statement = statement.where(claim.c.claim_id.in_(keyed))
+        found.append(claim.c.claim_id.in_(keyed))
     if wanted.series_id:
         resting = sa.select(issue.c.claim_id).where(issue.c.series_id == wanted.series_id, issue.c.accepted)
-        statement = statement.where(claim.c.claim_id.in_(resting))
-    rows = connection.execute(statement.order_by(claim.c.claim_id).limit(limit))
-    return [claim_of_columns(row) for row in rows]
+        found.append(claim.c.claim_id.in_(resting))
+    return found
+
+
+def find_claims(connection: sa.Connection, wanted: Filter, *, after: str, limit: int) -> list[ClaimRow]:
+    """Give claims that fit, in order of id behind one."""
+    statement = (
+        sa.select(*(claim.c[name] for name in COLUMNS))
+        .where(claim.c.claim_id > after, *fitting(wanted))
+        .order_by(claim.c.claim_id)
+        .limit(limit)
+    )
+    return [claim_of_columns(row) for row in connection.execute(statement)]
 
 
 def steps_of(connection: sa.Connection, claim_ids: Iterable[str]) -> dict[str, list[Step]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -18,6 +19,10 @@ _DECLARED: Final = 2
 _RETIRED: Final = 6
 _INSTALMENT: Final = 2
 # Numbers of the wire, as they stand in the table.
+_INSERT_LOCKS: Final = (
+    "INSERT INTO claim_lock (lock_key) SELECT * FROM unnest(%b::varchar[]) "
+    "ON CONFLICT DO NOTHING RETURNING lock_key"
+)
 _LOCK_ROWS: Final = (
     "SELECT 1 FROM claim_lock WHERE lock_key = ANY (%b::varchar[]) ORDER BY lock_key FOR UPDATE"
 )
@@ -60,20 +65,26 @@ class ReceiptRow:
 
 COLUMNS: Final = tuple(ClaimRow.__dataclass_fields__)
 RECEIPT_COLUMNS: Final = tuple(ReceiptRow.__dataclass_fields__)
+_VALUES: Final[Callable[[ClaimRow], tuple[Any, ...]]] = attrgetter(*COLUMNS)
+_RECEIPT_VALUES: Final[Callable[[ReceiptRow], tuple[Any, ...]]] = attrgetter(*RECEIPT_COLUMNS)
 
 
 def lock_rows(connection: sa.Connection, keys: Iterable[str]) -> None:
     """Lock a sorted set of rows; a key seen for the first time gets its row first (CLAIMS section 3).
 
-    On SQLite the transaction is the only writer already.
+    On SQLite the transaction is the only writer already. On PostgreSQL a row that this transaction inserted
+    is its own until it commits: whoever inserts the same key waits. So only the others are locked.
     """
     wanted = sorted(set(keys))
     if not wanted:
         return
-    rows = [(key,) for key in wanted]
-    insert_missing(connection, claim_lock, rows)
-    if connection.dialect.name != "sqlite":
-        connection.exec_driver_sql(_LOCK_ROWS, (wanted,)).fetchall()
+    if connection.dialect.name == "sqlite":
+        insert_missing(connection, claim_lock, [(key,) for key in wanted])
+        return
+    own = {row[0] for row in connection.exec_driver_sql(_INSERT_LOCKS, (wanted,)).fetchall()}
+    others = [key for key in wanted if key not in own]
+    if others:
+        connection.exec_driver_sql(_LOCK_ROWS, (others,)).fetchall()
 
 
 def claim_of_columns(values: Sequence[Any]) -> ClaimRow:
@@ -112,9 +123,7 @@ def claims_of_subjects(connection: sa.Connection, credit_codes: Iterable[str]) -
 
 def insert_claims(connection: sa.Connection, rows: Sequence[tuple[ClaimRow, Sequence[str]]]) -> None:
     """Store claims with the keys under which they are found."""
-    insert_rows(
-        connection, claim, [tuple(getattr(row, name) for name in COLUMNS) for row, _ in rows], COLUMNS
-    )
+    insert_rows(connection, claim, [_VALUES(row) for row, _ in rows], COLUMNS)
     insert_rows(
         connection,
         claim_key,
@@ -130,7 +139,7 @@ def last_receipts(connection: sa.Connection, claim_ids: Iterable[str]) -> dict[s
     for row in rows_by_key(connection, claim_receipt, ("claim_id",), wanted, RECEIPT_COLUMNS):
         known = found.get(row[0])
         if known is None or row[1] > known.log_index:
-            found[row[0]] = _receipt(row)
+            found[row[0]] = receipt_of_columns(row)
     return found
 
 
@@ -143,6 +152,17 @@ def lapsing(connection: sa.Connection, running_seconds: int, *, limit: int) -> l
             claim.c.lapses_at <= running_seconds,
         )
         .order_by(claim.c.lapses_at)
+        .limit(limit)
+    )
+    return [claim_of_columns(row) for row in connection.execute(statement)]
+
+
+def live_claims(connection: sa.Connection, *, after: str, limit: int) -> list[ClaimRow]:
+    """Give live claims in order of id behind one."""
+    statement = (
+        sa.select(*(claim.c[name] for name in COLUMNS))
+        .where(claim.c.claim_id > after, claim.c.status.between(_DECLARED, _RETIRED))
+        .order_by(claim.c.claim_id)
         .limit(limit)
     )
     return [claim_of_columns(row) for row in connection.execute(statement)]
@@ -200,7 +220,7 @@ def receipts_by_statement(connection: sa.Connection, hashes: Iterable[bytes]) ->
     """Give the receipts that answered these statements."""
     wanted = [(value,) for value in dict.fromkeys(hashes)]
     rows = rows_by_key(connection, claim_receipt, ("statement_hash",), wanted, RECEIPT_COLUMNS)
-    return {bytes(row[2]): _receipt(row) for row in rows}
+    return {bytes(row[2]): receipt_of_columns(row) for row in rows}
 
 
 def receipts_of(connection: sa.Connection, claim_id: str) -> list[ReceiptRow]:
@@ -210,10 +230,11 @@ def receipts_of(connection: sa.Connection, claim_id: str) -> list[ReceiptRow]:
         .where(claim_receipt.c.claim_id == claim_id)
         .order_by(claim_receipt.c.log_index)
     )
-    return [_receipt(row) for row in rows]
+    return [receipt_of_columns(row) for row in rows]
 
 
-def _receipt(row: Sequence[Any]) -> ReceiptRow:
+def receipt_of_columns(row: Sequence[Any]) -> ReceiptRow:
+    """Give a receipt of the values of `RECEIPT_COLUMNS`."""
     return ReceiptRow(row[0], row[1], bytes(row[2]), row[3], bytes(row[4]), bytes(row[5]), bytes(row[6]))
 
 
@@ -222,7 +243,7 @@ def insert_receipts(connection: sa.Connection, rows: Sequence[ReceiptRow]) -> No
     insert_rows(
         connection,
         claim_receipt,
-        [tuple(getattr(row, name) for name in RECEIPT_COLUMNS) for row in rows],
+        [_RECEIPT_VALUES(row) for row in rows],
         RECEIPT_COLUMNS,
     )
 

@@ -119,10 +119,16 @@ def finals_of(connection: sa.Connection, key: TransferKey) -> set[int]:
 
 
 def list_locations(
-    connection: sa.Connection, *, series_id: str, region: str, after: tuple[str, int], limit: int
+    connection: sa.Connection, *, series_id: str, region: str, begin: tuple[str, int], limit: int
 ) -> list[LocationRow]:
-    """Give location rows in order of series and serial, after a key."""
+    """Give location rows in order of series and serial, from the one on that reaches beyond a serial."""
     columns = location.c
+    across = (
+        sa.select(sa.func.max(columns.start_serial))
+        .where(columns.series_id == begin[0], columns.start_serial <= begin[1])
+        .scalar_subquery()
+    )
+    first = sa.tuple_(sa.literal(begin[0]), sa.func.coalesce(across, begin[1]))
     statement = (
         sa.select(
             columns.series_id,
@@ -132,7 +138,10 @@ def list_locations(
             columns.state,
             columns.log_index,
         )
-        .where(sa.tuple_(columns.series_id, columns.start_serial) > sa.tuple_(*map(sa.literal, after)))
+        .where(
+            sa.tuple_(columns.series_id, columns.start_serial) >= first,
+            sa.or_(columns.series_id > begin[0], columns.end_serial > begin[1]),
+        )
         .order_by(columns.series_id, columns.start_serial)
         .limit(limit)
     )

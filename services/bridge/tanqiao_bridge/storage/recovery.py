@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from tanqiao.db.bulk import insert_rows, rows_by_key, update_by_key
+from tanqiao.db.bulk import delete_by_key, insert_rows, rows_by_key, update_by_key
 from tanqiao.db.node_state import get_state
-from tanqiao_bridge.storage.tables import node_state, recovery_item, recovery_report, region
+from tanqiao.protocol.types import TransferKey
+from tanqiao_bridge.storage.tables import node_state, recovery_item, recovery_paper, recovery_report, region
 
 EPOCH_RECORD: Final = "epoch_record"
 """The EpochRecord of the present epoch as an envelope, base64; absent in the first."""
@@ -26,6 +27,16 @@ class Item(NamedTuple):
     kind: str
     old_index: int
     item: bytes
+
+
+class Paper(NamedTuple):
+    """An undecided promise of a region: whose transfer, its message hash, the serialised Papers."""
+
+    source: str
+    transfer_id: bytes
+    message_hash: bytes
+    region: str
+    paper: bytes
 
 
 def continues_from(connection: sa.Connection) -> int | None:
@@ -57,6 +68,41 @@ def insert_items(connection: sa.Connection, epoch: int, items: Sequence[Item]) -
         ("epoch", "message_hash", "region", "kind", "old_index", "item"),
     )
     return len(fresh)
+
+
+def insert_papers(connection: sa.Connection, epoch: int, papers: Sequence[Paper]) -> int:
+    """Keep undecided promises; those that are kept already stay. Gives the number of new ones."""
+    names = ("epoch", "source", "transfer_id", "message_hash")
+    keys = {(epoch, one.source, one.transfer_id, one.message_hash): one for one in papers}
+    for row in rows_by_key(connection, recovery_paper, names, list(keys), names):
+        del keys[row[0], row[1], bytes(row[2]), bytes(row[3])]
+    insert_rows(connection, recovery_paper, [(epoch, *one) for one in keys.values()])
+    return len(keys)
+
+
+def forget_papers(connection: sa.Connection, epoch: int, serving: Iterable[TransferKey] = ()) -> None:
+    """Delete the promises of older epochs, and of this one those that are of none of these transfers."""
+    columns = recovery_paper.c
+    connection.execute(sa.delete(recovery_paper).where(columns.epoch < epoch))
+    kept = {(key.source, key.transfer_id) for key in serving}
+    rows = connection.execute(
+        sa.select(columns.source, columns.transfer_id).where(columns.epoch == epoch).distinct()
+    )
+    gone = [(epoch, row[0], bytes(row[1])) for row in rows if (row[0], bytes(row[1])) not in kept]
+    delete_by_key(connection, recovery_paper, ("epoch", "source", "transfer_id"), gone)
+
+
+def load_papers(
+    connection: sa.Connection, epoch: int, keys: Iterable[TransferKey]
+) -> dict[TransferKey, list[Paper]]:
+    """Give the undecided promises that were reported of these transfers, in the order of their hashes."""
+    found: dict[TransferKey, list[Paper]] = {}
+    wanted = [(epoch, key.source, key.transfer_id) for key in keys]
+    names = ("epoch", "source", "transfer_id")
+    for row in sorted(rows_by_key(connection, recovery_paper, names, wanted, Paper._fields)):
+        paper = Paper(row[0], bytes(row[1]), bytes(row[2]), row[3], bytes(row[4]))
+        found.setdefault(TransferKey(paper.source, paper.transfer_id), []).append(paper)
+    return found
 
 
 def waiting_items(connection: sa.Connection, epoch: int) -> list[Item]:

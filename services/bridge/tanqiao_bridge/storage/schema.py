@@ -14,6 +14,7 @@ from tanqiao.db.guards import (
 from tanqiao.db.migrations import Schema
 from tanqiao_bridge.storage.claim_tables import metadata
 from tanqiao_bridge.storage.tables import APPEND_ONLY, leases, sealed_logs
+from tanqiao_bridge.storage.witness_groups import witness_group_change
 
 GUARDS: Final = (
     *(append_only(table) for table in APPEND_ONLY),
@@ -33,6 +34,7 @@ GUARDS: Final = (
     undeletable("claim"),
     undeletable("conflict_case"),
     undeletable("recovery_item"),
+    append_only(witness_group_change.name),
     never_decreases("region", "session_number", "incarnation"),
     *sealed_logs.guards(),
     *leases.guards(),

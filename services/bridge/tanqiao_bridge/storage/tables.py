@@ -425,10 +425,12 @@ conflict_case = Table(
     Column("deadline_at", BigInteger, nullable=False, server_default="0"),
     Column("matrix_version", String(64), nullable=False, server_default=""),
     Column("article", Text, nullable=False, server_default=""),
+    Column("log_size", BigInteger, nullable=False, server_default="0"),
     Index(None, "kind", "state"),
     Index(None, "body", "state"),
 )
-"""What people settle; `body` decides. A case about claims is of one version of the matrix and one article."""
+"""What people settle; `body` decides. A case about claims is of one version of the matrix and one article;
+`log_size` is how many leaves there were when it was opened."""
 
 recovery_item = Table(
     "recovery_item",
@@ -442,6 +444,18 @@ recovery_item = Table(
     Column("log_index", BigInteger, nullable=True),
 )
 """What regions reported to an epoch that continues from a backup; `log_index` is null until it is adopted."""
+
+recovery_paper = Table(
+    "recovery_paper",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("source", String(96), primary_key=True),
+    Column("transfer_id", LargeBinary, primary_key=True),
+    Column("message_hash", LargeBinary, primary_key=True),
+    Column("region", String(96), nullable=False),
+    Column("paper", LargeBinary, nullable=False),
+)
+"""Undecided promises of regions, reported to an epoch: serialised Papers that a decision may rest on."""
 
 recovery_report = Table(
     "recovery_report",

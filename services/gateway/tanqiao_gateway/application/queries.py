@@ -86,6 +86,8 @@ class Queries:
             by_subject = records.rows_of_subjects(connection, number, subjects)
             wanted = {row for rows in (*by_key.values(), *by_subject.values()) for row in rows}
             found = rows_as_they_stand(connection, number, records.load_records(connection, number, wanted))
+        if not wanted:  # as for almost every batch
+            return Found(current, ((),) * len(keys))
         answers = []
         for one, subject in zip(keys, subjects, strict=True):
             numbers = {row for key in one for row in by_key.get(key, ())} | set(by_subject.get(subject, ()))

@@ -241,7 +241,9 @@ class RowMapper:
             programme=claims_pb2.Programme.Value(f"PROGRAMME_{mapping.programme}"),
             object=claims_pb2.ClaimObject.Value(f"CLAIM_OBJECT_{values.get('object', mapping.object)}"),
             status=claims_pb2.ClaimStatus.Value(f"CLAIM_STATUS_{values.get('status', 'DECLARED')}"),
-            attribute=claims_pb2.Attribute.Value(f"ATTRIBUTE_{values.get('attribute', mapping.attribute)}"),
+            attribute=claims_pb2.Attribute.Value(
+                f"ATTRIBUTE_{values.get('attribute', mapping.attribute) or 'UNSPECIFIED'}"
+            ),
             grain=claims_pb2.Grain.Value(f"GRAIN_{values.get('grain', 'DAY')}"),
             subject_name=values.get("subject_name", ""),
             subject_uscc=values.get("subject_uscc", ""),

@@ -29,6 +29,7 @@ from tanqiao_gateway.application.signing import Signing
 ORDER_ID_BYTES: Final = 16
 CLAIM_ID_LENGTH_MAX: Final = 96
 PERIODS_MAX: Final = 120
+HASH_LENGTH: Final = 32
 REFERENCES_MAX: Final = 16
 
 
@@ -54,12 +55,15 @@ class RegistryOrderServicer(coordination_pb2_grpc.RegistryOrderServiceServicer):
             raise DomainError("FIELD_INVALID", field="claim.programme", detail="not CCER")
         require_quantities(request.activity, "activity")
         require_quantities(request.metering, "metering")
+        if request.split_verdict_hash:
+            require_bytes(request.split_verdict_hash, HASH_LENGTH, "split_verdict_hash")
         statement = coordination_pb2.CoordinationStatement(
             step=request.step,
             claim=request.claim,
             activity=request.activity,
             metering=request.metering,
             reason=optional_text(request.reason, "reason"),
+            split_verdict_hash=request.split_verdict_hash,
         )
         return gateway_pb2.SignStepResponse(
             envelope=self._orders.sign_step(

@@ -151,8 +151,9 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             has_list=True, as_of_date=date_message(found.current.as_of_date)
         )
         import_id = str(found.current.import_number)
+        add = response.answers.add
         for records in found.records:
-            answer = response.answers.add()
+            answer = add()
             for record in records:
                 answer.records.add().CopyFrom(record)
                 answer.records[-1].import_id = import_id
@@ -208,8 +209,10 @@ def _spool(chunks: Iterator[registry_pb2.ImportListRequest], spool: IO[bytes], f
 def _keys(query: registry_pb2.AssetQuery) -> list[str]:
     if query.subject_uscc:
         check_uscc(query.subject_uscc)
-    require_count([*query.references, None], "references", limit=REFERENCES_PER_QUERY_MAX)
-    return [asset_key(asset_ref(reference.scheme, reference.value)) for reference in query.references]
+    references = query.references
+    if len(references) >= REFERENCES_PER_QUERY_MAX:
+        require_count([*references, None], "references", limit=REFERENCES_PER_QUERY_MAX)
+    return [asset_key(asset_ref(reference.scheme, reference.value)) for reference in references]
 
 
 def _number(text: str, field: str) -> int:

@@ -20,7 +20,8 @@ from tanqiao_region.application.access import of_another, offices_of, refusal, r
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group, new_account_id
 from tanqiao_region.application.rules import actor_of, subject_of
-from tanqiao_region.domain.rules.facts import OpenAccount, ReceiveTransfer
+from tanqiao_region.domain.rules.articles import ArticleText
+from tanqiao_region.domain.rules.facts import OpenAccount, ReceiveTransfer, Subject
 from tanqiao_region.storage import accounts as store
 from tanqiao_region.storage import holdings
 from tanqiao_region.storage.accounts import AccountRow, PersonRow
@@ -35,7 +36,11 @@ ORGANISATIONS_WITH_CODE: Final = frozenset(
 )
 """Kinds that must show a credit code; authorities, exchanges and buyers from elsewhere may have none."""
 RANGES_SHOWN_MAX: Final = 20
-OPERATORS_SHOWN_MAX: Final = 20
+BY_REFERENCE_ALONE: Final = ArticleText(
+    "节点政策：登记簿不识别个人，个人由平台运营机构以其自有代号指代",
+    "node policy: the registry names no person; a platform refers to its user by a token of its own",
+)
+"""Where a text lets persons take part themselves: nothing of a person is kept (ARCHITECTURE section 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +118,7 @@ class _Opening:
                 self._require_same_owner(order)
         check_holder_party(order.holder_party, group.context.region_code)
         account = self._account(order)
-        verdict = group.pack.require(
-            OpenAccount(
-                on=group.legal_date,
-                node_region=group.context.region_code,
-                object_region=group.context.region_code,
-                actor=actor_of(order.by),
-                holder=subject_of(account, group.context.region_code),
-            )
-        )
+        verdict = group.pack.require(self._facts(order, subject_of(account, group.context.region_code)))
         self._require_opener(order, account)
         self._note(order, account)
         group.journal.append(
@@ -157,7 +154,7 @@ class _Opening:
         self._require_operator(order)
         if not order.operator_reference:
             raise DomainError("FIELD_MISSING", field="operator_reference")
-        if _is_identity_number(order.operator_reference):
+        if is_identity_number(order.operator_reference):
             detail = "an identity number never enters the registry"
             raise DomainError("FIELD_INVALID", field="operator_reference", detail=detail)
         if order.owner_account_id:
@@ -187,20 +184,41 @@ class _Opening:
     def _require_operator(self, order: OpenOrder) -> None:
         operator = self._operators.get(order.operator_account_id)
         if operator is None or operator.kind != store.KIND_DATA_OPERATOR or not operator.is_open:
+            why = self._why_through_an_operator(order)
             raise DomainError(
-                "INDIVIDUAL_NEEDS_OPERATOR", field="operator_account_id", list=self._list_of_operators()
+                "INDIVIDUAL_NEEDS_OPERATOR",
+                field="operator_account_id",
+                article=why.en,
+                article_zh=why.zh,
+                list=store.open_operators(self._group.connection) or ["–"],
             )
 
-    def _list_of_operators(self) -> list[str]:
-        rows = store.list_accounts(
-            self._group.connection,
-            kind=store.KIND_DATA_OPERATOR,
-            operator_account_id="",
-            viewer=None,
-            after="",
-            limit=OPERATORS_SHOWN_MAX,
+    def _why_through_an_operator(self, order: OpenOrder) -> ArticleText:
+        """Give the article by which individuals act through an operator, or the node's own policy.
+
+        Raises:
+            DomainError: what else the rules say first of who opens an account here.
+        """
+        alone = subject_of(
+            replace(self._account(order), operator_account_id=None), self._group.context.region_code
         )
-        return [row.display_name for row in rows if row.is_open] or ["–"]
+        try:
+            self._group.pack.require(self._facts(order, alone))
+        except DomainError as refusal:
+            if refusal.symbol != "INDIVIDUAL_NEEDS_OPERATOR" or refusal.article is None:
+                raise
+            return ArticleText(str(refusal.metadata.get("article_zh", refusal.article)), refusal.article)
+        return BY_REFERENCE_ALONE
+
+    def _facts(self, order: OpenOrder, holder: Subject) -> OpenAccount:
+        group = self._group
+        return OpenAccount(
+            on=group.legal_date,
+            node_region=group.context.region_code,
+            object_region=group.context.region_code,
+            actor=actor_of(order.by),
+            holder=holder,
+        )
 
     def _account(self, order: OpenOrder) -> AccountRow:
         context = self._group.context
@@ -274,7 +292,8 @@ def _check_organisation(order: OpenOrder) -> None:
         raise DomainError("FIELD_MISSING", field="uscc")
 
 
-def _is_identity_number(text: str) -> bool:
+def is_identity_number(text: str) -> bool:
+    """Whether a text is the identity number of a resident."""
     try:
         check_resident_id(text)
     except DomainError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Final
+
+import sqlalchemy as sa
 
 from tanqiao.api.region.v1 import registers_pb2
 from tanqiao.kernel.errors import Bilingual, DomainError
@@ -21,6 +23,7 @@ from tanqiao_region.application.activity_checks import (
 )
 from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.commands import By
+from tanqiao_region.application.consents import MeteredRecord, UserRecord, standing_of
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.project_acts import authorisation_of, is_scene, source_of
 from tanqiao_region.application.register_checks import (
@@ -84,14 +87,29 @@ def require_kind_of_records(group: Group, row: ProjectRow, plug_in: str) -> None
 
 
 def ask_rules(
-    group: Group, by: By, row: ProjectRow, period: Period, plug_in: str = DistributedPv.name
+    group: Group,
+    by: By,
+    row: ProjectRow,
+    period: Period,
+    plug_in: str = DistributedPv.name,
+    records: Iterable[Sequence[UserRecord]] = (),
 ) -> Verdict:
-    """Ask whether this submitter may hand in data of this kind, project and period."""
+    """Ask whether this submitter may hand in data of this kind, project and period, of these users.
+
+    Args:
+        group: the transaction.
+        by: who hands in.
+        row: the project.
+        period: from the first to the last day.
+        plug_in: what computes with such records.
+        records: those that are new, in pieces: what is recorded asks for no consent, and changes nothing.
+    """
     if not is_scene(row.project):
         require_state(row, *OPEN_STATES)
     account = require_owner(group, row.project.owner_account_id, "project_id")
     region = group.context.region_code
     require_kind_of_records(group, row, plug_in)
+    users = standing_of(group, account, row.project.project_id, records)
     verdict = group.pack.require(
         acts.SubmitActivityData(
             **act_facts(group, by),
@@ -100,6 +118,9 @@ def ask_rules(
             submitter=participant_of(account, row.project, region, group.legal_date),
             period_start=period.start,
             period_end=period.end,
+            lines_outside_mandate=users.outside_mandate,
+            lines_without_consent=users.without_consent,
+            lines_withdrawn=users.withdrawn,
             feed_validated=not is_scene(row.project) or row.project.state in FED_STATES,
             authorisation=authorisation_of(row.project, period.start, period.end),
             evidence=EVIDENCE,
@@ -175,7 +196,8 @@ def _submit_activity(
             checked_row(bounds, period, record.on_grid_wh, record.self_use_wh, record.meter, prefix=at)
         )
     within_one_another(rows)
-    verdict = ask_rules(group, by, row, hull_of(rows))
+    new = (unrecorded(group.connection, row.project.project_id, piece) for piece in (rows,))
+    verdict = ask_rules(group, by, row, hull_of(rows), records=new)
     fresh = fresh_rows(group, row.project.project_id, rows)
     if fresh:
         batch_id = record_batch(
@@ -187,6 +209,15 @@ def _submit_activity(
     return registers_pb2.SubmitActivityResponse(
         accepted_count=len(rows), unchanged_count=len(rows) - len(fresh)
     )
+
+
+def unrecorded(
+    connection: sa.Connection, project_id: str, rows: Sequence[ActivityRow]
+) -> list[MeteredRecord]:
+    """Give what of these rows is not recorded just so, as records of users; each meter names one."""
+    beside = store.activity_beside(connection, project_id, rows)
+    recorded = {one for known in beside.values() for one in known}
+    return [MeteredRecord(row.meter, row.start_date, row.end_date) for row in rows if row not in recorded]
 
 
 def fresh_rows(group: Group, project_id: str, rows: Sequence[ActivityRow]) -> list[ActivityRow]:

@@ -26,11 +26,12 @@ from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.errors import to_refusal
-from tanqiao_region.application.activity import ask_rules, bounds_of, record_batch
+from tanqiao_region.application.activity import ask_rules, bounds_of, record_batch, unrecorded
 from tanqiao_region.application.activity_checks import Digest, clash, recorded_or_clash
 from tanqiao_region.application.activity_file import ReadRow, read_csv, read_json_lines, read_xlsx
 from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.commands import By
+from tanqiao_region.application.consents import MeteredRecord
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.register_checks import once, require_id, require_project
@@ -184,6 +185,9 @@ class ActivityImports:
         row_count = self._check(start, path, spool, report)
         response = registers_pb2.ImportActivityResponse(row_count=row_count)
         if start.validate_only:
+            # Who may not hand these in, for whom it is or whose they are, learns nothing of the past either.
+            if spool.count:
+                self._submit(lambda group: _allowed(group, ask.by, start.project_id, spool))
             with self._database.reading() as connection:
                 _against_the_past(connection, start.project_id, spool, report)
             return _completed(response, report, committed=False)
@@ -308,6 +312,21 @@ def _against_the_past(
     return found
 
 
+def _allowed(group: Group, by: By, project_id: str, spool: _Spool) -> None:
+    ask_rules(
+        group,
+        by,
+        require_project(group, project_id),
+        spool.hull(),
+        records=_new_records(group, project_id, spool),
+    )
+
+
+def _new_records(group: Group, project_id: str, spool: _Spool) -> Iterator[list[MeteredRecord]]:
+    for piece in spool.slices():
+        yield unrecorded(group.connection, project_id, [row for _, row in piece])
+
+
 def _record(
     group: Group,
     by: By,
@@ -317,7 +336,7 @@ def _record(
 ) -> registers_pb2.ImportActivityResponse:
     """Record every row that is new, in the one transaction; nothing if one of them contradicts the past."""
     project = require_project(group, project_id)
-    verdict = ask_rules(group, by, project, spool.hull())
+    verdict = ask_rules(group, by, project, spool.hull(), records=_new_records(group, project_id, spool))
     report = _Report()
     found = _against_the_past(group.connection, project_id, spool, report)
     if report.rejected or found.fresh == 0:

@@ -33,6 +33,7 @@ from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_region.application import cases, journal
 from tanqiao_region.application.commands import ApplyPrepares, By, Frame, PrepareItem
 from tanqiao_region.application.context import BRIDGE
+from tanqiao_region.application.forms import ready_payload
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.rules import (
     actor_of,
@@ -226,17 +227,14 @@ def _store_ready(
     require(account is not None and verdict is not None, "a Ready rests on an account and a verdict")
     if account is None or verdict is None:  # pragma: no cover - required above
         return
-    payload = messages_pb2.Ready(
-        header=group.context.header(
-            (BRIDGE,),
-            source=record.key.source,
-            transfer_id=record.key.transfer_id,
-            prev_hash=record.prepare_hash,
-            rules_digest=bytes.fromhex(verdict.pack.digest),
-        ),
-        lock_hash=record.lock_hash,
-        legal_date=item.prepare.message.legal_date,
-    ).SerializeToString()
+    payload = ready_payload(
+        group.context,
+        record.key,
+        record.prepare_hash,
+        record.lock_hash,
+        legal_date=item.facts.legal_date,
+        digest=verdict.pack.digest,
+    )
     for series_id in {block.series_id for block in record.blocks}:
         if series_id not in group.series:
             row = next(

@@ -11,6 +11,7 @@ import structlog
 
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.effects import EvidenceKind
 from tanqiao.protocol.types import Reasons, TransferKey
 from tanqiao.rpc.protocol_facts import refusal_messages
@@ -19,13 +20,14 @@ from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_region.application.commands import Frame, PrepareItem
 from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.group import Group
-from tanqiao_region.storage.evidence import EvidenceRow
+from tanqiao_region.storage.evidence import EvidenceRow, is_kept
 from tanqiao_region.storage.offers import load_decision, load_prepares
 from tanqiao_region.storage.transfers import IncomingRow
 
 NACK_TYPE: Final = payload_type_of(messages_pb2.Nack)
 UNACCEPTABLE: Final = "numbered message not acceptable"
 NACK_RECEIVED: Final = "nack received"
+RECORD_EQUIVOCATION: Final = "record equivocation"
 
 _log = structlog.get_logger("tanqiao.region.cases")
 
@@ -65,6 +67,21 @@ def keep_two_locks(group: Group, kind: EvidenceKind, item: PrepareItem, known: I
         before = stored_lock(group, item.facts.key)
     first = item.prepare.message.lock.SerializeToString()
     keep(group, kind.value, item.facts.key.source, first, before)
+
+
+def second_record(group: Group, authority: str, identity: bytes, first: bytes, second: bytes) -> DomainError:
+    """Keep two records that an authority signed under one id, once, and give the refusal of the second (R4).
+
+    Args:
+        group: the transaction.
+        authority: who signed both.
+        identity: the id that both have.
+        first: envelope that is in force.
+        second: envelope that came now; the bridge freezes its sender.
+    """
+    if not is_kept(group.connection, RECORD_EQUIVOCATION, authority, first, second):
+        keep(group, RECORD_EQUIVOCATION, authority, first, second)
+    return DomainError("EQUIVOCATION", peer=authority, id=identity.hex())
 
 
 def stored_lock(group: Group, key: TransferKey) -> bytes:

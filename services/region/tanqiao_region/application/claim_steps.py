@@ -154,8 +154,11 @@ class ReleaseHandler:
         raise DomainError("METHOD_UNKNOWN", method=f"{StepKind.RELEASE_CLAIM.name} by {ask.by.party}")
 
     def finish(self, group: Group, step: StepRow, receipt: Receipt) -> Outcome:
-        """Nothing is left to do: the claim is no longer live."""
-        del group, step, receipt
+        """The claim is no longer live: its project says so."""
+        row = store.project_of_claim(group.connection, step.subject_id)
+        if row is not None:
+            row.project.claim_status = receipt.message.status
+            store.update_project(group.connection, row)
         return b""
 
     def abandon(self, group: Group, step: StepRow, refusal: DomainError) -> None:

@@ -6,11 +6,12 @@ other command: it runs alone, in its place among the others, in the same transac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.api.region.v1 import ledger_pb2
 from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.record import record
@@ -58,6 +59,7 @@ class LocalOrder:
     selection: Selection
     settlement_reference: str = ""
     validate_only: bool = False
+    agent_account_id: str = ""
 
 
 @record
@@ -90,7 +92,10 @@ class CreateTransfers:
 
 @record
 class UseOrder:
-    """Retire or cancel units. Of a cancellation `purpose_text` is the reason."""
+    """Retire or cancel units.
+
+    Of a cancellation `purpose_text` is the reason, and `cancellation` the request that two officers approve.
+    """
 
     request: ClientRequest
     by: By
@@ -105,7 +110,7 @@ class UseOrder:
     document_reference: str = ""
     document_digest: bytes = b""
     compliance_year: int = 0
-    second_approver: str = ""
+    cancellation: ledger_pb2.CancelUnitsRequest | None = None
     validate_only: bool = False
 
 
@@ -125,6 +130,8 @@ class Frame:
     """What travelled beside the items, by their position, while this node recovers."""
     envelope: envelope_pb2.Envelope | None = None
     """Set where the message came inside of another: it stands under a signature of its own."""
+    hashes: Sequence[bytes] = ()
+    """Message hashes of all items where the batch was verified: nobody has to hash it again."""
 
 
 class PrepareItem(NamedTuple):

@@ -8,16 +8,19 @@ from datetime import datetime
 
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.clock import Clock
+from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.ids import ID_BYTES
 from tanqiao.protocol.recovery import FIRST_EPOCH, EpochStart
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.envelope import Signer, build_header
 from tanqiao.signing.own_keys import OwnKeys
 from tanqiao.signing.verify import Verifier
+from tanqiao_region.application.alarms import Alarms
 from tanqiao_region.application.pending import Pending
 from tanqiao_region.application.published_pack import PublishedPack
 from tanqiao_region.application.secrets import NodeSecrets
 from tanqiao_region.application.tokens import TokenBook
+from tanqiao_region.application.undecided import Undecided
 from tanqiao_region.domain.rules.facts import Recognition
 
 BRIDGE = "bridge"
@@ -48,6 +51,8 @@ class RegionContext:
         epoch_start: where the bridge's present epoch continues from.
         pending: which decisions await the quorum of witnesses (R10).
         tokens: by which claims name persons, households and vehicles; None: such claims are refused.
+        undecided: promises that await their decision, so that they are not read again.
+        alarms: what a person must see in the node's status.
         issue_settlements: told inside the transaction how an issuance ended (`issue_offers.IssueSettlement`).
     """
 
@@ -70,6 +75,12 @@ class RegionContext:
     own_keys: OwnKeys | None = None
     bridge_log_size: int = 0
     tokens: TokenBook | None = None
+    undecided: Undecided = field(default_factory=Undecided)
+    alarms: Alarms = field(default_factory=Alarms)
+
+    def alarm(self, refusal: DomainError) -> None:
+        """Note what a person must see in the node's status."""
+        self.alarms.note(refusal, self.now())
 
     @property
     def known_index(self) -> int:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.bridge.v1 import log_pb2, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.engine import Database
+from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.effects import EvidenceKind
 from tanqiao.protocol.refusals import decision_void
 from tanqiao.protocol.types import TransferKey
-from tanqiao.rpc.protocol_facts import refusal_messages
+from tanqiao.rpc.protocol_facts import reason_of_error, refusal_messages
 from tanqiao.signing.envelope import sign_envelope
 from tanqiao.signing.pae import message_hash
-from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.payload_types import payload_type_of, type_name
 from tanqiao_region.application import cases
 from tanqiao_region.application.context import BRIDGE, RegionContext
 from tanqiao_region.application.group import Group
@@ -26,6 +27,8 @@ from tanqiao_region.storage.evidence import EvidenceRow, list_evidence
 
 ROWS_PER_READ_MAX: Final = 100
 DECISION_TYPE: Final = payload_type_of(messages_pb2.Decision)
+BUNDLE_TYPE: Final = type_name(log_pb2.FinalityBundle.DESCRIPTOR.name)
+UNPROVEN: Final = "finality bundle not proven"
 _TWICE: Final = frozenset(
     {
         EvidenceKind.DECISION_EQUIVOCATION.value,
@@ -51,6 +54,19 @@ def keep_other_decision(group: Group, key: TransferKey, envelopes: Iterable[enve
         return False
     cases.keep(group, EvidenceKind.DECISION_EQUIVOCATION.value, BRIDGE, named.SerializeToString(), own)
     return True
+
+
+def keep_unproven(group: Group, key: TransferKey, bundle: bytes, refusal: DomainError) -> None:
+    """Keep a FinalityBundle that proves nothing and tell the bridge, whose people settle it.
+
+    Args:
+        group: of the writer.
+        key: the transfer that it was to make final, which stays pending.
+        bundle: serialised, as it came.
+        refusal: what does not hold.
+    """
+    cases.keep(group, UNPROVEN, BRIDGE, cases.envelope_of(BUNDLE_TYPE, bundle))
+    cases.nack(group, message_hash(BUNDLE_TYPE, bundle), (reason_of_error(refusal),), key)
 
 
 class Contradictions:

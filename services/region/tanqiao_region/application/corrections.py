@@ -13,13 +13,15 @@ from typing import Final
 from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.invariants import require
-from tanqiao.kernel.units import UnitBlock, coalesce, subtract_blocks
+from tanqiao.kernel.units import UnitBlock
+from tanqiao.protocol import corrections as rules
+from tanqiao.protocol.corrections import Wait
 from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.protocol_facts import blocks_of
 from tanqiao.signing.approvals import CORRECTION_TYPE, open_correction
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.verify import Opened
-from tanqiao_region.application import finality, journal
+from tanqiao_region.application import cases, finality, journal
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.holdings import held_by
 from tanqiao_region.storage import encumbrances, orders
@@ -28,8 +30,6 @@ from tanqiao_region.storage.holdings import CANCELLED, HELD, USED, SeriesRow
 
 NOBODY: Final = "correction"
 """In the place of the closed account: the suspense account of corrections whose address is not known here."""
-
-Wait = tuple[UnitBlock, bytes]
 
 
 def gather(notice: messages_pb2.RecordNotice, needs: Needs) -> None:
@@ -57,8 +57,10 @@ def take_correction(group: Group, notice: messages_pb2.RecordNotice, directory: 
     correction: messages_pb2.Correction = opened.message
     known = orders.find_correction(group.connection, correction.correction_id)
     if known is not None:
-        if known != opened.payload:
-            raise DomainError("EQUIVOCATION", peer=opened.header.sender, id=correction.correction_id.hex())
+        payload, first = known
+        if payload != opened.payload:
+            second = notice.record.SerializeToString()
+            raise cases.second_record(group, opened.header.sender, correction.correction_id, first, second)
         return
     blocks = blocks_of(correction.blocks)
     pieces = group.holdings.pieces(blocks)
@@ -87,7 +89,7 @@ def _take_out(
     group: Group, correction_id: bytes, pieces: Sequence[tuple[UnitBlock, tuple[str, int, bytes]]]
 ) -> list[journal.Effect]:
     removed: dict[str, list[UnitBlock]] = {}
-    waiting: list[Wait] = []
+    waiting: list[UnitBlock] = []
     for piece, place in pieces:
         account_id, state, _ = place
         if state == HELD:  # units that wait for their quorum of witnesses (R10) too
@@ -96,9 +98,9 @@ def _take_out(
             removed.setdefault(account_id, []).append(piece)
             encumbrances.take_out(group.connection, (piece,))
         else:
-            waiting.append((piece, correction_id))
+            waiting.append(piece)
     if waiting:
-        _set_waits(group, [*_waits_without(group, [piece for piece, _ in waiting]), *waiting])
+        _set_waits(group, rules.waiting(_waits(group), waiting, correction_id))
     return [journal.Effect(account_id, removed=gone) for account_id, gone in sorted(removed.items())]
 
 
@@ -106,8 +108,8 @@ def _put_in(
     group: Group, correction: messages_pb2.Correction, blocks: tuple[UnitBlock, ...]
 ) -> list[journal.Effect]:
     if _waits(group):  # what an earlier correction would take belongs here again
-        _set_waits(group, _waits_without(group, blocks))
-    missing = subtract_blocks(coalesce(blocks), [piece for piece, _ in group.holdings.pieces(blocks)])
+        _set_waits(group, rules.waits_without(_waits(group), blocks))
+    missing = rules.missing(blocks, [piece for piece, _ in group.holdings.pieces(blocks)])
     if not missing:
         return []
     account = _account(group, correction.receiving_address)
@@ -152,12 +154,7 @@ def note_released(group: Group, account_id: str, blocks: Sequence[UnitBlock]) ->
     waits = _waits(group)
     if not waits:
         return
-    taken: dict[bytes, list[UnitBlock]] = {}
-    for block, correction_id in waits:
-        for released in blocks:
-            common = block.intersection(released)
-            if common is not None:
-                taken.setdefault(correction_id, []).append(common)
+    taken = rules.taken_after_abort(waits, blocks)
     for correction_id, gone in taken.items():
         failing = group.holdings.remove(gone, held_by(account_id))
         require(not failing, "what was released is held")
@@ -168,16 +165,8 @@ def note_released(group: Group, account_id: str, blocks: Sequence[UnitBlock]) ->
             details={"after_abort": "true"},
         )
     if taken:
-        _set_waits(group, _waits_without(group, [block for gone in taken.values() for block in gone]))
-
-
-def _waits_without(group: Group, blocks: Sequence[UnitBlock]) -> list[Wait]:
-    cuts = coalesce(blocks)
-    return [
-        (rest, correction_id)
-        for block, correction_id in _waits(group)
-        for rest in subtract_blocks((block,), cuts)
-    ]
+        given_up = [block for gone in taken.values() for block in gone]
+        _set_waits(group, rules.waits_without(waits, given_up))
 
 
 def _waits(group: Group) -> Sequence[Wait]:

@@ -43,6 +43,7 @@ from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_region.application import cases, corrections, journal
 from tanqiao_region.application.commands import DecisionItem, Frame
 from tanqiao_region.application.context import BRIDGE
+from tanqiao_region.application.forms import final_payload
 from tanqiao_region.application.group import Ended, Group, Needs
 from tanqiao_region.application.holdings import held_by
 from tanqiao_region.application.honouring import can_lock, honour_lock, honour_ready
@@ -162,7 +163,7 @@ def open_or_suspense(group: Group, account_id: str) -> AccountRow:
 
 def _credited(group: Group, account_id: str, key: TransferKey) -> Place:
     """R10: with witnesses, credited units are marked by their transfer until a quorum has cosigned it."""
-    return (account_id, HELD, key.transfer_id) if group.context.pending.quorum else held_by(account_id)
+    return (account_id, HELD, key.transfer_id) if group.quorum else held_by(account_id)
 
 
 def _await_quorum(
@@ -172,7 +173,7 @@ def _await_quorum(
 
     An ABORT waits too: a bridge that logs COMMIT and tells one side ABORT is found out here.
     """
-    if group.context.pending.quorum:
+    if group.quorum:
         decided_at_ms = int(group.context.now().timestamp() * _MILLISECONDS)
         group.new_pending.append(
             PendingRow(facts.key, facts.log_index, facts.message_hash, account_id, blocks, decided_at_ms)
@@ -198,16 +199,11 @@ def _end_outgoing(
     if record.kind is not Kind.TRANSFER:
         decided_on = date_of(item.opened.message.legal_date, "legal_date").isoformat()
         group.decision_dates.append((key.transfer_id, decided_on))
-    final = messages_pb2.SourceFinal(
-        header=group.context.header(
-            (BRIDGE,), source=key.source, transfer_id=key.transfer_id, prev_hash=item.facts.message_hash
-        ),
-        decision_hash=item.facts.message_hash,
-        state=int(record.state),  # type: ignore[arg-type]  # the core's numbers are the wire's
-        journal_index=index,
-    )
     if not _has_final(frame, item):
-        group.send_numbered(SOURCE_FINAL_TYPE, final.SerializeToString())
+        final = final_payload(
+            group.context, messages_pb2.SourceFinal, key, item.facts.message_hash, record.state, index
+        )
+        group.send_numbered(SOURCE_FINAL_TYPE, final)
     _await_quorum(group, item.facts, row.account_id)
     group.outgoing[key.transfer_id] = OutgoingRow(record, row.account_id, row.quantity_kg, row.created_at)
     group.aftermath.ended.append(Ended(key, int(record.state)))
@@ -302,16 +298,11 @@ def _end_incoming(
         group.ended_incoming.append(
             DecisionUpdate(record, item.opened.payload, signature_id, item.opened.envelope_index, group.now)
         )
-    final = messages_pb2.DestFinal(
-        header=group.context.header(
-            (BRIDGE,), source=key.source, transfer_id=key.transfer_id, prev_hash=item.facts.message_hash
-        ),
-        decision_hash=item.facts.message_hash,
-        state=int(record.state),  # type: ignore[arg-type]  # the core's numbers are the wire's
-        journal_index=index,
-    )
     if not _has_final(frame, item):
-        group.send_numbered(DEST_FINAL_TYPE, final.SerializeToString())
+        final = final_payload(
+            group.context, messages_pb2.DestFinal, key, item.facts.message_hash, record.state, index
+        )
+        group.send_numbered(DEST_FINAL_TYPE, final)
     account_id, quantity_kg = ("", 0) if row is None else (row.account_id, row.quantity_kg)
     group.incoming[key] = IncomingRow(record, account_id, quantity_kg, group.now)
     group.aftermath.ended.append(Ended(key, int(record.state)))
@@ -350,7 +341,7 @@ def _journal_destination(
         account = open_or_suspense(group, _promised(row).account_id)
         effects = (journal.Effect(account.account_id, added=record.blocks),)
         kind = journal.UNITS_CREDITED
-        if group.context.pending.quorum:
+        if group.quorum:
             shared["pending"] = "1"
             _await_quorum(group, facts, account.account_id, record.blocks)
     elif row is not None and row.account_id:

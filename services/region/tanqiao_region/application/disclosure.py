@@ -1,13 +1,14 @@
 """Public lists (RULES section 10): the pack says which and with which fields, here is where each comes from.
 
 Nothing of a person is shown: an applicant is named if it is an organisation. A list that the pack has and the
-node keeps no register for is empty.
+node keeps no register for is empty, and says that it is not kept yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,8 +17,10 @@ from tanqiao.api.region.v1 import disclosure_pb2, dossiers_pb2, registers_pb2
 from tanqiao.db.engine import Database
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
+from tanqiao_region.application.certificates import PUBLIC_STATES
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.dossier_acts import KINDS_OF_DOSSIER
+from tanqiao_region.application.list_sources import SCAN_PAGE, CountedSince, Past, Present
 from tanqiao_region.application.project_acts import is_scene
 from tanqiao_region.application.register_checks import (
     CONNECTED,
@@ -30,26 +33,26 @@ from tanqiao_region.application.register_checks import (
 )
 from tanqiao_region.domain.rules.pack import DisclosureList, RulePack
 from tanqiao_region.domain.rules.parameters import Provenance, base_key
-from tanqiao_region.storage import accounts, disclosure, dossiers, issuance, parameter_tables, registers
-from tanqiao_region.storage.journal import journal_head
-from tanqiao_region.storage.transfers import used_for_purpose_kg
+from tanqiao_region.storage import accounts, disclosure, issuance, registers
+from tanqiao_region.storage.journal import journal_head, read_entries
+from tanqiao_region.storage.versions import kept_from
 
 Row = tuple[str, dict[str, str]]
 """Position behind which the next page begins, and the values by field."""
-SCAN_PAGE: Final = 500
-"""Rows that are read at once where not every one is shown."""
 SECONDS_DIGITS_MAX: Final = 12
+REGISTERED_SCENES: Final = ("ON_PLATFORM", "SUSPENDED")
 SHOWN_PROJECTS: Final = frozenset({NOTICE, OBJECTED, PUBLISHED})
 SHOWN_SCENES: Final = SHOWN_PROJECTS | {DATA_VALIDATED, CONNECTED, SUSPENDED, ENDED}
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a provider reads from: one snapshot, the pack in force."""
+    """What a provider reads from: one snapshot, the registers now or then, the pack in force on the day."""
 
     connection: sa.Connection
-    context: RegionContext
+    registers: Present
     pack: RulePack
+    day: date
 
 
 Provider = Callable[[Reading, str, int], list[Row]]
@@ -76,34 +79,56 @@ class Disclosures:
     def __init__(self, context: RegionContext, database: Database) -> None:
         self._context = context
         self._database = database
+        self._counted = CountedSince()
 
-    def lists(self) -> tuple[list[disclosure_pb2.Disclosure], int]:
-        """Give what the region publishes, and the journal's index."""
-        pack = self._pack()
-        with self._database.reading() as connection:
-            index, _ = journal_head(connection)
-        return [shown_list(pack, one) for one in pack.data.disclosures], index
-
-    def page(self, slug: str, after: str, limit: int) -> Part:
-        """Give a page of a list.
+    def lists(self, as_of_index: int = 0) -> tuple[list[disclosure_pb2.Disclosure], int]:
+        """Give what the region publishes, and the journal's index.
 
         Raises:
-            DomainError: NOT_FOUND for a list that the region's rules do not know.
+            DomainError: as `page` does for the index.
         """
-        pack = self._pack()
-        found = next((one for one in pack.data.disclosures if one.slug == slug), None)
-        if found is None:
-            raise DomainError("NOT_FOUND", field="slug", what="list", id=slug[:48])
-        provider = PROVIDERS.get(slug)
         with self._database.reading() as connection:
-            reading = Reading(connection, self._context, pack)
-            rows = [] if provider is None else provider(reading, after, limit)
-            index, recorded_at = journal_head(connection)
-        shown = [(position, [values.get(name, "") for name in found.fields]) for position, values in rows]
-        return Part(shown_list(pack, found), shown, index, recorded_at)
+            reading, index, _ = self._reading(connection, as_of_index)
+        return [shown_list(reading.pack, one) for one in reading.pack.data.disclosures], index
 
-    def _pack(self) -> RulePack:
-        return self._context.pack(legal_date(self._context.now()))
+    def page(self, slug: str, after: str, limit: int, as_of_index: int = 0) -> Part:
+        """Give a page of a list as it stands, or as it stood when an entry of the journal was the last one.
+
+        What depends on the day is judged on the day of that entry.
+
+        Raises:
+            DomainError: NOT_FOUND for a list that the region's rules do not know, FIELD_INVALID,
+                JOURNAL_INDEX_AHEAD, JOURNAL_INDEX_TOO_EARLY.
+        """
+        with self._database.reading() as connection:
+            reading, index, recorded_at = self._reading(connection, as_of_index)
+            found = next((one for one in reading.pack.data.disclosures if one.slug == slug), None)
+            if found is None:
+                raise DomainError("NOT_FOUND", field="slug", what="list", id=slug[:48])
+            provider = PROVIDERS.get(slug)
+            rows = [] if provider is None else provider(reading, after, limit)
+        shown = [(position, [values.get(name, "") for name in found.fields]) for position, values in rows]
+        return Part(shown_list(reading.pack, found), shown, index, recorded_at)
+
+    def _reading(self, connection: sa.Connection, as_of_index: int) -> tuple[Reading, int, int]:
+        """Give from what is read, its index of the journal, and when that entry was recorded."""
+        head, recorded_at = journal_head(connection)
+        if as_of_index < 0:
+            raise DomainError("FIELD_INVALID", field="as_of_index", detail=str(as_of_index))
+        if as_of_index > head:
+            raise DomainError("JOURNAL_INDEX_AHEAD", index=as_of_index, head=head)
+        if as_of_index in (0, head):
+            today = legal_date(self._context.now())
+            present = Reading(connection, Present(connection), self._context.pack(today), today)
+            return present, head, recorded_at
+        first = kept_from(connection)
+        if as_of_index < first:
+            raise DomainError("JOURNAL_INDEX_TOO_EARLY", index=as_of_index, first=first)
+        entry = read_entries(connection, from_index=as_of_index, limit=1)[0]
+        past = Past(connection, as_of_index, self._counted.since(connection, as_of_index, head))
+        day = date.fromisoformat(entry.legal_date)
+        pack = self._context.pack.with_rows(past.parameters())(day)
+        return Reading(connection, past, pack, day), as_of_index, entry.recorded_at
 
 
 def shown_list(pack: RulePack, one: DisclosureList) -> disclosure_pb2.Disclosure:
@@ -118,6 +143,7 @@ def shown_list(pack: RulePack, one: DisclosureList) -> disclosure_pb2.Disclosure
         article_zh=text.zh,
         article_en=text.en,
         ordered_by_law=one.ordered_by_law,
+        not_kept_yet=one.slug not in PROVIDERS,
     )
 
 
@@ -125,13 +151,11 @@ def shown_list(pack: RulePack, one: DisclosureList) -> disclosure_pb2.Disclosure
 
 
 def _methodologies(reading: Reading, after: str, limit: int) -> list[Row]:
-    found = registers.list_methodologies(reading.connection, after=after, limit=limit)
-    today = legal_date(reading.context.now()).isoformat()
+    found = reading.registers.methodologies(after, limit)
+    today = reading.day.isoformat()
     rows: list[Row] = []
     for one in found:
-        file = dossiers.load_dossier(
-            reading.connection, dossiers_pb2.DOSSIER_KIND_METHODOLOGY, one.methodology_id
-        )
+        file = reading.registers.dossier(dossiers_pb2.DOSSIER_KIND_METHODOLOGY, one.methodology_id)
         stop, superseded = registers.iso_text(one.stop_date), registers.iso_text(one.supersede_date)
         status = "published"
         if stop and stop <= today:
@@ -146,7 +170,7 @@ def _methodologies(reading: Reading, after: str, limit: int) -> list[Row]:
             "kind": kind,
             "unit_class": one.unit_class,
             "version": one.methodology_id,
-            "developer": "" if file is None else ", ".join(file.message.authors),
+            "developer": "" if file is None else ", ".join(file.authors),
             "registered_on": published,
             "published_on": published,
             "text": one.document,
@@ -185,14 +209,14 @@ def _files(
     rows: list[Row] = []
     if kind is None:
         return rows
-    while found := dossiers.list_dossiers(reading.connection, kind, states, after=after, limit=SCAN_PAGE):
-        for row in found:
-            values = shown(row.message)
+    while found := reading.registers.dossiers(kind, states, after, SCAN_PAGE):
+        for one in found:
+            values = shown(one)
             if values is not None:
-                rows.append((row.message.dossier_id, values))
+                rows.append((one.dossier_id, values))
             if len(rows) == limit:
                 return rows
-        after = found[-1].message.dossier_id
+        after = found[-1].dossier_id
     return rows
 
 
@@ -201,7 +225,7 @@ def _shown_projects(reading: Reading, after: str, limit: int, *, scenes: bool) -
     states = SHOWN_SCENES if scenes else SHOWN_PROJECTS
     found: list[registers_pb2.Project] = []
     while len(found) < limit:
-        part = registers.list_projects(reading.connection, state=0, after=after, limit=SCAN_PAGE)
+        part = reading.registers.projects(after, SCAN_PAGE)
         found += [one for one in part if one.state in states and is_scene(one) == scenes]
         if len(part) < SCAN_PAGE:
             break
@@ -212,7 +236,7 @@ def _shown_projects(reading: Reading, after: str, limit: int, *, scenes: bool) -
 def _projects(reading: Reading, after: str, limit: int) -> list[Row]:
     found = _shown_projects(reading, after, limit, scenes=False)
     names = _names(reading, [one.owner_account_id for one in found])
-    issued = disclosure.issued_of_projects(reading.connection, [one.project_id for one in found])
+    issued = reading.registers.issued_of_projects([one.project_id for one in found])
     return [
         (
             one.project_id,
@@ -311,7 +335,7 @@ def _rights_providers(reading: Reading, after: str, limit: int) -> list[Row]:
 
 
 def _experts(reading: Reading, after: str, limit: int) -> list[Row]:
-    found = dossiers.list_experts(reading.connection, after=after, limit=limit)
+    found = reading.registers.experts(after, limit)
     return [
         (one.expert_id, {"name": one.name, "field": ", ".join(one.fields), "employer": one.employer})
         for one in found
@@ -323,7 +347,7 @@ def _reserve(reading: Reading, after: str, limit: int) -> list[Row]:
     if after:
         low_income, _, entry_id = after.partition(":")
         position = (low_income == "1", entry_id)
-    found = registers.list_resources(reading.connection, after=position, limit=limit)
+    found = reading.registers.entries(position, limit)
     return [
         (
             f"{int(one.low_income_area)}:{one.entry_id}",
@@ -335,12 +359,24 @@ def _reserve(reading: Reading, after: str, limit: int) -> list[Row]:
                 "area": one.ftz_area,
                 "potential_kg_per_year": str(one.potential_kg_per_year),
                 "potential_method": one.potential_method,
-                "state": "entered",
+                "state": one.state.lower(),
                 "low_income_area": "yes" if one.low_income_area else "no",
             },
         )
         for one in found
     ]
+
+
+def _counters(reading: Reading, after: str, limit: int) -> list[Row]:
+    """Give what a plan sets a number for: published methodologies, registered scenes (SP-11d)."""
+    counts = {
+        "published_methodologies": reading.registers.count_methodologies(),
+        "registered_scenes": reading.registers.count_dossiers(
+            dossiers_pb2.DOSSIER_KIND_LOW_CARBON_SCENE, REGISTERED_SCENES
+        ),
+    }
+    rows: list[Row] = [(name, {"counter": name, "count": str(count)}) for name, count in counts.items()]
+    return _behind(rows, after, limit)
 
 
 # -- units
@@ -354,7 +390,7 @@ def _issuances(reading: Reading, after: str, limit: int) -> list[Row]:
     shown: list[issuance.ShownIssuance] = []
     while len(shown) < limit:
         part = issuance.list_issuances(reading.connection, project_id="", after=position, limit=SCAN_PAGE)
-        shown += [one for one in part if one.state == disclosure.ISSUED]
+        shown += [one for one in part if reading.registers.is_issued(one)]
         if len(part) < SCAN_PAGE:
             break
         position = (part[-1].created_at, part[-1].issuance_id)
@@ -362,9 +398,9 @@ def _issuances(reading: Reading, after: str, limit: int) -> list[Row]:
     names = _names(reading, [one.account_id for one in shown])
     series_ids = [one.series_id for one in shown]
     classes = {one[0]: one[1:] for one in issuance.series_classes(reading.connection, series_ids)}
-    sums = disclosure.sums_of_series(reading.connection, series_ids)
+    sums = reading.registers.sums_of_series(series_ids)
     used: dict[str, list[str]] = {}
-    for use in disclosure.uses_by_series(reading.connection, series_ids):
+    for use in reading.registers.uses_by_series(series_ids):
         used.setdefault(use.key, []).append(f"{use.purpose} {use.year}: {use.quantity_kg}")
     requests = disclosure.requests_of_issuances(reading.connection, [one.issuance_id for one in shown])
     rows: list[Row] = []
@@ -393,7 +429,7 @@ def _issuances(reading: Reading, after: str, limit: int) -> list[Row]:
 
 def _uses(reading: Reading, after: str, limit: int) -> list[Row]:
     rows: list[Row] = []
-    for use in disclosure.uses_by_class(reading.connection):
+    for use in reading.registers.uses_by_class():
         position = f"{use.key}:{use.purpose}:{use.year}"
         values = {
             "purpose": use.purpose,
@@ -407,6 +443,24 @@ def _uses(reading: Reading, after: str, limit: int) -> list[Row]:
 
 def _behind(rows: Sequence[Row], after: str, limit: int) -> list[Row]:
     return sorted((row for row in rows if row[0] > after), key=lambda row: row[0])[:limit]
+
+
+def _certificates(reading: Reading, after: str, limit: int) -> list[Row]:
+    found = reading.registers.certificates(PUBLIC_STATES, after, limit)
+    return [
+        (
+            one.number,
+            {
+                "number": one.number,
+                "valid": "yes"
+                if one.state == PUBLIC_STATES[0]
+                else f"revoked {registers.iso_text(one.revoke_date)}",
+                "beneficiary": one.beneficiary_name,
+                "quantity_kg": str(one.quantity_kg),
+            },
+        )
+        for one in found
+    ]
 
 
 # -- rules and agreements
@@ -424,7 +478,7 @@ def _rule_documents(reading: Reading, after: str, limit: int) -> list[Row]:
                 "link": one.document_reference,
             },
         )
-        for one in sorted(parameter_tables.load_parameters(reading.connection))
+        for one in sorted(reading.registers.parameters())
         if f"{one.key}:{one.start_date}" > after
     ][:limit]
 
@@ -447,14 +501,14 @@ def _offset_notices(reading: Reading, after: str, limit: int) -> list[Row]:
     def shown(key: str, value: object) -> dict[str, str]:
         table = value if isinstance(value, dict) else {}
         year = key.removeprefix(base_key(key)[:-1]).rstrip("]")
-        used = used_for_purpose_kg(reading.connection, "compliance", int(year)) if year.isdecimal() else {}
+        used_kg = reading.registers.used_for_purpose_kg("compliance", int(year)) if year.isdecimal() else 0
         scope = [f"{name}={table[name]}" for name in ("vintages", "programmes") if name in table]
         return {
             "year": year,
             "scope": "; ".join(scope),
             "cap_kg": str(table.get("cap_kg", "")),
             "rules": str(table.get("rules", "")),
-            "used_kg": str(sum(used.values())),
+            "used_kg": str(used_kg),
         }
 
     return _parameter_tables(reading, after, limit, "sz.offset_notice[]", shown)
@@ -470,17 +524,16 @@ def _points_rule(reading: Reading, after: str, limit: int) -> list[Row]:
 
 def _agreements(reading: Reading, after: str, limit: int) -> list[Row]:
     rows: list[Row] = []
-    for records in reading.context.recognitions.values():
-        for one in records:
-            values = {
-                "from_region": one.from_region,
-                "to_region": one.to_region,
-                "programmes": ", ".join(sorted(one.programmes)),
-                "purposes": ", ".join(sorted(one.purposes)),
-                "valid_from": one.valid_from.isoformat(),
-                "valid_to": "" if one.valid_to is None else one.valid_to.isoformat(),
-            }
-            rows.append((one.agreement_id, values))
+    for one in reading.registers.agreements():
+        values = {
+            "from_region": one.from_region,
+            "to_region": one.to_region,
+            "programmes": ", ".join(sorted(one.programmes)),
+            "purposes": ", ".join(sorted(one.purposes)),
+            "valid_from": one.valid_from.isoformat(),
+            "valid_to": "" if one.valid_to is None else one.valid_to.isoformat(),
+        }
+        rows.append((one.agreement_id, values))
     return _behind(rows, after, limit)
 
 
@@ -492,11 +545,13 @@ PROVIDERS: Final[dict[str, Provider]] = {
     "reduction-scenes": _reduction_scenes,
     "evaluation-norms": _norms,
     "expert-pool": _experts,
+    "counters": _counters,
     "third-parties": _third_parties,
     "rights-providers": _rights_providers,
     "issue-and-use": _issuances,
     "issuances": _issuances,
     "uses": _uses,
+    "certificates": _certificates,
     "offset-notice": _offset_notices,
     "points-rule": _points_rule,
     "policies": _rule_documents,
@@ -504,4 +559,4 @@ PROVIDERS: Final[dict[str, Provider]] = {
     "recognition-agreements": _agreements,
     "reserve": _reserve,
 }
-"""List → where its rows come from. "certificates" has no register here yet, and is empty."""
+"""List → where its rows come from."""

@@ -1,9 +1,9 @@
 """Dossiers: applications to the registers that hold no units, step by step (RULES section 6).
 
 The pack's state machine keeps order, its rules decide, `dossier_acts` says what an event means. Every step
-stands in the dossier's history and in the journal. A decision that two bodies take together is signed by the
-one and taken by the other: both stand over the digest of the dossier's version, the event, the evidence and
-the pack, so that a changed file voids the first signature (RULES section 7.3).
+stands in the dossier's history and in the journal. A decision that two bodies take together both sign with
+keys of their own, and one takes: both stand over the digest of the dossier's version, the event, the evidence
+and the pack, so that a changed file voids the first signature (RULES section 7.3).
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Final
 from tanqiao.api.region.v1 import dossiers_pb2
 from tanqiao.db.engine import Database
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.ids import ACCOUNT_ID_LENGTH_MAX
 from tanqiao.rpc.validation import optional_text, require_count, require_text, wire_date
-from tanqiao_region.application import journal
+from tanqiao.signing.body_decisions import DOSSIER
+from tanqiao_region.application import body_decisions, journal
 from tanqiao_region.application.access import require_acting_for
 from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.commands import By
@@ -46,7 +48,7 @@ from tanqiao_region.domain.rules.lifecycles import BEFORE, Lifecycle, Transition
 from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import dossiers as store
-from tanqiao_region.storage.dossiers import DossierRow, SignatureRow
+from tanqiao_region.storage.dossiers import DossierRow
 
 WORDS_MAX: Final = 64
 """Most authors, parts or missing documents."""
@@ -103,7 +105,7 @@ class Dossiers:
         return dossiers_pb2.TakeStepResponse.FromString(kept)
 
     def sign_step(self, ask: Ask, request: dossiers_pb2.SignStepRequest) -> dossiers_pb2.SignStepResponse:
-        """Put the caller's body behind a decision that the rules would let it take with the other."""
+        """Keep the signatures under a decision that the caller may take; or give what is to be signed."""
         kept = self._submit(lambda group: once(group, ask, lambda: self._sign(group, ask.by, request)))
         return dossiers_pb2.SignStepResponse.FromString(kept)
 
@@ -144,6 +146,10 @@ class Dossiers:
     def _sign(
         self, group: Group, by: By, request: dossiers_pb2.SignStepRequest
     ) -> dossiers_pb2.SignStepResponse:
+        clean = dossiers_pb2.SignStepRequest(
+            kind=request.kind, dossier_id=request.dossier_id, event=request.event, evidence=request.evidence
+        )
+        asked = body_decisions.Asked(DOSSIER, request.dossier_id, clean)
         taking, _, event = _begin(group, by, request)
         together = sorted({one.act for one in group.pack.data.roles.joint})
         if event.act not in together:
@@ -151,15 +157,18 @@ class Dossiers:
             detail = f"{taking.event} 由一个机构决定 is decided by one body; together: {others}"
             raise DomainError("FIELD_INVALID", field="event", detail=detail)
         digest = bytes.fromhex(taking.digest)
-        signed = {one.role for one in store.signatures_of(group.connection, digest)}
         try:
             self._perform(taking, event)
         except DomainError as refusal:
             if not waits_for_the_other_alone(refusal):
                 raise
-        if by.role not in signed:
-            store.insert_signature(group.connection, SignatureRow(digest, by.role, by.party, group.now))
-        return dossiers_pb2.SignStepResponse(decision_digest=digest, signed_by=sorted(signed | {by.role}))
+        if request.validate_only:
+            signatures, to_sign = taking.signatures, body_decisions.unsigned(group, asked, digest)
+        else:
+            signatures, to_sign = body_decisions.take_statement(group, request.statement, asked, digest), None
+        return dossiers_pb2.SignStepResponse(
+            decision_digest=digest, signed_by=sorted({one.role for one in signatures}), to_sign=to_sign
+        )
 
     def _perform(self, taking: Taking, event: Event) -> Verdict:
         if event.by_applicant and taking.by.party != taking.row.submitted_by:
@@ -214,20 +223,21 @@ def _begin(
     if row.steps >= STEPS_MAX:
         raise DomainError("BATCH_TOO_LARGE", field="event", limit=STEPS_MAX, count=row.steps + 1)
     evidence = _clean_evidence(request.evidence)
-    digest = _decision_digest(group.pack, row.message, name, evidence)
-    signed = store.signatures_of(group.connection, bytes.fromhex(digest))
-    signatures = [
-        acts.Signature(role=one.role, subject_id=one.party, decision_digest=digest) for one in signed
-    ]
-    signatures.append(acts.Signature(role=by.role, subject_id=by.party, decision_digest=digest))
+    digest = step_digest(group.pack, row.message, name, evidence)
+    # A step of one body has the caller behind it; where two decide, only keys of their own count.
+    signatures: tuple[acts.Signature, ...] = (
+        acts.Signature(role=by.role, subject_id=by.party, decision_digest=digest),
+    )
+    if event.act in {one.act for one in group.pack.data.roles.joint}:
+        signatures = body_decisions.signatures_over(group, bytes.fromhex(digest))
     _add_documents(row.message, evidence)
-    return Taking(group, row, by, name, evidence, digest, tuple(signatures)), edge, event
+    return Taking(group, row, by, name, evidence, digest, signatures), edge, event
 
 
-def _decision_digest(
+def step_digest(
     pack: RulePack, message: dossiers_pb2.Dossier, event: str, evidence: dossiers_pb2.StepEvidence
 ) -> str:
-    """Give SHA-256, hexadecimal, over what two bodies sign alike; every part is preceded by its length."""
+    """Give SHA-256, hexadecimal, over what both bodies sign; every part is preceded by its length."""
     identity = pack.identity
     parts = (
         b"tanqiao.dossier.v1",
@@ -327,7 +337,7 @@ def _clean_dossier(given: dossiers_pb2.Dossier) -> dossiers_pb2.Dossier:
         kind=given.kind,
         dossier_id=require_id(given.dossier_id, "dossier.dossier_id"),
         title=require_text(given.title, "dossier.title"),
-        account_id=optional_text(given.account_id, "dossier.account_id", length_max=32),
+        account_id=optional_text(given.account_id, "dossier.account_id", length_max=ACCOUNT_ID_LENGTH_MAX),
         authors=_words(given.authors, "dossier.authors", length_max=256),
         field=optional_text(given.field, "dossier.field", length_max=WORD_LENGTH_MAX),
         documents=clean_documents(given.documents, "dossier.documents"),

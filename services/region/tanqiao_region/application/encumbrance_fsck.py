@@ -14,6 +14,7 @@ from tanqiao.rpc.protocol_facts import block_of
 from tanqiao_region.application import journal
 from tanqiao_region.application.encumbrances import content_sha256
 from tanqiao_region.application.holdings import held_by
+from tanqiao_region.application.release_statements import check_release
 from tanqiao_region.storage import encumbrances as store
 from tanqiao_region.storage.encumbrances import EncumbranceRow
 from tanqiao_region.storage.holdings import Place
@@ -84,8 +85,15 @@ def _check_rows(connection: sa.Connection, rebuilt: Encumbered, note: Callable[[
     count, after = 0, 0
     while rows := store.list_encumbrances(connection, account_id="", after=after, limit=ROWS_PER_PAGE):
         entries = _contents(connection, rows)
+        ids = [row.encumbrance_id for row in rows]
+        signatures, statements = (
+            store.load_signatures(connection, ids),
+            store.load_statements(connection, ids),
+        )
         for row in rows:
             shown = row.encumbrance_id.hex()
+            own = [one for one in signatures if one.encumbrance_id == row.encumbrance_id]
+            check_release(row, bytes.fromhex(content_sha256(row)), own, statements, note)
             if entries.get(row.journal_index) != content_sha256(row):
                 note(f"encumbrance {shown} is not what its journal entry says")
             if (row.state == store.IN_FORCE) != (shown in rebuilt):

@@ -1,8 +1,8 @@
 """Encumbrance of units: a creditor has a right in them, and they stay where they are (SP-16).
 
 The holder encumbers, naming a creditor who has an account here; only both sides together release. Each signs
-over the digest of the encumbrance and of the deed of release, so that signatures under two deeds never make
-one release. Where a rule pack gives nobody the act, nothing is encumbered.
+encumbrance and deed of release with the key of its certificate, so that signatures under two deeds never make
+one release, and nobody has to believe the node. Where a rule pack gives nobody the act, nothing is done.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ from tanqiao_region.application.freezes import require_free
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.ledger import choose_lawfully, require_account
 from tanqiao_region.application.register_checks import once
+from tanqiao_region.application.release_statements import Certifying, Statements, taken
 from tanqiao_region.application.rules import actor_of, subject_of
 from tanqiao_region.domain.rules.facts import Encumber, ReleaseEncumbrance, UnitLot
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import accounts as account_store
 from tanqiao_region.storage import encumbrances as store
 from tanqiao_region.storage.accounts import KIND_SUSPENSE, AccountRow
-from tanqiao_region.storage.encumbrances import EncumbranceRow, SignatureRow
+from tanqiao_region.storage.encumbrances import EncumbranceRow, SignatureRow, StatementRow
 from tanqiao_region.storage.packing import pack_blocks
 
 DOCUMENT_LENGTH_MAX: Final = 400
 DIGEST_BYTES: Final = 32
+NOTHING: Final[Statements] = {}
 
 
 class Encumbrances:
@@ -50,9 +52,13 @@ class Encumbrances:
         context: the node's own things.
         database: read for what there is.
         submit: the node's writer.
+        certifying: what certificates under releases are held against.
     """
 
-    def __init__(self, context: RegionContext, database: Database, submit: Submit) -> None:
+    def __init__(
+        self, context: RegionContext, database: Database, submit: Submit, certifying: Certifying
+    ) -> None:
+        self._certifying = certifying
         self._context = context
         self._database = database
         self._submit = submit
@@ -76,7 +82,9 @@ class Encumbrances:
         self, ask: Ask, request: encumbrances_pb2.ReleaseEncumbranceRequest
     ) -> encumbrances_pb2.ReleaseEncumbranceResponse:
         """Note the caller's signature under a release; the second side's frees the units."""
-        kept = self._submit(lambda group: once(group, ask, lambda: _release(group, ask.by, request)))
+        kept = self._submit(
+            lambda group: once(group, ask, lambda: _release(group, ask.by, request, self._certifying))
+        )
         return encumbrances_pb2.ReleaseEncumbranceResponse.FromString(kept)
 
     def find(self, encumbrance_id: str, by: By) -> encumbrances_pb2.Encumbrance:
@@ -89,13 +97,14 @@ class Encumbrances:
         with self._database.reading() as connection:
             row = store.load_encumbrance(connection, wanted)
             signatures = store.load_signatures(connection, [wanted])
+            statements = store.load_statements(connection, [wanted])
             sides = [] if row is None else [row.account_id, row.creditor_account_id]
             accounts = account_store.load_accounts(connection, sides)
         if row is None or not (
             self._is_office(by) or any(represents(by, accounts[one], {}) for one in sides)
         ):
             raise not_found(encumbrance_id)
-        return message_of(row, signatures)
+        return message_of(row, signatures, statements)
 
     def page(self, account_id: str, by: By, after: int, limit: int) -> list[encumbrances_pb2.Encumbrance]:
         """Give encumbrances of an account to its holder, and any to the offices.
@@ -127,8 +136,10 @@ def not_found(encumbrance_id: str) -> DomainError:
     return DomainError("NOT_FOUND", field="encumbrance_id", what="encumbrance", id=encumbrance_id)
 
 
-def message_of(row: EncumbranceRow, signatures: Sequence[SignatureRow] = ()) -> encumbrances_pb2.Encumbrance:
-    """Give an encumbrance as it is shown."""
+def message_of(
+    row: EncumbranceRow, signatures: Sequence[SignatureRow] = (), statements: Statements = NOTHING
+) -> encumbrances_pb2.Encumbrance:
+    """Give an encumbrance as it is shown; lists of them go without what was signed."""
     return encumbrances_pb2.Encumbrance(
         encumbrance_id=row.encumbrance_id.hex(),
         account_id=row.account_id,
@@ -141,17 +152,31 @@ def message_of(row: EncumbranceRow, signatures: Sequence[SignatureRow] = ()) -> 
         begin_date=date_message(row.begin_date),
         release_date=date_message(row.release_date) if row.release_date else None,
         signatures=[
-            encumbrances_pb2.ReleaseSignature(
-                side=one.side,  # type: ignore[arg-type]
-                party=one.party,
-                release_digest=one.release_digest,
-                sign_time=Timestamp(seconds=one.signed_at),
-                document_reference=one.document_reference,
-            )
+            _signature_message(one, statements.get((one.encumbrance_id, one.release_digest, one.side)))
             for one in signatures
         ],
         journal_index=row.journal_index,
+        agreement_digest=bytes.fromhex(content_sha256(row)),
     )
+
+
+def _signature_message(
+    one: SignatureRow, statement: StatementRow | None
+) -> encumbrances_pb2.ReleaseSignature:
+    made = encumbrances_pb2.ReleaseSignature(
+        side=one.side,  # type: ignore[arg-type]  # numbers of the enumeration
+        party=one.party,
+        release_digest=one.release_digest,
+        sign_time=Timestamp(seconds=one.signed_at),
+        document_reference=one.document_reference,
+    )
+    if statement is not None:
+        made.statement = statement.statement
+        made.signature = statement.signature
+        made.certificate = statement.certificate
+        made.authority_certificate = statement.authority_certificate
+        made.judge_time.seconds = statement.judged_at
+    return made
 
 
 def content_sha256(row: EncumbranceRow) -> str:
@@ -229,7 +254,7 @@ def _require_two_parties(holder: AccountRow, creditor: AccountRow) -> None:
 
 
 def _release(
-    group: Group, by: By, request: encumbrances_pb2.ReleaseEncumbranceRequest
+    group: Group, by: By, request: encumbrances_pb2.ReleaseEncumbranceRequest, certifying: Certifying
 ) -> encumbrances_pb2.ReleaseEncumbranceResponse:
     encumbrance_id = parse_id_hex(request.encumbrance_id, field="encumbrance_id")
     document = require_text(request.document_reference, "document_reference", length_max=DOCUMENT_LENGTH_MAX)
@@ -256,18 +281,23 @@ def _release(
             state="RELEASED",
             needed="IN_FORCE",
         )
-    digest = hashlib.sha256(bytes.fromhex(content_sha256(row)) + document.encode()).digest()
+    agreement = bytes.fromhex(content_sha256(row))
+    statement = taken(certifying, by.party, request, agreement)
+    digest = hashlib.sha256(agreement + document.encode()).digest()
     signatures = store.load_signatures(group.connection, [encumbrance_id])
     sides = {one.side for one in signatures if one.release_digest == digest}
     if side not in sides:
         signature = SignatureRow(encumbrance_id, digest, side, by.party, document, group.now)
         store.insert_signature(group.connection, signature)
+        statement = statement._replace(release_digest=digest, side=side)
+        store.insert_statement(group.connection, statement)
         signatures.append(signature)
     if sides | {side} == {store.HOLDER, store.CREDITOR}:
         store.set_released(group.connection, encumbrance_id, group.legal_date_text)
         _note(group, journal.ENCUMBRANCE_RELEASED, row, by, verdict)
         row = row._replace(state=store.RELEASED, release_date=group.legal_date_text)
-    return encumbrances_pb2.ReleaseEncumbranceResponse(encumbrance=message_of(row, signatures))
+    statements = store.load_statements(group.connection, [encumbrance_id])
+    return encumbrances_pb2.ReleaseEncumbranceResponse(encumbrance=message_of(row, signatures, statements))
 
 
 def _side_of(group: Group, by: By, row: EncumbranceRow) -> int:

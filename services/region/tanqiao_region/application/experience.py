@@ -14,6 +14,7 @@ from typing import Final
 from tanqiao.api.region.v1 import scenes_pb2
 from tanqiao.db.engine import Database
 from tanqiao.kernel.errors import Bilingual, DomainError
+from tanqiao.kernel.ids import ACCOUNT_ID_LENGTH_MAX
 from tanqiao.rpc.validation import optional_text, require_count, require_enum, require_text
 from tanqiao_region.application import journal
 from tanqiao_region.application.access import operators_of, represents
@@ -132,7 +133,7 @@ def _checked(given: scenes_pb2.ExperienceRecord, at: str, reason: str) -> Experi
         raise DomainError("REASON_REQUIRED", field="correction_reason")
     return ExperienceRow(
         require_id(given.record_id, f"{at}.record_id"),
-        require_text(given.account_id, f"{at}.account_id", length_max=32),
+        require_text(given.account_id, f"{at}.account_id", length_max=ACCOUNT_ID_LENGTH_MAX),
         given.value,
     )
 
@@ -188,7 +189,7 @@ def _digest(rows: Sequence[ExperienceRow]) -> str:
 def _convert(
     group: Group, by: By, request: scenes_pb2.ConvertExperienceRequest
 ) -> scenes_pb2.ConvertExperienceResponse:
-    account_id = require_text(request.account_id, "account_id", length_max=32)
+    account_id = require_text(request.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX)
     require_enum(request.target, "target")
     accounts = dict(group.load_accounts([account_id]))
     accounts.update(group.load_accounts(sorted(operators_of(accounts.values()))))

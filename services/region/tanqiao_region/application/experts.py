@@ -138,6 +138,24 @@ def panel_of_experts(group: Group, dossier: dossiers_pb2.Dossier, expert_ids: It
     )
 
 
+def panel_of_assessors(group: Group, account_id: str, assessors: Iterable[str]) -> acts.Panel | None:
+    """Give those who assess a project and are of the pool, with what they have with its applicant.
+
+    None where nobody of them is: a file names assessors in words, and the pool knows its own.
+    """
+    known = store.load_experts(group.connection, assessors)
+    if not known:
+        return None
+    account = group.load_accounts([account_id]).get(account_id)
+    applicant = "" if account is None or account.is_personal else account.display_name
+    return acts.Panel(
+        members=tuple(
+            panel_member(one, expert_id, frozenset(), applicant, group.legal_date)
+            for expert_id, one in sorted(known.items())
+        )
+    )
+
+
 # -- the draw
 
 

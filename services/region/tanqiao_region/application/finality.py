@@ -17,12 +17,16 @@ from tanqiao.tlog.errors import TlogError
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao.tlog.policy import Policy
 from tanqiao.tlog.proof import verify_proof
+from tanqiao.witnessing.groups import KnownGroups
 from tanqiao_region.application import journal
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.holdings import held_by
+from tanqiao_region.application.orders import Orders
+from tanqiao_region.application.pending import Pending
 from tanqiao_region.storage import finality as store
 from tanqiao_region.storage.finality import PendingRow
 from tanqiao_region.storage.holdings import HELD
+from tanqiao_region.storage.node import WITNESS_QUORUM, store_value
 
 
 def check_bundle(bundle: log_pb2.FinalityBundle, row: PendingRow, policy: Policy) -> bool:
@@ -94,6 +98,28 @@ def _end_waiting(group: Group, fresh: Sequence[tuple[PendingRow, bytes]]) -> lis
     indexes = [row.log_index for row, _ in fresh]
     group.aftermath.final_indexes.extend(indexes)
     return indexes
+
+
+def renew_groups(known: KnownGroups, index: int, orders: Orders, pending: Pending) -> None:
+    """Learn of changes of the group of witnesses up to a log index; what is decided then awaits the newest.
+
+    Raises:
+        TlogError: as `KnownGroups.renew`; the changes before the one that does not hold count all the same.
+        DomainError: as there, and the writer's: a quorum that could not be stored is stored at the next call.
+    """
+    try:
+        if index > known.groups.newest_index:
+            known.renew()
+    finally:
+        _keep_quorum(known, orders, pending)
+
+
+def _keep_quorum(known: KnownGroups, orders: Orders, pending: Pending) -> None:
+    quorum = known.groups.newest.quorum
+    # While no change is known here, what an earlier start has stored stands: a bridge may hide its changes.
+    if known.groups.changes and quorum != pending.quorum:
+        orders.run(lambda group: store_value(group.connection, WITNESS_QUORUM, quorum))
+        pending.quorum = quorum
 
 
 def keys_of(rows: Iterable[PendingRow]) -> list[TransferKey]:

@@ -1,8 +1,9 @@
 """Deletion of personal data (ARCHITECTURE section 4): the rows and keys of a person go, the ledger stays.
 
-What goes: what an operator calls its user, with the key that reads it, and the sealed names and salts of whom
-the account's uses were for. What stays: the random account number with its units and entries, and in signed
-messages commitments that nobody can open any more. Nothing that is digested or signed changes.
+What goes: what an operator calls its user, with the key that reads it, the sealed names and salts of whom
+the account's uses were for, and whose mandates and consents they were; those that stood are withdrawn. What
+stays: the random account number with its units and entries, and in signed messages commitments that nobody
+can open any more. Nothing that is digested or signed changes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
-from tanqiao_region.application import journal
+from tanqiao_region.application import consents, journal
 from tanqiao_region.application.accounts import require_keeper_or_holder, require_permitted
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
@@ -52,6 +53,7 @@ def delete_personal_data(group: Group, request: ClientRequest, by: By, account_i
     _require_no_retention(group, account_id)
     store.delete_persons(group.connection, (account_id,))
     forgotten = beneficiaries.delete_of_account(group.connection, account_id)
+    consents.forget(group, by, account_id)
     group.journal.append(
         journal.PERSONAL_DATA_DELETED,
         account_id,

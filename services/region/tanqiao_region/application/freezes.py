@@ -14,6 +14,7 @@ from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.streams import ClientRequest
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.ids import ACCOUNT_ID_LENGTH_MAX
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.frozen import FrozenRow, Scope, lifts, replay, rest_of
 from tanqiao.protocol.types import Reasons
@@ -22,7 +23,7 @@ from tanqiao.rpc.validation import require_bytes, require_text
 from tanqiao.signing.approvals import APPROVERS, open_freeze, open_freeze_alone
 from tanqiao.signing.directory import KeyDirectory, KeyRole
 from tanqiao.signing.verify import Opened
-from tanqiao_region.application import journal
+from tanqiao_region.application import cases, journal
 from tanqiao_region.application.group import Group
 from tanqiao_region.storage import orders
 from tanqiao_region.storage.accounts import AccountRow
@@ -45,7 +46,8 @@ def take_freeze(
     known = orders.find_order(group.connection, opened.message.order_id)
     if known is not None:
         if known.payload != opened.payload:
-            raise DomainError("EQUIVOCATION", peer=opened.header.sender, id=opened.message.order_id.hex())
+            order_id, second = opened.message.order_id, envelope.SerializeToString()
+            raise cases.second_record(group, opened.header.sender, order_id, known.envelope, second)
         return
     _put(group, opened, envelope, local=False)
 
@@ -59,11 +61,13 @@ def _open(group: Group, envelope: envelope_pb2.Envelope, directory: KeyDirectory
 
 def submit_local(
     group: Group, request: ClientRequest, opened: Opened, envelope: envelope_pb2.Envelope
-) -> tuple[bytes, int]:
+) -> tuple[bytes, int] | DomainError:
     """Put an order to this node alone in force: (order id, index of its journal entry).
 
+    A second order under an id is kept as evidence: its refusal, EQUIVOCATION, is given and not raised.
+
     Raises:
-        DomainError: APPROVERS_MISSING for another authority's, ACCOUNT_UNKNOWN, NOT_FROZEN, EQUIVOCATION,
+        DomainError: APPROVERS_MISSING for another authority's, ACCOUNT_UNKNOWN, NOT_FROZEN,
             REQUEST_ID_REUSED, what `check_local` raises.
     """
     order: messages_pb2.Freeze = opened.message
@@ -75,7 +79,10 @@ def submit_local(
         raise DomainError("APPROVERS_MISSING", needed=APPROVERS, have=0, missing=[authority] * APPROVERS)
     known = orders.find_order(group.connection, order.order_id)
     if known is not None and known.payload != opened.payload:
-        raise DomainError("EQUIVOCATION", peer=authority, id=order.order_id.hex())
+        # Given back and not raised: what a refused work raises is undone, and the evidence with it.
+        return cases.second_record(
+            group, authority, order.order_id, known.envelope, envelope.SerializeToString()
+        )
     index = known.journal_index if known is not None else _put(group, opened, envelope, local=True)
     group.note_answer(request, index.to_bytes(INDEX_BYTES, "big"))
     return order.order_id, index
@@ -96,9 +103,6 @@ def check_local(order: messages_pb2.Freeze) -> None:
         require_text(order.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX)
     else:
         raise DomainError("FIELD_INVALID", field="scope", detail="a node freezes units or an account")
-
-
-ACCOUNT_ID_LENGTH_MAX: Final = 32
 
 
 def _put(group: Group, opened: Opened, envelope: envelope_pb2.Envelope, *, local: bool) -> int:

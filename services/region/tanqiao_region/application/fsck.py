@@ -16,27 +16,31 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.api.region.v1 import journal_pb2
 from tanqiao.db.engine import Database, open_engine
 from tanqiao.db.guards import missing
-from tanqiao.db.signatures import envelope_from, load_signatures
+from tanqiao.db.signatures import envelopes_by_batch
 from tanqiao.kernel.units import UnitBlock, subtract_blocks
 from tanqiao.protocol.locations import LocationBook
 from tanqiao.protocol.types import DestinationState, Kind, SourceState
 from tanqiao.rpc.protocol_facts import block_of
-from tanqiao.signing.batch import signed_bytes
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.federation import Federation
-from tanqiao.signing.merkle import root_from_path
-from tanqiao.signing.pae import message_hash, pae
+from tanqiao.signing.holding import SignatureChecks
+from tanqiao.signing.pae import message_hash
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.signing.verify import Verifier
 from tanqiao_region.application import journal
+from tanqiao_region.application.body_decision_fsck import check_body_decisions
+from tanqiao_region.application.certificate_fsck import check_certificates
+from tanqiao_region.application.clawback_fsck import check_clawbacks
+from tanqiao_region.application.consent_fsck import check_consents
 from tanqiao_region.application.dossier_fsck import check_dossiers
 from tanqiao_region.application.encumbrance_fsck import check_encumbrances
 from tanqiao_region.application.freezes import replayed
 from tanqiao_region.application.journal import entry_message
+from tanqiao_region.application.list_fsck import check_versions
+from tanqiao_region.application.mandate_fsck import check_mandates
 from tanqiao_region.application.records import with_key_records
 from tanqiao_region.storage import orders
 from tanqiao_region.storage.holdings import CANCELLED, HELD, LOCKED, RETIRING, USED, Place
@@ -121,9 +125,15 @@ def check_database(database: Database, federation: Federation) -> Report:
         _compare_transfers(connection, books, report)
         _compare_frozen(connection, report)
         report.checked["encumbrances"] = check_encumbrances(connection, books.holdings, report.note)
+        report.checked["versions"] = check_versions(connection, report.note)
         report.checked["dossiers"] = check_dossiers(connection, report.note)
+        report.checked["clawbacks"] = check_clawbacks(connection, books.outgoing, report.note)
+        report.checked["consents"] = check_consents(connection, report.note)
+        report.checked["mandates to trade"] = check_mandates(connection, report.note)
+        report.checked["certificates"] = check_certificates(connection, books.outgoing, report.note)
         verifier = Verifier(federation.network_id, BRIDGE)
         directory = with_key_records(verifier, federation.directory(), load_key_envelopes(connection))
+        report.checked["decisions"] = check_body_decisions(connection, directory, report.note)
         _check_signatures(connection, directory, report)
     return report
 
@@ -336,65 +346,30 @@ def _compare_frozen(connection: sa.Connection, report: Report) -> None:
 
 def _check_signatures(connection: sa.Connection, directory: KeyDirectory, report: Report) -> None:
     """Verify the own promise of every outgoing transfer and every Decision that was acted on."""
-    verified: set[tuple[bytes, bytes, bytes]] = set()
+    checks = SignatureChecks(directory)
     columns = outgoing_transfer.c
-    rows = connection.execute(
-        sa.select(
-            columns.transfer_id,
-            columns.kind,
-            columns.payload,
-            columns.message_hash,
-            columns.signature_id,
-            columns.item_index,
-            columns.decision_payload,
-            columns.decision_hash,
-            columns.decision_signature_id,
-            columns.decision_item_index,
-        )
-    ).all()
+    promises = sa.select(
+        columns.transfer_id,
+        columns.kind,
+        columns.payload,
+        columns.message_hash,
+        columns.signature_id,
+        columns.item_index,
+    )
+    decisions = sa.select(
+        columns.transfer_id,
+        columns.kind,
+        columns.decision_payload.label("payload"),
+        columns.decision_hash.label("message_hash"),
+        columns.decision_signature_id.label("signature_id"),
+        columns.decision_item_index.label("item_index"),
+    ).where(columns.decision_signature_id.is_not(None))
     count = 0
-    for at in range(0, len(rows), ROWS_PER_PAGE):
-        page = rows[at : at + ROWS_PER_PAGE]
-        wanted = [row.signature_id for row in page] + [row.decision_signature_id for row in page]
-        signatures = load_signatures(connection, signature, wanted)
-        for row in page:
-            signed = [(row.payload, row.message_hash, row.signature_id, row.item_index)]
-            if row.decision_signature_id is not None:
-                signed.append(
-                    (
-                        row.decision_payload,
-                        row.decision_hash,
-                        row.decision_signature_id,
-                        row.decision_item_index,
-                    )
-                )
-            for payload, stated_hash, signature_id, item_index in signed:
-                count += 1
-                envelope = envelope_from(signatures[signature_id], bytes(payload), item_index)
-                if message_hash(envelope.payload_type, envelope.payload) != bytes(stated_hash):
-                    report.note(
-                        f"a message of {Kind(row.kind).name} {row.transfer_id.hex()} has another hash"
-                    )
-                elif not _holds(envelope, directory, verified):
-                    report.note(f"no signature holds over a message of {row.transfer_id.hex()}")
+    for selected in (promises, decisions):
+        for row, envelope in envelopes_by_batch(connection, signature, selected):
+            count += 1
+            if message_hash(envelope.payload_type, envelope.payload) != bytes(row.message_hash):
+                report.note(f"a message of {Kind(row.kind).name} {row.transfer_id.hex()} has another hash")
+            elif not checks.hold(envelope):
+                report.note(f"no signature holds over a message of {row.transfer_id.hex()}")
     report.checked["signed messages"] = count
-
-
-def _holds(
-    envelope: envelope_pb2.Envelope, directory: KeyDirectory, verified: set[tuple[bytes, bytes, bytes]]
-) -> bool:
-    signed = pae(envelope.payload_type, envelope.payload)
-    if envelope.HasField("batch_proof"):
-        proof = envelope.batch_proof
-        leaf = message_hash(envelope.payload_type, envelope.payload)
-        root = root_from_path(leaf, proof.index, proof.size, proof.path)
-        if root is None:
-            return False
-        signed = signed_bytes(proof.size, root)
-    for one in envelope.signatures:
-        key = (one.key_id, signed, one.signature)
-        entry = directory.get(one.key_id)
-        if key not in verified and (entry is None or not entry.verify(one.signature, signed)):
-            return False
-        verified.add(key)
-    return bool(envelope.signatures)

@@ -37,13 +37,14 @@ from tanqiao_region.domain.rules.facts import Recognition
 from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage import accounts as account_store
+from tanqiao_region.storage import clawbacks as clawback_store
 from tanqiao_region.storage import encumbrances as encumbrance_store
 from tanqiao_region.storage import evidence as evidence_store
 from tanqiao_region.storage import finality as finality_store
 from tanqiao_region.storage import holdings as holding_store
 from tanqiao_region.storage import journal as journal_store
 from tanqiao_region.storage import node
-from tanqiao_region.storage import orders as order_store
+from tanqiao_region.storage import trading_mandates as mandate_store
 from tanqiao_region.storage import transfers as transfer_store
 from tanqiao_region.storage.accounts import AccountRow
 from tanqiao_region.storage.beneficiaries import BeneficiaryRow, insert_beneficiaries
@@ -53,6 +54,7 @@ from tanqiao_region.storage.holdings import HoldingRow, SeriesRow
 from tanqiao_region.storage.issues import IssuanceRow
 from tanqiao_region.storage.parameter_tables import ParameterRow
 from tanqiao_region.storage.tables import outbox, request_ids, signature
+from tanqiao_region.storage.trading_mandates import MandateRow
 from tanqiao_region.storage.transfers import (
     DecisionUpdate,
     IncomingRow,
@@ -82,6 +84,8 @@ class Needs:
     demands: dict[str, int] = field(default_factory=dict)
     demanded: set[tuple[str, str]] = field(default_factory=set)
     joining: set[str] = field(default_factory=set)
+    agents: set[tuple[str, str]] = field(default_factory=set)
+    """Accounts that give, with those that instruct a trade for them."""
 
     def selection(self, account_id: str, selection: Selection) -> None:
         """Note that units of the account will be chosen."""
@@ -133,6 +137,10 @@ class Aftermath:
     """A new incarnation, and whether the node recovers, where the group changed it."""
     epoch_start: EpochStart | None = None
     withdrawals: list[bytes] = field(default_factory=list)
+    promised: list[OutgoingRow] = field(default_factory=list)
+    answered: list[IncomingRow] = field(default_factory=list)
+    settled: list[TransferKey] = field(default_factory=list)
+    """Undecided rows that were written, and the transfers that are decided now."""
     pending: list[PendingRow] = field(default_factory=list)
     final_indexes: list[int] = field(default_factory=list)
     parameters: Sequence[ParameterRow] | None = None
@@ -151,7 +159,17 @@ class Aftermath:
             del getattr(self, name)[length:]
 
 
-GROWING: Final = ("offered", "stored", "ended", "withdrawals", "pending", "final_indexes")
+GROWING: Final = (
+    "offered",
+    "stored",
+    "ended",
+    "withdrawals",
+    "promised",
+    "answered",
+    "settled",
+    "pending",
+    "final_indexes",
+)
 """The lists of an `Aftermath`; nothing is ever taken out of them within a group."""
 
 
@@ -173,6 +191,7 @@ class Group:
         self.now: Final = max(moment, last_recorded)
         """Epoch seconds; never before what the journal has recorded."""
         self.last_recorded: Final = last_recorded
+        context.undecided.begin(last_index)
         self.legal_date: Final[date] = legal_date(datetime.fromtimestamp(self.now, UTC))
         self.legal_date_text: Final = self.legal_date.isoformat()
         self.journal: Final = JournalBuffer(last_index, self.now, self.legal_date_text)
@@ -181,6 +200,8 @@ class Group:
         self._applied_before = self.applied_log_index
         self.incarnation = int(values.get(node.INCARNATION, context.incarnation))
         self.recovering = bool(values.get(node.RECOVERING))
+        self.quorum: Final = context.pending.quorum
+        """Of witnesses, one for the whole group: another thread learns of the first witnesses meanwhile."""
         self.frozen: FrozenThings | None = None
         """What is frozen, once the group has looked; None again after an order."""
         self.correction_waits: list[tuple[UnitBlock, bytes]] | None = None
@@ -200,6 +221,10 @@ class Group:
         self.series: dict[str, SeriesRow] = {}
         self.encumbered: dict[str, list[EncumberedBlock]] = {}
         """Of the accounts whose units are chosen: what is encumbered."""
+        self.mandates: Mapping[tuple[str, str], MandateRow] = {}
+        """By principal and agent: the mandate to trade that stands today."""
+        self.entrustable: Mapping[str, frozenset[str]] = {}
+        """Of the agents: what the registers say that they are."""
         self.issuances: dict[bytes, IssuanceRow] = {}
         self.verdicts: dict[tuple[object, ...], Verdict] = {}
         self.used_kg: dict[tuple[str, int], dict[str, int]] = {}
@@ -258,7 +283,7 @@ class Group:
     def frozen_things(self) -> FrozenThings:
         """Give what is frozen here as this group sees it."""
         if self.frozen is None:
-            self.frozen = FrozenThings(order_store.load_frozen(self.connection))
+            self.frozen = FrozenThings(clawback_store.load_stopped(self.connection))
         return self.frozen
 
     # -- loading ---------------------------------------------------------------------------------------------
@@ -267,8 +292,7 @@ class Group:
         """Load for a stretch of hot commands everything that they look at, set by set."""
         connection = self.connection
         self.load_answers(needs.requests)
-        self.outgoing = transfer_store.load_outgoing(connection, self.context.party, needs.outgoing)
-        self.incoming = transfer_store.load_incoming(connection, needs.incoming)
+        self._load_transfers(needs)
         self.addresses = account_store.load_addresses(connection, needs.addresses)
         account_ids = set(needs.accounts)
         account_ids.update(self.addresses.values())
@@ -276,6 +300,9 @@ class Group:
         account_ids.update(row.account_id for row in self.incoming.values() if row.account_id)
         self.accounts = self.load_accounts(account_ids)
         self.encumbered = encumbrance_store.load_encumbered(connection, needs.demands)
+        if needs.agents:
+            self.mandates = mandate_store.load_mandates(connection, needs.agents, self.legal_date_text)
+            self.entrustable = mandate_store.load_entrustable(connection, {two for _, two in needs.agents})
         rows = self._load_holdings(needs)
         self.holdings = Holdings(
             rows, {account_id for account_id, _ in needs.demanded}, self._withheld() if needs.demanded else ()
@@ -284,6 +311,17 @@ class Group:
             needs.series | {row.series_id for row in rows} | {block.series_id for block in needs.touched}
         )
         self.series = holding_store.load_series(connection, series_ids)
+
+    def _load_transfers(self, needs: Needs) -> None:
+        """Take what is remembered as undecided, unless this very group has settled it, and read the rest."""
+        undecided, settled = self.context.undecided, set(self.aftermath.settled)
+        settled_ids = {key.transfer_id for key in settled}.union(self.aftermath.withdrawals)
+        self.outgoing = undecided.outgoing(needs.outgoing - settled_ids)
+        self.outgoing |= transfer_store.load_outgoing(
+            self.connection, self.context.party, needs.outgoing - self.outgoing.keys()
+        )
+        self.incoming = undecided.incoming(needs.incoming - settled)
+        self.incoming |= transfer_store.load_incoming(self.connection, needs.incoming - self.incoming.keys())
 
     def _load_holdings(self, needs: Needs) -> list[HoldingRow]:
         connection = self.connection
@@ -297,7 +335,7 @@ class Group:
                 wanted_kg = needs.demands[account_id] + withheld_kg
                 held = holding_store.load_held(connection, account_id, series_id, wanted_kg)
                 rows += held
-                if self.context.pending.quorum:
+                if self.quorum:
                     rows += holding_store.load_pending_held(
                         connection, account_id, series_id, held, needs.demands[account_id]
                     )
@@ -364,7 +402,7 @@ class Group:
         known = self._signatures.get(id(frame))
         if known is None:
             stored = (
-                store_batch(self.connection, signature, frame.batch)
+                store_batch(self.connection, signature, frame.batch, frame.hashes)
                 if frame.envelope is None
                 else store_envelope(self.connection, signature, frame.envelope)
             )
@@ -462,19 +500,25 @@ class Group:
             transfer_store.insert_outgoing(self.connection, [restored.row], restored.signature_id)
         for payload_type, rows in self.new_outgoing.items():
             for part in _parts(rows):
+                hashes = [row.record.lock_hash for row in part]
                 batch = sign_batch(
                     self.context.signer,
                     payload_type,
                     [row.payload for row in part],
                     [row.companion for row in part],
+                    hashes,
                 )
-                signature_id = store_batch(self.connection, signature, batch)
+                signature_id = store_batch(self.connection, signature, batch, hashes)
                 transfer_store.insert_outgoing(self.connection, part, signature_id)
                 self.aftermath.offered.append(batch)
+                self.aftermath.promised.extend(
+                    [OutgoingRow(row.record, row.account_id, row.quantity_kg, row.created_at) for row in part]
+                )
         transfer_store.insert_retirements(self.connection, self.new_retirements)
         insert_beneficiaries(self.connection, self.new_beneficiaries)
         ended = transfer_store.end_outgoing(self.connection, self.ended_outgoing)
         require(ended == len(self.ended_outgoing), "a transfer vanished under the one writer")
+        self.aftermath.settled.extend([row.record.key for row in self.ended_outgoing])
         transfer_store.set_decision_dates(self.connection, self.decision_dates)
 
     def _write_incoming(self) -> None:
@@ -488,14 +532,26 @@ class Group:
         ):
             for payload_type, rows in rows_by_type.items():
                 for part in _parts(rows):
+                    hashes = [row.record.answer_hash for row in part]
                     batch = sign_batch(
-                        self.context.signer, payload_type, [row.answer_payload for row in part]
+                        self.context.signer,
+                        payload_type,
+                        [row.answer_payload for row in part],
+                        hashes=hashes,
                     )
-                    signature_id = store_batch(self.connection, signature, batch)
+                    signature_id = store_batch(self.connection, signature, batch, hashes)
                     write(self.connection, part, signature_id)
                     self.aftermath.offered.append(batch)
+                    self.aftermath.answered.extend(
+                        [
+                            IncomingRow(row.record, row.account_id, row.quantity_kg, row.created_at)
+                            for row in part
+                            if not row.record.decision_hash
+                        ]
+                    )
         ended = transfer_store.end_incoming(self.connection, self.ended_incoming)
         require(ended == len(self.ended_incoming), "an incoming transfer vanished under the one writer")
+        self.aftermath.settled.extend([row.record.key for row in self.ended_incoming])
 
 
 ACCOUNT_ID_CHARACTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"

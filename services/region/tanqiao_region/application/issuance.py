@@ -9,7 +9,7 @@ never used again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Final
 
@@ -23,7 +23,15 @@ from tanqiao.kernel.ids import ID_BYTES
 from tanqiao.kernel.periods import Period
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.rpc.validation import optional_text, parse_wire_period, wire_date, wire_period
+from tanqiao.signing.body_decisions import ISSUANCE
 from tanqiao_region.application import journal
+from tanqiao_region.application.body_decisions import (
+    Approval,
+    approval_begun,
+    approval_of,
+    keep_approval,
+    named,
+)
 from tanqiao_region.application.claim_messages import WATT_HOURS, instalment_claim
 from tanqiao_region.application.claim_steps import (
     Ask,
@@ -310,10 +318,12 @@ class _Issue:
         request: registers_pb2.IssueUnitsRequest,
         issuance: registers_pb2.Issuance,
         verdict: claims_pb2.Verdict,
+        *,
+        begun: bool = False,
     ) -> Verdict:
-        """Ask the rules with what the claim check found."""
+        """Ask the rules with what the claim check found; `begun`: the approval was taken then."""
         answer = claim_answer(verdict, issuance.issuance_id, group.legal_date)
-        return self._evaluate(group, by, request, issuance, answer)
+        return self._evaluate(group, by, request, issuance, answer, begun=begun)
 
     def _evaluate(
         self,
@@ -322,7 +332,10 @@ class _Issue:
         request: registers_pb2.IssueUnitsRequest,
         issuance: registers_pb2.Issuance,
         claim: acts.ClaimAnswer,
+        *,
+        begun: bool = False,
     ) -> Verdict:
+        approval = approval_begun(group, by, request) if begun else _approval_of(group, by, request)
         row = require_project(group, issuance.project_id)
         project = row.project
         account = require_owner(group, project.owner_account_id, "project_id")
@@ -349,7 +362,7 @@ class _Issue:
                 period_end=period.end,
                 published_on=date_or_none(project.publish_date),
                 earlier_issuances=tuple(date.fromisoformat(day) for day in earlier),
-                override=_override_of(request),
+                override=_override_of(request, approval),
                 audit=audit,
                 assessment=assessment_of(assessment),
                 reviewer_id=by.party,
@@ -378,6 +391,7 @@ class _Issue:
             group.connection, group.pack, group.legal_date, row, parse_wire_period(request.period)
         )
         set_aside(group.connection, row.project.project_id, instalment, issuance.issuance_id)
+        keep_approval(group, request, _approval_of(group, ask.by, request))
         command = join_parts(
             ask.body, issuance.SerializeToString(), quantified(instalment).SerializeToString()
         )
@@ -390,7 +404,7 @@ class _Issue:
         by = By(step.caller, step.role)
         verdict = receipt.message.verdict
         try:
-            rules = self.judge(group, by, request, issuance, verdict)
+            rules = self.judge(group, by, request, issuance, verdict, begun=True)
             if is_barred(verdict) or needs_a_person(verdict):
                 raise refusal_of_verdict(verdict, rules)
             if not rules.allowed:
@@ -402,7 +416,7 @@ class _Issue:
                     group, receipt.message.claim_id, claims_pb2.CLAIM_STATUS_WITHDRAWN, refusal.symbol
                 )
             return refusal
-        order = self._order(group, issuance, computation, receipt, rules)
+        order = self._order(group, issuance, computation, receipt, rules, named(request))
         offer_issue(group, order)
         store.insert_basis(
             group.connection,
@@ -425,6 +439,7 @@ class _Issue:
         computation: registers_pb2.QuantifyProjectResponse,
         receipt: Receipt,
         rules: Verdict,
+        approved: Mapping[str, str],
     ) -> IssueOrder:
         period = parse_wire_period(issuance.period)
         methodology = register_store.load_methodology(group.connection, computation.methodology_id)
@@ -459,6 +474,7 @@ class _Issue:
             carried_in_g=computation.carried_in_g,
             carried_out_g=issuance.carried_out_g,
             applied=journal.Applied.of(rules),
+            named=approved,
         )
 
     def abandon(self, group: Group, step: StepRow, refusal: DomainError) -> None:
@@ -482,13 +498,18 @@ def _audit_of(request: registers_pb2.IssueUnitsRequest) -> acts.Audit | None:
     return acts.Audit(passed=request.audit.passed, audited_on=audited_on, body=body)
 
 
-def _override_of(request: registers_pb2.IssueUnitsRequest) -> acts.Override | None:
+def _approval_of(group: Group, by: By, request: registers_pb2.IssueUnitsRequest) -> Approval | None:
+    return approval_of(group, by, request, ISSUANCE, request.project_id)
+
+
+def _override_of(request: registers_pb2.IssueUnitsRequest, approval: Approval | None) -> acts.Override | None:
     reason = optional_text(request.override_reason, "override_reason", length_max=2000)
-    approver = optional_text(request.second_approver, "second_approver", length_max=96)
-    if not reason and not approver:
+    if not reason and approval is None:
         return None
     return acts.Override(
-        reason=reason, second_approver_id=approver, second_approver_role=approver.rpartition("/")[2]
+        reason=reason,
+        second_approver_id="" if approval is None else approval.approver,
+        second_approver_role="" if approval is None else approval.role,
     )
 
 

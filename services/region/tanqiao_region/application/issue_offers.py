@@ -7,8 +7,8 @@ line with the receipt. Whoever must know how an issuance ended, in the same tran
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from tanqiao.api.bridge.v1 import messages_pb2
@@ -19,6 +19,7 @@ from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol import issuance
 from tanqiao.protocol.effects import (
     CreateUnits,
+    EvidenceKind,
     Ignore,
     OfferAgain,
     OpenCase,
@@ -71,6 +72,7 @@ class IssueOrder:
         carried_in_g: remainder that was taken in, grams.
         carried_out_g: remainder that is carried on, grams.
         applied: rules under which it was decided.
+        named: details that the journal entry has besides.
     """
 
     issue_id: bytes
@@ -87,6 +89,7 @@ class IssueOrder:
     carried_in_g: int
     carried_out_g: int
     applied: journal.Applied
+    named: Mapping[str, str] = field(default_factory=dict)
 
 
 def offer_issue(group: Group, order: IssueOrder) -> str:
@@ -128,7 +131,12 @@ def offer_issue(group: Group, order: IssueOrder) -> str:
         (journal.Effect(order.account_id),),
         applied=order.applied,
         message_hash=facts.message_hash,
-        details={"project_id": order.project_id, "block": str(order.block), "claim_id": order.claim_id},
+        details={
+            "project_id": order.project_id,
+            "block": str(order.block),
+            "claim_id": order.claim_id,
+            **order.named,
+        },
     )
     return row.issuance_id
 
@@ -197,7 +205,10 @@ def settle(
             case SetIssueState(state=IssueState.REFUSED):
                 _journal_refusal(group, _known(row), facts)
             case StoreEvidence(kind=kind):
-                cases.keep(group, kind.value, BRIDGE, cases.item_bytes(frame, opened.envelope_index))
+                came = cases.item_bytes(frame, opened.envelope_index)
+                first = issues.load_receipt(group.connection, facts.issue_id)
+                two = (first, came) if first and kind is EvidenceKind.RECEIPT_EQUIVOCATION else (came,)
+                cases.keep(group, kind.value, BRIDGE, *two)
             case SendNack(reasons=reasons):
                 cases.nack(group, facts.message_hash, reasons)
             case SetIssueState() | Ignore() | OpenCase():

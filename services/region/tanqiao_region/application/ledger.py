@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from typing import Final
 
 from tanqiao.kernel.errors import DomainError
@@ -15,7 +17,7 @@ from tanqiao_region.application.freezes import require_free
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.holdings import held_by
 from tanqiao_region.application.rules import actor_of, lots_of, subject_of
-from tanqiao_region.domain.rules.facts import Facts, TransferLocal, UnitLot
+from tanqiao_region.domain.rules.facts import ConfirmedMandate, Facts, Subject, TransferLocal, UnitLot
 from tanqiao_region.domain.rules.verdicts import Verdict
 from tanqiao_region.storage.accounts import KIND_SUSPENSE, AccountRow
 from tanqiao_region.storage.packing import pack_blocks, unpack_blocks
@@ -30,6 +32,9 @@ def gather(command: LocalTransfers, needs: Needs) -> None:
     for order in command.orders:
         needs.requests.append(order.request)
         needs.accounts.add(order.to_account_id)
+        if order.agent_account_id:
+            needs.accounts.add(order.agent_account_id)
+            needs.agents.add((order.from_account_id, order.agent_account_id))
         needs.selection(order.from_account_id, order.selection)
         needs.joining.add(order.from_account_id)
 
@@ -55,6 +60,7 @@ def _apply(group: Group, order: LocalOrder) -> MovedLocally:
     if giver.account_id == taker.account_id:
         raise DomainError("FIELD_INVALID", field="to_account_id", detail="the account that gives")
     _require_suspense_rule(giver, taker, order)
+    agent, mandate = _agent(group, giver, order)
 
     def facts(lots: tuple[UnitLot, ...]) -> TransferLocal:
         return TransferLocal(
@@ -65,12 +71,22 @@ def _apply(group: Group, order: LocalOrder) -> MovedLocally:
             lots=lots,
             seller=subject_of(giver, group.context.region_code),
             buyer=subject_of(taker, group.context.region_code),
+            agent=agent,
+            mandate=mandate,
             trade=bool(order.settlement_reference),
         )
 
-    question = (TransferLocal, order.by, giver.account_id, taker.account_id, bool(order.settlement_reference))
+    question = (
+        TransferLocal,
+        order.by,
+        giver.account_id,
+        taker.account_id,
+        order.agent_account_id,
+        bool(order.settlement_reference),
+    )
     barred = bar(group, order.by, TransferLocal.act(), giver)
     blocks, verdict = choose_lawfully(group, giver.account_id, order.selection, facts, question, barred)
+    _require_mandate(group, order, mandate)
     require_free(group, giver, blocks)
     if order.validate_only:
         return MovedLocally(blocks, 0)
@@ -84,10 +100,50 @@ def _apply(group: Group, order: LocalOrder) -> MovedLocally:
             journal.Effect(taker.account_id, added=blocks),
         ),
         applied=journal.Applied.of(verdict),
-        details={"settlement_reference": order.settlement_reference, "by": order.by.party},
+        details=_details(order),
     )
     group.note_answer(order.request, index.to_bytes(INDEX_BYTES, "big") + pack_blocks(blocks))
     return MovedLocally(blocks, index)
+
+
+def _details(order: LocalOrder) -> dict[str, str]:
+    details = {"settlement_reference": order.settlement_reference, "by": order.by.party}
+    return details | {"agent": order.agent_account_id} if order.agent_account_id else details
+
+
+def _agent(
+    group: Group, giver: AccountRow, order: LocalOrder
+) -> tuple[Subject | None, ConfirmedMandate | None]:
+    """Give who instructs the trade for the giver, and under which mandate; nobody where the giver does.
+
+    Raises:
+        DomainError: FIELD_INVALID where no trade is settled; ACCOUNT_UNKNOWN, ACCOUNT_CLOSED.
+    """
+    if not order.agent_account_id:
+        return None, None
+    if not order.settlement_reference:
+        raise DomainError("FIELD_INVALID", field="agent_account_id", detail="only where a trade is settled")
+    account = require_account(group, order.agent_account_id, "agent_account_id")
+    subject = subject_of(account, group.context.region_code)
+    known_as = group.entrustable.get(account.account_id, frozenset())
+    row = group.mandates.get((giver.account_id, account.account_id))
+    mandate = (
+        None
+        if row is None
+        else ConfirmedMandate(
+            principal_id=row.principal_account_id,
+            agent_id=row.agent_account_id,
+            valid_from=date.fromisoformat(row.start_date),
+            valid_to=date.fromisoformat(row.stop_date),
+        )
+    )
+    return replace(subject, roles_held=subject.roles_held | known_as), mandate
+
+
+def _require_mandate(group: Group, order: LocalOrder, mandate: ConfirmedMandate | None) -> None:
+    """Refuse an agent without a mandate, also where the pack of the region knows no agents."""
+    if order.agent_account_id and mandate is None:
+        raise DomainError("MANDATE_NOT_IN_FORCE", who=order.agent_account_id, period=group.legal_date_text)
 
 
 def require_account(group: Group, account_id: str, field: str) -> AccountRow:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from itertools import groupby
 from typing import Any, Final, Protocol
 
 import structlog
+from google.protobuf.message import DecodeError
 
 from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.engine import Database
 from tanqiao.kernel.errors import DomainError
-from tanqiao.protocol.numbering import OutboxState, on_hello
+from tanqiao.protocol.numbering import MESSAGE_VERSIONS, OutboxState, on_hello
 from tanqiao.protocol.types import DestinationState, Kind, TransferKey
 from tanqiao.signing.batch import BATCH_ITEMS_MAX, sign_batch
 from tanqiao.signing.envelope import Signer, sign_envelope
@@ -38,11 +40,15 @@ from tanqiao_region.storage.tables import outbox
 
 HELLO_TYPE: Final = payload_type_of(sync_pb2.Hello)
 WITHDRAW_TYPE: Final = payload_type_of(messages_pb2.Withdraw)
-MESSAGE_VERSIONS: Final = (1,)
 BATCH_PAYLOAD_BYTES_MAX: Final = 4 << 20
 FOR_EVER: Final = 2**62
 KEY_UNKNOWN: Final = "KEY_UNKNOWN"
 RECORDS_SECONDS_MAX: Final = 30.0
+ROOM_SECONDS_MAX: Final = 30.0
+"""So long a numbered frame waits for room at the writer; then the session ends, and the next one sends it."""
+BUSY_RETRY_MS: Final = 500
+ALARMING: Final = frozenset({"WISHES_EXCEEDED"})
+"""Reasons for which a session ends that no honest bridge gives."""
 
 _log = structlog.get_logger("tanqiao.region.line")
 
@@ -52,6 +58,10 @@ class Submit(Protocol):
 
     def submit(self, command: Any) -> Future[Any]:  # noqa: ANN401 - any command of the writer
         """Queue a command."""
+        ...  # pragma: no cover - a protocol has no body
+
+    def submit_waiting(self, command: Any, *, seconds_max: float) -> Future[Any]:  # noqa: ANN401 - as above
+        """Queue a command; where there is no room, wait for it."""
         ...  # pragma: no cover - a protocol has no body
 
 
@@ -127,7 +137,7 @@ class Line:
         refusals = (item.refusal for item in command.items if isinstance(item, Unacceptable))
         if any(one.symbol == KEY_UNKNOWN for one in refusals) and self._await_records():
             command = self._opener.numbered(frame)
-        self._numbered = self._writer.submit(command)
+        self._numbered = self._writer.submit_waiting(command, seconds_max=ROOM_SECONDS_MAX)
         return self._numbered
 
     def _await_records(self) -> bool:
@@ -154,6 +164,20 @@ class Line:
             return self._opener.offered(batch)
         except DomainError as refusal:
             return None, (refusal,)
+
+    def look_at_end(self, refusal: DomainError) -> None:
+        """Look at why a session ended: what no honest bridge does is shown in the node's status."""
+        if refusal.symbol in ALARMING:
+            self._context.alarm(refusal)
+
+    @staticmethod
+    def busy(batch: envelope_pb2.EnvelopeBatch) -> sync_pb2.ConnectRequest:
+        """Say that the offers of a frame, which were opened, cannot be taken now."""
+        ids = []
+        for payload in batch.payloads:
+            with suppress(DecodeError):  # an item that was refused for itself
+                ids.append(messages_pb2.Prepare.FromString(payload).header.transfer_id)
+        return sync_pb2.ConnectRequest(busy=sync_pb2.Busy(transfer_ids=ids, retry_after_ms=BUSY_RETRY_MS))
 
     def take_acknowledgement(self, incarnation: int, up_to_number: int) -> Future[Any]:
         """Note how far the bridge has made this node's numbered traffic durable."""
@@ -246,16 +270,24 @@ class Line:
                 yield first + start, first + end, signer
 
     def offers_of(self, transfer_ids: Iterable[bytes]) -> Iterator[sync_pb2.ConnectRequest]:
-        """Give the promises of some transfers again: the bridge was busy."""
+        """Give again what these ids name and is undecided: promises, Withdraws, answers; the bridge was busy.
+
+        Args:
+            transfer_ids: of transfers and uses; of an Issue its own id.
+        """
         wanted = list(transfer_ids)
         with self._database.reading() as connection:
+            issues = offers.open_issues_of(connection, wanted)
             promises = offers.promises_of(connection, wanted)
+            withdrawals = offers.open_withdrawals_of(connection, wanted)
             answers = offers.open_answers_of(connection, wanted)
+        yield from self._offered(ISSUE_TYPE, issues)
         for kind, payload_type in ((Kind.TRANSFER, LOCK_TYPE), (None, USE_TYPE)):
             chosen = [one for found, one in promises if (found is Kind.TRANSFER) == (kind is Kind.TRANSFER)]
             yield from self._offered(
                 payload_type, [one.payload for one in chosen], [one.companion for one in chosen]
             )
+        yield from self._offered(WITHDRAW_TYPE, withdrawals)  # always behind its lock
         yield from self._by_type(answers)
 
     def withdrawals_of(self, transfer_ids: Iterable[bytes]) -> Iterator[sync_pb2.ConnectRequest]:
@@ -275,11 +307,8 @@ class Line:
         for payload_type, group in groupby(ordered, key=lambda item: item[0]):
             yield from self._offered(payload_type, [payload for _, payload in group])
 
-    def returned_prepares(
-        self, source: str, transfer_ids: Iterable[bytes]
-    ) -> Iterator[sync_pb2.ConnectRequest]:
+    def returned_prepares(self, keys: Iterable[TransferKey]) -> Iterator[sync_pb2.ConnectRequest]:
         """Give Prepares back to the bridge, which no longer holds them, each with the answer to it."""
-        keys = [TransferKey(source, transfer_id) for transfer_id in transfer_ids]
         with self._database.reading() as connection:
             found = offers.load_prepares(connection, keys)
         for prepare in found:

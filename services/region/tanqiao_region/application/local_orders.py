@@ -5,6 +5,7 @@ from __future__ import annotations
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.engine import Database
 from tanqiao.db.streams import ClientRequest
+from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.approvals import open_freeze
 from tanqiao.signing.pae import message_hash
 from tanqiao_region.application import freezes
@@ -49,10 +50,13 @@ class LocalOrders:
         body = message_hash(envelope.payload_type, envelope.payload)
         request = ClientRequest(caller, request_id, body)
 
-        def work(group: Group) -> tuple[bytes, int]:
+        def work(group: Group) -> tuple[bytes, int] | DomainError:
             return freezes.submit_local(group, request, opened, envelope)
 
-        return self._orders.run(work)
+        answer = self._orders.run(work)
+        if isinstance(answer, DomainError):
+            raise answer
+        return answer
 
     def in_force(self, after: int, limit: int) -> list[FreezeInForce]:
         """Give what is frozen here now behind a row."""

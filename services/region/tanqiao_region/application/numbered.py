@@ -8,14 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tanqiao.api.bridge.v1 import messages_pb2
+from tanqiao.api.bridge.v1 import cases_pb2, messages_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.protocol.numbering import on_numbered
 from tanqiao.protocol.types import IssueReceiptFacts
 from tanqiao.rpc.protocol_facts import blocks_of, log_index_of, reason_of_error, receipt_facts
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened
-from tanqiao_region.application import cases, corrections, decisions, issue_offers, journal, records
+from tanqiao_region.application import (
+    cases,
+    claim_notices,
+    corrections,
+    decisions,
+    issue_offers,
+    journal,
+    records,
+)
 from tanqiao_region.application.commands import (
     AdoptedItem,
     DecisionItem,
@@ -108,6 +116,8 @@ def _take_other(group: Group, frame: Frame, opened: Opened) -> None:
             records.take_record(group, notice)
         case messages_pb2.HomeNotice() as notice:
             _note_home(group, opened, notice)
+        case cases_pb2.ClaimNotice():
+            claim_notices.take_notice(group, opened)
         case messages_pb2.Nack():
             # The bridge could not accept what this node sent: people settle it.
             cases.keep(group, cases.NACK_RECEIVED, BRIDGE, cases.item_bytes(frame, opened.envelope_index))
@@ -136,6 +146,9 @@ def _note_home(group: Group, opened: Opened, notice: messages_pb2.HomeNotice) ->
             "from_region": notice.from_region,
             "to_region": notice.to_region,
             "purpose": notice.purpose,
+            "use": messages_pb2.UseKind.Name(notice.use_kind).removeprefix("USE_KIND_")
+            if notice.use_kind
+            else "",
             "log_index": str(log_index),
         },
     )

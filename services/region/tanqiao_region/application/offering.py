@@ -18,7 +18,7 @@ from tanqiao.kernel.units import UnitBlock, coalesce, subtract_blocks, total_qua
 from tanqiao.protocol import source
 from tanqiao.protocol.effects import Effects, LockBlocks, OfferAgain, RefuseCommand, SetSourceState
 from tanqiao.protocol.types import Kind, LockFacts, Reasons, SourceRecord, SourceState, TransferKey
-from tanqiao.rpc.protocol_facts import BLOCKS_PER_MESSAGE_MAX, block_messages
+from tanqiao.rpc.protocol_facts import BLOCKS_PER_MESSAGE_MAX
 from tanqiao.signing.commitments import SALT_LENGTH, commitment
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
@@ -27,6 +27,7 @@ from tanqiao_region.application.access import bar, offices_of, refusal
 from tanqiao_region.application.accounts import require_permitted
 from tanqiao_region.application.commands import By, CreateTransfers, Locked, TransferOrder
 from tanqiao_region.application.context import BRIDGE
+from tanqiao_region.application.forms import lock_payload
 from tanqiao_region.application.freezes import require_free
 from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.holdings import held_by
@@ -138,21 +139,15 @@ def _lock(
     )
     require(len(owner_salt) == SALT_LENGTH, "a salt has the length of an id")
     pseudonym = fresh if holder.is_personal else holder.pseudonym
-    payload = messages_pb2.LockAssertion(
-        header=context.header(
-            (BRIDGE,),
-            message_id=message_id,
-            source=context.party,
-            transfer_id=transfer_id,
-            rules_digest=bytes.fromhex(verdict.pack.digest),
-        ),
-        blocks=block_messages(blocks),
-        destination=order.destination,
-        receiving_address_commitment=commitment(order.receiving_address.encode(), address_salt),
-        owner_commitment=commitment(pseudonym, owner_salt),
+    payload = lock_payload(
+        context,
+        (message_id, transfer_id),
+        blocks,
+        order.destination,
+        (commitment(order.receiving_address.encode(), address_salt), commitment(pseudonym, owner_salt)),
         purpose=order.purpose,
-        quantity_kg=total_quantity_kg(blocks),
-    ).SerializeToString()
+        digest=verdict.pack.digest,
+    )
     companion = messages_pb2.Openings(
         receiving_address=order.receiving_address,
         receiving_address_salt=address_salt,

@@ -6,12 +6,14 @@ by item, so that the stream goes on (PROTOCOL sections 2 and 3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from tanqiao.api.bridge.v1 import messages_pb2, recovery_pb2, sync_pb2
+from tanqiao.api.bridge.v1 import cases_pb2, messages_pb2, recovery_pb2, sync_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.protocol.numbering import check_versions
 from tanqiao.protocol.recovery import is_superseded
 from tanqiao.rpc.protocol_facts import date_of, decision_facts, lock_facts, prepare_facts, receipt_facts
 from tanqiao.signing.commitments import open_lock
@@ -47,6 +49,7 @@ NUMBERED: Final = {
         messages_pb2.IssueReceipt,
         messages_pb2.RecordNotice,
         messages_pb2.HomeNotice,
+        cases_pb2.ClaimNotice,
         recovery_pb2.AdoptedNotice,
         senders=FROM_BRIDGE,
         index_field="log_index",
@@ -75,6 +78,9 @@ class Opener:
             envelope, context.directory, allowed=HELLO, peer=BRIDGE, at_index=self._index
         )
         hello: sync_pb2.Hello = opened.message
+        refusal = check_versions(hello.message_versions)
+        if refusal is not None:
+            raise DomainError(refusal.symbol, **dict(refusal.metadata))
         return hello
 
     def offered(self, batch: envelope_pb2.EnvelopeBatch) -> tuple[ApplyPrepares | None, list[DomainError]]:
@@ -97,7 +103,7 @@ class Opener:
                     prepares.append(self._prepare(batch, item))
                 except DomainError as refusal:
                     refused.append(refusal)
-        return ApplyPrepares(Frame(batch), tuple(prepares)), refused
+        return ApplyPrepares(Frame(batch, hashes=_hashes_of(items)), tuple(prepares)), refused
 
     def _prepare(self, batch: envelope_pb2.EnvelopeBatch, item: Opened) -> PrepareItem:
         context = self._context
@@ -183,7 +189,13 @@ class Opener:
             except DomainError as refusal:
                 payload = batch.payloads[position]
                 items.append(Unacceptable(_hash_of(batch.payload_type, payload), payload, refusal))
-        return TakeNumbered(Frame(batch, papers), frame.incarnation, frame.first_number, tuple(items))
+        own = Frame(batch, papers, hashes=_hashes_of(opened))
+        return TakeNumbered(own, frame.incarnation, frame.first_number, tuple(items))
+
+
+def _hashes_of(items: Sequence[Opened | DomainError]) -> Sequence[bytes]:
+    """Give the hashes that were made to verify a batch; none where nothing of it can be used."""
+    return next((item.tree.hashes for item in items if isinstance(item, Opened)), ())
 
 
 def _hash_of(payload_type: str, payload: bytes) -> bytes:

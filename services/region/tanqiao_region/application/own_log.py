@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from tanqiao.api.region.v1 import journal_pb2
 from tanqiao.db.engine import Database
 from tanqiao.db.sealed_logs import DatabaseLogStore, StoredCheckpoint
+from tanqiao.signing.forms import FIRST_HASH, SECOND_HASH, Form, place
 from tanqiao.tlog.keys import NoteSigner
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao.tlog.merkle import HASH_SIZE_BYTES
@@ -21,7 +23,9 @@ from tanqiao_region.storage.tables import sealed_logs
 
 SEALS_PER_TURN_MAX: Final = 64
 LEAF_KIND: Final = "journal"
+FORMS_KEPT_MAX: Final = 1_024
 _INDEX_BYTES: Final = 8
+_INDEX: Final = place(6, _INDEX_BYTES)
 
 Salt = Callable[[int], bytes]
 """Gives the salt of the entry at an index of the journal."""
@@ -33,16 +37,27 @@ def leaf_of(row: JournalRow, salt: bytes) -> bytes:
     Its commitment is SHA-256(entry ‖ salt): with the entry and the salt anybody can check what the log says.
     """
     message_hash = journal_pb2.JournalEntry.FromString(row.entry).message_hash
-    return make_leaf(
+    named = (message_hash,) if len(message_hash) == HASH_SIZE_BYTES else ()
+    form = _leaf_form(row.kind, row.legal_date, len(named))
+    entry = hashlib.sha256(row.entry + salt).digest()
+    return form.fill(entry, row.journal_index.to_bytes(_INDEX_BYTES, "big"), *named)
+
+
+@lru_cache(maxsize=FORMS_KEPT_MAX)
+def _leaf_form(kind: int, legal_date: str, named: int) -> Form:
+    """Give the leaf of all entries of a kind and day that name so many messages, 0 or 1."""
+    places = (FIRST_HASH, _INDEX, SECOND_HASH)[: 2 + named]
+    leaf = make_leaf(
         LEAF_KIND,
-        message_hashes=[message_hash] if len(message_hash) == HASH_SIZE_BYTES else [],
+        message_hashes=places[2:],
         public={
-            "entry": hashlib.sha256(row.entry + salt).digest(),
-            "index": row.journal_index.to_bytes(_INDEX_BYTES, "big"),
-            "kind": str(row.kind).encode(),
-            "legal_date": row.legal_date.encode(),
+            "entry": FIRST_HASH,
+            "index": _INDEX,
+            "kind": str(kind).encode(),
+            "legal_date": legal_date.encode(),
         },
-    ).encode()
+    )
+    return Form(leaf.encode(), places)
 
 
 __all__ = ["OwnLog", "StoredCheckpoint", "leaf_of"]

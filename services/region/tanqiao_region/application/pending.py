@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from tanqiao.api.common.v1 import values_pb2
+from tanqiao.protocol.types import TransferKey
 from tanqiao_region.storage.finality import PendingRow
+
+__all__ = ["Lag", "Pending", "PendingRow"]
 
 LAGS_KEPT: Final = 1_000
 """Of so many transfers the time from decision to finality is remembered, for p50 and p99."""
@@ -17,7 +20,7 @@ LAGS_KEPT: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """From decision to finality, milliseconds; zeros before the first."""
+    """From when a decision took effect here to its finality here, milliseconds; zeros before the first."""
 
     p50_ms: int
     p99_ms: int
@@ -31,7 +34,7 @@ class Pending:
     """
 
     def __init__(self, quorum: int) -> None:
-        self.quorum: Final = quorum
+        self.quorum = quorum
         self._lock = threading.Lock()
         self._rows: dict[int, PendingRow] = {}
         self._lags: deque[int] = deque(maxlen=LAGS_KEPT)
@@ -51,10 +54,12 @@ class Pending:
                 if row is not None:
                     self._lags.append(max(0, now_ms - row.decided_at_ms))
 
-    def waiting(self, below: int, limit: int) -> list[PendingRow]:
-        """Give rows whose leaf is below a size of the log, oldest first."""
+    def waiting(self, below: int, limit: int, without: Collection[TransferKey] = ()) -> list[PendingRow]:
+        """Give rows whose leaf is below a size of the log, oldest first, without those of some transfers."""
         with self._lock:
             found = [row for index, row in self._rows.items() if index < below]
+        if without:
+            found = [row for row in found if row.key not in without]
         return sorted(found, key=lambda row: row.log_index)[:limit]
 
     def of(self, log_index: int) -> values_pb2.Finality.ValueType:
@@ -82,6 +87,10 @@ class Pending:
         """Give the lag of what became final last."""
         with self._lock:
             lags = sorted(self._lags)
-        if not lags:
-            return Lag(0, 0)
-        return Lag(lags[len(lags) // 2], lags[min(len(lags) - 1, len(lags) * 99 // 100)])
+        return Lag(_percentile(lags, 50), _percentile(lags, 99))
+
+
+def _percentile(ordered: Sequence[int], percent: int) -> int:
+    """Give the least value that so many per cent do not exceed (nearest rank); 0 of nothing."""
+    rank = (len(ordered) * percent + 99) // 100
+    return ordered[rank - 1] if ordered else 0

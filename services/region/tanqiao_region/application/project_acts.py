@@ -1,8 +1,9 @@
 """What a step of a project or of a reduction scene is in the words of the rule pack.
 
 Both are one kind of object on the register; the law has acts of its own for each. What two bodies decide
-together about a scene is signed by the one and taken by the other: both stand over one digest of the scene
+together about a scene both sign and one takes: both stand over one digest of the scene
 as it is, the decision and the pack, so that a changed file voids the first signature (RULES section 7.3).
+Only signatures by the bodies' own keys count (`body_decisions`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any, Final
 from tanqiao.api.region.v1 import registers_pb2, scenes_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import optional_text, parse_wire_period, wire_date
+from tanqiao_region.application import body_decisions
 from tanqiao_region.application.commands import By
+from tanqiao_region.application.experts import panel_of_assessors
 from tanqiao_region.application.group import Group
 from tanqiao_region.application.register_checks import (
     ASSESSORS_MAX,
@@ -33,7 +36,7 @@ from tanqiao_region.application.register_facts import (
 from tanqiao_region.domain.rules import facts as acts
 from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.domain.rules.verdicts import Verdict
-from tanqiao_region.storage import dossiers as signature_store
+from tanqiao_region.storage.accounts import open_operators
 from tanqiao_region.storage.registers import ProjectRow
 
 ASSESS: Final = scenes_pb2.SCENE_DECISION_KIND_ASSESS
@@ -79,13 +82,12 @@ class Joint:
         return {"decision_digest": self.digest, "signatures": self.signatures}
 
 
-def joint_of(group: Group, by: By, row: ProjectRow, decision: scenes_pb2.SceneDecision) -> Joint:
-    """Give the signatures over a decision about a scene as it stands; who asks signs by asking."""
+def joint_of(
+    group: Group, row: ProjectRow, decision: scenes_pb2.SceneDecision, *, begun: bool = False
+) -> Joint:
+    """Give the signatures over a decision about a scene as it stands; `begun` as in `signatures_over`."""
     digest = decision_digest(group.pack, row.project, decision)
-    signed = signature_store.signatures_of(group.connection, bytes.fromhex(digest))
-    found = [acts.Signature(role=one.role, subject_id=one.party, decision_digest=digest) for one in signed]
-    found.append(acts.Signature(role=by.role, subject_id=by.party, decision_digest=digest))
-    return Joint(digest, tuple(found))
+    return Joint(digest, body_decisions.signatures_over(group, bytes.fromhex(digest), begun=begun))
 
 
 def decision_digest(
@@ -125,7 +127,9 @@ def submission(
     """Give the act of submitting it."""
     facts = project_facts(group, row, by, new=True)
     if not is_scene(row.project):
-        return acts.SubmitProject(**facts, claim=claim)
+        alone = facts["participant"].is_individual
+        operators = tuple(open_operators(group.connection)) if alone else ()
+        return acts.SubmitProject(**facts, registered_operators=operators, claim=claim)
     return acts.SubmitScene(
         **act_facts(group, by),
         scene_id=facts["project_id"],
@@ -146,7 +150,10 @@ def assessment_act(
         raise DomainError("FIELD_MISSING", field="assessment")
     if not is_scene(row.project):
         return acts.AssessProject(
-            **project_facts(group, row, by), submitted_by=row.submitted_by, assessment=assessment
+            **project_facts(group, row, by),
+            submitted_by=row.submitted_by,
+            assessment=assessment,
+            panel=panel_of_assessors(group, row.project.owner_account_id, row.project.assessment.assessors),
         )
     return acts.AssessScene(
         **act_facts(group, by),
@@ -203,11 +210,14 @@ def publish_decision(project_id: str) -> scenes_pb2.SceneDecision:
     return scenes_pb2.SceneDecision(project_id=project_id, kind=PUBLISH)
 
 
-def publication(group: Group, row: ProjectRow, by: By) -> acts.PublishProject | acts.PublishScene:
-    """Give the act of publishing it."""
+def publication(
+    group: Group, row: ProjectRow, by: By, *, begun: bool = False
+) -> acts.PublishProject | acts.PublishScene:
+    """Give the act of publishing it; `begun` as in `body_decisions.signatures_over`."""
     project = row.project
     if is_scene(project):
-        return scene_act(group, row, by, joint_of(group, by, row, publish_decision(project.project_id)))
+        decision = publish_decision(project.project_id)
+        return scene_act(group, row, by, joint_of(group, row, decision, begun=begun))
     return acts.PublishProject(
         **project_facts(group, row, by),
         submitted_by=row.submitted_by,

@@ -56,6 +56,7 @@ def change(
             project.later_claim_receipts.append(receipt.envelope)
         else:
             project.claim_receipt.CopyFrom(receipt.envelope)
+        project.claim_status = receipt.message.status
     group.journal.append(
         journal.PROJECT_CHANGED,
         project.project_id,

@@ -27,6 +27,7 @@ from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.storage import issuance as store
 from tanqiao_region.storage import registers as register_store
 from tanqiao_region.storage import trips as trip_store
+from tanqiao_region.storage.consents import withdrawn_tokens
 from tanqiao_region.storage.issuance import ActivityRow
 from tanqiao_region.storage.registers import ProjectRow
 from tanqiao_region.storage.trips import TripRow
@@ -45,6 +46,8 @@ class Instalment:
     result: Result
     factors: dict[str, str]
     methodology: registers_pb2.Methodology
+    left_out: int = 0
+    """Records whose users have taken their consent back: they are not used."""
 
 
 def compute(
@@ -71,9 +74,10 @@ def compute(
         site={"capacity_w": project.asset.capacity_kw * WATTS_PER_KILOWATT},
         is_test_network=pack.parameters.is_test_network,
     )
-    compute_records = _compute_trips if template.plug_in == Travel.name else _compute_readings
     factors = dict(template.factors)
-    return compute_records(connection, row, asked, parameters, factors, methodology)
+    if template.plug_in == Travel.name:
+        return _compute_trips(connection, row, asked, parameters, factors, methodology, on)
+    return _compute_readings(connection, row, asked, parameters, factors, methodology, on)
 
 
 def _compute_trips(
@@ -83,14 +87,18 @@ def _compute_trips(
     parameters: Parameters,
     factors: dict[str, str],
     methodology: registers_pb2.Methodology,
+    on: date,
 ) -> Instalment:
-    project_id = row.project.project_id
-    found = trip_store.free_trips(connection, project_id, asked.start.isoformat(), asked.end.isoformat())
+    project_id, recipient = row.project.project_id, row.project.owner_account_id
+    free = trip_store.free_trips(connection, project_id, asked.start.isoformat(), asked.end.isoformat())
+    withdrawn = withdrawn_tokens(connection, recipient, project_id, on.isoformat())
+    found = [one for one in free if one.user_token not in withdrawn] if withdrawn else free
     if not found:
         raise DomainError("METERING_MISSING", field="period", missing=str(asked))
     records = [Trip(one.order_id, one.distance_m, one.person_count, one.inside_region) for one in found]
     result = Travel().quantify(records, parameters, row.carried_g)
-    return Instalment((), tuple(found), days_of(found), result, factors, methodology)
+    left_out = len(free) - len(found)
+    return Instalment((), tuple(found), days_of(found), result, factors, methodology, left_out)
 
 
 def _compute_readings(
@@ -100,6 +108,7 @@ def _compute_readings(
     parameters: Parameters,
     factors: dict[str, str],
     methodology: registers_pb2.Methodology,
+    on: date,
 ) -> Instalment:
     project = row.project
     start, end = asked.start.isoformat(), asked.end.isoformat()
@@ -111,7 +120,9 @@ def _compute_readings(
             field="period",
             detail=Bilingual(f"切断了计量期{detail}", f"it cuts the metering period {detail}"),
         )
-    rows = tuple(store.free_activity(connection, project.project_id, start, end))
+    free = store.free_activity(connection, project.project_id, start, end)
+    withdrawn = withdrawn_tokens(connection, project.owner_account_id, project.project_id, on.isoformat())
+    rows = tuple(one for one in free if one.meter not in withdrawn)
     if not rows:
         raise DomainError("METERING_MISSING", field="period", missing=str(asked))
     _require_no_gap(rows)
@@ -126,7 +137,7 @@ def _compute_readings(
         for one in rows
     ]
     result = DistributedPv().quantify(readings, parameters, row.carried_g)
-    return Instalment(rows, (), hull_of(rows), result, factors, methodology)
+    return Instalment(rows, (), hull_of(rows), result, factors, methodology, len(free) - len(rows))
 
 
 def set_aside(connection: sa.Connection, project_id: str, instalment: Instalment, issuance_id: str) -> None:
@@ -190,6 +201,8 @@ def _working(instalment: Instalment) -> list[str]:
     ]
     if len(result.lines) > LINES_SHOWN_MAX:
         lines.append(f"… + {len(result.lines) - LINES_SHOWN_MAX}")
+    if instalment.left_out:
+        lines.append(f"授权已撤回 consent withdrawn: – {instalment.left_out}")
     factors = ", ".join(f"{name} = {value}" for name, value in sorted(instalment.factors.items()))
     return [
         *lines,

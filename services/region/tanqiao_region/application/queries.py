@@ -69,13 +69,14 @@ class JournalPart:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the node's books hold per series, in one snapshot."""
+    """A page of what the node's books hold, in one snapshot; `ends` is its last position if there is more."""
 
     by_series: dict[str, dict[int, int]]
     rows: Sequence[HoldingRow]
     in_flight: Sequence[tuple[bytes, str, tuple[UnitBlock, ...]]]
     as_of_index: int
     applied_log_index: int
+    ends: tuple[str, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,19 +384,28 @@ class Queries:
         if not seen.issuperset(account_ids):
             raise of_another(by.party, "WatchJournal")
 
-    def totals(self) -> Totals:
-        """Give everything in the books per series, block by block, in one snapshot (PROTOCOL section 7)."""
+    def totals(self, after: tuple[str, int] | None, size: int) -> Totals:
+        """Give a page of the books, block by block, with the totals of the series that begin on it.
+
+        Args:
+            after: position (series, first serial) behind which the page begins; None: at the beginning.
+            size: blocks of the page.
+        """
         with self._database.reading() as connection:
-            rows = holdings.all_holdings(connection)
+            found = holdings.holdings_after(connection, after, size + 1)
+            rows = found[:size]
+            ends = (rows[-1].series_id, rows[-1].start) if len(found) > size else None
+            begun = {row.series_id for row in rows} - {after[0] if after is not None else ""}
+            by_series = reading.series_totals(connection, sorted(begun))
             in_flight = transfers.blocks_of_open(connection)
+            flying_series = sorted({_series_of(blocks) for _, _, blocks in in_flight})
+            absent = set(flying_series) - reading.series_totals(connection, flying_series).keys()
             index, _ = journal.journal_head(connection)
             values = node.load_values(connection, (node.APPLIED_LOG_INDEX,))
-        by_series: dict[str, dict[int, int]] = {}
-        for row in rows:
-            states = by_series.setdefault(row.series_id, {})
-            states[row.place[1]] = states.get(row.place[1], 0) + row.end - row.start
         applied = int(values.get(node.APPLIED_LOG_INDEX, node.NOTHING_APPLIED))
-        return Totals(by_series, rows, in_flight, index, applied)
+        shown = begun if ends is not None else begun | absent
+        flying = [one for one in in_flight if _series_of(one[2]) in shown]
+        return Totals(by_series, rows, flying, index, applied, ends)
 
     def status(self) -> NodeStatus:
         """Give how the node stands."""
@@ -405,6 +415,11 @@ class Queries:
             open_count = reading.count_open(connection)
         applied = int(values.get(node.APPLIED_LOG_INDEX, node.NOTHING_APPLIED))
         return NodeStatus(size, applied, open_count)
+
+
+def _series_of(blocks: Sequence[UnitBlock]) -> str:
+    """Give the series of a transfer's first block."""
+    return blocks[0].series_id if blocks else ""
 
 
 def _is_person(account: AccountRow) -> bool:

@@ -43,6 +43,8 @@ RESULT: Final = allow(reconcile_pb2.ReconcileResult, senders=(BRIDGE,))
 RUN_ID_BYTES: Final = 16
 SERIES_PER_PAGE: Final = 1_000
 RANGES_PER_CALL: Final = 1_024
+DIFFERING_MAX: Final = 100_000
+"""Most series that the bridge may name on a page: with the last one come those that are unknown here."""
 
 _log = structlog.get_logger("tanqiao.region.reconcile")
 
@@ -165,7 +167,10 @@ class Reconciliation:
                     complete=number >= len(pages),
                 )
             )
-            yield from zip(answer.differing_series_ids, answer.end_serials, strict=True)
+            named, ends = answer.differing_series_ids, answer.end_serials
+            if len(named) != len(ends) or len(named) > DIFFERING_MAX:
+                raise DomainError("FIELD_INVALID", field="differing_series_ids", detail=str(len(named)))
+            yield from dict(zip(named, ends, strict=True)).items()
 
     def _descend(
         self, remote: ReconcileRemote, run_id: bytes, series_id: str, blocks: SeriesBlocks, end: int
@@ -187,7 +192,8 @@ class Reconciliation:
                         ranges=[_range_message(blocks, *one) for one in asked],
                     )
                 )
-                level += [asked[position] for position in answer.differing]
+                # What the bridge names twice, or was not asked about, is none: a level never grows by it.
+                level += [asked[at] for at in sorted(set(answer.differing)) if 0 <= at < len(asked)]
 
     @staticmethod
     def _show(

@@ -21,10 +21,10 @@ from tanqiao.signing.federation import authority_of, open_key_record
 from tanqiao.signing.parties import BRIDGE, parse_party
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Verifier, allow, require_signers
-from tanqiao_region.application import corrections, freezes
+from tanqiao_region.application import cases, corrections, freezes
 from tanqiao_region.application.group import Group
 from tanqiao_region.domain.rules.facts import Recognition
-from tanqiao_region.storage import node
+from tanqiao_region.storage import node, versions
 
 KEY_RECORD_TYPE: Final = payload_type_of(messages_pb2.KeyRecord)
 RECOGNITION_TYPE: Final = payload_type_of(messages_pb2.RecognitionRecord)
@@ -84,6 +84,7 @@ def take_keys(group: Group, records: Sequence[envelope_pb2.Envelope]) -> None:
 def _keep_key(group: Group, envelope: envelope_pb2.Envelope, at_index: int) -> None:
     directory = _directory(group)
     record = open_key_record(group.context.verifier, envelope, directory, at_index=at_index)
+    _require_first_key_record(group, record, envelope)
     renewed = directory.with_records([record])
     entry = KeyEntry.of_record(record)
     node.store_key_record(
@@ -104,6 +105,20 @@ def _keep_key(group: Group, envelope: envelope_pb2.Envelope, at_index: int) -> N
     group.aftermath.directory = renewed
 
 
+def _require_first_key_record(
+    group: Group, record: messages_pb2.KeyRecord, envelope: envelope_pb2.Envelope
+) -> None:
+    """R4: a key's record is changed by later ones, so the id of each is that of its message."""
+    header = record.header
+    for data in node.load_key_envelopes(group.connection):
+        known = envelope_pb2.Envelope.FromString(data)
+        before = messages_pb2.KeyRecord.FromString(known.payload).header
+        same = (before.sender, before.message_id) == (header.sender, header.message_id)
+        if same and known.payload != envelope.payload:
+            second = envelope.SerializeToString()
+            raise cases.second_record(group, header.sender, header.message_id, data, second)
+
+
 def _index_of_signer(directory: KeyDirectory, envelope: envelope_pb2.Envelope) -> int:
     """Give an index at which the signer of a record counted; its own index is not known here."""
     signer = directory.get(envelope.signatures[0].key_id) if envelope.signatures else None
@@ -114,6 +129,13 @@ def _take_recognition(group: Group, notice: messages_pb2.RecordNotice) -> None:
     record = open_recognition(
         group.context.verifier, notice.record, _directory(group), at_index=notice.log_index
     )
+    for payload, first in node.load_recognitions(group.connection):
+        known = messages_pb2.RecognitionRecord.FromString(payload)
+        if known.agreement_id == record.agreement_id:
+            if payload != notice.record.payload:
+                sender, second = record.header.sender, notice.record.SerializeToString()
+                raise cases.second_record(group, sender, record.agreement_id.encode(), first, second)
+            return
     period = record.period
     node.store_recognition(
         group.connection,
@@ -126,6 +148,10 @@ def _take_recognition(group: Group, notice: messages_pb2.RecordNotice) -> None:
             "payload": notice.record.payload,
             "envelope": notice.record.SerializeToString(),
         },
+    )
+    # No entry of the journal is written with it.
+    versions.keep_unjournaled(
+        group.connection, versions.AGREEMENT, record.agreement_id, notice.record.payload
     )
     group.aftermath.recognitions = load_recognitions(group.connection)
 

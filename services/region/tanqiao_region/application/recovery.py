@@ -11,7 +11,7 @@ import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -31,7 +31,7 @@ from tanqiao_region.application.group import Group, Needs
 from tanqiao_region.application.honouring import can_lock, honour_lock
 from tanqiao_region.application.papers import OwnPapers, open_papers, touched
 from tanqiao_region.storage import node
-from tanqiao_region.storage.recovery import bridge_messages
+from tanqiao_region.storage.recovery import bridge_messages, undecided_promises
 from tanqiao_region.storage.tables import outbox
 
 EPOCH_ALLOWED: Final = allow(
@@ -41,6 +41,8 @@ RECOVERING: Final = "1"
 WAIT_SECONDS: Final = 30.0
 CARRIED_PER_PAGE: Final = 1_000
 REPORT_ITEMS_PER_PAGE: Final = 200
+
+_Item = TypeVar("_Item")
 
 _log = structlog.get_logger("tanqiao.region.recovery")
 
@@ -190,7 +192,10 @@ class Recovery:
         return record
 
     def report(self, remote: RecoveryRemote) -> int:
-        """Report to the bridge everything of it that was acted on above the index it continues from."""
+        """Report to the bridge everything of it that was acted on above the index it continues from.
+
+        With it goes what this node has promised and has seen no decision of: another region may have seen it.
+        """
         start = self._context.epoch_start
         with self._database.reading() as connection:
             values = node.load_values(connection, (node.REPORT_FROM,))
@@ -199,6 +204,8 @@ class Recovery:
         for page in _pages(bridge_messages(self._database, above)):
             remote.submit(recovery_pb2.SubmitReportRequest(bridge_epoch=start.epoch, items=page))
             count += len(page)
+        for promises in _pages(undecided_promises(self._database)):
+            remote.submit(recovery_pb2.SubmitReportRequest(bridge_epoch=start.epoch, undecided=promises))
         remote.submit(
             recovery_pb2.SubmitReportRequest(
                 bridge_epoch=start.epoch, complete=True, applied_size=self._context.applied_log_index + 1
@@ -288,8 +295,8 @@ def _seen_in(refusal: DomainError, own: RegionMarks) -> RegionMarks:
     return own
 
 
-def _pages(items: Iterator[recovery_pb2.ReportItem]) -> Iterator[list[recovery_pb2.ReportItem]]:
-    page: list[recovery_pb2.ReportItem] = []
+def _pages(items: Iterator[_Item]) -> Iterator[list[_Item]]:
+    page: list[_Item] = []
     for item in items:
         page.append(item)
         if len(page) == REPORT_ITEMS_PER_PAGE:

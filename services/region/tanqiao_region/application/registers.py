@@ -14,6 +14,7 @@ from typing import Any
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.region.v1 import registers_pb2
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.ids import ACCOUNT_ID_LENGTH_MAX
 from tanqiao.kernel.working_days import Calendar
 from tanqiao.rpc.validation import (
     parse_wire_period,
@@ -37,6 +38,12 @@ from tanqiao_region.application.claim_steps import (
 from tanqiao_region.application.claims_client import BridgeClaims, Receipt, sign_statement
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.group import Group
+from tanqiao_region.application.held_projects import (
+    has_live_claim,
+    is_declarable_again,
+    require_declarable_again,
+    waits_in_notice,
+)
 from tanqiao_region.application.project_acts import (
     assess_decision,
     assessment_act,
@@ -117,7 +124,10 @@ class Registers:
     def submit_project(
         self, ask: Ask, request: registers_pb2.SubmitProjectRequest
     ) -> registers_pb2.SubmitProjectResponse:
-        """Submit a project: its claim is declared at the bridge, whose verdict decides whether it goes on."""
+        """Submit a project: its claim is declared at the bridge, whose verdict decides whether it goes on.
+
+        One that is held and whose claim does not stand may be submitted again: it is declared anew.
+        """
         if request.validate_only:
             return self._validate_project(ask, request)
         return registers_pb2.SubmitProjectResponse.FromString(self._steps.run(StepKind.SUBMIT_PROJECT, ask))
@@ -185,7 +195,9 @@ def _clean_project(given: registers_pb2.Project) -> registers_pb2.Project:
     project = registers_pb2.Project(
         project_id=require_id(given.project_id, "project.project_id"),
         title=require_text(given.title, "project.title"),
-        owner_account_id=require_text(given.owner_account_id, "project.owner_account_id", length_max=32),
+        owner_account_id=require_text(
+            given.owner_account_id, "project.owner_account_id", length_max=ACCOUNT_ID_LENGTH_MAX
+        ),
         methodology_id=require_text(given.methodology_id, "project.methodology_id", length_max=64),
         asset=given.asset,
         attribute=given.attribute,
@@ -210,8 +222,9 @@ class _Submission:
         """Check everything but the claim; gives the project and its claim."""
         project = _clean_project(request.project)
         project_id = project.project_id
-        if store.load_project(group.connection, project_id) is not None:
-            raise DomainError("ALREADY_EXISTS", field="project.project_id", what="project", id=project_id)
+        known = store.load_project(group.connection, project_id)
+        if known is not None:
+            require_declarable_again(known, project, by)
         require_register(group.pack, project)
         account = require_owner(group, project.owner_account_id, "project.owner_account_id")
         row = ProjectRow(project, 0, by.party)
@@ -244,7 +257,13 @@ class _Submission:
         by = By(step.caller, step.role)
         verdict = receipt.message.verdict
         rules = self.judge(group, by, project, verdict)
+        known = store.load_project(group.connection, project.project_id)
+        if known is not None and not is_declarable_again(known):
+            return self._overtaken(group, project, receipt)
         row = ProjectRow(project, 0, step.caller)
+        if known is not None:
+            project.history.extend(known.project.history)
+        enter = store.insert_project if known is None else store.update_project
         if is_scene(project) and (is_barred(verdict) or needs_a_person(verdict)):
             # The machine of scenes has no state in which a file waits: it is handed in again.
             if receipt.message.status == claims_pb2.CLAIM_STATUS_DECLARED:
@@ -253,13 +272,22 @@ class _Submission:
         if is_barred(verdict):
             refusal = refusal_of_verdict(verdict, rules)
             change(group, row, REJECTED, rules, step.caller, receipt=receipt, reason=str(refusal))
-            store.insert_project(group.connection, row)
+            enter(group.connection, row)
             return refusal
         held = needs_a_person(verdict)
         reason = str(refusal_of_verdict(verdict, rules)) if held else ""
         change(group, row, HELD if held else SUBMITTED, rules, step.caller, receipt=receipt, reason=reason)
-        store.insert_project(group.connection, row)
+        enter(group.connection, row)
         return registers_pb2.SubmitProjectResponse(project=project, verdict=verdict).SerializeToString()
+
+    @staticmethod
+    def _overtaken(group: Group, project: registers_pb2.Project, receipt: Receipt) -> DomainError:
+        """Let the new claim go: a resolution has meanwhile let the project's first one stand."""
+        if receipt.message.status == claims_pb2.CLAIM_STATUS_DECLARED:
+            release_later(group, project.claim_id, claims_pb2.CLAIM_STATUS_WITHDRAWN, "overtaken")
+        return DomainError(
+            "ALREADY_EXISTS", field="project.project_id", what="project", id=project.project_id
+        )
 
     def abandon(self, group: Group, step: StepRow, refusal: DomainError) -> None:
         """The bridge took no claim: there is no project."""
@@ -273,7 +301,7 @@ def _assess(
     row = require_project(group, request.project_id)
     require_event(group, row, "assess", without_a_machine=SUBMITTED)
     project = row.project
-    joint = joint_of(group, ask.by, row, assess_decision(request))
+    joint = joint_of(group, row, assess_decision(request))
     note_assessment(group, ask.by, project, request)
     opinion = request.opinion
     act = assessment_act(group, row, ask.by, joint)
@@ -317,7 +345,8 @@ class _NoticeOpening:
         """Check that a notice is open to the project, and that its last day can be computed."""
         request = registers_pb2.OpenProjectNoticeRequest.FromString(ask.body)
         row = require_project(group, request.project_id)
-        require_state(row, ASSESSED)
+        if not waits_in_notice(row):
+            require_state(row, ASSESSED)
         self._verdict(group, row, ask.by)
         statement = move_statement(group, row, claims_pb2.CLAIM_STATUS_NOTICE)
         return Begun(row.project.project_id, statement, ask.body)
@@ -403,7 +432,7 @@ class _Publication:
         """Enter it into the public list."""
         request = registers_pb2.PublishProjectRequest.FromString(step.command)
         row = require_project(group, request.project_id)
-        act = publication(group, row, By(step.caller, step.role))
+        act = publication(group, row, By(step.caller, step.role), begun=True)
         verdict = require_decision(group.pack, act)
         row.project.publish_date.CopyFrom(wire_date(group.legal_date))
         if row.project.state == ASSESSED and reviews(group, row):
@@ -457,6 +486,6 @@ def _withdraw_held(
     reason = _require_withdrawal(row, ask.by, request)
     change(group, row, WITHDRAWN, None, ask.by.party, reason=reason)
     store.update_project(group.connection, row)
-    if row.project.later_claim_receipts:
+    if has_live_claim(row):
         release_later(group, row.project.claim_id, claims_pb2.CLAIM_STATUS_WITHDRAWN, reason)
     return registers_pb2.WithdrawProjectResponse(project=row.project)

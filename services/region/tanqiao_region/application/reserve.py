@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Final
 
 from tanqiao.api.bridge.v1 import claims_pb2
-from tanqiao.api.region.v1 import reserve_pb2
+from tanqiao.api.region.v1 import dossiers_pb2, reserve_pb2
 from tanqiao.claims.keys import asset_key, asset_ref
 from tanqiao.db.engine import Database
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.ids import ACCOUNT_ID_LENGTH_MAX
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.validation import optional_text, require_count, require_text, wire_date
 from tanqiao_region.application import journal
@@ -32,9 +33,12 @@ from tanqiao_region.application.register_facts import (
 )
 from tanqiao_region.application.rules import subject_of
 from tanqiao_region.domain.rules import facts as acts
+from tanqiao_region.domain.rules.lifecycles import BEFORE
 from tanqiao_region.domain.rules.pack import RulePack
 from tanqiao_region.domain.rules.verdicts import Verdict
+from tanqiao_region.storage import register_history
 from tanqiao_region.storage import registers as store
+from tanqiao_region.storage import reserve as entries
 from tanqiao_region.storage.accounts import AccountRow
 from tanqiao_region.storage.registers import ResourceRow, StepRow
 
@@ -64,7 +68,7 @@ class Reserve:
     def list(self, after: tuple[bool, str] | None, limit: int) -> list[reserve_pb2.CarbonResource]:
         """Give a page of the public list: entries of low-income areas first (YN-15)."""
         with self._database.reading() as connection:
-            return list(store.list_resources(connection, after=after, limit=limit))
+            return list(entries.list_entries(connection, after=after, limit=limit))
 
 
 def _clean(given: reserve_pb2.CarbonResource) -> reserve_pb2.CarbonResource:
@@ -78,7 +82,9 @@ def _clean(given: reserve_pb2.CarbonResource) -> reserve_pb2.CarbonResource:
         entry_id=require_id(given.entry_id, "resource.entry_id"),
         title=require_text(given.title, "resource.title"),
         resource_kind=require_text(given.resource_kind, "resource.resource_kind", length_max=64),
-        owner_account_id=require_text(given.owner_account_id, "resource.owner_account_id", length_max=32),
+        owner_account_id=require_text(
+            given.owner_account_id, "resource.owner_account_id", length_max=ACCOUNT_ID_LENGTH_MAX
+        ),
         asset=given.asset,
         potential_kg_per_year=given.potential_kg_per_year,
         ftz_area=optional_text(given.ftz_area, "resource.ftz_area", length_max=8),
@@ -169,7 +175,7 @@ class _Entry:
             group.connection,
             ResourceRow(resource, resource.claim_id, _asset_keys(resource), group.now, step.caller),
         )
-        group.journal.append(
+        index = group.journal.append(
             journal.RESERVE_ENTERED,
             resource.entry_id,
             (journal.Effect(resource.owner_account_id),),
@@ -177,11 +183,33 @@ class _Entry:
             message_hash=receipt.receipt_hash,
             details={"by": step.caller, "kind": resource.resource_kind, "claim_id": resource.claim_id},
         )
+        _note_entering(group, by, resource.entry_id, rules, index)
+        resource.state = entries.ENTERED
         return reserve_pb2.EnterResourceResponse(resource=resource, verdict=verdict).SerializeToString()
 
     def abandon(self, group: Group, step: StepRow, refusal: DomainError) -> None:
         """The bridge took no claim: there is no entry."""
         del group, step, refusal
+
+
+def _note_entering(group: Group, by: By, entry_id: str, verdict: Verdict, index: int) -> None:
+    """Begin the history: an entry is identified and entered in one act."""
+    machine = group.pack.data.lifecycles[entries.ENTRY]
+    state = BEFORE
+    for number, event in enumerate(("identify", "enter"), 1):
+        edge = machine.step(state, event, object_id=entry_id)
+        state = edge.to
+        step = dossiers_pb2.DossierStep(
+            step_number=number,
+            event=event,
+            from_state=edge.state,
+            to_state=edge.to,
+            role=by.role,
+            legal_date=wire_date(group.legal_date),
+            rule_ids=verdict.rules_applied,
+            journal_index=index,
+        )
+        register_history.insert_step(group.connection, entries.ENTRY, entry_id, by.party, step)
 
 
 def office_of(by: By, pack: RulePack) -> acts.Actor:

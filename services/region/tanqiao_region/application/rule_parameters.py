@@ -18,7 +18,9 @@ from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.rpc.validation import parse_wire_date, require_text
+from tanqiao.signing.body_decisions import PARAMETER
 from tanqiao_region.application import journal
+from tanqiao_region.application.body_decisions import approval_of, keep_approval, named
 from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.group import Group
@@ -142,12 +144,9 @@ def _set(
 ) -> parameters_pb2.SetParameterResponse:
     key = require_text(request.key, "key", length_max=KEY_LENGTH_MAX)
     document = require_text(request.document_reference, "document_reference", length_max=TEXT_LENGTH_MAX)
-    second = require_text(request.second_approver, "second_approver", length_max=KEY_LENGTH_MAX)
     begins = parse_wire_date(request.start_date, "start_date")
     ends = date_or_none(request.end_date, "end_date")
     verdict = group.pack.require(PublishRuleDocument(**act_facts(group, ask.by), document_kind="parameter"))
-    if second == ask.by.party:
-        raise DomainError("SELF_APPROVAL_FORBIDDEN", field="second_approver")
     definition = group.pack.parameters.definitions.get(base_key(key))
     if definition is None or definition.indexed != key.endswith("]") or key.endswith("[]"):
         allowed = "a key that the pack declares, with its index"
@@ -161,6 +160,10 @@ def _set(
     known = load_parameters(group.connection)
     if any((one.key, one.start_date) == (key, begins.isoformat()) for one in known):
         raise DomainError("PARAMETER_ALREADY_DATED", parameter=key, date=begins.isoformat())
+    approval = approval_of(group, ask.by, request, PARAMETER, key)
+    if approval is None:
+        raise DomainError("FIELD_MISSING", field="approval")
+    second = approval.approver
     index = group.journal.append(
         journal.PARAMETER_SET,
         key,
@@ -172,6 +175,7 @@ def _set(
             "document": document,
             "by": ask.by.party,
             "second_approver": second,
+            **named(request),
         },
     )
     row = ParameterRow(
@@ -184,6 +188,7 @@ def _set(
         second,
         index,
     )
+    keep_approval(group, request, approval)
     insert_parameter(group.connection, row)
     group.take_parameters([*known, row])
     return parameters_pb2.SetParameterResponse(value=_published(row))

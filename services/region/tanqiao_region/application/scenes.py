@@ -2,7 +2,7 @@
 
 A scene is a project of another origin: it is submitted, shown, objected to and withdrawn like one
 (`registers`, `project_steps`), by the machine of scenes. Here stands what only a scene has. A signature is
-what the node noted of a caller whose certificate it had checked; it has no time-out.
+one by a key of the body's own (`body_decisions`); it has no time-out but the one that its signer gives it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from tanqiao.rpc.validation import (
     wire_date,
     wire_period,
 )
+from tanqiao.signing.body_decisions import SCENE
+from tanqiao_region.application import body_decisions
 from tanqiao_region.application.claim_steps import Ask, Submit
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.dossiers import waits_for_the_other_alone
@@ -32,6 +34,7 @@ from tanqiao_region.application.project_acts import (
     PUBLISH,
     assess_decision,
     assessment_act,
+    decision_digest,
     is_scene,
     joint_of,
     judged,
@@ -57,9 +60,7 @@ from tanqiao_region.application.register_checks import (
 )
 from tanqiao_region.application.register_facts import date_or_none
 from tanqiao_region.domain.rules import facts as acts
-from tanqiao_region.storage import dossiers as signature_store
 from tanqiao_region.storage import registers as store
-from tanqiao_region.storage.dossiers import SignatureRow
 from tanqiao_region.storage.registers import ProjectRow
 
 EVENTS: Final = {
@@ -91,8 +92,8 @@ class Scenes:
     def sign(
         self, ask: Ask, request: scenes_pb2.SignSceneDecisionRequest
     ) -> scenes_pb2.SignSceneDecisionResponse:
-        """Put the caller's body behind a decision that the rules would let it take with the other."""
-        kept = self._once(ask, lambda group: _sign(group, ask.by, request.decision))
+        """Keep the signatures under a decision that the caller may take; or give what is to be signed."""
+        kept = self._once(ask, lambda group: _sign(group, ask.by, request))
         return scenes_pb2.SignSceneDecisionResponse.FromString(kept)
 
     def decide(self, ask: Ask, request: scenes_pb2.DecideSceneRequest) -> scenes_pb2.DecideSceneResponse:
@@ -168,16 +169,20 @@ def _act(
     group: Group, by: By, row: ProjectRow, decision: scenes_pb2.SceneDecision
 ) -> acts.AssessScene | acts.AssessProject | acts.PublishScene:
     """Give the act that a decision is; an authorisation is decided by those who publish (inferred)."""
-    joint = joint_of(group, by, row, decision)
+    joint = joint_of(group, row, decision)
     if decision.kind != ASSESS:
         return scene_act(group, row, by, joint)
     note_assessment(group, by, row.project, decision)
     return assessment_act(group, row, by, joint)
 
 
-def _sign(group: Group, by: By, given: scenes_pb2.SceneDecision) -> scenes_pb2.SignSceneDecisionResponse:
-    decision = _clean(given)
+def _sign(
+    group: Group, by: By, request: scenes_pb2.SignSceneDecisionRequest
+) -> scenes_pb2.SignSceneDecisionResponse:
+    decision = _clean(request.decision)
     row = _begin(group, decision)
+    asked = body_decisions.Asked(SCENE, decision.project_id, decision)
+    digest = bytes.fromhex(decision_digest(group.pack, row.project, decision))
     act = _act(group, by, row, decision)
     if not any(one.applies_to(act) for one in group.pack.data.roles.joint):
         detail = Bilingual("本决定由一个机构作出", "this is decided by one body")
@@ -186,11 +191,13 @@ def _sign(group: Group, by: By, given: scenes_pb2.SceneDecision) -> scenes_pb2.S
     refusal = None if verdict.allowed else verdict.error()
     if refusal is not None and not waits_for_the_other_alone(refusal):
         raise refusal
-    digest = bytes.fromhex(act.decision_digest)
-    signed = {one.role for one in signature_store.signatures_of(group.connection, digest)}
-    if by.role not in signed:
-        signature_store.insert_signature(group.connection, SignatureRow(digest, by.role, by.party, group.now))
-    return scenes_pb2.SignSceneDecisionResponse(decision_digest=digest, signed_by=sorted(signed | {by.role}))
+    if request.validate_only:
+        signatures, to_sign = act.signatures, body_decisions.unsigned(group, asked, digest)
+    else:
+        signatures, to_sign = body_decisions.take_statement(group, request.statement, asked, digest), None
+    return scenes_pb2.SignSceneDecisionResponse(
+        decision_digest=digest, signed_by=sorted({one.role for one in signatures}), to_sign=to_sign
+    )
 
 
 def _decide(group: Group, by: By, given: scenes_pb2.SceneDecision) -> registers_pb2.Project:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final
 
@@ -67,8 +67,11 @@ def _submit_trips(
     rows = [
         _checked(bounds, trip, group.now, f"trips[{position}]") for position, trip in enumerate(request.trips)
     ]
-    verdict = ask_rules(group, by, row, days_of(rows), Travel.name)
-    fresh = _fresh(group, row.project.project_id, rows)
+    known = store.known_trips(group.connection, row.project.project_id, (one.order_id for one in rows))
+    # What is recorded asks for no consent: the same trips again change nothing, whoever has withdrawn since.
+    new = [one for one in rows if one.order_id not in known]
+    verdict = ask_rules(group, by, row, days_of(rows), Travel.name, (new,))
+    fresh = _fresh(rows, known)
     if fresh:
         batch_id = record_batch(group, by, row, verdict, digest=_digest(fresh), row_count=len(fresh))
         store.insert_trips(
@@ -119,7 +122,7 @@ def _checked(bounds: Bounds, given: scenes_pb2.TripRecord, now: int, at: str) ->
     )
 
 
-def _fresh(group: Group, project_id: str, rows: Sequence[TripRow]) -> list[TripRow]:
+def _fresh(rows: Sequence[TripRow], known: Mapping[str, TripRow]) -> list[TripRow]:
     """Give the trips that are not recorded yet; one order with two contents is refused."""
     seen: dict[str, TripRow] = {}
     for position, row in enumerate(rows):
@@ -128,7 +131,6 @@ def _fresh(group: Group, project_id: str, rows: Sequence[TripRow]) -> list[TripR
                 "DUPLICATE_KEY", field=f"trips[{position}].order_id", key=row.order_id, where="trips"
             )
         seen[row.order_id] = row
-    known = store.known_trips(group.connection, project_id, seen)
     for position, row in enumerate(rows):
         if known.get(row.order_id, row) != row:
             raise DomainError(

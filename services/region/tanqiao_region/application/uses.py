@@ -16,11 +16,19 @@ from tanqiao.kernel.ids import ID_BYTES
 from tanqiao.kernel.units import UnitBlock, total_quantity_kg
 from tanqiao.protocol.types import SINK, Kind, LockFacts, TransferKey
 from tanqiao.rpc.protocol_facts import BLOCKS_PER_MESSAGE_MAX, block_messages, date_message
+from tanqiao.signing.body_decisions import CANCELLATION
 from tanqiao.signing.commitments import commitment
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_region.application import journal
 from tanqiao_region.application.access import bar
+from tanqiao_region.application.body_decisions import (
+    approval_of,
+    approver_of,
+    keep_approval,
+    named,
+    require_fresh,
+)
 from tanqiao_region.application.commands import CreateUses, Retiring, UseOrder
 from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.freezes import require_free
@@ -90,7 +98,13 @@ def _apply(group: Group, order: UseOrder) -> Retiring:
         raise DomainError("BATCH_TOO_LARGE", field="units", limit=BLOCKS_PER_MESSAGE_MAX, count=len(blocks))
     if order.validate_only:
         return Retiring(b"", blocks)
-    return _retire(group, order, holder, blocks, verdict)
+    if order.cancellation is None:
+        return begin_use(group, order, holder, blocks, verdict)
+    approval = approval_of(group, order.by, order.cancellation, CANCELLATION, order.account_id)
+    require_fresh(group, approval)
+    begun = begin_use(group, order, holder, blocks, verdict)
+    keep_approval(group, order.cancellation, approval)
+    return begun
 
 
 def _facts(group: Group, order: UseOrder, holder: AccountRow, lots: tuple[UnitLot, ...]) -> Facts:
@@ -105,7 +119,7 @@ def _facts(group: Group, order: UseOrder, holder: AccountRow, lots: tuple[UnitLo
             lots=lots,
             reason=order.purpose_text,
             document=order.document_reference,
-            second_approver_id=order.second_approver or None,
+            second_approver_id=None if order.cancellation is None else approver_of(order.cancellation),
         )
     used = group.used_kg.get((order.purpose, order.compliance_year), {})
     return Retire(
@@ -156,9 +170,10 @@ def parse_document(reference: str) -> LegalDocument | None:
     return LegalDocument(issuer=parts[0], number=parts[1], dated=dated, ordered_kg=ordered_kg)
 
 
-def _retire(
+def begin_use(
     group: Group, order: UseOrder, holder: AccountRow, blocks: tuple[UnitBlock, ...], verdict: Verdict
 ) -> Retiring:
+    """Promise a use of units that are held and free: nothing is asked any more."""
     context = group.context
     drawn = context.random_bytes(5 * ID_BYTES)
     use_id, message_id, beneficiary_salt, owner_salt, fresh = (
@@ -208,6 +223,7 @@ def _retire(
         (journal.Effect(holder.account_id, removed=blocks),),
         applied=journal.Applied.of(verdict),
         message_hash=use.message_hash,
+        details=None if order.cancellation is None else named(order.cancellation),
         shared={"kind": order.kind.name, "purpose": order.purpose, "by": order.by.party},
     )
     group.note_answer(order.request, use_id)

@@ -42,6 +42,7 @@ class Writer:
     def __init__(self, context: RegionContext) -> None:
         self._context = context
         self._aftermath: Aftermath | None = None
+        self._under_way = False
         self._listeners: list[Callable[[Aftermath], None]] = []
 
     def tell(self, listener: Callable[[Aftermath], None]) -> None:
@@ -50,6 +51,9 @@ class Writer:
 
     def handle(self, connection: sa.Connection, commands: Sequence[Command]) -> list[Any]:
         """Decide the commands in order, each as if alone; nothing outside of the transaction changes."""
+        if self._under_way:  # whether the group before was committed is not known
+            self._context.undecided.forget()
+        self._under_way = True
         group = Group(self._context, connection)
         answers: Answers = []
         for is_work, stretch in groupby(commands, key=lambda command: isinstance(command, Work)):
@@ -63,8 +67,10 @@ class Writer:
     def after_commit(self, _commands: Sequence[Command], _answers: Sequence[Any]) -> None:
         """Make what the group decided visible, then tell the listeners (R6)."""
         aftermath, self._aftermath = self._aftermath, None
+        self._under_way = False
         if aftermath is None:
             return
+        self._note_undecided(aftermath)
         if aftermath.directory is not None:
             self._context.directory = aftermath.directory
         self._context.renew_signer(directory_changed=aftermath.directory is not None)
@@ -83,6 +89,18 @@ class Writer:
             self._context.incarnation, self._context.recovering = aftermath.life
         for listener in self._listeners:
             listener(aftermath)
+
+    def _note_undecided(self, aftermath: Aftermath) -> None:
+        if not aftermath.journal_index:
+            return  # nothing was written
+        party = self._context.party
+        own = [key.transfer_id for key in aftermath.settled if key.source == party]
+        others = [key for key in aftermath.settled if key.source != party]
+        self._context.undecided.note(
+            aftermath.journal_index,
+            (aftermath.promised, aftermath.answered),
+            ([*own, *aftermath.withdrawals], others),
+        )
 
 
 def weigh(command: Command) -> int:

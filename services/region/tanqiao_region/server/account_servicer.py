@@ -9,11 +9,11 @@ import grpc
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import accounts_pb2, accounts_pb2_grpc
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.ids import ACCOUNT_ID_LENGTH_MAX
 from tanqiao.rpc.errors import item_status
 from tanqiao.rpc.validation import (
     optional_text,
     page,
-    parse_serial,
     require_count,
     require_enum,
     require_text,
@@ -22,9 +22,14 @@ from tanqiao.signing.parties import PARTY_LENGTH_MAX
 from tanqiao_region.application.accounts import OpenOrder
 from tanqiao_region.application.orders import Orders
 from tanqiao_region.application.queries import AccountView, Queries
-from tanqiao_region.server.wire import SERIES_ID_LENGTH_MAX, account_message, by_caller, client_request
+from tanqiao_region.server.wire import (
+    SERIES_ID_LENGTH_MAX,
+    account_message,
+    by_caller,
+    client_request,
+    holding_position,
+)
 
-ACCOUNT_ID_LENGTH_MAX: Final = 32
 NAME_LENGTH_MAX: Final = 200
 REFERENCE_LENGTH_MAX: Final = 128
 SEAT_LENGTH_MAX: Final = 16
@@ -164,7 +169,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
             account_id=optional_text(request.account_id, "account_id", length_max=ACCOUNT_ID_LENGTH_MAX),
             series_id=optional_text(request.series_id, "series_id", length_max=SERIES_ID_LENGTH_MAX),
             by=by_caller(),
-            after=part.read(_holding_position, None),
+            after=part.read(holding_position, None),
             limit=part.size + 1,
         )
         shown = found[: part.size]
@@ -187,11 +192,6 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
             next_page_token=more,
             as_of_index=index,
         )
-
-
-def _holding_position(text: str) -> tuple[str, int] | None:
-    series_id, _, start = text.rpartition("\n")
-    return series_id, parse_serial(start)
 
 
 def _account_id(text: str, field: str = "account_id") -> str:

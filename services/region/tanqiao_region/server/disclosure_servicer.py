@@ -24,8 +24,8 @@ class DisclosureServicer(disclosure_pb2_grpc.DisclosureServiceServicer):
         self, request: disclosure_pb2.ListDisclosuresRequest, context: grpc.ServicerContext
     ) -> disclosure_pb2.ListDisclosuresResponse:
         """Give which lists there are."""
-        del request, context
-        found, index = self._disclosures.lists()
+        del context
+        found, index = self._disclosures.lists(request.as_of_index)
         return disclosure_pb2.ListDisclosuresResponse(disclosures=found, as_of_index=index)
 
     def ReadDisclosure(
@@ -35,7 +35,7 @@ class DisclosureServicer(disclosure_pb2_grpc.DisclosureServiceServicer):
         del context
         slug = require_text(request.slug, "slug", length_max=SLUG_LENGTH_MAX)
         asked = page(request.page_size, request.page_token, slug)
-        part = self._disclosures.page(slug, asked.after, asked.size + 1)
+        part = self._disclosures.page(slug, asked.after, asked.size + 1, request.as_of_index)
         shown = part.rows[: asked.size]
         return disclosure_pb2.ReadDisclosureResponse(
             disclosure=part.disclosure,

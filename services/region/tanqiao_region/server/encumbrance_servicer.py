@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import grpc
 
 from tanqiao.api.region.v1 import encumbrances_pb2, encumbrances_pb2_grpc
+from tanqiao.kernel.ids import ACCOUNT_ID_LENGTH_MAX
 from tanqiao.rpc.validation import optional_text, page, parse_serial, require_text
 from tanqiao_region.application.encumbrances import Encumbrances
 from tanqiao_region.server.register_servicer import ask_of
 from tanqiao_region.server.wire import by_caller, selection_of
-
-ACCOUNT_ID_LENGTH_MAX: Final = 32
 
 
 class EncumbranceServicer(encumbrances_pb2_grpc.EncumbranceServiceServicer):

@@ -13,19 +13,23 @@ import grpc
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import journal_pb2, journal_pb2_grpc
 from tanqiao.kernel.errors import DomainError
-from tanqiao.rpc.validation import require_count, require_text
+from tanqiao.kernel.ids import ACCOUNT_ID_LENGTH_MAX
+from tanqiao.rpc.errors import to_refusal
+from tanqiao.rpc.validation import page, require_count, require_text
+from tanqiao_region.application.alarms import Alarm
 from tanqiao_region.application.commands import By
 from tanqiao_region.application.journal import entry_message
 from tanqiao_region.application.notifier import Notifier
 from tanqiao_region.application.queries import Queries
 from tanqiao_region.application.views import STATE_NAMES
-from tanqiao_region.server.wire import by_caller, moment, wire_blocks
+from tanqiao_region.server.wire import by_caller, holding_position, moment, wire_blocks
 
 ENTRIES_PER_PUSH_MAX: Final = 500
 ENTRIES_PER_PAGE_DEFAULT: Final = 100
+BLOCKS_OF_A_SNAPSHOT_MAX: Final = 1_000_000
+"""Who asks for no pages gets the books in one snapshot, up to so many blocks."""
 ENTRIES_PER_PAGE_MAX: Final = 1_000
 ACCOUNTS_PER_FILTER_MAX: Final = 1_000
-ACCOUNT_ID_LENGTH_MAX: Final = 32
 WATCHERS_MAX: Final = 32
 IDLE_SECONDS: Final = 5.0
 """A watcher that has nothing to hear is told how far the feed is complete, at least this often."""
@@ -128,6 +132,7 @@ class NodeFacts:
     test_clock: bool
     connected: Callable[[], bool]
     rule_pack: Callable[[], tuple[str, str]]
+    alarms: Callable[[], list[Alarm]]
 
 
 class NodeServicer(journal_pb2_grpc.NodeServiceServicer):
@@ -157,13 +162,21 @@ class NodeServicer(journal_pb2_grpc.NodeServiceServicer):
             rule_pack_id=pack_id,
             rule_pack_version=pack_version,
             finality=self._queries.finality_status(),
+            alarms=[
+                journal_pb2.NodeAlarm(
+                    refusal=to_refusal(one.refusal), count=one.count, last_at=moment(one.last_at)
+                )
+                for one in facts.alarms()
+            ],
         )
 
     def ListSeriesTotals(
         self, request: journal_pb2.ListSeriesTotalsRequest, context: grpc.ServicerContext
     ) -> journal_pb2.ListSeriesTotalsResponse:
-        """Give what the books hold per series and block by block, in one snapshot (PROTOCOL section 7)."""
-        totals = self._queries.totals()
+        """Give what the books hold per series and block by block (PROTOCOL section 7), or a page of it."""
+        part = page(request.page_size, request.page_token)
+        size = part.size if request.page_size else BLOCKS_OF_A_SNAPSHOT_MAX
+        totals = self._queries.totals(part.read(holding_position, None), size)
         return journal_pb2.ListSeriesTotalsResponse(
             totals=[
                 journal_pb2.SeriesTotal(
@@ -187,4 +200,5 @@ class NodeServicer(journal_pb2_grpc.NodeServiceServicer):
                 )
                 for row in totals.rows
             ],
+            next_page_token="" if totals.ends is None else part.token(f"{totals.ends[0]}\n{totals.ends[1]}"),
         )

@@ -13,7 +13,7 @@ from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import ledger_pb2, ledger_pb2_grpc
 from tanqiao.kernel.errors import DomainError
-from tanqiao.kernel.ids import parse_id_hex
+from tanqiao.kernel.ids import ACCOUNT_ID_LENGTH_MAX, parse_id_hex
 from tanqiao.kernel.regions import RegionCode
 from tanqiao.kernel.units import total_quantity_kg
 from tanqiao.protocol.types import Kind, SourceState, TransferKey
@@ -39,7 +39,6 @@ from tanqiao_region.server.wire import (
 )
 
 ORDERS_PER_BATCH_MAX: Final = 5_000
-ACCOUNT_ID_LENGTH_MAX: Final = 32
 ADDRESS_LENGTH_MAX: Final = 64
 PURPOSE_LENGTH_MAX: Final = 48
 TEXT_LENGTH_MAX: Final = 400
@@ -121,6 +120,9 @@ def _local_order(request: ledger_pb2.TransferUnitsRequest) -> LocalOrder:
             request.settlement_reference, "settlement_reference", length_max=REFERENCE_LENGTH_MAX
         ),
         validate_only=request.validate_only,
+        agent_account_id=optional_text(
+            request.agent_account_id, "agent_account_id", length_max=ACCOUNT_ID_LENGTH_MAX
+        ),
     )
 
 
@@ -451,7 +453,7 @@ def _cancel_order(request: ledger_pb2.CancelUnitsRequest) -> UseOrder:
         document_reference=optional_text(
             request.document_reference, "document_reference", length_max=TEXT_LENGTH_MAX
         ),
-        second_approver=optional_text(request.second_approver, "second_approver", length_max=NAME_LENGTH_MAX),
+        cancellation=request,
     )
 
 

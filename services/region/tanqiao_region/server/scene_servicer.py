@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import grpc
 
 from tanqiao.api.region.v1 import scenes_pb2, scenes_pb2_grpc
 from tanqiao.kernel.errors import DomainError
+from tanqiao.kernel.ids import ACCOUNT_ID_LENGTH_MAX
 from tanqiao.rpc.validation import require_text
 from tanqiao_region.application.experience import Experience
 from tanqiao_region.application.scenes import Scenes
 from tanqiao_region.application.trips import Trips
 from tanqiao_region.server.register_servicer import ask_of
 from tanqiao_region.server.wire import by_caller
-
-ACCOUNT_ID_LENGTH_MAX: Final = 32
 
 
 class SceneServicer(scenes_pb2_grpc.SceneServiceServicer):

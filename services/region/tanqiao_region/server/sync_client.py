@@ -1,9 +1,10 @@
 """The line to the bridge: the node dials out, says Hello, sends and receives, and dials again when it breaks.
 
 Three threads: one dials and reads, gRPC's own drains the outgoing queue, one reads the outbox and offers
-again. What is received goes to the node's writer and is acknowledged when its effect is durable;
-back-pressure is the bound on commands under way. No refused message ends the stream; a numbered frame that
-could not be taken does, and is sent again.
+again. What is received goes to the node's writer and is acknowledged when its effect is durable.
+Back-pressure (PROTOCOL section 3): commands under way are bounded; offers for which the writer has no room
+are answered Busy, a numbered frame waits for room and the bridge with it. No refused message ends the
+stream; a numbered frame that could not be taken does, and is sent again.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 import grpc
 import structlog
@@ -22,40 +23,35 @@ import structlog
 from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, sync_pb2, sync_pb2_grpc
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
-from tanqiao.protocol.types import TransferKey
 from tanqiao.rpc.errors import from_rpc_error
+from tanqiao.rpc.validation import require_party
+from tanqiao.signing.batch import BATCH_ITEMS_MAX
 from tanqiao_region.application.context import BRIDGE
 from tanqiao_region.application.group import Aftermath
 from tanqiao_region.application.line import Line, acknowledgement
 from tanqiao_region.application.reconciling import ReconcileRemote, Schedule
 from tanqiao_region.application.recovery import RecoveryRemote
+from tanqiao_region.server.wishes import Wishes, WishList
 
 FRAMES_WAITING_MAX: Final = 512
+BUSY_WAITING_MAX: Final = 512
 COMMANDS_IN_FLIGHT_MAX: Final = 64
 NUMBERED_PER_LOOK_MAX: Final = 1_000
 ANSWER_SECONDS_MAX: Final = 30.0
 IDLE_SECONDS: Final = 1.0
+ACKNOWLEDGE_SECONDS: Final = 0.05
+"""So long an acknowledgement waits for a later one, which stands for it: the bridge's window is long."""
 OFFER_AGAIN_SECONDS: Final = 45.0
 """What is still undecided after so long is offered again on the same session."""
 BACKOFF_SECONDS_MIN: Final = 0.1
 BACKOFF_SECONDS_MAX: Final = 5.0
-BUSY_MS_MAX: Final = 30_000
+NOT_NOW: Final = frozenset({"BUSY", "DISK_FULL", "DATABASE_UNAVAILABLE"})
+"""Why a frame of offers is answered Busy: it may be taken when it is offered again."""
 
 _log = structlog.get_logger("tanqiao.region.sync")
 
 Frame = sync_pb2.ConnectRequest
-
-
-@dataclass(slots=True)
-class _Wanted:
-    """What the sender is asked to look up and send."""
-
-    numbered: bool = True
-    everything: bool = True
-    stored: list[TransferKey] = field(default_factory=list)
-    withdrawals: list[bytes] = field(default_factory=list)
-    prepares: list[tuple[str, list[bytes]]] = field(default_factory=list)
-    later: list[tuple[float, list[bytes]]] = field(default_factory=list)
+Key = TypeVar("Key")
 
 
 class _Session:
@@ -65,7 +61,8 @@ class _Session:
         self._changed = threading.Condition()
         self._frames: deque[Frame] = deque()
         self._received: tuple[int, int] | None = None
-        self._wanted = _Wanted()
+        self._received_due_at = 0.0
+        self.wishes = WishList()
         self._closed = False
         self.sent_number = 0
         self.acknowledged: tuple[int, int] | None = None
@@ -85,9 +82,23 @@ class _Session:
     def received(self, incarnation: int, up_to_number: int) -> None:
         """Acknowledge what the bridge numbered; the last word stands for all before it, is never dropped."""
         with self._changed:
+            if self._received is None:
+                self._received_due_at = time.monotonic() + ACKNOWLEDGE_SECONDS
+                self._changed.notify_all()
             if self._received is None or self._received < (incarnation, up_to_number):
                 self._received = (incarnation, up_to_number)
-            self._changed.notify_all()
+
+    def put_busy(self, frame: Frame) -> None:
+        """Queue a Busy, for which there is room when offers have none; beyond it the session ends.
+
+        What was not taken and not answered would not be offered again on this session, but is on the next.
+        """
+        with self._changed:
+            if len(self._frames) < FRAMES_WAITING_MAX + BUSY_WAITING_MAX:
+                self._frames.append(frame)
+                self._changed.notify_all()
+                return
+        self.close()
 
     def put_waiting(self, frame: Frame) -> bool:
         """Queue a frame, waiting for room; False if the session has ended."""
@@ -104,51 +115,30 @@ class _Session:
         """Give frames as they come until the session ends: gRPC's own thread drains them."""
         while True:
             with self._changed:
-                while not self._frames and self._received is None and not self._closed:
-                    self._changed.wait(IDLE_SECONDS)
+                while not self._frames and not self._closed and (pause := self._pause()) > 0:
+                    self._changed.wait(pause)
                 if self._closed:
                     return
                 ready = list(self._frames)
                 self._frames.clear()
-                if self._received is not None:
+                if self._received is not None and self._pause() <= 0:
                     ready.append(acknowledgement(*self._received))
                     self._received = None
                 self._changed.notify_all()
             yield from ready
 
-    # -- wishes ----------------------------------------------------------------------------------------------
-
-    def want(self, note: Callable[[_Wanted], None]) -> None:
-        """Ask the sender for something."""
-        with self._changed:
-            note(self._wanted)
-            self._changed.notify_all()
-
-    def wait_wanted(self, seconds: float) -> _Wanted | None:
-        """Wait until something is asked for, or the time runs out; None if the session has ended."""
-        with self._changed:
-            if not self._closed and not self._is_asked():
-                self._changed.wait(seconds)
-            if self._closed:
-                return None
-            wanted = self._wanted
-            self._wanted = _Wanted(numbered=False, everything=False)
-            now = time.monotonic()
-            self._wanted.later = [item for item in wanted.later if item[0] > now]
-            wanted.later = [item for item in wanted.later if item[0] <= now]
-            return wanted
-
-    def _is_asked(self) -> bool:
-        wanted = self._wanted
-        return bool(
-            wanted.numbered or wanted.everything or wanted.stored or wanted.withdrawals or wanted.prepares
-        )
+    def _pause(self) -> float:
+        """Give how many seconds nothing but a frame is to be sent."""
+        if self._received is None:
+            return IDLE_SECONDS
+        return self._received_due_at - time.monotonic()
 
     def close(self) -> None:
         """End the session."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self.wishes.close()
 
     @property
     def closed(self) -> bool:
@@ -214,15 +204,16 @@ class SyncClient:
         if session is None:
             return  # the next session offers all that is undecided
         if aftermath.offered and not session.put(self._line.batches(aftermath.offered)):
-            session.want(lambda wanted: setattr(wanted, "everything", True))
-        if aftermath.numbered or aftermath.stored or aftermath.withdrawals:
+            session.wishes.ask(lambda wishes: setattr(wishes, "everything", True))
+        if aftermath.numbered:
+            session.wishes.send_numbered()
+        if aftermath.stored or aftermath.withdrawals:
 
-            def note(wanted: _Wanted) -> None:
-                wanted.numbered |= aftermath.numbered
-                wanted.stored.extend(aftermath.stored)
-                wanted.withdrawals.extend(aftermath.withdrawals)
+            def note(wishes: Wishes) -> None:
+                wishes.stored.update(dict.fromkeys(aftermath.stored))
+                wishes.withdrawals.update(dict.fromkeys(aftermath.withdrawals))
 
-            session.want(note)
+            session.wishes.ask(note)
 
     # -- dialling --------------------------------------------------------------------------------------------
 
@@ -236,6 +227,7 @@ class SyncClient:
                     self._serve(channel)
             except DomainError as refusal:
                 _log.warning("line_refused", bridge=self._address, reason=refusal.symbol)
+                self._line.look_at_end(refusal)
             except grpc.RpcError as error:
                 ended = from_rpc_error(error, peer="bridge", address=self._address)
                 self._look_at(ended)
@@ -329,7 +321,7 @@ class SyncClient:
                 self._take_numbered(response.numbered, session, room)
             case "offered":
                 room.acquire()
-                self._follow(room, lambda: self._line.take_offered(response.offered))
+                self._take_offered(response.offered, session, room)
             case "acknowledge":
                 # Kept by the sender once in a while: the bridge's Hello says the same.
                 session.acknowledged = (
@@ -337,12 +329,9 @@ class SyncClient:
                     response.acknowledge.up_to_number,
                 )
             case "need_prepare":
-                asked = (response.need_prepare.source, list(response.need_prepare.transfer_ids))
-                session.want(lambda wanted: wanted.prepares.append(asked))
+                self._take_need(response.need_prepare, session)
             case "busy":
-                seconds = min(response.busy.retry_after_ms, BUSY_MS_MAX) / 1000
-                later = (time.monotonic() + seconds, list(response.busy.transfer_ids))
-                session.want(lambda wanted: wanted.later.append(later))
+                session.wishes.offer_later(response.busy.transfer_ids, response.busy.retry_after_ms)
             case "reconcile_now":
                 self._schedule.ask(full=response.reconcile_now.full)
             case "offer_refused":
@@ -354,6 +343,38 @@ class SyncClient:
                 )
             case other:
                 _log.warning("frame_unknown", frame=str(other))
+
+    @staticmethod
+    def _take_need(need: sync_pb2.NeedPrepare, session: _Session) -> None:
+        try:
+            source = require_party(need.source, "need_prepare.source", ("region",)).path
+        except DomainError as refusal:  # nobody's transfers: there is no Prepare of them
+            _log.warning("frame_refused", frame="need_prepare", reason=refusal.symbol)
+            return
+        session.wishes.return_prepares(source, need.transfer_ids)
+
+    def _take_offered(
+        self, batch: envelope_pb2.EnvelopeBatch, session: _Session, room: threading.BoundedSemaphore
+    ) -> None:
+        def busy(refusal: DomainError) -> None:
+            if refusal.symbol in NOT_NOW:
+                session.put_busy(self._line.busy(batch))
+            else:
+                _log.warning("offers_not_taken", reason=refusal.symbol)
+
+        def taken(future: Future[Any]) -> None:
+            error = future.exception()
+            if isinstance(error, DomainError):
+                busy(error)
+            elif error is not None:
+                _log.warning("offers_not_taken", reason=str(error)[:200])
+
+        try:
+            self._follow(room, lambda: self._line.take_offered(batch), taken)
+        except DomainError as refusal:
+            if refusal.symbol not in NOT_NOW:
+                raise
+            busy(refusal)
 
     def _take_numbered(
         self, frame: sync_pb2.NumberedBatch, session: _Session, room: threading.BoundedSemaphore
@@ -373,24 +394,21 @@ class SyncClient:
         self,
         room: threading.BoundedSemaphore,
         begin: Callable[[], Future[Any] | None],
-        taken: Callable[[Future[Any]], None] | None = None,
+        taken: Callable[[Future[Any]], None],
     ) -> None:
         """Begin a command and give its room back when it is done."""
         try:
             future = begin()
         except DomainError:
             room.release()
-            raise  # the queue is full or the node stops: what came is sent again on the next session
+            raise  # what came is offered or sent again
         if future is None:
             room.release()
             return
 
         def done(ended: Future[Any]) -> None:
             room.release()
-            if taken is not None:
-                taken(ended)
-            elif ended.exception() is not None:
-                _log.warning("offers_not_taken", reason=str(ended.exception())[:200])
+            taken(ended)
 
         future.add_done_callback(done)
 
@@ -399,7 +417,7 @@ class SyncClient:
     def _send(self, session: _Session, remote: RecoveryRemote, reconcile: ReconcileRemote) -> None:
         offered_at = kept_at = time.monotonic()
         try:
-            while (wanted := session.wait_wanted(IDLE_SECONDS)) is not None:
+            while (wanted := session.wishes.take(IDLE_SECONDS)) is not None:
                 if wanted.everything:
                     offered_at = time.monotonic()
                     self._put(session, self._line.all_offers())
@@ -434,15 +452,15 @@ class SyncClient:
             if session.sent_number - before < NUMBERED_PER_LOOK_MAX:
                 return  # numbers are dense: there was no more, and a new one is told
 
-    def _send_wanted(self, session: _Session, wanted: _Wanted) -> None:
-        if wanted.stored:
-            self._put(session, self._line.stored_answers(wanted.stored))
-        if wanted.withdrawals:
-            self._put(session, self._line.withdrawals_of(wanted.withdrawals))
-        for source, transfer_ids in wanted.prepares:
-            self._put(session, self._line.returned_prepares(source, transfer_ids))
-        for _, transfer_ids in wanted.later:
-            self._put(session, self._line.offers_of(transfer_ids))
+    def _send_wanted(self, session: _Session, wanted: Wishes) -> None:
+        for stored in _parts(wanted.stored):
+            self._put(session, self._line.stored_answers(stored))
+        for withdrawals in _parts(wanted.withdrawals):
+            self._put(session, self._line.withdrawals_of(withdrawals))
+        for prepares in _parts(wanted.prepares):
+            self._put(session, self._line.returned_prepares(prepares))
+        for due in _parts(wanted.due):
+            self._put(session, self._line.offers_of(due))
 
     def _put(self, session: _Session, frames: Iterator[Frame]) -> None:
         for frame in frames:
@@ -453,3 +471,10 @@ class SyncClient:
         acknowledged, session.acknowledged = session.acknowledged, None
         if acknowledged is not None:
             self._line.take_acknowledgement(*acknowledged)
+
+
+def _parts(keys: Collection[Key]) -> Iterator[list[Key]]:
+    """Cut what is looked up into parts of bounded size."""
+    chosen = iter(keys)
+    while part := list(islice(chosen, BATCH_ITEMS_MAX)):
+        yield part

@@ -18,7 +18,7 @@ from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.types import DestinationState, Kind, SourceState
 from tanqiao.rpc.caller import current_caller
 from tanqiao.rpc.protocol_facts import block_messages, date_message
-from tanqiao.rpc.validation import parse_blocks, require_quantity_kg, require_request_id
+from tanqiao.rpc.validation import parse_blocks, parse_serial, require_quantity_kg, require_request_id
 from tanqiao_region.application.commands import By, Selection
 from tanqiao_region.application.queries import AccountView
 from tanqiao_region.application.views import (
@@ -33,6 +33,13 @@ WAIT_MS_MAX: Final = 30_000
 FinalityOf = Callable[[int], values_pb2.Finality.ValueType]
 """Says how final a COMMIT at an index of the bridge's log is."""
 SERIES_ID_LENGTH_MAX: Final = 160
+
+
+def holding_position(text: str) -> tuple[str, int] | None:
+    """Read from a page token where in the books a page begins: behind this series and first serial."""
+    series_id, _, start = text.rpartition("\n")
+    return series_id, parse_serial(start)
+
 
 OUT_STATES: Final = {
     SourceState.LOCKED: ledger_pb2.TRANSFER_STATE_LOCKED,

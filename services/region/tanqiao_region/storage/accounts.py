@@ -14,6 +14,7 @@ from tanqiao_region.storage.tables import account, person_data, receiving_addres
 
 OPEN: Final = 1
 CLOSED: Final = 2
+OPERATORS_SHOWN_MAX: Final = 20
 
 KIND_AUTHORITY: Final = 1
 KIND_EXCHANGE: Final = 2
@@ -144,6 +145,18 @@ def insert_accounts(connection: sa.Connection, rows: Sequence[AccountRow]) -> No
             for row in rows
         ],
     )
+
+
+def open_operators(connection: sa.Connection) -> list[str]:
+    """Give the names of data-platform operators with an open account, at most `OPERATORS_SHOWN_MAX`."""
+    columns = account.c
+    statement = (
+        sa.select(columns.display_name)
+        .where(columns.kind == KIND_DATA_OPERATOR, columns.state == OPEN)
+        .order_by(columns.account_id)
+        .limit(OPERATORS_SHOWN_MAX)
+    )
+    return list(connection.execute(statement).scalars())
 
 
 def set_holder_party(connection: sa.Connection, account_id: str, party: str) -> None:

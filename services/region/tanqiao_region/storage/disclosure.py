@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import rows_by_key
-from tanqiao.kernel.units import UnitBlock, coalesce
+from tanqiao.kernel.units import UnitBlock
+from tanqiao_region.storage.dossier_tables import dossier
 from tanqiao_region.storage.holdings import CANCELLED, HELD, LOCKED, RETIRING, USED
-from tanqiao_region.storage.tables import frozen, holding, issuance, issuance_basis, retirement, series
+from tanqiao_region.storage.tables import (
+    frozen,
+    holding,
+    issuance,
+    issuance_basis,
+    methodology,
+    retirement,
+    series,
+)
 
 ISSUED: Final = 2
 YEAR: Final = 4
@@ -88,10 +97,31 @@ def sums_of_series(connection: sa.Connection, series_ids: Iterable[str]) -> dict
             )
         )
     ]
-    bound: dict[str, int] = {}
-    for block in coalesce(stopped):
-        bound[block.series_id] = bound.get(block.series_id, 0) + block.quantity_kg
+    bound = covered_kg(stopped)
     return {one: SeriesSums(held.get(one, 0), bound.get(one, 0), cancelled.get(one, 0)) for one in wanted}
+
+
+def covered_kg(blocks: Iterable[UnitBlock]) -> dict[str, int]:
+    """Give kilograms by series that at least one of the blocks covers: orders of freezes may overlap."""
+    covered: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    for block in sorted(blocks):
+        start = max(block.start, ends.get(block.series_id, 0))
+        covered[block.series_id] = covered.get(block.series_id, 0) + max(0, block.end - start)
+        ends[block.series_id] = max(start, block.end)
+    return covered
+
+
+def count_methodologies(connection: sa.Connection) -> int:
+    """Give how many methodologies were published here, those that are stopped or superseded too."""
+    return connection.execute(sa.select(sa.func.count()).select_from(methodology)).scalar_one()
+
+
+def count_dossiers(connection: sa.Connection, kind: int, states: Sequence[str]) -> int:
+    """Give how many dossiers of a kind stand in these states."""
+    columns = dossier.c
+    statement = sa.select(sa.func.count()).where(columns.kind == kind, columns.state.in_(states))
+    return connection.execute(statement).scalar_one()
 
 
 def issued_of_projects(connection: sa.Connection, project_ids: Iterable[str]) -> dict[str, int]:
@@ -103,6 +133,16 @@ def issued_of_projects(connection: sa.Connection, project_ids: Iterable[str]) ->
         .group_by(columns.project_id)
     )
     return {row[0]: int(row[1]) for row in rows}
+
+
+def issued_by_project(connection: sa.Connection, issuance_ids: Iterable[str]) -> list[tuple[str, int]]:
+    """Give (project, kilograms) of some issuances."""
+    keys = [(one,) for one in sorted(set(issuance_ids))]
+    wanted = ("project_id", "start_serial", "end_serial")
+    return [
+        (row[0], int(row[2] - row[1]))
+        for row in rows_by_key(connection, issuance, ("issuance_id",), keys, wanted)
+    ]
 
 
 def requests_of_issuances(connection: sa.Connection, issuance_ids: Iterable[str]) -> dict[str, bytes]:

@@ -45,7 +45,7 @@ dossier_signature = Table(
     Column("party", String(96), nullable=False),
     Column("signed_at", BigInteger, nullable=False),
 )
-"""Who stands behind which decision; the digest covers the dossier's version (RULES section 7.3)."""
+"""What the node noted before bodies signed with keys of their own; kept, and written no more."""
 
 expert = Table(
     "expert",

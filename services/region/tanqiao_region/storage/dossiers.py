@@ -1,4 +1,4 @@
-"""Dossiers, their steps and signatures, and the expert pool."""
+"""Dossiers, their steps, and the expert pool."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from tanqiao.api.region.v1 import dossiers_pb2
 from tanqiao.db.bulk import insert_rows, rows_by_key, update_by_key
-from tanqiao_region.storage.dossier_tables import dossier, dossier_signature, dossier_step, expert
+from tanqiao_region.storage import versions
+from tanqiao_region.storage.dossier_tables import dossier, dossier_step, expert
 
 POOL_MAX: Final = 1000
 """Most experts that a pool holds; a draw looks at all of them."""
@@ -23,16 +24,6 @@ class DossierRow:
     message: dossiers_pb2.Dossier
     submitted_by: str
     steps: int
-
-
-@dataclass(frozen=True, slots=True)
-class SignatureRow:
-    """A body behind a decision."""
-
-    decision_digest: bytes
-    role: str
-    party: str
-    signed_at: int
 
 
 def _values(row: DossierRow) -> tuple[object, ...]:
@@ -51,6 +42,13 @@ def _values(row: DossierRow) -> tuple[object, ...]:
 def insert_dossier(connection: sa.Connection, row: DossierRow) -> None:
     """Open a dossier."""
     insert_rows(connection, dossier, [_values(row)])
+    _keep(connection, row.message)
+
+
+def _keep(connection: sa.Connection, message: dossiers_pb2.Dossier) -> None:
+    content = message.SerializeToString(deterministic=True)
+    register = versions.register_of_dossiers(int(message.kind))
+    versions.keep_version(connection, register, message.dossier_id, content)
 
 
 def update_dossier(connection: sa.Connection, row: DossierRow) -> None:
@@ -63,6 +61,7 @@ def update_dossier(connection: sa.Connection, row: DossierRow) -> None:
         ("state", "steps", "content"),
         [(kind, dossier_id, state, steps, content)],
     )
+    _keep(connection, row.message)
 
 
 def load_dossier(connection: sa.Connection, kind: int, dossier_id: str) -> DossierRow | None:
@@ -144,20 +143,6 @@ def list_steps(
     return [dossiers_pb2.DossierStep.FromString(bytes(row.content)) for row in rows]
 
 
-def insert_signature(connection: sa.Connection, row: SignatureRow) -> None:
-    """Note that a body stands behind a decision."""
-    insert_rows(connection, dossier_signature, [(row.decision_digest, row.role, row.party, row.signed_at)])
-
-
-def signatures_of(connection: sa.Connection, decision_digest: bytes) -> list[SignatureRow]:
-    """Give who stands behind a decision, by role."""
-    columns = dossier_signature.c
-    rows = connection.execute(
-        sa.select(dossier_signature).where(columns.decision_digest == decision_digest).order_by(columns.role)
-    )
-    return [SignatureRow(bytes(row.decision_digest), row.role, row.party, row.signed_at) for row in rows]
-
-
 # -- experts
 
 
@@ -168,6 +153,7 @@ def store_expert(connection: sa.Connection, message: dossiers_pb2.Expert, *, kno
         update_by_key(connection, expert, ("expert_id",), ("content",), [(message.expert_id, content)])
     else:
         insert_rows(connection, expert, [(message.expert_id, content)])
+    versions.keep_version(connection, versions.EXPERT, message.expert_id, content)
 
 
 def load_experts(connection: sa.Connection, expert_ids: Iterable[str]) -> dict[str, dossiers_pb2.Expert]:

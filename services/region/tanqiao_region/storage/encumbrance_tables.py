@@ -17,7 +17,15 @@ from sqlalchemy import (
     Text,
 )
 
-from tanqiao.db.guards import BlockColumns, Guard, immutable, no_overlap, undeletable, write_once
+from tanqiao.db.guards import (
+    BlockColumns,
+    Guard,
+    append_only,
+    immutable,
+    no_overlap,
+    undeletable,
+    write_once,
+)
 from tanqiao_region.storage.tables import metadata
 
 encumbrance = Table(
@@ -68,8 +76,24 @@ encumbrance_signature = Table(
 )
 """Who signed a release: 1 the holder, 2 the creditor, over the digest of encumbrance and deed."""
 
+release_statement = Table(
+    "release_statement",
+    metadata,
+    Column("encumbrance_id", LargeBinary, ForeignKey("encumbrance.encumbrance_id"), primary_key=True),
+    Column("release_digest", LargeBinary, primary_key=True),
+    Column("side", Integer, primary_key=True),
+    Column("statement", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
+    Column("authority_certificate", LargeBinary, nullable=False),
+    Column("judged_at", BigInteger, nullable=False),
+    CheckConstraint("side IN (1, 2)", name="side_known"),
+)
+"""What each side of a release has signed, with the certificate of its key and that of the CA; append-only."""
+
 GUARDS: Final[tuple[Guard, ...]] = (
     undeletable("encumbrance"),
+    append_only("release_statement"),
     immutable(
         "encumbrance", "encumbrance_id", "account_id", "creditor_account_id", "blocks", "journal_index"
     ),

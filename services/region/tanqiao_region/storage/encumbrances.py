@@ -9,7 +9,12 @@ import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows, rows_by_key
 from tanqiao.kernel.units import UnitBlock, subtract_blocks
-from tanqiao_region.storage.encumbrance_tables import encumbered_block, encumbrance, encumbrance_signature
+from tanqiao_region.storage.encumbrance_tables import (
+    encumbered_block,
+    encumbrance,
+    encumbrance_signature,
+    release_statement,
+)
 from tanqiao_region.storage.packing import pack_blocks, unpack_blocks
 
 IN_FORCE: Final = 1
@@ -50,6 +55,19 @@ class SignatureRow(NamedTuple):
     party: str
     document_reference: str
     signed_at: int
+
+
+class StatementRow(NamedTuple):
+    """What one side signed; certificates as PEM, `judged_at` in seconds."""
+
+    encumbrance_id: bytes
+    release_digest: bytes
+    side: int
+    statement: bytes
+    signature: bytes
+    certificate: bytes
+    authority_certificate: bytes
+    judged_at: int
 
 
 def insert_encumbrance(connection: sa.Connection, row: EncumbranceRow) -> None:
@@ -152,6 +170,33 @@ def load_signatures(connection: sa.Connection, encumbrance_ids: Iterable[bytes])
     rows = rows_by_key(connection, encumbrance_signature, ("encumbrance_id",), wanted)
     found = [SignatureRow(bytes(row[0]), bytes(row[1]), *row[2:]) for row in rows]
     return sorted(found, key=lambda row: (row.signed_at, row.side, row.release_digest))
+
+
+def insert_statement(connection: sa.Connection, row: StatementRow) -> None:
+    """Keep what a side has signed for ever."""
+    insert_rows(connection, release_statement, [row])
+
+
+def load_statements(
+    connection: sa.Connection, encumbrance_ids: Iterable[bytes]
+) -> dict[tuple[bytes, bytes, int], StatementRow]:
+    """Give what was signed under the releases of some encumbrances, by encumbrance, release and side."""
+    wanted = [(encumbrance_id,) for encumbrance_id in dict.fromkeys(encumbrance_ids)]
+    rows = rows_by_key(connection, release_statement, ("encumbrance_id",), wanted)
+    found = [
+        StatementRow(
+            bytes(row[0]),
+            bytes(row[1]),
+            row[2],
+            bytes(row[3]),
+            bytes(row[4]),
+            bytes(row[5]),
+            bytes(row[6]),
+            row[7],
+        )
+        for row in rows
+    ]
+    return {one[:3]: one for one in found}
 
 
 def _row(row: sa.Row[Any]) -> EncumbranceRow:

@@ -33,6 +33,20 @@ def insert_evidence(connection: sa.Connection, rows: Sequence[EvidenceRow]) -> N
     )
 
 
+def is_kept(connection: sa.Connection, kind: str, party: str, first: bytes, second: bytes) -> bool:
+    """Whether these two envelopes are evidence already."""
+    columns = evidence.c
+    row = connection.execute(
+        sa.select(columns.evidence_id).where(
+            columns.kind == kind,
+            columns.party == party,
+            columns.first_envelope == first,
+            columns.second_envelope == second,
+        )
+    ).first()
+    return row is not None
+
+
 def list_evidence(
     connection: sa.Connection, *, after: int = 0, limit: int | None = None
 ) -> list[EvidenceRow]:

@@ -26,6 +26,8 @@ USED: Final = 4
 CANCELLED: Final = 5
 
 HELD_ROWS_PER_PAGE: Final = 256
+SERIES_SHOWN_MAX: Final = 20
+"""Most series of a source that a refusal names."""
 
 Place = tuple[str, int, bytes]
 """Account, state, transfer id; the last is empty where the units are held."""
@@ -200,13 +202,19 @@ def list_holdings(
     return [_row(tuple(row)) for row in connection.execute(statement)]
 
 
-def all_holdings(connection: sa.Connection) -> list[HoldingRow]:
-    """Give every row, in the order of series and serial: for fsck and the conservation check."""
+def holdings_after(connection: sa.Connection, after: tuple[str, int] | None, limit: int) -> list[HoldingRow]:
+    """Give rows behind a position (series, first serial), in that order; from the beginning for None."""
     columns = holding.c
-    rows = connection.execute(
-        sa.select(*(columns[name] for name in _COLUMNS)).order_by(columns.series_id, columns.start_serial)
-    )
-    return [_row(tuple(row)) for row in rows]
+    query = sa.select(*(columns[name] for name in _COLUMNS)).order_by(columns.series_id, columns.start_serial)
+    if after is not None:
+        series_id, start = after
+        query = query.where(
+            sa.or_(
+                columns.series_id > series_id,
+                sa.and_(columns.series_id == series_id, columns.start_serial > start),
+            )
+        )
+    return [_row(tuple(row)) for row in connection.execute(query.limit(limit))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +235,18 @@ def load_series(connection: sa.Connection, series_ids: Iterable[str]) -> dict[st
     """Give the series that this node knows, by id."""
     wanted = [(series_id,) for series_id in dict.fromkeys(series_ids)]
     rows = rows_by_key(connection, series, ("series_id",), wanted)
+    return {row[0]: SeriesRow(*row) for row in rows}
+
+
+def load_series_from(connection: sa.Connection, source_id: str, home: str) -> dict[str, SeriesRow]:
+    """Give the series of a source that is not of this region, by id."""
+    columns = series.c
+    rows = connection.execute(
+        sa.select(series)
+        .where(columns.source_id == source_id, columns.region_code != home)
+        .order_by(columns.series_id)
+        .limit(SERIES_SHOWN_MAX)
+    )
     return {row[0]: SeriesRow(*row) for row in rows}
 
 

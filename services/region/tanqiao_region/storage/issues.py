@@ -89,6 +89,14 @@ def load_issuances(connection: sa.Connection, issue_ids: Iterable[bytes]) -> dic
     return found
 
 
+def load_receipt(connection: sa.Connection, issue_id: bytes) -> bytes:
+    """Give the bridge's receipt as it is stored, an envelope's bytes; empty if there is none yet."""
+    row = connection.execute(
+        sa.select(issuance.c.receipt).where(issuance.c.issuance_id == issue_id.hex())
+    ).first()
+    return b"" if row is None else bytes(row.receipt)
+
+
 def settle_issuance(
     connection: sa.Connection, record: IssueRecord, *, receipt: bytes, reasons: bytes
 ) -> None:

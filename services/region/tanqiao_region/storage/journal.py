@@ -101,7 +101,7 @@ def read_entries(
         )
     return [
         JournalRow(row[0], row[1], row[2], row[3], row[4], bytes(row[5]))
-        for row in connection.execute(statement)
+        for row in connection.execute(statement).all()  # fetched row by row, each costs more
     ]
 
 

@@ -25,6 +25,8 @@ EPOCH_RECORD: Final = "bridge_epoch_record"
 """The newest EpochRecord of the bridge as an envelope, base64: the bridge was restored."""
 REPORT_FROM: Final = "bridge_report_from"
 """Lowest index that an epoch of the bridge has continued from: what is reported to it begins there."""
+WITNESS_QUORUM: Final = "witness_quorum"
+"""Smallest number of witnesses that makes the newest leaf final, as this node last believed it."""
 FINGERPRINT: Final = "fingerprint_of_the_secret"
 WRITER: Final = "writer"
 """A row that every writing transaction locks on PostgreSQL: one writer at a time, whatever the processes."""
@@ -94,6 +96,5 @@ def load_recognitions(connection: sa.Connection) -> list[tuple[bytes, bytes]]:
 
 
 def store_recognition(connection: sa.Connection, values: Mapping[str, object]) -> None:
-    """Keep a recognition record; a later one of the same agreement replaces it."""
-    connection.execute(sa.delete(recognition).where(recognition.c.agreement_id == values["agreement_id"]))
+    """Keep a recognition record; an agreement has one."""
     connection.execute(sa.insert(recognition).values(**values))

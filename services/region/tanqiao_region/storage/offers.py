@@ -100,6 +100,30 @@ def withdrawals_of(connection: sa.Connection, transfer_ids: Iterable[bytes]) -> 
     return [bytes(row[0]) for row in rows if row[0]]
 
 
+def open_withdrawals_of(connection: sa.Connection, transfer_ids: Iterable[bytes]) -> list[bytes]:
+    """Give the Withdraw payloads of those of these transfers that are still locked."""
+    rows = rows_by_key(
+        connection,
+        outgoing_transfer,
+        ("transfer_id",),
+        [(transfer_id,) for transfer_id in dict.fromkeys(transfer_ids)],
+        ("withdraw_payload", "state"),
+    )
+    return [bytes(row[0]) for row in rows if row[0] and row[1] == int(SourceState.LOCKED)]
+
+
+def open_issues_of(connection: sa.Connection, issue_ids: Iterable[bytes]) -> list[bytes]:
+    """Give the Issues of these ids without a receipt."""
+    rows = rows_by_key(
+        connection,
+        issuance,
+        ("issuance_id",),
+        [(issue_id.hex(),) for issue_id in dict.fromkeys(issue_ids)],
+        ("payload", "state"),
+    )
+    return [bytes(row[0]) for row in rows if row[1] == ISSUING]
+
+
 def promises_of(connection: sa.Connection, transfer_ids: Iterable[bytes]) -> list[tuple[Kind, StoredPromise]]:
     """Give the LockAssertions and Uses of these ids that are still undecided."""
     rows = rows_by_key(

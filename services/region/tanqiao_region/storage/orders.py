@@ -169,12 +169,14 @@ def account_pseudonym(connection: sa.Connection, account_id: str) -> bytes | Non
 # -- corrections -----------------------------------------------------------------------------------------
 
 
-def find_correction(connection: sa.Connection, correction_id: bytes) -> bytes | None:
-    """Give the payload of a correction, None for one that is new."""
+def find_correction(connection: sa.Connection, correction_id: bytes) -> tuple[bytes, bytes] | None:
+    """Give (payload, envelope) of a correction, None for one that is new."""
     row = connection.execute(
-        sa.select(correction.c.payload).where(correction.c.correction_id == correction_id)
+        sa.select(correction.c.payload, correction.c.envelope).where(
+            correction.c.correction_id == correction_id
+        )
     ).first()
-    return None if row is None else bytes(row.payload)
+    return None if row is None else (bytes(row.payload), bytes(row.envelope))
 
 
 def insert_correction(

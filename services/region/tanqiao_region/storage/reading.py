@@ -305,15 +305,18 @@ def list_retirements(
 _SHARED: Final = frozenset({"transfer_id", "kind"})
 
 
-def series_totals(connection: sa.Connection) -> list[tuple[str, int, int]]:
-    """Give (series, state, kilograms) of everything in this node's books."""
+def series_totals(connection: sa.Connection, series_ids: Sequence[str]) -> dict[str, dict[int, int]]:
+    """Give kilograms by state of these series, of everything in this node's books."""
     columns = holding.c
     rows = connection.execute(
         sa.select(columns.series_id, columns.state, sa.func.sum(columns.end_serial - columns.start_serial))
+        .where(columns.series_id.in_(series_ids))
         .group_by(columns.series_id, columns.state)
-        .order_by(columns.series_id, columns.state)
     )
-    return [(row[0], row[1], int(row[2])) for row in rows]
+    found: dict[str, dict[int, int]] = {}
+    for series_id, state, quantity_kg in rows:
+        found.setdefault(series_id, {})[state] = int(quantity_kg)
+    return found
 
 
 def count_open(connection: sa.Connection) -> int:

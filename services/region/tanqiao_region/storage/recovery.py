@@ -11,7 +11,7 @@ from tanqiao.api.bridge.v1 import claims_pb2, messages_pb2, recovery_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.engine import Database
 from tanqiao.db.signatures import SignatureRow, envelope_from, load_signatures
-from tanqiao.protocol.types import TransferKey
+from tanqiao.protocol.types import DestinationState, SourceState, TransferKey
 from tanqiao_region.storage import node
 from tanqiao_region.storage.offers import load_prepares
 from tanqiao_region.storage.tables import (
@@ -41,6 +41,29 @@ def bridge_messages(database: Database, above: int) -> Iterator[recovery_pb2.Rep
     yield from _incoming(database, above)
     yield from _corrections(database, above)
     yield from _freezes(database)
+
+
+def undecided_promises(database: Database) -> Iterator[recovery_pb2.Papers]:
+    """Give the promises of which this node has seen no decision: another region may have.
+
+    Locks and Uses with their openings, then Readys; read page by page as `bridge_messages`.
+    """
+    open_out = (SourceState.LOCKED, SourceState.RETIRING)
+    for connection, rows in _pages(database, outgoing_transfer, outgoing_transfer.c.transfer_id):
+        wanted = [row for row in rows if row.state in open_out]
+        signatures = _signatures(connection, wanted, "signature_id")
+        for row in wanted:
+            lock = envelope_from(signatures[row.signature_id], bytes(row.payload), row.item_index)
+            openings = messages_pb2.Openings.FromString(bytes(row.companion))
+            yield recovery_pb2.Papers(lock=lock, openings=openings)
+    keys = (incoming_transfer.c.transfer_id, incoming_transfer.c.source)
+    for connection, rows in _pages(database, incoming_transfer, *keys):
+        wanted = [row for row in rows if row.state == DestinationState.READY]
+        signatures = _signatures(connection, wanted, "answer_signature_id")
+        for row in wanted:
+            stored = signatures[row.answer_signature_id]
+            ready = envelope_from(stored, bytes(row.answer_payload), row.answer_item_index)
+            yield recovery_pb2.Papers(ready=ready)
 
 
 def _pages(database: Database, table: sa.Table, *keys: sa.Column[Any]) -> Iterator[tuple[Any, Any]]:

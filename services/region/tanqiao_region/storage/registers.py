@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import registers_pb2, reserve_pb2
 from tanqiao.db.bulk import insert_rows, rows_by_key, update_by_key
+from tanqiao_region.storage import versions
 from tanqiao_region.storage.tables import claim_step, methodology, project, resource, resource_asset
 
 OPEN: Final = 1
@@ -109,6 +110,12 @@ def insert_methodology(connection: sa.Connection, row: MethodologyRow) -> None:
             )
         ],
     )
+    _keep_methodology(connection, message)
+
+
+def _keep_methodology(connection: sa.Connection, message: registers_pb2.Methodology) -> None:
+    content = message.SerializeToString(deterministic=True)
+    versions.keep_version(connection, versions.METHODOLOGY, message.methodology_id, content)
 
 
 def end_methodology(
@@ -117,6 +124,9 @@ def end_methodology(
     """Note from which day on, ISO, a methodology is no longer in use, or only by projects that have it."""
     column = "supersede_date" if running_projects_keep_it else "stop_date"
     update_by_key(connection, methodology, ("methodology_id",), (column,), [(methodology_id, day)])
+    ended = load_methodology(connection, methodology_id)
+    if ended is not None:
+        _keep_methodology(connection, ended)
 
 
 def load_methodology(connection: sa.Connection, methodology_id: str) -> registers_pb2.Methodology | None:
@@ -124,7 +134,7 @@ def load_methodology(connection: sa.Connection, methodology_id: str) -> register
     found = connection.execute(
         sa.select(methodology).where(methodology.c.methodology_id == methodology_id)
     ).first()
-    return None if found is None else _methodology(found)
+    return None if found is None else methodology_message(found)
 
 
 def list_methodologies(
@@ -138,10 +148,11 @@ def list_methodologies(
         .order_by(columns.methodology_id)
         .limit(limit)
     )
-    return [_methodology(row) for row in rows]
+    return [methodology_message(row) for row in rows]
 
 
-def _methodology(row: sa.Row[tuple[object, ...]]) -> registers_pb2.Methodology:
+def methodology_message(row: sa.Row[tuple[object, ...]]) -> registers_pb2.Methodology:
+    """Give a row of the table as it is shown."""
     message = registers_pb2.Methodology(
         methodology_id=row.methodology_id,
         kind=row.kind,
@@ -181,10 +192,16 @@ _PROJECT: Final = (
 def insert_project(connection: sa.Connection, row: ProjectRow) -> None:
     """Put a project into the register."""
     insert_rows(connection, project, [_project_values(row)], _PROJECT)
+    _keep_project(connection, row.project)
+
+
+def _keep_project(connection: sa.Connection, message: registers_pb2.Project) -> None:
+    content = message.SerializeToString(deterministic=True)
+    versions.keep_version(connection, versions.PROJECT, message.project_id, content)
 
 
 def update_project(connection: sa.Connection, row: ProjectRow) -> None:
-    """Write a project as it stands now."""
+    """Write a project as it stands now; its column of the claim keeps the first one."""
     values = dict(zip(_PROJECT, _project_values(row), strict=True))
     fixed = ("project_id", "owner_account_id", "methodology_id", "claim_id", "submitted_by")
     names = tuple(name for name in _PROJECT if name not in fixed)
@@ -195,6 +212,7 @@ def update_project(connection: sa.Connection, row: ProjectRow) -> None:
         names,
         [(values["project_id"], *(values[name] for name in names))],
     )
+    _keep_project(connection, row.project)
 
 
 def set_carried(connection: sa.Connection, project_id: str, carried_g: int) -> None:
@@ -231,6 +249,13 @@ def load_project(connection: sa.Connection, project_id: str) -> ProjectRow | Non
     for content, carried_g, submitted_by in rows:
         return ProjectRow(registers_pb2.Project.FromString(bytes(content)), carried_g, submitted_by)
     return None
+
+
+def project_of_claim(connection: sa.Connection, claim_id: str) -> ProjectRow | None:
+    """Give the project whose claim this is now, or None; ids are made by `project_claim`."""
+    _, _, rest = claim_id.partition(":project:")
+    row = load_project(connection, rest.partition(":")[0]) if rest else None
+    return row if row is not None and row.project.claim_id == claim_id else None
 
 
 def list_projects(
@@ -289,10 +314,10 @@ def open_step_of(connection: sa.Connection, subject_id: str) -> StepRow | None:
 
 
 def spent_claims(connection: sa.Connection, subject_id: str) -> int:
-    """Count the claims that the bridge took for this subject and that came to nothing here."""
+    """Count the steps about this subject that the bridge has answered: an id behind them is new to it."""
     columns = claim_step.c
     statement = sa.select(sa.func.count()).where(
-        columns.subject_id == subject_id, columns.state == REFUSED, sa.func.length(columns.receipt) > 0
+        columns.subject_id == subject_id, columns.state != OPEN, sa.func.length(columns.receipt) > 0
     )
     return int(connection.execute(statement).scalar_one())
 

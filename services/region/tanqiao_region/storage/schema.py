@@ -6,11 +6,18 @@ from typing import Final
 
 from tanqiao.db.guards import BlockColumns, append_only, immutable, no_overlap, undeletable, write_once
 from tanqiao.db.migrations import Schema
+from tanqiao_region.storage.certificate_tables import GUARDS as CERTIFICATE_GUARDS
+from tanqiao_region.storage.clawback_tables import GUARDS as CLAWBACK_GUARDS
+from tanqiao_region.storage.consent_tables import GUARDS as CONSENT_GUARDS
+from tanqiao_region.storage.decision_tables import GUARDS as DECISION_GUARDS
 from tanqiao_region.storage.dossier_tables import GUARDS as DOSSIER_GUARDS
 from tanqiao_region.storage.encumbrance_tables import GUARDS as ENCUMBRANCE_GUARDS
+from tanqiao_region.storage.mandate_tables import GUARDS as MANDATE_GUARDS
 from tanqiao_region.storage.parameter_tables import rule_parameter
+from tanqiao_region.storage.reserve_tables import GUARDS as RESERVE_GUARDS
 from tanqiao_region.storage.scene_tables import GUARDS as SCENE_GUARDS
 from tanqiao_region.storage.tables import APPEND_ONLY, inbox, metadata, outbox, request_ids, sealed_logs
+from tanqiao_region.storage.version_tables import GUARDS as VERSION_GUARDS
 
 GUARDS: Final = (
     *(append_only(table) for table in APPEND_ONLY),
@@ -65,6 +72,13 @@ GUARDS: Final = (
     *ENCUMBRANCE_GUARDS,
     append_only(rule_parameter.name),
     *SCENE_GUARDS,
+    *RESERVE_GUARDS,
+    *MANDATE_GUARDS,
+    *CERTIFICATE_GUARDS,
+    *CONSENT_GUARDS,
+    *CLAWBACK_GUARDS,
+    *VERSION_GUARDS,
+    *DECISION_GUARDS,
     *sealed_logs.guards(),
     *outbox.guards(),
     *inbox.guards(),

@@ -170,7 +170,10 @@ project = Table(
     Index(None, "state"),
     Index(None, "owner_account_id"),
 )
-"""Projects; `content` is the serialised Project as it stands, `carried_g` grams for the next period."""
+"""Projects; `content` is the serialised Project as it stands, `carried_g` grams for the next period.
+
+`claim_id` is that of its first declaration; one that was declared anew has its present one in `content`.
+"""
 
 claim_step = Table(
     "claim_step",
@@ -586,6 +589,7 @@ APPEND_ONLY: Final = (
     "correction",
     "dossier_step",
     "dossier_signature",
+    "body_signature",
     "encumbrance_signature",
 )
 """UPDATE, DELETE and TRUNCATE are refused by the database."""

@@ -27,6 +27,11 @@ class TripRow:
     person_count: int
     inside_region: bool
 
+    @property
+    def last_day(self) -> str:
+        """Its one day."""
+        return self.day
+
 
 _TRIP: Final = tuple(TripRow.__dataclass_fields__)
 

@@ -45,10 +45,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class RegionMember(Member):
-    """A region node with its rule pack and the roles of its operators."""
+    """A region node: its rule pack, the roles of its operators, and those whose officers sign decisions."""
 
     rule_pack: str
     roles: tuple[str, ...]
+    signing_roles: tuple[str, ...]
 
 
 SHANGHAI: Final = RegionMember(
@@ -70,6 +71,7 @@ SHANGHAI: Final = RegionMember(
         "sh.person",
         "sh.holder",
     ),
+    ("sh.bureau", "sh.centre", "sh.exchange"),
 )
 SHENZHEN: Final = RegionMember(
     "shenzhen",
@@ -93,6 +95,7 @@ SHENZHEN: Final = RegionMember(
         "sz.covered_emitter",
         "sz.holder",
     ),
+    ("sz.bureau", "sz.counterpart_department"),
 )
 YUNNAN: Final = RegionMember(
     "yunnan",
@@ -102,6 +105,7 @@ YUNNAN: Final = RegionMember(
     "云南 Yunnan",
     "yn_draft",
     ("yn.epd", "yn.ftz_office", "yn.area_committee", "yn.developer", "yn.holder"),
+    ("yn.epd",),
 )
 BRIDGE_MEMBER: Final = Member("bridge", BRIDGE, "tanqiao_bridge.main", 7400, "碳桥 bridge")
 LOG_FILES: Final = "log"
@@ -120,7 +124,7 @@ def network_plan() -> NetworkPlan:
     """Give the parties for which certificates and keys are made."""
     return NetworkPlan(
         NETWORK_ID,
-        tuple(RegionPlan(region.code, region.name, region.roles) for region in REGIONS),
+        tuple(RegionPlan(region.code, region.name, region.roles, region.signing_roles) for region in REGIONS),
         tuple(gateway.name for gateway in GATEWAYS),
         ("national",),
         quorum=QUORUM,

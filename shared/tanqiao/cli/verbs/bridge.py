@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import click
@@ -14,6 +15,8 @@ from tanqiao.api.common.v1 import clock_pb2
 from tanqiao.cli.output import EXIT_REFUSED, message_fields
 from tanqiao.cli.parse import blocks_text, date_text, parse_period, period_text
 from tanqiao.cli.session import Session, new_request_id, require_region
+from tanqiao.cli.signed_answers import SignedAnswers, with_signed
+from tanqiao.cli.tables import Row, require_format, write_rows
 from tanqiao.cli.verb import Verb
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
@@ -22,16 +25,26 @@ from tanqiao.rpc.protocol_facts import block_message
 CLOCK_OPERATOR: Final = "operator/310000/sh.centre"
 """Moves the clocks of the local federation; on a test network any operator may."""
 PAGE_SIZE: Final = 200
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
 SHANGHAI_OFFSET: Final = timedelta(hours=8)
 
 
 @click.command(cls=Verb)
 @click.argument("block")
+@click.option("--out", type=FILE, help="Write the steps to FILE: .csv .json .parquet")
+@with_signed
 @click.pass_obj
-def trace(session: Session, block: str) -> None:
+def trace(session: Session, block: str, out: Path | None, signed: Path | None) -> None:
     """Show everything that ever happened to BLOCK ('series[start,end)'), with every signed message."""
+    require_format(out)
     request = directory_pb2.TraceUnitsRequest(block=block_message(UnitBlock.parse(block)))
     answer = session.bridge.locations.TraceUnits(request)
+    with SignedAnswers(signed) as answers:
+        answers.keep(answer.envelope)
+    if out is not None:
+        write_rows(out, [_step_row(step) for step in answer.steps], STEP_COLUMNS, STEP_NUMBERS)
+        session.output.answer({"文件 file": str(out), "条数 rows": str(len(answer.steps))})
+        return
     if session.output.as_json:
         session.output.value(message_fields(answer))
         return
@@ -69,6 +82,36 @@ def trace(session: Session, block: str) -> None:
             for entry in answer.locations
         ],
     )
+
+
+STEP_COLUMNS: Final = (
+    "log_index",
+    "kind",
+    "from_region",
+    "to_region",
+    "outcome",
+    "blocks",
+    "purpose",
+    "legal_date",
+    "claim_id",
+    "transfer_id",
+)
+STEP_NUMBERS: Final = frozenset({"log_index"})
+
+
+def _step_row(step: directory_pb2.TraceStep) -> Row:
+    return {
+        "log_index": step.log_index,
+        "kind": step.kind,
+        "from_region": step.from_region,
+        "to_region": step.to_region,
+        "outcome": messages_pb2.Outcome.Name(step.outcome).removeprefix("OUTCOME_"),
+        "blocks": blocks_text(list(step.blocks)),
+        "purpose": step.purpose,
+        "legal_date": date_text(step.legal_date),
+        "claim_id": step.claim_id,
+        "transfer_id": step.transfer_id.hex(),
+    }
 
 
 def message_name(payload_type: str) -> str:

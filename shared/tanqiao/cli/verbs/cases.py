@@ -12,6 +12,7 @@ from tanqiao.cli.order_files import read_order
 from tanqiao.cli.output import message_fields
 from tanqiao.cli.parse import parse_references
 from tanqiao.cli.session import Session, new_request_id
+from tanqiao.cli.signed_answers import SignedAnswers, with_signed
 from tanqiao.cli.verb import Verb
 from tanqiao.cli.verbs.bridge import CLOCK_OPERATOR
 from tanqiao.cli.verbs.orders import FILE, authority_of, write_unsigned
@@ -39,9 +40,10 @@ def cases() -> None:
 @click.option("--body", default="", help="In whose queue: shanghai, 440300 … or bridge for the national one.")
 @click.option("--state", type=click.Choice(STATES), help="Only cases in this state.")
 @click.option("--claim", "claim_id", default="", help="Only cases that name this claim.")
+@with_signed
 @click.pass_obj
-def list_cases(session: Session, body: str, state: str | None, claim_id: str) -> None:
-    """List cases, oldest first."""
+def list_cases(session: Session, body: str, state: str | None, claim_id: str, signed: Path | None) -> None:
+    """List cases, oldest first; `tanqiao claims conflicts` has more filters, and exports."""
     answer = session.bridge.cases.ListCases(
         cases_pb2.ListCasesRequest(
             body=authority_of(body) if body else "",
@@ -50,6 +52,8 @@ def list_cases(session: Session, body: str, state: str | None, claim_id: str) ->
             page_size=PAGE_SIZE,
         )
     )
+    with SignedAnswers(signed) as answers:
+        answers.keep(answer.envelope)
     session.output.rows(
         ("案件 case", "事由 kind", "状态 state", "办理 body", "主张 claims", "期限 due"),
         [
@@ -69,10 +73,13 @@ def list_cases(session: Session, body: str, state: str | None, claim_id: str) ->
 
 @cases.command("show", cls=Verb)
 @click.argument("case_id", type=click.IntRange(min=1))
+@with_signed
 @click.pass_obj
-def show_case(session: Session, case_id: int) -> None:
+def show_case(session: Session, case_id: int, signed: Path | None) -> None:
     """Show one case with its history."""
     answer = session.bridge.cases.GetCase(cases_pb2.GetCaseRequest(case_id=case_id))
+    with SignedAnswers(signed) as answers:
+        answers.keep(answer.envelope)
     case = answer.case
     session.output.message(
         answer,

@@ -7,8 +7,10 @@ from typing import Final
 import click
 
 from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.cli.claims_conflicts import COMMANDS
 from tanqiao.cli.claims_find import find_command, show_command
 from tanqiao.cli.claims_judge import judge_command
+from tanqiao.cli.claims_nominate import nominate_command
 from tanqiao.cli.claims_screen import screen_command
 from tanqiao.cli.output import EXIT_REFUSED, message_fields
 from tanqiao.cli.parse import date_text, parse_period, parse_references, period_text
@@ -125,7 +127,10 @@ def list_claims(session: Session, region: str, references: tuple[str, ...]) -> N
     )
 
 
+for command in COMMANDS:
+    claims.add_command(command)
 claims.add_command(find_command)
 claims.add_command(show_command)
 claims.add_command(judge_command)
+claims.add_command(nominate_command)
 claims.add_command(screen_command)

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Final
 
 import click
+from google.protobuf.json_format import MessageToJson
 
 from tanqiao.api.bridge.v1 import coordination_pb2
 from tanqiao.api.gateway.v1 import coordination_pb2 as gateway_pb2
-from tanqiao.cli.output import message_fields
-from tanqiao.cli.parse import read_message
+from tanqiao.cli.output import EXIT_REFUSED, message_fields
+from tanqiao.cli.parse import period_text, read_message
 from tanqiao.cli.session import Session, new_request_id
 from tanqiao.cli.verb import Verb
 from tanqiao.cli.verbs.gateways import OPERATOR
 from tanqiao.kernel.errors import DomainError
+from tanqiao.signing.pae import message_hash
 
 PAGE_SIZE: Final = 200
 SENT: Final = coordination_pb2.REGISTRY_ORDER_STATE_SENT
@@ -29,15 +31,26 @@ def coordination() -> None:
 @coordination.command("step", cls=Verb)
 @click.argument("file", type=FILE)
 @click.option("--request-id", default="", help="The same id again gets the same signed step.")
+@click.option("--split", type=FILE, help="A SPLIT is kept in FILE; if it is there, it goes with the step.")
 @click.pass_obj
-def step(session: Session, file: Path, request_id: str) -> None:
-    """Have CCER's gateway sign the step in FILE (a SignStepRequest as JSON), and carry it to the bridge."""
+def step(session: Session, file: Path, request_id: str, split: Path | None) -> None:
+    """Have CCER's gateway sign the step in FILE (a SignStepRequest as JSON), and carry it to the bridge.
+
+    Where only a part would pass, the answer is a SPLIT: nothing is stored, the command exits with 1. State
+    the smaller quantity, and give the kept SPLIT along.
+    """
     request = read_message(file, gateway_pb2.SignStepRequest())
     request.request_id = request_id or request.request_id or new_request_id()
+    submitted = coordination_pb2.SubmitStepRequest()
+    if split is not None and split.exists():
+        kept = read_message(split, submitted.split_verdict)
+        request.split_verdict_hash = message_hash(kept.payload_type, kept.payload)
     signed = session.gateway("ccer", role=OPERATOR).orders.SignStep(request)
-    answer = session.as_party(OPERATOR).bridge.coordination.SubmitStep(
-        coordination_pb2.SubmitStepRequest(envelope=signed.envelope)
-    )
+    submitted.envelope.CopyFrom(signed.envelope)
+    answer = session.as_party(OPERATOR).bridge.coordination.SubmitStep(submitted)
+    if answer.HasField("split"):
+        _show_split(session, answer, split)
+        raise click.exceptions.Exit(EXIT_REFUSED)
     fields = message_fields(answer.receipt)
     session.output.message(
         answer,
@@ -45,6 +58,24 @@ def step(session: Session, file: Path, request_id: str) -> None:
             "主张 claim": answer.receipt.claim_id,
             "状态 status": fields.get("status", ""),
             "指令 order": answer.order_id.hex() or "–",
+        },
+    )
+
+
+def _show_split(session: Session, answer: coordination_pb2.SubmitStepResponse, kept: Path | None) -> None:
+    if kept is not None:
+        kept.write_text(MessageToJson(answer.split_envelope, ensure_ascii=False) + "\n", encoding="utf-8")
+    session.output.message(
+        answer,
+        {
+            "结论 verdict": "SPLIT",
+            "主张 claim": answer.split.claim_id,
+            "可主张 uncontested": "\n".join(
+                f"{period_text(part.period)} {part.quantity} {part.unit}" for part in answer.split.allowed
+            ),
+            "说明 sentence": answer.split.refusal.sentence_zh,
+            "": answer.split.refusal.sentence_en,
+            "文件 file": str(kept or "–"),
         },
     )
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 import click
 
 from tanqiao.api.region.v1 import dossiers_pb2
-from tanqiao.cli.acting import acting, client_for
+from tanqiao.cli.acting import acting, client_for, party_for
 from tanqiao.cli.output import message_fields
 from tanqiao.cli.parse import date_text, read_message
 from tanqiao.cli.session import Session, new_request_id
 from tanqiao.cli.verb import Verb
+from tanqiao.cli.verbs.decisions import until_option, write_decision
 
 PAGE_SIZE: Final = 200
 KINDS: Final = {
@@ -74,25 +75,29 @@ def step(session: Session, /, region_name: str, role: str | None, **values: Any)
     session.output.message(client.dossiers.TakeStep(request).dossier)
 
 
-@dossier.command("sign", cls=Verb)
+@dossier.command("prepare", cls=Verb)
 @acting
 @_KIND
 @click.argument("dossier_id")
 @click.argument("event")
-@click.option("--evidence", "file", type=_FILE, help="The evidence that the other body will bring, alike.")
-@click.option("--reason", default="", help="The reason that the other body will give, alike.")
+@click.argument("out", type=_FILE)
+@click.option("--evidence", "file", type=_FILE, help="The evidence that the step will bring, alike.")
+@click.option("--reason", default="", help="The reason that the step will give, alike.")
+@until_option
 @click.pass_obj
-def sign(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
-    """Sign a decision that two bodies take together; the other body then takes the step."""
+def prepare(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
+    """Write a decision to OUT: both bodies sign it (`approve`), then `decision submit`, then the step."""
     request = dossiers_pb2.SignStepRequest(
         request_id=new_request_id(),
         kind=KINDS[values["kind"]],
         dossier_id=values["dossier_id"],
         event=values["event"],
         evidence=_evidence(values["file"], values["reason"]),
+        validate_only=True,
     )
-    client = client_for(session, region_name, "dossier", role)
-    session.output.message(client.dossiers.SignStep(request))
+    to_sign = client_for(session, region_name, "dossier", role).dossiers.SignStep(request).to_sign
+    first = party_for(region_name, "dossier", role)
+    write_decision(session, values["out"], to_sign, first, until=values["until"])
 
 
 @dossier.command("seed", cls=Verb)
@@ -154,6 +159,11 @@ def history(session: Session, region_name: str, role: str | None, kind: str, dos
         kind=KINDS[kind], dossier_id=dossier_id, page_size=PAGE_SIZE
     )
     answer = client_for(session, region_name, "read", role).dossiers.ListDossierSteps(request)
+    show_steps(session, answer)
+
+
+def show_steps(session: Session, answer: Any) -> None:  # noqa: ANN401 - any response with a page of steps
+    """Print the steps of an object, whose rules they stood on."""
     session.output.rows(
         ("步 step", "事项 event", "状态 state", "角色 role", "日期 date", "条款 rules"),
         [

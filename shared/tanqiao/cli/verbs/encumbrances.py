@@ -8,12 +8,14 @@ from typing import Any, Final
 import click
 
 from tanqiao.api.region.v1 import encumbrances_pb2
-from tanqiao.cli.acting import acting, client_for, holder_client
+from tanqiao.cli.acting import acting, client_for, holder_client, holder_of
 from tanqiao.cli.output import message_fields
 from tanqiao.cli.parse import blocks_text, date_text, selection
-from tanqiao.cli.session import Session, new_request_id
+from tanqiao.cli.session import Session, new_request_id, require_region
 from tanqiao.cli.verb import Verb
 from tanqiao.cli.verbs.units import digest_of_file, unit_options
+from tanqiao.signing.certified import sign_certified
+from tanqiao.signing.payload_types import type_name
 
 PAGE_SIZE: Final = 500
 
@@ -58,13 +60,27 @@ def create(session: Session, /, region_name: str, role: str | None, **values: An
 @click.option("--request-id", help="Same id and same content: the first answer again.")
 @click.pass_obj
 def release(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
-    """Sign a release; with the second side's signature the units are free."""
+    """Sign a release with the key of that side's certificate; the second one frees the units."""
     client = holder_client(session, region_name, "move", role, values["account"])
     request = encumbrances_pb2.ReleaseEncumbranceRequest(
         request_id=values["request_id"] or new_request_id(),
         encumbrance_id=values["encumbrance_id"],
         document_reference=values["document"],
     )
+    party = holder_of(session, region_name, "move", role, values["account"])
+    asked = encumbrances_pb2.GetEncumbranceRequest(encumbrance_id=values["encumbrance_id"])
+    found = client.encumbrances.GetEncumbrance(asked).encumbrance
+    statement = encumbrances_pb2.ReleaseStatement(
+        network_id=session.home.network_id,
+        region=require_region(region_name).party,
+        encumbrance_id=found.encumbrance_id,
+        agreement_digest=found.agreement_digest,
+        document_reference=values["document"],
+    ).SerializeToString(deterministic=True)
+    signed = sign_certified(session.home.caller_tls(party), type_name("ReleaseStatement"), statement)
+    request.statement = statement
+    request.signature = signed.signature
+    request.certificate = signed.certificate_pem
     _show(session, client.encumbrances.ReleaseEncumbrance(request).encumbrance)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from tanqiao.cli.output import EXIT_UNREACHABLE
 from tanqiao.cli.session import Session
 from tanqiao.cli.verb import Verb
+
+if TYPE_CHECKING:
+    from tanqiao.cli.finality import Standing
 
 LINES_DEFAULT: Final = 40
 WAKE_SECONDS: Final = 0.5
@@ -108,21 +111,39 @@ def logs(session: Session, node: str, lines: int) -> None:
         click.echo(line)
 
 
+def _standing(standings: dict[str, Standing | None], name: str) -> dict[str, object]:
+    """Give what JSON says of how a node stands; nothing of one that is no region, or does not serve."""
+    if name not in standings:
+        return {}
+    standing = standings[name]
+    return {
+        "finality": None if standing is None else standing.finality,
+        "alarms": [] if standing is None else standing.alarms,
+    }
+
+
 def show_states(session: Session) -> bool:
     """Print the table of nodes; True when all serve."""
-    from tanqiao.cli.finality import finality_of, finality_shown
+    from tanqiao.cli.finality import standing_of, standing_shown
     from tanqiao.cli.local.federation import LocalFederation
     from tanqiao.cli.local.members import RegionMember
 
     states = LocalFederation(session.home).states()
-    finality = {
-        state.member.name: finality_of(session, state.member.code)
+    standings = {
+        state.member.name: standing_of(session, state.member.code)
         for state in states
         if state.serving and isinstance(state.member, RegionMember)
     }
     choice = session.home.require_made()
     session.output.rows(
-        ("节点 node", "身份 party", "地址 address", "进程 pid", "服务 serving", "待终局 not final yet"),
+        (
+            "节点 node",
+            "身份 party",
+            "地址 address",
+            "进程 pid",
+            "服务 serving",
+            "待终局、告警 not final yet, alarms",
+        ),
         [
             (
                 state.member.title,
@@ -130,7 +151,7 @@ def show_states(session: Session) -> bool:
                 state.address,
                 state.pid or "–",
                 "✓" if state.serving else "✗",
-                finality_shown(finality.get(state.member.name)),
+                standing_shown(standings.get(state.member.name)),
             )
             for state in states
         ],
@@ -146,7 +167,7 @@ def show_states(session: Session) -> bool:
                     "address": state.address,
                     "pid": state.pid,
                     "serving": state.serving,
-                    **({"finality": finality[state.member.name]} if state.member.name in finality else {}),
+                    **_standing(standings, state.member.name),
                 }
                 for state in states
             ],

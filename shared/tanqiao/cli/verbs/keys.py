@@ -29,8 +29,8 @@ RECORD_BYTES_MAX: Final = 64 * 1024
 LOOK_AGAIN_SECONDS: Final = 0.5
 END_MARGIN_LEAVES: Final = 50
 """A planned end lies a little ahead: the log grows between the look at its size and the record's own leaf."""
-ROTATED: Final = ("message", "checkpoint")
-ROLES: Final = ("message", "checkpoint", "witness", "approver", "root", "token")
+ROTATED: Final = ("message", "checkpoint", "witness")
+ROLES: Final = ("message", "checkpoint", "witness", "approver", "root", "token", "body")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +56,10 @@ def one_key(command: F) -> F:
     with_epoch = click.option(
         "--epoch", type=click.IntRange(min=1), required=True, help="As `keys list` shows."
     )(command)
-    return click.option("--role", type=click.Choice(ROLES), default="message", show_default=True)(with_epoch)
+    with_holder = click.option("--holder", default="", help="Whose hand, where an epoch has two keys.")(
+        with_epoch
+    )
+    return click.option("--role", type=click.Choice(ROLES), default="message", show_default=True)(with_holder)
 
 
 @keys.command("list", cls=Verb)
@@ -87,16 +90,18 @@ def list_keys(session: Session, owner: str) -> None:
 @click.argument("party")
 @click.option("--role", type=click.Choice(ROLES), default="message", show_default=True)
 @click.option("--ring", type=click.Path(path_type=Path), help="Key ring. [default: of the local node]")
+@click.option("--holder", default="", help="Whose hand an approver's or a body's key is in.")
 @click.option(
     "--valid-from", type=click.IntRange(min=0), default=0, help="First log index. [default: at once]"
 )
 @with_root
 @click.pass_obj
-def announce(
+def announce(  # noqa: PLR0913, PLR0917 - an option each
     session: Session,
     party: str,
     role: str,
     ring: Path | None,
+    holder: str,
     valid_from: int,
     root_file: Path | None,
     password_file: Path | None,
@@ -106,9 +111,12 @@ def announce(
     from tanqiao.signing.directory import KeyRole
     from tanqiao.signing.keyring import Keyring
 
+    if ring is not None:
+        Keyring.create(ring, party)
     directory = ring or ring_of(session, party)
     key = Keyring.add_key(directory, KeyRole[role.upper()])
-    _sign(session, key.entry(valid_from_index=valid_from), root_file, password_file, out)
+    entry = replace(key.entry(valid_from_index=valid_from), holder=holder)
+    _sign(session, entry, root_file, password_file, out)
 
 
 @keys.command(cls=Verb)
@@ -121,12 +129,13 @@ def end(
     party: str,
     role: str,
     epoch: int,
+    holder: str,
     root_file: Path | None,
     password_file: Path | None,
     out: Path | None,
 ) -> None:
     """End a key as planned; KEY_IN_USE while undecided transfers rest on it, or claims on a token key."""
-    entry = find_entry(session, party, role, epoch)
+    entry = find_entry(session, party, role, epoch, holder)
     _sign(session, replace(entry, valid_to_index=end_index(session)), root_file, password_file, out)
 
 
@@ -140,14 +149,14 @@ def revoke(
     party: str,
     role: str,
     epoch: int,
+    holder: str,
     root_file: Path | None,
     password_file: Path | None,
     out: Path | None,
 ) -> None:
     """Revoke a key at once: undecided transfers that rest on it are aborted, and those that come later."""
-    _sign(
-        session, replace(find_entry(session, party, role, epoch), revoked=True), root_file, password_file, out
-    )
+    entry = find_entry(session, party, role, epoch, holder)
+    _sign(session, replace(entry, revoked=True), root_file, password_file, out)
 
 
 @keys.command(cls=Verb)
@@ -296,15 +305,16 @@ def entries_of(session: Session, owner: str) -> list[Any]:
             key.valid_from_index,
             key.valid_to_index or None,
             key.revoked,
+            messages_pb2.KeyRecord.FromString(key.record.payload).holder,
         )
         for key in answer.keys
     ]
 
 
-def find_entry(session: Session, party: str, role: str, epoch: int) -> Any:  # noqa: ANN401 - a KeyEntry, loaded late
-    """Find the key of a party by role and epoch; NOT_FOUND where there is none."""
+def find_entry(session: Session, party: str, role: str, epoch: int, holder: str = "") -> Any:  # noqa: ANN401 - a KeyEntry, loaded late
+    """Find the key of a party by role, epoch and, if given, holder; NOT_FOUND where there is none."""
     for entry in entries_of(session, party):
-        if (entry.role.name.lower(), entry.epoch) == (role, epoch):
+        if (entry.role.name.lower(), entry.epoch) == (role, epoch) and holder in ("", entry.holder):
             return entry
     raise DomainError("NOT_FOUND", what="key", id=f"{party} {role} {epoch}")
 

@@ -10,8 +10,19 @@ import click
 
 from tanqiao.api.bridge.v1 import messages_pb2, orders_pb2
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.api.region.v1 import decisions_pb2
 from tanqiao.api.region.v1 import orders_pb2 as local_pb2
-from tanqiao.cli.order_files import order_of, read_order, with_signature, words, write_order
+from tanqiao.cli.order_files import (
+    order_of,
+    read_decision,
+    read_envelope,
+    read_order,
+    with_officer,
+    with_signature,
+    words,
+    write_order,
+)
+from tanqiao.cli.order_words import decision_words
 from tanqiao.cli.output import message_fields
 from tanqiao.cli.parse import blocks_text
 from tanqiao.cli.session import Session, new_request_id, require_region
@@ -21,6 +32,8 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.rpc.protocol_facts import block_messages
 from tanqiao.signing.approvals import Order
+from tanqiao.signing.body_decisions import DECISION_TYPE
+from tanqiao.signing.strict import parse_strict
 
 ID_BYTES: Final = 16
 PAGE_SIZE: Final = 200
@@ -233,26 +246,37 @@ def list_corrections(session: Session, series: str) -> None:
 
 @click.command(cls=Verb)
 @click.argument("file", type=FILE)
-@click.option("--key", type=click.Path(path_type=Path), help="Key file of an approver, mode 0600.")
+@click.option("--key", type=click.Path(path_type=Path), help="Key file of an approver or officer, mode 0600.")
 @click.option("--yes", is_flag=True, help="Sign without asking, once you have read what it says.")
 @click.pass_obj
 def approve(session: Session, file: Path, key: Path | None, yes: bool) -> None:
-    """Show in words what the order in FILE says; with --key, ask and add your signature to it."""
+    """Show in words what the order or decision in FILE says; with --key, ask and add your signature to it."""
     from tanqiao.signing.directory import KeyRole
     from tanqiao.signing.keyring import Keyring
 
-    envelope, order = read_order(file)
-    shown = words(envelope, order)
+    envelope = read_envelope(file)
+    decides = envelope.payload_type == DECISION_TYPE
+    shown = words_of(envelope)
     if key is None or not session.output.as_json:
         session.output.answer(shown)
     if key is None:
         return
     ring = Keyring.open(key if key.is_dir() else key.parent)
-    signed = with_signature(envelope, order, ring.key(KeyRole.APPROVER))
+    if decides:
+        signed = with_officer(envelope, read_decision(file)[1], ring.key(KeyRole.BODY))
+    else:
+        signed = with_signature(envelope, order_of(envelope), ring.key(KeyRole.APPROVER))
     if not yes:
         click.confirm("签署以上内容？ / Sign this?", abort=True, err=True)
     write_order(file, signed)
-    session.output.answer({"已签 signed": words(signed, order)["已签 signed"]})
+    session.output.answer({"已签 signed": words_of(signed)["已签 signed"]})
+
+
+def words_of(envelope: envelope_pb2.Envelope) -> dict[str, str]:
+    """Say what an order, or a decision of two bodies, says."""
+    if envelope.payload_type == DECISION_TYPE:
+        return decision_words(envelope, parse_strict(decisions_pb2.BodyDecision, envelope.payload))
+    return words(envelope, order_of(envelope))
 
 
 def write_unsigned(

@@ -8,12 +8,14 @@ from typing import Any, Final
 import click
 
 from tanqiao.api.region.v1 import parameters_pb2
-from tanqiao.cli.acting import acting, client_for
+from tanqiao.cli.acting import acting, client_for, party_for
 from tanqiao.cli.output import message_fields
 from tanqiao.cli.parse import date_text
 from tanqiao.cli.session import Session, new_request_id
 from tanqiao.cli.verb import Verb
+from tanqiao.cli.verbs.decisions import approval_options, is_only_prepared
 from tanqiao.rpc.validation import wire_date
+from tanqiao.signing.body_decisions import PARAMETER
 
 PAGE_SIZE: Final = 500
 
@@ -30,12 +32,11 @@ def parameter() -> None:
 @click.option("--from", "begins", required=True, help="First day: 2026-04-01.")
 @click.option("--to", "ends", default="", help="Day after the last one; empty: open.")
 @click.option("--document", required=True, help="Reference of the notice or rule document.")
-@click.option("--second-approver", required=True, help="Another person than the caller.")
+@approval_options
 @click.option("--request-id", help="Same id and same content: the first answer again.")
 @click.pass_obj
 def set_parameter(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
     """Publish VALUE (JSON) of KEY from a day on: sz.offset_notice[2026] '{"cap_kg": 100000000}'."""
-    client = client_for(session, region_name, "parameter", role)
     request = parameters_pb2.SetParameterRequest(
         request_id=values["request_id"] or new_request_id(),
         key=values["key"],
@@ -43,8 +44,11 @@ def set_parameter(session: Session, /, region_name: str, role: str | None, **val
         start_date=wire_date(_day(values["begins"])),
         end_date=wire_date(_day(values["ends"])) if values["ends"] else None,
         document_reference=values["document"],
-        second_approver=values["second_approver"],
     )
+    first = party_for(region_name, "parameter", role)
+    if is_only_prepared(session, request, PARAMETER, request.key, first, values):
+        return
+    client = client_for(session, region_name, "parameter", role)
     one = client.parameters.SetParameter(request).value
     session.output.message(
         one,

@@ -46,7 +46,10 @@ def of_transfer(command: F) -> F:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to write.")
 @click.pass_obj
 def policy(session: Session, out: Path) -> None:
-    """Write the policy: the bridge's log, the witnesses and their quorum, from this machine's own files."""
+    """Write the policy: the bridge's log, the witnesses and their quorum, as they stand now.
+
+    The network's own file is believed; later keys and witnesses count by what roots and witnesses signed.
+    """
     out.write_bytes(_own_policy(session))
     session.output.answer({"file": str(out)})
 
@@ -147,6 +150,63 @@ def conservation(session: Session, series: str, out: Path, policy_file: Path | N
     _write_replay(session, "conservation", Claim(series_id=series), out, policy_file)
 
 
+@prove.command(cls=Verb)
+@click.option(
+    "--at", "log_index", type=click.IntRange(min=1), help="Log index of the change. [default: newest]"
+)
+@out_option
+@click.pass_obj
+def handover(session: Session, log_index: int | None, out: Path, policy_file: Path | None) -> None:
+    """Prove that the witnesses were replaced, to who has the policy from before.
+
+    `tanqiao verify FILE --policy OLD --policy-out NEW` gives him the next policy.
+    """
+    from tanqiao.api.bridge.v1 import log_pb2
+    from tanqiao.client.proofs import ServedLog
+    from tanqiao.offline.make import make_handover
+    from tanqiao.tlog.errors import TlogError
+
+    if log_index is None:
+        answer = session.bridge.log.GetCheckpoint(log_pb2.GetCheckpointRequest())
+        log_index = answer.witness_group_index
+    log = ServedLog(session.bridge)
+    changed, note = log.handover(log_index)
+    try:
+        data, report = make_handover(log, changed, note, policy_of(session, policy_file))
+    except TlogError as refusal:
+        raise not_proven(refusal) from None
+    out.write_bytes(data)
+    _answer(session, report.statement, out, len(data))
+
+
+@prove.command(cls=Verb)
+@click.argument("case_id", type=click.IntRange(min=1))
+@click.option("--as", "party", help="Office that asks. [default: reader/national]")
+@out_option
+@click.pass_obj
+def conflict(session: Session, case_id: int, party: str | None, out: Path, policy_file: Path | None) -> None:
+    """Write the evidence of one conflict, for a court: case, claims, receipts, resolution, rows of lists.
+
+    `tanqiao verify FILE` checks it offline. What a list said is stated by the bridge with the day and the
+    digest of the list; everything else stands in the log.
+    """
+    from tanqiao.api.bridge.v1 import conflicts_pb2
+    from tanqiao.client.proofs import ServedLog
+    from tanqiao.offline.make import make_conflict_proof
+    from tanqiao.tlog.errors import TlogError
+
+    bridge = session.bridge if party is None else session.as_party(party).bridge
+    stated = bridge.conflicts.GetConflictPack(conflicts_pb2.GetConflictPackRequest(case_id=case_id))
+    try:
+        data, report = make_conflict_proof(
+            ServedLog(bridge), stated.envelope, policy_of(session, policy_file)
+        )
+    except TlogError as refusal:
+        raise not_proven(refusal) from None
+    out.write_bytes(data)
+    _answer(session, report.statement, out, len(data))
+
+
 def policy_of(session: Session, named: Path | None) -> bytes:
     """Give the policy under which a file is checked before it is written; FILE_MISSING where it is not."""
     if named is None:
@@ -158,12 +218,16 @@ def policy_of(session: Session, named: Path | None) -> bytes:
 
 
 def _own_policy(session: Session) -> bytes:
-    """Make the policy of the home's own federation file: nobody on the network is asked."""
+    """Make the policy of the home's own federation file and of what came later, as far as it is proven."""
+    from tanqiao.client.policies import policy_now
     from tanqiao.signing.federation import FEDERATION_NAME, Federation
-    from tanqiao.signing.logs import witness_policy
+    from tanqiao.tlog.errors import TlogError
 
     federation = Federation.load(session.home.path / "network" / FEDERATION_NAME)
-    return witness_policy(federation.network_id, federation.directory(), federation.witness_group).encode()
+    try:
+        return policy_now(federation, session.bridge).encode()
+    except TlogError as refusal:
+        raise not_proven(refusal) from None
 
 
 def _write_decision(  # noqa: PLR0913 - what the three kinds differ in
@@ -192,7 +256,7 @@ def _write_decision(  # noqa: PLR0913 - what the three kinds differ in
             log, kind, served, policy_of(session, policy_file), openings=openings, rules=texts
         )
     except TlogError as refusal:
-        raise _not_proven(refusal) from None
+        raise not_proven(refusal) from None
     out.write_bytes(data)
     _answer(session, report.statement, out, len(data))
 
@@ -213,7 +277,7 @@ def _write_location(
     try:
         data, report = make_location_root_proof(log, claim, *found, policy_of(session, policy_file))
     except TlogError as refusal:
-        raise _not_proven(refusal) from None
+        raise not_proven(refusal) from None
     out.write_bytes(data)
     _answer(session, report.statement, out, len(data))
 
@@ -226,7 +290,7 @@ def _write_replay(session: Session, kind: str, claim: Any, out: Path, policy_fil
     try:
         report = write_replay(ServedLog(session.bridge), kind, claim, policy_of(session, policy_file), out)
     except TlogError as refusal:
-        raise _not_proven(refusal) from None
+        raise not_proven(refusal) from None
     _answer(session, report.statement, out, out.stat().st_size)
 
 
@@ -237,7 +301,8 @@ def _answer(session: Session, statement: tuple[str, str] | None, out: Path, size
     )
 
 
-def _not_proven(refusal: Any) -> DomainError:  # noqa: ANN401 - a TlogError, loaded late
+def not_proven(refusal: Any) -> DomainError:  # noqa: ANN401 - a TlogError, loaded late
+    """Give the refusal of a file that proves nothing."""
     return DomainError("PROOF_INVALID", detail=f"{refusal.reason}: {refusal.sentence_in('en')}")
 
 

@@ -45,7 +45,7 @@ def reconcile(session: Session, region: str, light: bool, wait_seconds: float) -
     asked = bridge.StartReconciliation(reconcile_pb2.StartReconciliationRequest(region=party, depth=depth))
     if not asked.asked_regions:
         raise DomainError("REGION_UNKNOWN", field="region", region=party or "–")
-    found = _watch(session, list(asked.asked_regions), before, wait_seconds)
+    found = _watch(session, list(asked.asked_regions), before, depth, wait_seconds)
     _show(session, found, list(asked.absent_regions))
     if any(one.state != CLEAN for one in found):
         raise click.exceptions.Exit(EXIT_REFUSED)
@@ -57,17 +57,26 @@ def _list(session: Session, party: str) -> list[reconcile_pb2.Reconciliation]:
 
 
 def _watch(
-    session: Session, regions: Sequence[str], before: dict[str, bytes], wait_seconds: float
+    session: Session,
+    regions: Sequence[str],
+    before: dict[str, bytes],
+    depth: reconcile_pb2.ReconcileDepth.ValueType,
+    wait_seconds: float,
 ) -> list[reconcile_pb2.Reconciliation]:
-    """Wait until each region's new run has ended, and show how far it has come."""
+    """Wait until each region's new run has ended, and show how far it has come.
+
+    A light run of the region's own that happens to begin meanwhile does not answer who asked for a full one.
+    """
     until = time.monotonic() + wait_seconds
+    is_terminal = session.output.console.is_terminal
+    told: set[str] = set()
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total:.0f} 系列 series"),
         TimeElapsedColumn(),
         console=session.output.console,
-        disable=session.output.as_json or not session.output.console.is_terminal,
+        disable=session.output.as_json or not is_terminal,
         transient=True,
     ) as progress:
         tasks: dict[str, TaskID] = {region: progress.add_task(region, total=1) for region in regions}
@@ -75,12 +84,15 @@ def _watch(
             found = [
                 one
                 for one in _list(session, "")
-                if one.region in tasks and one.run_id != before.get(one.region, b"")
+                if one.region in tasks and one.run_id != before.get(one.region, b"") and one.depth >= depth
             ]
             for one in found:
-                progress.update(
-                    tasks[one.region], completed=one.series_compared, total=max(1, one.series_count)
-                )
+                total = max(1, one.series_count)
+                done = one.series_compared if one.state == RUNNING else total
+                progress.update(tasks[one.region], completed=done, total=total)
+                if one.state != RUNNING and one.region not in told and not is_terminal:
+                    told.add(one.region)
+                    session.output.step(f"{one.region}: {WORDS[one.state]} ({len(told)}/{len(regions)})")
             if len(found) == len(regions) and all(one.state != RUNNING for one in found):
                 return found
             if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""`tanqiao methodology`, `project`, `activity`, `issue`, `reserve`: from a plant to units."""
+"""`tanqiao methodology`, `project`, `activity`, `issue`: from a plant to units."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 import click
 
 from tanqiao.api.bridge.v1 import claims_pb2
-from tanqiao.api.region.v1 import registers_pb2, reserve_pb2
-from tanqiao.cli.acting import acting, client_for
+from tanqiao.api.region.v1 import registers_pb2
+from tanqiao.cli.acting import acting, client_for, party_for
 from tanqiao.cli.output import EXIT_REFUSED, message_fields
 from tanqiao.cli.parse import (
     blocks_text,
@@ -23,8 +23,10 @@ from tanqiao.cli.parse import (
 )
 from tanqiao.cli.session import Session, new_request_id
 from tanqiao.cli.verb import Verb
+from tanqiao.cli.verbs.decisions import approval_options, is_only_prepared
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import parse_date
+from tanqiao.signing.body_decisions import ISSUANCE
 
 PAGE_SIZE: Final = 200
 CHUNK_BYTES: Final = 256 * 1024
@@ -69,6 +71,11 @@ def list_methodologies(session: Session, region_name: str, role: str | None) -> 
         ],
         json_value=message_fields(answer),
     )
+
+
+PROJECT_STATES: Final = tuple(
+    name.removeprefix("PROJECT_STATE_") for name, number in registers_pb2.ProjectState.items() if number
+)
 
 
 @click.group()
@@ -310,12 +317,16 @@ def show(session: Session, region_name: str, role: str | None, project_id: str) 
 
 
 @project.command("list", cls=Verb)
+@click.option("--state", type=click.Choice(PROJECT_STATES, case_sensitive=False), help="Of this state alone.")
 @acting
 @click.pass_obj
-def list_projects(session: Session, region_name: str, role: str | None) -> None:
+def list_projects(session: Session, region_name: str, role: str | None, state: str | None) -> None:
     """List a page of a region's projects."""
     client = client_for(session, region_name, "read", role)
-    answer = client.registers.ListProjects(registers_pb2.ListProjectsRequest(page_size=PAGE_SIZE))
+    asked = registers_pb2.ListProjectsRequest(page_size=PAGE_SIZE)
+    if state:
+        asked.state = registers_pb2.ProjectState.Value(f"PROJECT_STATE_{state}")
+    answer = client.registers.ListProjects(asked)
     session.output.rows(
         ("项目 project", "名称 title", "状态 state", "声明 claim"),
         [
@@ -429,7 +440,7 @@ def import_activity(
 @click.option("--audit-date", help="Day on which the implementation was audited.")
 @click.option("--audit-body", default="", help="The technical body that audited.")
 @click.option("--override-reason", default="", help="Why a second issuance in the year.")
-@click.option("--second-approver", default="", help="Who approves it besides the caller.")
+@approval_options
 @click.option("--stated-kg", type=int, default=0, help="What the body of a scene has computed.")
 @click.option("--quantify-only", is_flag=True, help="Show the computation and issue nothing.")
 @click.option("--validate-only", is_flag=True, help="Check and change nothing.")
@@ -448,7 +459,6 @@ def issue(session: Session, /, region_name: str, role: str | None, project_id: s
         project_id=project_id,
         period=period,
         override_reason=values["override_reason"],
-        second_approver=values["second_approver"],
         validate_only=values["validate_only"],
         stated_kg=values["stated_kg"],
     )
@@ -460,6 +470,9 @@ def issue(session: Session, /, region_name: str, role: str | None, project_id: s
                 body=values["audit_body"],
             )
         )
+    first = party_for(region_name, "issue", role)
+    if is_only_prepared(session, issue_request, ISSUANCE, project_id, first, values):
+        return
     one = client.issuance.IssueUnits(issue_request).issuance
     session.output.message(
         one,
@@ -482,43 +495,10 @@ def issue(session: Session, /, region_name: str, role: str | None, project_id: s
         raise click.exceptions.Exit(EXIT_REFUSED)
 
 
-@click.group()
-def reserve() -> None:
-    """Yunnan's carbon-resource reserve: entries, never units."""
-
-
-@reserve.command("enter", cls=Verb)
-@acting
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.pass_obj
-def enter(session: Session, region_name: str, role: str | None, file: Path) -> None:
-    """Enter the resource in FILE: a CarbonResource in JSON (see proto/…/reserve.proto)."""
-    client = client_for(session, region_name, "reserve", role)
-    resource = read_message(file, reserve_pb2.CarbonResource())
-    request = reserve_pb2.EnterResourceRequest(request_id=new_request_id(), resource=resource)
-    session.output.message(client.reserve.EnterResource(request))
-
-
-@reserve.command("list", cls=Verb)
-@acting
-@click.pass_obj
-def list_resources(session: Session, region_name: str, role: str | None) -> None:
-    """List a page of the reserve."""
-    client = client_for(session, region_name, "read", role)
-    answer = client.reserve.ListResources(reserve_pb2.ListResourcesRequest(page_size=PAGE_SIZE))
-    session.output.rows(
-        ("条目 entry", "名称 title", "种类 kind", "潜力 potential kg/y"),
-        [
-            (
-                one.entry_id,
-                one.title + ("（虚构 invented）" if one.invented else ""),
-                one.resource_kind,
-                one.potential_kg_per_year,
-            )
-            for one in answer.resources
-        ],
-        json_value=message_fields(answer),
-    )
+def _claim_status(one: registers_pb2.Project) -> str:
+    """Say where the project's claim stands at the bridge, as far as the region was told."""
+    name = claims_pb2.ClaimStatus.Name(one.claim_status)
+    return name.removeprefix("CLAIM_STATUS_") if one.claim_status else ""
 
 
 def _show_project(
@@ -530,7 +510,7 @@ def _show_project(
             "项目 project": one.project_id,
             "名称 title": one.title + ("（虚构 invented）" if one.invented else ""),
             "状态 state": registers_pb2.ProjectState.Name(one.state).removeprefix("PROJECT_STATE_"),
-            "声明 claim": one.claim_id or "–",
+            "声明 claim": f"{one.claim_id or '–'} {_claim_status(one)}".rstrip(),
             "公示 notice": (
                 f"{date_text(one.notice_first_day)} – {date_text(one.notice_last_day)}"
                 if one.notice_last_day.year

@@ -9,10 +9,11 @@ from typing import Any, Final
 import click
 
 from tanqiao.api.region.v1 import registers_pb2, scenes_pb2
-from tanqiao.cli.acting import acting, client_for
+from tanqiao.cli.acting import acting, client_for, party_for
 from tanqiao.cli.parse import parse_period, read_message
 from tanqiao.cli.session import Session, new_request_id
 from tanqiao.cli.verb import Verb
+from tanqiao.cli.verbs.decisions import until_option, write_decision
 from tanqiao.kernel.errors import DomainError
 
 DECISIONS: Final = {
@@ -45,23 +46,25 @@ def _decision(values: dict[str, Any]) -> scenes_pb2.SceneDecision:
     return decision
 
 
-@scene.command("sign", cls=Verb)
+@scene.command("prepare", cls=Verb)
 @acting
 @click.argument("scene_id")
 @click.argument("decision", type=click.Choice(sorted(DECISIONS)))
+@click.argument("out", type=_FILE)
 @click.option("--period", default="", help="Authorise: the period, 2026-01-01..2027-01-01.")
-@click.option(
-    "--reason", default="", help="Suspend, resume, end: the reason that the other body gives, alike."
-)
-@click.option("--opinion", default="", help="Assess: the opinion that the other body will give, alike.")
+@click.option("--reason", default="", help="Suspend, resume, end: why.")
+@click.option("--opinion", default="", help="Assess: the opinion, alike when it is taken.")
 @click.option("--failed", is_flag=True, help="Assess: the scene did not pass.")
+@until_option
 @click.pass_obj
-def sign(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
-    """Sign a DECISION about a scene; the other body then takes it."""
-    request = scenes_pb2.SignSceneDecisionRequest(request_id=new_request_id(), decision=_decision(values))
-    session.output.message(
-        client_for(session, region_name, "dossier", role).scenes.SignSceneDecision(request)
+def prepare(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
+    """Write a DECISION about a scene to OUT: both bodies sign it (`approve`), then `decision submit`."""
+    request = scenes_pb2.SignSceneDecisionRequest(
+        request_id=new_request_id(), decision=_decision(values), validate_only=True
     )
+    to_sign = client_for(session, region_name, "dossier", role).scenes.SignSceneDecision(request).to_sign
+    first = party_for(region_name, "dossier", role)
+    write_decision(session, values["out"], to_sign, first, until=values["until"])
 
 
 @scene.command("decide", cls=Verb)
@@ -72,7 +75,7 @@ def sign(session: Session, /, region_name: str, role: str | None, **values: Any)
 @click.option("--reason", default="", help="Suspend, resume, end: why.")
 @click.pass_obj
 def decide(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
-    """Take a DECISION that the other body has signed; `tanqiao project` takes assess and publish."""
+    """Take a DECISION that both bodies have signed; `tanqiao project` takes assess and publish."""
     request = scenes_pb2.DecideSceneRequest(request_id=new_request_id(), decision=_decision(values))
     session.output.message(
         client_for(session, region_name, "dossier", role).scenes.DecideScene(request).project

@@ -9,12 +9,14 @@ from typing import Any, Final
 import click
 
 from tanqiao.api.region.v1 import journal_pb2, ledger_pb2
-from tanqiao.cli.acting import acting, client_for, holder_client
+from tanqiao.cli.acting import acting, client_for, holder_client, party_for
 from tanqiao.cli.output import message_fields
 from tanqiao.cli.parse import blocks_text, date_text, selection
 from tanqiao.cli.session import Session, new_request_id, require_region
 from tanqiao.cli.verb import Verb
+from tanqiao.cli.verbs.decisions import approval_options, is_only_prepared
 from tanqiao.kernel.errors import DomainError
+from tanqiao.signing.body_decisions import CANCELLATION
 
 WAIT_MS: Final = 10_000
 PAGE_SIZE: Final = 500
@@ -144,6 +146,7 @@ def local() -> None:
 @click.option("--to", "to_account", required=True, help="Account that receives.")
 @unit_options
 @click.option("--settlement", default="", help="Reference of the settlement; it makes the move a trade.")
+@click.option("--agent", default="", help="Account of the agent who instructs the trade for the giver.")
 @click.option("--validate-only", is_flag=True, help="Check and change nothing.")
 @click.option("--request-id", help="Same id and same content: the first answer again.")
 @click.pass_obj
@@ -159,6 +162,7 @@ def local_transfer(session: Session, /, region_name: str, role: str | None, **va
         to_account_id=values["to_account"],
         units=selection(values["kg"], values["series"], values["blocks"]),
         settlement_reference=values["settlement"],
+        agent_account_id=values["agent"],
         validate_only=values["validate_only"],
     )
     answer = client.ledger.TransferUnits(request)
@@ -216,21 +220,23 @@ def retire(session: Session, /, region_name: str, role: str | None, **values: An
 @unit_options
 @click.option("--reason", required=True, help="Why they are taken out without use.")
 @click.option("--document", required=True, help="Reference of the document that orders it.")
-@click.option("--second-approver", required=True, help="Another person than the caller.")
+@approval_options
 @click.option("--request-id", help="Same id and same content: the first answer again.")
 @click.pass_obj
 def cancel(session: Session, /, region_name: str, role: str | None, **values: Any) -> None:  # noqa: ANN401
     """Take units out of circulation without use: a correction or a replacement."""
-    client = client_for(session, region_name, "cancel", role)
     request = ledger_pb2.CancelUnitsRequest(
         request_id=values["request_id"] or new_request_id(),
         account_id=values["account"],
         units=selection(values["kg"], values["series"], values["blocks"]),
         reason=values["reason"],
         document_reference=values["document"],
-        second_approver=values["second_approver"],
         wait_ms=WAIT_MS,
     )
+    first = party_for(region_name, "cancel", role)
+    if is_only_prepared(session, request, CANCELLATION, request.account_id, first, values):
+        return
+    client = client_for(session, region_name, "cancel", role)
     _show_retirement(session, client.retirements.CancelUnits(request).retirement)
 
 

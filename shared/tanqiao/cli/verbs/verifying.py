@@ -33,14 +33,25 @@ Exit codes / 退出码:
 @click.option(
     "--leaf", type=click.Path(path_type=Path), help="The leaf that a bare C2SP tlog-proof is about."
 )
+@click.option(
+    "--policy-out",
+    type=click.Path(path_type=Path),
+    help="Of a handover: write the policy that follows from yours to this file.",
+)
 @click.option("--language", type=click.Choice(["zh", "en"]), help="Of the report. [default: as LANG]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, in both languages.")
 def verify_command(
-    file: Path, policy: Path | None, leaf: Path | None, language: str | None, as_json: bool
+    file: Path,
+    policy: Path | None,
+    leaf: Path | None,
+    policy_out: Path | None,
+    language: str | None,
+    as_json: bool,
 ) -> None:
     """Check a proof FILE offline: title, retirement, decision, location, conservation, rules, misbehaviour.
 
-    离线验证证明文件：权属、注销使用、唯一决定、位置、守恒、规则文本、不当行为。
+    A handover gives the policy that follows from yours.
+    离线验证证明文件：权属、注销使用、唯一决定、位置、守恒、规则文本、不当行为；见证方移交文件给出后续策略。
     """
     from tanqiao.offline.verify import verify_stream
 
@@ -57,6 +68,10 @@ def verify_command(
         spoken = language or ("zh" if os.environ.get("LANG", "").startswith("zh") else "en")
         for line in report.lines("zh" if spoken == "zh" else "en"):
             click.echo(line)
+    if report.holds and policy_out is not None:
+        if not report.policy:
+            _stop(f"{file}: a file of kind {report.kind} gives no policy")
+        _write(policy_out, report.policy)
     if not report.holds:
         raise click.exceptions.Exit(EXIT_REFUSED)
 
@@ -70,6 +85,13 @@ def _read(path: Path, bytes_max: int) -> bytes:
     if len(data) > bytes_max:
         _stop(f"{path}: larger than {bytes_max} bytes")
     return data
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        _stop(f"{path}: {error.strerror or 'cannot be written'}")
 
 
 def _stop(message: str) -> NoReturn:

@@ -237,4 +237,31 @@ REASONS: Final[tuple[Reason, ...]] = (
         en="Witnesses {witnesses} have not announced leaves of kind {kind}; upgrade them, then retry.",
         severity="warning",
     ),
+    Reason(
+        1029,
+        "WITNESS_GROUP_REPLACED",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="该记录所更换的见证组（日志序号{replaces}）已不是现行见证组（日志序号{in_force}），请重新制作并签署。",
+        en=(
+            "The record replaces the witnesses named at log index {replaces}, but those of index {in_force} "
+            "count now; prepare and sign it again."
+        ),
+    ),
+    Reason(
+        1030,
+        "DECISION_DIFFERS",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="所签署的决定与所办理的事项不符：{what}。请就现行内容重新签署。",
+        en="What was signed is not what is to be decided: {what}. Sign what stands now.",
+    ),
+    Reason(
+        1031,
+        "DECISION_EXPIRED",
+        Retry.AFTER_FIX,
+        "FAILED_PRECONDITION",
+        zh="所签署的决定已于{until}失效，请重新签署。",
+        en="The decision that was signed ceased to count at {until}; sign it again.",
+    ),
 )

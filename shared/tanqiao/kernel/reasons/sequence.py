@@ -200,4 +200,32 @@ REASONS: Final[tuple[Reason, ...]] = (
         zh="任何镜像都没有第{index}条日志的完好记录：{detail}。",
         en="No mirror has a sound record of log index {index}: {detail}.",
     ),
+    Reason(
+        3023,
+        "JOURNAL_INDEX_AHEAD",
+        Retry.WAIT,
+        "OUT_OF_RANGE",
+        zh="账簿目前止于序号{head}，尚无序号{index}。",
+        en="The journal stands at index {head}; there is no index {index} yet.",
+    ),
+    Reason(
+        3024,
+        "JOURNAL_INDEX_TOO_EARLY",
+        Retry.AFTER_FIX,
+        "OUT_OF_RANGE",
+        zh="清单历史自账簿序号{first}起保存，无法给出序号{index}时的清单。",
+        en="Earlier states of lists are kept from journal index {first} on; {index} is before it.",
+    ),
+    Reason(
+        3025,
+        "WISHES_EXCEEDED",
+        Retry.WAIT,
+        "RESOURCE_EXHAUSTED",
+        zh="{peer}要求补发的{what}超过上限{limit}且长时间不接收，会话已结束；下次会话将重新提供全部未决内容。",
+        en=(
+            "{peer} asked for more than {limit} {what} to be sent and did not take them; the session was "
+            "ended. The next one offers all that is undecided again."
+        ),
+        severity="critical",
+    ),
 )

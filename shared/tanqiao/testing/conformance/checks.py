@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from tanqiao.testing.conformance import envelope_checks, message_checks, promise_checks, session_checks
+from tanqiao.testing.conformance import (
+    envelope_checks,
+    key_checks,
+    message_checks,
+    order_checks,
+    promise_checks,
+    session_checks,
+)
 from tanqiao.testing.conformance.requirements import REQUIREMENTS, Requirement
 
-MODULES: Final = (session_checks, envelope_checks, message_checks, promise_checks)
+MODULES: Final = (session_checks, envelope_checks, message_checks, promise_checks, order_checks, key_checks)
 LAST: Final = "all-signed"
 """Looks at everything that came before it."""
 

@@ -19,11 +19,13 @@ from tanqiao.signing.commitments import commitment
 from tanqiao.signing.envelope import Signer, build_header
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
-from tanqiao.testing.conformance.line import BRIDGE, EPOCH, Came, Line
+from tanqiao.testing.conformance.authorities import Authorities
+from tanqiao.testing.conformance.line import BRIDGE, Came, Line
 from tanqiao.testing.conformance.orders import Orders
 
 ZERO_HASH: Final = bytes(32)
 SERIALS_BEGIN: Final = 1_000_000
+POLL_SECONDS: Final = 0.1
 COMMIT: Final = messages_pb2.OUTCOME_COMMIT
 ABORT: Final = messages_pb2.OUTCOME_ABORT
 
@@ -81,6 +83,7 @@ class Kit:
     wait_seconds: float = 20.0
     patience_seconds: float = 3.0
     agreements: Agreements | None = None
+    authorities: Authorities | None = None
     _serial: int = SERIALS_BEGIN
     _log_index: int = 100
 
@@ -89,6 +92,18 @@ class Kit:
         if self.agreements is None:
             raise NotRunError("the kit holds no roots")
         return self.agreements(complete)
+
+    @property
+    def roots(self) -> Authorities:
+        """Who signs what only authorities can: orders, records of keys, epochs of the bridge."""
+        if self.authorities is None:
+            raise NotRunError("the kit holds no keys of authorities")
+        return self.authorities
+
+    @property
+    def log_index(self) -> int:
+        """Index in the bridge's log that was used last."""
+        return self._log_index
 
     @property
     def party(self) -> str:
@@ -105,6 +120,13 @@ class Kit:
     def wait(self, holds: Callable[[], bool], text: str) -> None:
         """Wait until something holds, or fail with the sentence."""
         self.demand(self.line.wait(holds, self.wait_seconds), text)
+
+    def poll(self, holds: Callable[[], bool], text: str) -> None:
+        """Wait until something holds of which the line does not tell, or fail with the sentence."""
+        until = time.monotonic() + self.wait_seconds
+        while not holds():
+            self.demand(time.monotonic() < until, text)
+            self.line.wait(lambda: False, POLL_SECONDS)
 
     def connected(self) -> None:
         """Wait for the region on the line."""
@@ -300,7 +322,7 @@ class Kit:
             ready_hash=ready_hash,
             log_index=self._log_index,
             legal_date=self.legal_date,
-            bridge_epoch=EPOCH,
+            bridge_epoch=self.line.epoch,
         )
         if outcome == ABORT:
             made.reasons.add(reason="FROZEN", sentence_zh="已冻结", sentence_en="frozen")

@@ -18,7 +18,19 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import Message
 
-from tanqiao.api.bridge.v1 import messages_pb2, sync_pb2, sync_pb2_grpc
+from tanqiao.api.bridge.v1 import (
+    directory_pb2,
+    directory_pb2_grpc,
+    log_pb2,
+    log_pb2_grpc,
+    messages_pb2,
+    reconcile_pb2,
+    reconcile_pb2_grpc,
+    recovery_pb2,
+    recovery_pb2_grpc,
+    sync_pb2,
+    sync_pb2_grpc,
+)
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.caller import current_caller
@@ -29,16 +41,27 @@ from tanqiao.signing.envelope import Signer, build_header, sign_envelope
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.provision import Network
 from tanqiao.signing.verify import Opened, Verifier, allow
+from tanqiao.testing.conformance.outcomes import Outcomes
+from tanqiao.testing.conformance.reports import Reports
+from tanqiao.testing.conformance.sealed_log import SealedLog
+from tanqiao.testing.conformance.statements import Statements
 
 BRIDGE: Final = "bridge"
-EPOCH: Final = 1
+FIRST_EPOCH: Final = 1
 NOTHING_KNOWN_INDEX: Final = 0
 KEPT_MAX: Final = 100_000
 """Messages of one run that are kept; a run makes some thousands."""
+SERVED: Final = (
+    sync_pb2.DESCRIPTOR.services_by_name["SyncService"],
+    directory_pb2.DESCRIPTOR.services_by_name["DecisionService"],
+    log_pb2.DESCRIPTOR.services_by_name["LogService"],
+    recovery_pb2.DESCRIPTOR.services_by_name["RecoveryService"],
+    reconcile_pb2.DESCRIPTOR.services_by_name["ReconcileService"],
+)
 CALLERS: Final = {
-    "/tanqiao.api.bridge.v1.SyncService/Connect": ("region/*",),
-    "/tanqiao.api.bridge.v1.SyncService/SubmitMessages": ("region/*",),
+    f"/{service.full_name}/{method.name}": ("region/*",) for service in SERVED for method in service.methods
 }
+"""Who asks for more than the kit plays is told METHOD_UNKNOWN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +121,7 @@ class Line(sync_pb2_grpc.SyncServiceServicer):
         self._verifier = Verifier(self.network_id, BRIDGE)
         senders = (party,)
         self._hello = allow(sync_pb2.Hello, senders=senders)
+        self._statement = allow(reconcile_pb2.ReconcileStatement, senders=senders)
         self._offered = allow(
             messages_pb2.LockAssertion,
             messages_pb2.Use,
@@ -116,6 +140,17 @@ class Line(sync_pb2_grpc.SyncServiceServicer):
         self.returned: list[sync_pb2.ReturnedPrepare] = []
         self.violations: list[str] = []
         self.outbox: list[tuple[str, bytes]] = []
+        self.outcomes: Final = Outcomes()
+        self.reports: Final = Reports()  # type: ignore[abstract]  # other calls: METHOD_UNKNOWN
+        self.log: Final = SealedLog(network, party)  # type: ignore[abstract]  # as above
+        self.epoch = FIRST_EPOCH
+        self.epoch_record: envelope_pb2.Envelope | None = None
+        self.wants_report = False
+        """Said in its Hello: the bridge was restored, and asks for what the region has of it."""
+        self.statements: Final = Statements(self._open_statement)  # type: ignore[abstract]  # as above
+        self.forgotten = 0
+        """So many numbers more than came the next Hello says to have received: the region forgot them."""
+        self._epochs: dict[int, tuple[list[tuple[str, bytes]], int]] = {}
         self.acknowledged = 0
         self.received_number = 0
         self.received_incarnation = 0
@@ -131,7 +166,13 @@ class Line(sync_pb2_grpc.SyncServiceServicer):
         """Listen; gives the address with the port that was taken."""
         self._server = build_server(
             ServerOptions(address, self._tls, self.network_id, BRIDGE),
-            [Registration(sync_pb2_grpc.add_SyncServiceServicer_to_server, self)],
+            [
+                Registration(sync_pb2_grpc.add_SyncServiceServicer_to_server, self),
+                Registration(directory_pb2_grpc.add_DecisionServiceServicer_to_server, self.outcomes),
+                Registration(log_pb2_grpc.add_LogServiceServicer_to_server, self.log),
+                Registration(reconcile_pb2_grpc.add_ReconcileServiceServicer_to_server, self.statements),
+                Registration(recovery_pb2_grpc.add_RecoveryServiceServicer_to_server, self.reports),
+            ],
             CALLERS,
             now=datetime.now(UTC),
         )
@@ -166,7 +207,7 @@ class Line(sync_pb2_grpc.SyncServiceServicer):
             number = len(self.hellos)
             session.frames.put(self._own_hello(hello))
             if not self.holding_back:
-                known = hello.received_number if hello.received_incarnation == EPOCH else 0
+                known = hello.received_number if hello.received_incarnation == self.epoch else 0
                 self._send_outbox(session, known)
             self.changed.notify_all()
         reader = threading.Thread(target=self._read, args=(request_iterator, session, number), daemon=True)
@@ -208,16 +249,31 @@ class Line(sync_pb2_grpc.SyncServiceServicer):
 
     def _own_hello(self, hello: sync_pb2.Hello) -> sync_pb2.ConnectResponse:
         same = hello.incarnation == self.received_incarnation
+        if not same:
+            self.forgotten = 0  # it has begun another life
         answer = sync_pb2.Hello(
             header=self.header(),
-            incarnation=EPOCH,
+            incarnation=self.epoch,
             session_number=hello.session_number,
-            received_number=self.received_number if same else 0,
+            received_number=(self.received_number if same else 0) + self.forgotten,
             received_incarnation=hello.incarnation,
             message_versions=[1],
+            recovering=self.wants_report,
+            epoch_record=self.epoch_record,
         )
         envelope = sign_envelope(self.signer, payload_type_of(answer), answer.SerializeToString())
         return sync_pb2.ConnectResponse(hello=envelope)
+
+    def _open_statement(self, envelope: envelope_pb2.Envelope) -> reconcile_pb2.ReconcileStatement:
+        opened = self._verifier.open_envelope(
+            envelope,
+            self._directory,
+            allowed=self._statement,
+            peer=self.party,
+            at_index=NOTHING_KNOWN_INDEX,
+        )
+        statement: reconcile_pb2.ReconcileStatement = opened.message
+        return statement
 
     # -- what comes ----------------------------------------------------------------------------------------
 
@@ -243,7 +299,7 @@ class Line(sync_pb2_grpc.SyncServiceServicer):
         elif kind == "numbered":
             self._take_numbered(frame.numbered, session)
         elif kind == "acknowledge":
-            if frame.acknowledge.incarnation == EPOCH:
+            if frame.acknowledge.incarnation == self.epoch:
                 self.acknowledged = max(self.acknowledged, frame.acknowledge.up_to_number)
         elif kind == "returned_prepare":
             self.returned.append(frame.returned_prepare)
@@ -253,6 +309,7 @@ class Line(sync_pb2_grpc.SyncServiceServicer):
     def _take_numbered(self, frame: sync_pb2.NumberedBatch, session: int) -> None:
         if frame.incarnation != self.received_incarnation:
             self.received_incarnation, self.received_number = frame.incarnation, 0
+            self.sent_by_number = {}
         if frame.first_number > self.received_number + 1 or frame.first_number < 1:
             self._violation(
                 f"numbers are not dense: {frame.first_number} came, {self.received_number + 1} is next"
@@ -295,6 +352,14 @@ class Line(sync_pb2_grpc.SyncServiceServicer):
 
     # -- what is sent --------------------------------------------------------------------------------------
 
+    def speak_in(self, epoch: int, record: envelope_pb2.Envelope | None, *, wants_report: bool) -> None:
+        """Go on in an epoch of the bridge, a new one or one that was; the line is cut, and dialled again."""
+        with self.changed:
+            self._epochs[self.epoch] = (self.outbox, self.acknowledged)
+            self.outbox, self.acknowledged = self._epochs.get(epoch, ([], 0))
+            self.epoch, self.epoch_record, self.wants_report = epoch, record, wants_report
+        self.cut()
+
     def header(self, audience: Sequence[str] = (), **fields: Any) -> envelope_pb2.Header:  # noqa: ANN401
         """Give a header of the bridge with a fresh message id; to the region if no audience is named."""
         return build_header(
@@ -329,7 +394,7 @@ class Line(sync_pb2_grpc.SyncServiceServicer):
         with self.changed:
             first = len(self.outbox) + 1
             self.outbox += [(batch.payload_type, payload) for payload in batch.payloads]
-            numbered = sync_pb2.NumberedBatch(incarnation=EPOCH, first_number=first, batch=batch)
+            numbered = sync_pb2.NumberedBatch(incarnation=self.epoch, first_number=first, batch=batch)
             self.put(sync_pb2.ConnectResponse(numbered=numbered))
             return len(self.outbox)
 
@@ -337,14 +402,14 @@ class Line(sync_pb2_grpc.SyncServiceServicer):
         """Send a numbered message once more."""
         payload_type, payload = self.outbox[number - 1]
         batch = sign_batch(self.signer, payload_type, [payload])
-        numbered = sync_pb2.NumberedBatch(incarnation=EPOCH, first_number=number, batch=batch)
+        numbered = sync_pb2.NumberedBatch(incarnation=self.epoch, first_number=number, batch=batch)
         self.put(sync_pb2.ConnectResponse(numbered=numbered))
 
     def _send_outbox(self, session: _Session, after: int) -> None:
         for number in range(after + 1, len(self.outbox) + 1):
             payload_type, payload = self.outbox[number - 1]
             numbered = sync_pb2.NumberedBatch(
-                incarnation=EPOCH,
+                incarnation=self.epoch,
                 first_number=number,
                 batch=sign_batch(self.signer, payload_type, [payload]),
             )

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 import grpc
 
+from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import accounts_pb2, accounts_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.channel import open_channel
@@ -33,6 +34,11 @@ USE_STATES: Final = {
     ledger_pb2.USE_STATE_CANCELLED: "CANCELLED",
     ledger_pb2.USE_STATE_RETURNED: "RELEASED",
 }
+FINALITIES: Final = {
+    values_pb2.FINALITY_PENDING: "PENDING",
+    values_pb2.FINALITY_QUORUM: "QUORUM",
+    values_pb2.FINALITY_COMMIT: "COMMIT",
+}
 
 
 class Orders(Protocol):
@@ -47,6 +53,15 @@ class Orders(Protocol):
     def use(self) -> bytes:
         """Retire some units; the transfer id of the use."""
 
+    def use_of(self, receiving_address: str) -> None:
+        """Retire some of the units that came to an address of `address`."""
+
+    def lock_of(self, receiving_address: str, to_address: str, destination: str) -> None:
+        """Lock some of the units that came to an address, for another region."""
+
+    def finality(self, transfer_id: bytes) -> str:
+        """Say how final a transfer is that came in: ``PENDING``, ``QUORUM``, ``COMMIT`` or nothing."""
+
     def withdraw(self, transfer_id: bytes) -> None:
         """Ask for a transfer back."""
 
@@ -55,6 +70,9 @@ class Orders(Protocol):
 
     def use_state(self, transfer_id: bytes) -> str:
         """Give the state of a use."""
+
+    def held_kg(self) -> int:
+        """Give how much the account holds from which units are locked, without what is locked."""
 
     def close(self, receiving_address: str) -> None:
         """Close the account behind an address."""
@@ -79,6 +97,7 @@ class ApiOrders:
         purpose: purpose of a use.
         purpose_text: the purpose in words.
         restart_command: what restarts the node, or nothing.
+        holder_party: who acts for the accounts that `address` opens: the party of `holder`.
     """
 
     address_of_api: str
@@ -89,6 +108,7 @@ class ApiOrders:
     purpose: str
     purpose_text: str
     restart_command: str = ""
+    holder_party: str = ""
     restarter: Callable[[], None] | None = None
     _accounts: dict[str, str] = field(default_factory=dict)
     _channels: dict[int, grpc.Channel] = field(default_factory=dict)
@@ -104,6 +124,7 @@ class ApiOrders:
                 display_name="一致性检验 conformance",
                 uscc="91310000MA1FL0007C",
                 invented=True,
+                holder_party=self.holder_party,
             ),
         )
         account_id = opened.account.account_id
@@ -116,12 +137,19 @@ class ApiOrders:
 
     def lock(self, receiving_address: str, destination: str) -> bytes:
         """Order a transfer."""
+        return self._lock(self.account_id, receiving_address, destination)
+
+    def lock_of(self, receiving_address: str, to_address: str, destination: str) -> None:
+        """Order a transfer of what came in."""
+        self._lock(self._accounts[receiving_address], to_address, destination)
+
+    def _lock(self, account_id: str, receiving_address: str, destination: str) -> bytes:
         stub = ledger_pb2_grpc.TransferServiceStub(self._channel(self.holder))
         answer = _call(
             stub.CreateTransfer,
             ledger_pb2.CreateTransferRequest(
                 request_id=_request_id(),
-                from_account_id=self.account_id,
+                from_account_id=account_id,
                 destination_region_code=destination.removeprefix("region/"),
                 receiving_address=receiving_address,
                 units=ledger_pb2.UnitSelection(quantity_kg=self.quantity_kg),
@@ -131,12 +159,19 @@ class ApiOrders:
 
     def use(self) -> bytes:
         """Order a retirement."""
+        return self._use(self.account_id)
+
+    def use_of(self, receiving_address: str) -> None:
+        """Order a retirement of what came in."""
+        self._use(self._accounts[receiving_address])
+
+    def _use(self, account_id: str) -> bytes:
         stub = ledger_pb2_grpc.RetirementServiceStub(self._channel(self.holder))
         answer = _call(
             stub.RetireUnits,
             ledger_pb2.RetireUnitsRequest(
                 request_id=_request_id(),
-                account_id=self.account_id,
+                account_id=account_id,
                 units=ledger_pb2.UnitSelection(quantity_kg=self.quantity_kg),
                 purpose=self.purpose,
                 purpose_text=self.purpose_text,
@@ -163,11 +198,23 @@ class ApiOrders:
             raise
         return STATES.get(answer.transfer.state, "")
 
+    def finality(self, transfer_id: bytes) -> str:
+        """Look a transfer up."""
+        stub = ledger_pb2_grpc.TransferServiceStub(self._channel(self.opener))
+        answer = _call(stub.GetTransfer, ledger_pb2.GetTransferRequest(transfer_id=transfer_id.hex()))
+        return FINALITIES.get(answer.transfer.finality, "")
+
     def use_state(self, transfer_id: bytes) -> str:
         """Look a use up."""
         stub = ledger_pb2_grpc.RetirementServiceStub(self._channel(self.holder))
         answer = _call(stub.GetRetirement, ledger_pb2.GetRetirementRequest(retirement_id=transfer_id.hex()))
         return USE_STATES.get(answer.retirement.state, "")
+
+    def held_kg(self) -> int:
+        """Look the balance of the account up."""
+        stub = accounts_pb2_grpc.AccountServiceStub(self._channel(self.holder))
+        answer = _call(stub.GetBalance, accounts_pb2.GetBalanceRequest(account_id=self.account_id))
+        return int(answer.held_kg)
 
     def close(self, receiving_address: str) -> None:
         """Close the account that `address` opened."""

@@ -12,7 +12,6 @@ from tanqiao.signing.batch import sign_batch
 from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.testing.conformance.kit import ABORT, COMMIT, Kit, hash_of
-from tanqiao.testing.conformance.line import EPOCH
 from tanqiao.testing.conformance.requirements import requirement
 
 BURST: Final = 60
@@ -44,8 +43,8 @@ def hello_received(kit: Kit) -> None:
     number = len(kit.line.outbox)
     said = kit.cut_and_wait()
     kit.demand(
-        (said.received_incarnation, said.received_number) == (EPOCH, number),
-        f"number {number} of epoch {EPOCH} was acknowledged; its Hello names {said.received_number} "
+        (said.received_incarnation, said.received_number) == (kit.line.epoch, number),
+        f"number {number} of epoch {kit.line.epoch} was acknowledged; its Hello names {said.received_number} "
         f"of {said.received_incarnation}",
     )
 
@@ -103,7 +102,7 @@ def numbered_gap(kit: Kit) -> None:
     decision = kit.commit(transfer, answer)
     first = len(kit.line.outbox) + 1
     batch = sign_batch(kit.line.signer, payload_type_of(decision), [decision.SerializeToString()])
-    ahead = sync_pb2.NumberedBatch(incarnation=EPOCH, first_number=first + 1, batch=batch)
+    ahead = sync_pb2.NumberedBatch(incarnation=kit.line.epoch, first_number=first + 1, batch=batch)
     kit.line.put(sync_pb2.ConnectResponse(numbered=ahead))
     kit.be_silent()
     kit.demand(kit.line.acknowledged < first, f"number {first + 1} was acknowledged, {first} never came")

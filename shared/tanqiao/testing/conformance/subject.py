@@ -22,6 +22,7 @@ from tanqiao.signing.provision import (
     build_recognition_record,
     provision_network,
 )
+from tanqiao.testing.conformance.authorities import Authorities
 from tanqiao.testing.conformance.kit import Kit
 from tanqiao.testing.conformance.line import BRIDGE, Line
 from tanqiao.testing.conformance.orders import ApiOrders, Orders
@@ -29,6 +30,9 @@ from tanqiao.testing.conformance.orders import ApiOrders, Orders
 NETWORK_ID: Final = "test-conformance"
 UNDER_TEST: Final = "region-under-test"
 PARTNER: Final = "partner"
+WITNESS: Final = "kit"
+QUORUM: Final = 2
+"""Of three witnesses: the region under test need not be one, the kit holds the keys of the other two."""
 AGREED_FROM: Final = "2000-01-01"
 AGREED_TO: Final = "2100-01-01"
 
@@ -115,6 +119,8 @@ def provision(home: Path, subject: Subject, now: datetime | None = None) -> Netw
     plan = NetworkPlan(
         NETWORK_ID,
         (RegionPlan(subject.region_code, UNDER_TEST, roles), RegionPlan(subject.partner_code, PARTNER)),
+        witnesses=(WITNESS,),
+        quorum=QUORUM,
     )
     return provision_network(home, plan, now=now or datetime.now(UTC))
 
@@ -137,6 +143,7 @@ def build_kit(network: Network, subject: Subject, orders: Orders | None = None, 
         quantity_kg=subject.quantity_kg,
         legal_date=date_message(_day(subject)),
         agreements=agreement,
+        authorities=Authorities(network),
     )
 
 
@@ -167,6 +174,7 @@ def _api_orders(network: Network, subject: Subject, restart: str) -> ApiOrders:
         subject.purpose,
         subject.purpose_text,
         restart,
+        f"operator/{code}/{subject.holder_role}",
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from tanqiao.testing.simulation.messages import PROMISES, Message
+from tanqiao.testing.simulation.auditor_orders import Corrected, Frozen, Serial
+from tanqiao.testing.simulation.messages import PROMISES, Message, holder_of
 
 VIOLATIONS_MAX: Final = 20
 """Sentences kept of one schedule; one is enough to fail."""
@@ -67,7 +68,10 @@ class Auditor:
         self._locks: dict[Any, Any] = {}
         self._locked_ms: dict[Any, int] = {}
         self._withdrawn: set[Any] = set()
-        self._frozen: set[tuple[str, ...]] = set()
+        self._frozen: dict[str, Frozen] = {}
+        self._corrected = Corrected()
+        self._outcome_of: dict[tuple[str, str], str] = {}
+        self.orders: dict[str, int] = {}
         self._refused: dict[Any, set[str]] = {}
         self._log_index = 0
 
@@ -113,6 +117,10 @@ class Auditor:
             if isinstance(value, Message):
                 durable.add(value.message_hash)
                 self._note_message(value)
+            elif table == "order":
+                self._frozen.setdefault(owner, Frozen()).take(value)
+            elif table == "correction" and owner != "bridge":
+                self._corrected.at_region(owner, key)
             elif table == "source":
                 self._on_source(owner, key, disk.table(table).get(key), value)
             elif table == "destination":
@@ -131,11 +139,15 @@ class Auditor:
         elif message.kind == "refuse":
             names = {entry.symbol for entry in facts.reasons}
             self._refused.setdefault(message.about, set()).update(names)
+        elif message.kind == "receipt" and any(entry.symbol == "FROZEN" for entry in facts.reasons):
+            self._refused.setdefault(message.about, set()).add("FROZEN")
 
     def _on_source(self, owner: str, key: Any, before: Any, after: Any) -> None:  # noqa: ANN401
         step = (None if before is None else before.state.name, after.state.name)
         if step not in _SOURCE_STEPS:
             self.found(f"{owner}: source goes from {step[0]} to {step[1]}")
+        if before is None and self._is_frozen(owner, key, after):
+            self.found(f"{owner} binds units in spite of a freeze that it knows")
         wanted = _SOURCE_END.get(after.state.name)
         if wanted is not None:
             self._must_follow(owner, key, wanted, after)
@@ -178,14 +190,41 @@ class Auditor:
                     self._same_decision(key, self._decisions.get(key), value)
                 else:
                     decided.append((value.log_index, key, value))
-            elif table == "issue" and disk.table(table).get(key) is None and value.accepted:
-                self._register(value)
+            elif table == "issue" and disk.table(table).get(key) is None:
+                self._on_bridge_issue(value)
+            elif table == "order":
+                self._count_order(("lift " if value.unfreeze else "freeze ") + value.rows[0].scope.name)
+            elif table == "correction":
+                self._correct(key, value)
         # Within one transaction the order is that of the log.
         for _, key, record in sorted(decided, key=lambda entry: entry[0]):
             self._decide(key, record, writes["decision message", key].facts)
-        for (table, key), value in writes.items():
-            if table == "frozen" and isinstance(key, tuple):
-                (self._frozen.discard if value is None else self._frozen.add)(key)
+
+    def _count_order(self, name: str) -> None:
+        self.orders[name] = self.orders.get(name, 0) + 1
+
+    def _correct(self, key: object, order: Any) -> None:  # noqa: ANN401
+        """Row 14: a correction conserves blocks, and takes none from a third place."""
+        self._count_order("correction")
+        owners = self._truth.get(order.blocks[0].series_id, [])
+        astray = self._corrected.at_bridge(key, order, owners)
+        if astray:
+            self.found(f"I1: a correction moves units that are at neither of its regions: {astray[:5]}")
+
+    def _is_frozen(self, node: str, key: Any, holder: Any) -> bool:  # noqa: ANN401
+        known = self._frozen.get(node)
+        pseudonym = holder_of(key.source, key.transfer_id)
+        return known is not None and known.touches(key.source, holder.destination, holder.blocks, pseudonym)
+
+    def _on_bridge_issue(self, record: Any) -> None:  # noqa: ANN401
+        known = self._frozen.get("bridge")
+        frozen = known is not None and known.touches_issue(record.region, record.block)
+        if record.accepted:
+            self._register(record)
+            if frozen:
+                self.found(f"an Issue of {record.region} is accepted in spite of a freeze")
+        elif "FROZEN" in self._refused.get(record.issue_id, ()) and not frozen:
+            self.found(f"an Issue of {record.region} is refused for a freeze that there is not")
 
     def _same_decision(self, key: object, first: Any, second: Any) -> None:  # noqa: ANN401
         """I4: at most one decision, and nothing of it ever changes."""
@@ -205,6 +244,7 @@ class Auditor:
     def _decide(self, key: Any, record: Any, facts: Any) -> None:  # noqa: ANN401
         """Say whether this decision is one that an honest bridge may make now."""
         self._decisions[key] = record
+        self._outcome_of[key.source, key.transfer_id.hex()] = record.outcome.name
         if record.log_index != self._log_index + 1:
             self.found("the decision log is not dense")
         self._log_index = record.log_index
@@ -225,6 +265,8 @@ class Auditor:
         origin, target, transfer = key.source, lock.destination, lock.kind.name == "TRANSFER"
         if self._elsewhere(lock, origin):
             self.found(f"I2: COMMIT of units that are not at {origin}")
+        if self._is_frozen("bridge", key, lock):
+            self.found("COMMIT of what is frozen")
         if transfer:
             self._may_cross(key, record, (origin, target), _quantity(lock))
         elif any(record.ready_hash):
@@ -236,8 +278,6 @@ class Auditor:
     def _may_cross(self, key: Any, record: Any, direction: tuple[str, str], quantity_kg: int) -> None:  # noqa: ANN401
         if self._promised.get((direction[1], "answer", key)) != record.ready_hash:
             self.found("R9: COMMIT on a Ready that was not given")
-        if tuple(sorted(direction)) in self._frozen:
-            self.found("COMMIT between two regions that are frozen")
         used_kg = self._used_kg.get(direction, 0) + quantity_kg
         self._used_kg[direction] = used_kg
         if direction not in self._caps or 0 < self._caps[direction] < used_kg:
@@ -254,7 +294,7 @@ class Auditor:
             case "UNIT_NOT_AT_SOURCE":
                 return self._elsewhere(lock, key.source)
             case "FROZEN":
-                return tuple(sorted(direction)) in self._frozen or self._freezing(direction)
+                return self._is_frozen("bridge", key, lock)
             case "RECOGNITION_NOT_IN_FORCE":
                 return direction not in self._caps
             case "CAP_REACHED":
@@ -262,12 +302,6 @@ class Auditor:
                 return 0 < cap_kg < self._used_kg.get(direction, 0) + _quantity(lock)
             case _:
                 return symbol in self._refused.get(key, ())
-
-    def _freezing(self, direction: tuple[str, str]) -> bool:
-        """An order that becomes durable in this very transaction counts (row 10)."""
-        return tuple(sorted(direction)) in self.freezing_now
-
-    freezing_now: frozenset[tuple[str, ...]] = frozenset()
 
     def _elsewhere(self, lock: Any, origin: str) -> bool:  # noqa: ANN401
         return any(
@@ -283,6 +317,7 @@ class Auditor:
         """Compare every region with the decisions so far: nothing is lost, doubled or a ghost."""
         self.cuts += 1
         counted = sum(self._count_region(name, disk) for name, disk in disks.items())
+        counted += self._corrected.uncounted({name: _waits(disk) for name, disk in disks.items()})
         issued = sum(sum(1 for owner in owners if owner) for owners in self._truth.values())
         for name, disk in disks.items():
             for key, record in disk.table("source").items():
@@ -305,17 +340,31 @@ class Auditor:
 
     def _count_region(self, region: str, disk: Any) -> int:  # noqa: ANN401
         counted = 0
+        waits = _waits(disk)
         for rows in disk.table("rows").values():
             for row in rows:
                 quantity = row.end - row.start
                 counted += quantity
                 owners = self._truth.get(row.series_id, [])[row.start : row.end]
                 state = row.place[0]
-                if state == "HELD" and owners != [region] * quantity:
-                    self.found(f"I2: {region} holds {row}, which it has not")
-                elif state in {"USED", "CANCELLED"} and owners != ["used"] * quantity:
-                    self.found(f"I2: {region} used {row}, which was not decided")
+                if state in {"USED", "CANCELLED"}:
+                    if owners != ["used"] * quantity:
+                        self.found(f"I2: {region} used {row}, which was not decided")
+                elif owners != [region] * quantity:
+                    self._astray(region, row, owners, waits)
         return counted
+
+    def _astray(self, region: str, row: Any, owners: list[str], waits: set[Serial]) -> None:  # noqa: ANN401
+        """Units that are elsewhere by the bridge's log: who has not heard of it yet may still have them."""
+        state, tag = row.place
+        if state != "HELD" and self._outcome_of.get((region, tag)) == "COMMIT":
+            return
+        for serial, owner in enumerate(owners, row.start):
+            here = (row.series_id, serial)
+            known = self._corrected.may_be_at(region, here) or (state != "HELD" and here in waits)
+            if owner != region and not known:
+                self.found(f"I2: {region} has {row}, which is at {owner or 'no place'}")
+                return
 
     def _is_credited(self, disks: dict[str, Any], key: object, record: Any) -> bool:  # noqa: ANN401
         there = disks.get(record.destination)
@@ -339,11 +388,26 @@ class Auditor:
             self._ended(name, "issue", disk.table("issue").values(), ("ISSUING",))
             if disk.table("outbox"):
                 self.found(f"stuck: {name} has numbered messages that nobody acknowledged")
+            if _waits(disk):
+                self.found(f"stuck: {name} has not given up what a correction took")
+            for order_id in self._corrected.orders:
+                if not self._corrected.followed(name, order_id):
+                    self.found(f"stuck: {name} has not heard of a correction")
+        self._located(bridge)
         if bridge.table("outbox"):
             self.found("stuck: the bridge has numbered messages that nobody acknowledged")
         for key, record in bridge.table("decision").items():
             if record.state.name != "CLOSED":
                 self.found(f"stuck: {key} is {record.state.name} and not closed")
+
+    def _located(self, bridge: Any) -> None:  # noqa: ANN401
+        """The bridge's own table of locations says what its decisions, receipts and corrections add up to."""
+        for rows in bridge.table("rows").values():
+            for row in rows:
+                party, state = row.place
+                place = party if state == "HELD" else "used"
+                if self._truth[row.series_id][row.start : row.end] != [place] * (row.end - row.start):
+                    self.found(f"I6: the bridge has {row}, which its log does not say")
 
     def _ended(self, name: str, what: str, records: Iterable[Any], waiting: tuple[str, ...]) -> None:
         for record in records:
@@ -353,3 +417,9 @@ class Auditor:
 
 def _quantity(holder: Any) -> int:  # noqa: ANN401
     return sum(block.end - block.start for block in holder.blocks)
+
+
+def _waits(disk: Any) -> set[Serial]:  # noqa: ANN401
+    """Serials that a region says it will give up after an ABORT."""
+    waits = disk.table("meta").get("waits") or ()
+    return {(block.series_id, serial) for block, _ in waits for serial in range(block.start, block.end)}

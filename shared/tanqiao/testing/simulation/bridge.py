@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from tanqiao.kernel.invariants import require
-from tanqiao.protocol import issuance, notary
+from tanqiao.protocol import corrections, issuance, notary
 from tanqiao.protocol.decision import DecisionChecks, decide, decided
 from tanqiao.protocol.effects import (
     Decide,
@@ -25,6 +25,7 @@ from tanqiao.protocol.effects import (
     StoreEvidence,
     StoreReceipt,
 )
+from tanqiao.protocol.frozen import FrozenThings
 from tanqiao.protocol.notary import Admission
 from tanqiao.protocol.numbering import (
     InboxState,
@@ -55,8 +56,19 @@ from tanqiao.protocol.types import (
     with_prepare,
     with_receipt,
 )
-from tanqiao.testing.simulation.messages import Frame, Item, Message, compose
+from tanqiao.testing.simulation.messages import Frame, Item, Message, compose, holder_of
 from tanqiao.testing.simulation.node import Node, Place, Work, World, stored
+from tanqiao.testing.simulation.orders import (
+    HELD,
+    CorrectionOrder,
+    FreezeOrder,
+    Freezes,
+    Order,
+    frozen_by,
+    keep_order,
+    notice_of,
+    orders_of,
+)
 
 EPOCH: Final = 1
 DECIDE_BY_MS: Final = 3_000
@@ -81,10 +93,19 @@ class Memory:
 class BridgeNode(Node):
     """The bridge; `caps` holds the cap of each direction in kilograms, 0 for none; absent: no agreement."""
 
-    def __init__(self, name: str, world: World, random: Random, caps: dict[tuple[str, str], int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        world: World,
+        random: Random,
+        caps: dict[tuple[str, str], int],
+        regions: tuple[str, ...],
+    ) -> None:
         super().__init__(name, world)
         self.random = random
         self.caps = caps
+        self.regions = regions
+        self.freezes = Freezes()
         self.skew_ms = 0
         self.memory = Memory()
         world.clock.after(_TICK_MS, self._tick)
@@ -101,20 +122,47 @@ class BridgeNode(Node):
     # ------------------------------------------------------------------------------------------------
     # Orders and time.
 
-    def freeze(self, pair: tuple[str, str], *, frozen: bool) -> None:
-        """Carry out an order of two approvers."""
-        self.run(lambda work: self._freeze(work, pair, frozen=frozen))
+    def submit(self, order: Order) -> None:
+        """Carry out an order that approvers have signed; the same again changes nothing (R4)."""
+        self.run(lambda work: self._submit(work, order))
 
-    def _freeze(self, work: Work, pair: tuple[str, str], *, frozen: bool) -> None:
-        key = tuple(sorted(pair))
-        work.transaction.put("frozen", key, True if frozen else None)
-        if not frozen:
+    def knows(self, order_id: bytes) -> bool:
+        """Whether an order is durable."""
+        return order_id in self.disk.table("order") or order_id in self.disk.table("correction")
+
+    def _submit(self, work: Work, order: Order) -> None:
+        if self.knows(order.order_id):
             return
+        if isinstance(order, CorrectionOrder):
+            self._correct(work, order)
+        else:
+            self._freeze(work, order)
+
+    def _freeze(self, work: Work, order: FreezeOrder) -> None:
+        before = orders_of(work)
+        if order.unfreeze and frozen_by((*before, order)) == frozen_by(before):
+            return  # NOT_FROZEN: not by this authority
+        keep_order(work, order)
+        self._tell(work, order)
+        if order.unfreeze:
+            return
+        things = FrozenThings(order.rows)
         for transfer in list(self.memory.open.values()):
-            if tuple(sorted((transfer.key.source, transfer.destination))) == key:
-                view = TransferView(transfer)
-                transition = notary.on_frozen(view, _frozen_reasons())
-                self._apply(work, transfer.key, transition.record, transition.effects, "")
+            transition = notary.on_frozen(TransferView(transfer), _frozen_reasons(things, transfer))
+            self._apply(work, transfer.key, transition.record, transition.effects, "")
+
+    def _correct(self, work: Work, order: CorrectionOrder) -> None:
+        origin, target = (order.from_region, HELD), (order.to_region, HELD)
+        if corrections.move_to(work.book(order.blocks[0].series_id), order.blocks, origin, target):
+            return  # CORRECTION_NOT_POSSIBLE: some of it is at neither by now
+        work.transaction.put("correction", order.order_id, order)
+        self._tell(work, order)
+
+    def _tell(self, work: Work, order: Order) -> None:
+        message = notice_of(self.name, order)
+        work.transaction.put("notice", order.order_id, message)
+        for region in self.regions:
+            self._number(work, region, message)
 
     def _tick(self) -> None:
         self.world.clock.after(_TICK_MS, self._tick)
@@ -293,10 +341,8 @@ class BridgeNode(Node):
                     work.send(sender, Item("busy", about=key))
                 case StoreEvidence(kind, hashes):
                     work.transaction.put("evidence", (kind.value, hashes), key)
-                case FreezePair(first, second):
-                    work.transaction.put("frozen", tuple(sorted((first, second))), True)  # noqa: FBT003 - a row
-                case FreezeSender(party):
-                    work.transaction.put("frozen", (party, party), True)  # noqa: FBT003 - a row
+                case FreezePair() | FreezeSender():
+                    work.transaction.put("evidence", "freeze of the bridge's own", key)
                 case SendNack() if sender:
                     self._number(work, sender, compose("nack", self.name, key, key, len(effects)))
                 case _:
@@ -340,13 +386,13 @@ class BridgeNode(Node):
         origin = transfer.key.source
         held = (origin, "HELD")
         elsewhere = work.book(transfer.blocks[0].series_id).elsewhere(transfer.blocks, held)
+        frozen = _frozen_reasons(self.freezes.things(work), transfer)
         if transfer.kind is not Kind.TRANSFER:
-            return DecisionChecks(not_at_source=elsewhere)
+            return DecisionChecks(not_at_source=elsewhere, frozen=frozen)
         direction = (origin, transfer.destination)
-        frozen = work.transaction.get("frozen", tuple(sorted(direction)))
         return DecisionChecks(
             not_at_source=elsewhere,
-            frozen=_frozen_reasons() if frozen else (),
+            frozen=frozen,
             agreement=self._agreement_reasons(work, direction, _quantity(transfer)),
         )
 
@@ -419,6 +465,7 @@ class BridgeNode(Node):
             reasons = (reason("SERIAL_ALREADY_ISSUED", (facts.block,)),)
         elif self.random.random() < CLAIM_REFUSAL_RATE:
             reasons = (reason("CLAIM_OVERLAP", claims="-", overlap="-"),)
+        reasons += self.freezes.things(work).reasons_of_issue(sender, facts.block)
         transition = issuance.on_issue(record, facts, reasons)
         after = transition.record
         for effect in transition.effects:
@@ -454,5 +501,6 @@ def _quantity(transfer: OpenTransfer) -> int:
     return sum(block.quantity_kg for block in transfer.blocks)
 
 
-def _frozen_reasons() -> Reasons:
-    return (reason("FROZEN", what="pair", document="order"),)
+def _frozen_reasons(things: FrozenThings, transfer: OpenTransfer) -> Reasons:
+    holder = holder_of(transfer.key.source, transfer.key.transfer_id)
+    return things.reasons(transfer.key.source, transfer.destination, transfer.blocks, holder)

@@ -10,9 +10,24 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 PROMISES: Final = frozenset(
-    {"lock", "use", "issue", "ready", "refuse", "decision", "receipt", "source_final", "destination_final"}
+    {
+        "lock",
+        "use",
+        "issue",
+        "ready",
+        "refuse",
+        "decision",
+        "receipt",
+        "source_final",
+        "destination_final",
+        "freeze",
+        "correction",
+    }
 )
 """Types of which a party makes one for one id, ever (R4)."""
+
+HOLDERS: Final = 3
+"""Organisations of each region."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +48,11 @@ def compose(kind: str, sender: str, about: object, *parts: object) -> Message:
     """Write the payload and hash it; the caller adds the facts, which name the hash."""
     payload = "\x1f".join((kind, sender, *map(str, parts))).encode()
     return Message(kind, sender, about, payload, sha256(payload).digest())
+
+
+def holder_of(source: str, transfer_id: bytes) -> bytes:
+    """Give the pseudonym of the organisation whose units a transfer or use is of: each region has some."""
+    return blake2b(f"{source} {transfer_id[-1] % HOLDERS}".encode(), digest_size=16).digest()
 
 
 class Signatures(Protocol):

@@ -55,8 +55,17 @@ from tanqiao.protocol.types import (
     WithdrawFacts,
     with_answer,
 )
-from tanqiao.testing.simulation.messages import Frame, Item, Message, compose
+from tanqiao.testing.simulation.messages import Frame, Item, Message, compose, holder_of
 from tanqiao.testing.simulation.node import Node, Place, Work, World, stored
+from tanqiao.testing.simulation.orders import (
+    FreezeOrder,
+    Freezes,
+    Order,
+    OrderFacts,
+    correct_books,
+    give_up_released,
+    keep_order,
+)
 
 BRIDGE: Final = "bridge"
 INCARNATION: Final = 1
@@ -84,6 +93,7 @@ class RegionNode(Node):
         self.series_id = series_id
         self.random = random
         self.session = 0
+        self.freezes = Freezes()
 
     # ------------------------------------------------------------------------------------------------
     # Commands of holders.
@@ -103,6 +113,8 @@ class RegionNode(Node):
         key = TransferKey(self.name, transfer_id)
         use = kind is not Kind.TRANSFER
         target = SINK if use else to
+        if self.freezes.things(work).reasons(self.name, target, blocks, holder_of(self.name, transfer_id)):
+            return
         message = compose(
             "use" if use else "lock", self.name, key, transfer_id.hex(), kind.name, target, *blocks
         )
@@ -281,6 +293,8 @@ class RegionNode(Node):
         facts = message.facts
         if isinstance(facts, DecisionFacts):
             self._on_decision(work, message, facts)
+        elif isinstance(facts, OrderFacts):
+            self._on_order(work, facts.order)
         elif isinstance(facts, IssueReceiptFacts):
             record: IssueRecord | None = work.transaction.get("issue", facts.issue_id)
             transition = issuance.on_receipt(record, facts)
@@ -291,6 +305,12 @@ class RegionNode(Node):
                     require(not failing, f"issued serials exist: {failing}")
                 else:
                     self._apply_common(work, effect, message, facts.issue_id)
+
+    def _on_order(self, work: Work, order: Order) -> None:
+        if isinstance(order, FreezeOrder):
+            keep_order(work, order)
+        else:
+            correct_books(work, self.name, order)
 
     # ------------------------------------------------------------------------------------------------
     # The machines.
@@ -316,6 +336,9 @@ class RegionNode(Node):
         reasons: Reasons = ()
         if self.random.random() < REFUSAL_RATE:
             reasons = (reason("ADDRESS_UNKNOWN", address=facts.key.transfer_id.hex()),)
+        here = work.book(facts.lock.blocks[0].series_id).occupied(facts.lock.blocks)
+        if here:  # what a correction has taken from this region and a transfer of it still binds
+            reasons += (reason("LOCATION_CONFLICT", here),)
         transition = destination.on_prepare(record, facts, reasons)
         self._apply_destination(work, facts.key, transition.record, transition.effects, message)
 
@@ -342,6 +365,7 @@ class RegionNode(Node):
                     _must_move(work, blocks, HELD, (state.name, tag))
                 case ReleaseBlocks(blocks):
                     _must_move(work, blocks, self._locked(work, blocks), HELD)
+                    give_up_released(work, blocks, HELD)
                 case MoveBlocksOut(blocks):
                     failing = work.book(blocks[0].series_id).remove(blocks, self._locked(work, blocks))
                     require(not failing, f"locked units are gone: {failing}")

@@ -34,6 +34,7 @@ class Summary:
     cuts: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    orders: Counter[str] = field(default_factory=Counter)
 
     def as_text(self) -> str:
         """Give it as lines for people."""
@@ -42,6 +43,7 @@ class Summary:
             f"{self.commits} transactions, {self.cuts} cuts compared, {len(self.failures)} failures, "
             f"{self._rate:.1f} schedules/s per core\n"
             f"    faults: {_listed(self.faults)}\n    outcomes: {_listed(self.outcomes)}\n"
+            f"    orders: {_listed(self.orders)}\n"
         )
 
     def as_fields(self) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class Summary:
             "schedules_per_second": round(self._rate, 1),
             "faults": dict(self.faults),
             "outcomes": dict(self.outcomes),
+            "orders": dict(self.orders),
             "failures": [
                 {"again": command_of(one.options), "violations": [str(found) for found in one.violations]}
                 for one in self.failures
@@ -75,6 +78,7 @@ def run_schedules(first: Options, schedules: int, failed: Callable[[Result], Non
         result = run_schedule(options)
         summary.faults.update(result.faults)
         summary.outcomes.update(result.outcomes)
+        summary.orders.update(result.orders)
         summary.transfers += result.transfers
         summary.commits += result.commits
         summary.cuts += result.cuts

@@ -11,6 +11,7 @@ from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.locations import LocationBook, LocationRow
 from tanqiao.protocol.types import Kind
 from tanqiao.testing.simulation.auditor import Auditor
+from tanqiao.testing.simulation.authorities import Authorities
 from tanqiao.testing.simulation.bridge import DECIDE_BY_MS, BridgeNode
 from tanqiao.testing.simulation.messages import Ed25519Signatures, Signatures, StandInSignatures
 from tanqiao.testing.simulation.network import Clock, Network, Rates
@@ -53,6 +54,7 @@ class Result:
     cuts: int
     faults: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
+    orders: dict[str, int] = field(default_factory=dict)
 
 
 class Schedule:
@@ -69,7 +71,7 @@ class Schedule:
         signatures: Signatures = Ed25519Signatures() if options.real_signatures else StandInSignatures()
         network = Network(self.clock, self._random("network"), rates)
         self.world = World(self.clock, network, self._random("crashes"), signatures, self.auditor)
-        self.bridge = BridgeNode(BRIDGE, self.world, self._random("bridge"), caps)
+        self.bridge = BridgeNode(BRIDGE, self.world, self._random("bridge"), caps, names)
         self.regions = [
             RegionNode(name, self.world, f"{name[-6:]}:P:own:2025:1", self._random(name)) for name in names
         ]
@@ -94,6 +96,7 @@ class Schedule:
             self.auditor.cuts,
             self.world.network.counts,
             self.auditor.outcomes,
+            self.auditor.orders,
         )
 
     def _random(self, purpose: str) -> Random:
@@ -140,20 +143,9 @@ class Schedule:
             after(plan.randint(0, HEAL_MS), plan.choice(self.regions).ask_outcome)
         for _ in range(_CUTS):
             after(plan.randint(0, HEAL_MS), self._cut)
-        self._plan_orders()
+        series_ids = {region.name: region.series_id for region in self.regions}
+        Authorities(self.clock, self.bridge, self._random("orders"), UNITS_AT_START).plan(series_ids, WORK_MS)
         self._plan_faults()
-
-    def _plan_orders(self) -> None:
-        for _ in range(self.plan.randint(0, 2)):
-            first, second = self.plan.sample([region.name for region in self.regions], 2)
-            begin = self.plan.randint(0, WORK_MS)
-            self.clock.after(begin, self._order, first, second, True)  # noqa: FBT003 - an event's arguments
-            self.clock.after(begin + self.plan.randint(100, 6_000), self._order, first, second, False)  # noqa: FBT003
-
-    def _order(self, first: str, second: str, frozen: bool) -> None:  # noqa: FBT001 - an event's argument
-        self.auditor.freezing_now = frozenset({tuple(sorted((first, second)))}) if frozen else frozenset()
-        self.bridge.freeze((first, second), frozen=frozen)
-        self.auditor.freezing_now = frozenset()
 
     def _plan_faults(self) -> None:
         network, plan = self.world.network, self.plan

@@ -1,4 +1,4 @@
-"""Rules of the Shenzhen measures and of the plan on issuance, units and certificates, article by article.
+"""Rules of the Shenzhen measures and of the plan on issuance and units, article by article.
 
 Every function answers for one article; what the text leaves open is read from dated parameters. The draft
 has no corrections: where the node adds such a thing the rule id begins with POLICY.
@@ -38,7 +38,6 @@ from tanqiao_region.domain.rules.facts import (
     ReconcileHolding,
     RequestIssuance,
     Retire,
-    SignCertificate,
     SubmitProject,
     TransferLocal,
     TransferOut,
@@ -199,39 +198,6 @@ def voluntary_use_by_whom(facts: Retire, parameters: DatedParameters) -> Outcome
     if not facts.holder.acts_alone:
         return None
     return refuse("INDIVIDUAL_NEEDS_OPERATOR", list=list(facts.registered_operators) or NOTHING)
-
-
-@rule("SZ-26b", article="26¶2", mark="MUST")
-def certificate_of_neutrality(facts: SignCertificate, parameters: DatedParameters) -> Outcomes:
-    """Signed after recognition, on the city's own units retired voluntarily and behind no other certificate.
-
-    Who recognises is not said: without the parameter there is no certificate (slip D-19).
-    """
-    recogniser = parameters.text("sz.certificate.recogniser")
-    parameters.text("sz.certificate.standard")
-    found: list[Refusal] = []
-    if facts.recognised_by_role != recogniser:
-        found.append(
-            refuse("ROLE_NOT_PERMITTED", role=facts.recognised_by_role, action="recognise", body=recogniser)
-        )
-    foreign = [lot for lot in facts.lots if lot.programme != PROGRAMME]
-    if foreign:
-        found.append(
-            refuse("FOREIGN_UNIT_STAYS_FOREIGN", region=foreign[0].origin_region, ranges=ranges(foreign))
-        )
-    if not facts.lots or any(purpose not in VOLUNTARY_PURPOSES for purpose in facts.retired_purposes):
-        found.append(refuse("CERTIFICATE_UNITS_NOT_RETIRED"))
-    used = {
-        number: [
-            lot for lot, other in zip(facts.lots, facts.used_in_certificates, strict=True) if other == number
-        ]
-        for number in sorted(set(facts.used_in_certificates) - {""})
-    }
-    found.extend(
-        refuse("CERTIFICATE_UNITS_ALREADY_USED", number=number, ranges=ranges(lots))
-        for number, lots in used.items()
-    )
-    return tuple(found)
 
 
 @rule("SP-11a", article="（四）11", mark="MUST")

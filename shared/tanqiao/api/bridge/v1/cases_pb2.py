@@ -27,17 +27,17 @@ from tanqiao.api.bridge.v1 import claims_pb2 as tanqiao_dot_api_dot_bridge_dot_v
 from tanqiao.api.common.v1 import envelope_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tanqiao/api/bridge/v1/cases.proto\x12\x15tanqiao.api.bridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a$tanqiao/api/common/v1/envelope.proto\"u\n\x10\x43ontestStatement\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x10\n\x08\x63laim_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x64ocument\x18\x04 \x01(\t\"H\n\x13\x43ontestClaimRequest\x12\x31\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\'\n\x14\x43ontestClaimResponse\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\x03\"\xbc\x01\n\x0e\x43\x61seResolution\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x0f\n\x07\x63\x61se_id\x18\x02 \x01(\x03\x12\x35\n\nresolution\x18\x03 \x01(\x0e\x32!.tanqiao.api.bridge.v1.Resolution\x12\x11\n\tclaim_ids\x18\x04 \x03(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x64ocument\x18\x06 \x01(\t\"]\n\x12ResolveCaseRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x33\n\nresolution\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"9\n\x13ResolveCaseResponse\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\x03\x12\x11\n\tlog_index\x18\x02 \x01(\x03\"\x85\x02\n\rAliasDecision\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x34\n\x05\x66irst\x18\x02 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x35\n\x06second\x18\x03 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x36\n\x08relation\x18\x04 \x01(\x0e\x32$.tanqiao.api.bridge.v1.AliasRelation\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x64ocument\x18\x06 \x01(\t\"[\n\x12\x44\x65\x63ideAliasRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x31\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"(\n\x13\x44\x65\x63ideAliasResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x03\"N\n\x12ListAliasesRequest\x12\x38\n\treference\x18\x01 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\"\xf7\x01\n\nAliasEntry\x12\x34\n\x05\x66irst\x18\x01 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x35\n\x06second\x18\x02 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x36\n\x08relation\x18\x03 \x01(\x0e\x32$.tanqiao.api.bridge.v1.AliasRelation\x12\x11\n\tlog_index\x18\x04 \x01(\x03\x12\x31\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\x86\x01\n\x13ListAliasesResponse\x12\x39\n\nreferences\x18\x01 \x03(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x34\n\tdecisions\x18\x02 \x03(\x0b\x32!.tanqiao.api.bridge.v1.AliasEntry\"\x94\x02\n\x04\x43\x61se\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x11\n\tclaim_ids\x18\x06 \x03(\t\x12\x10\n\x08\x62locking\x18\x07 \x01(\x08\x12\x16\n\x0ematrix_version\x18\x08 \x01(\t\x12\x0f\n\x07\x61rticle\x18\t \x01(\t\x12-\n\topen_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdeadline_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65tails\x18\x0c \x01(\t\"\xad\x01\n\tCaseEvent\x12.\n\nevent_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x10\n\x08\x64ocument\x18\x04 \x01(\t\x12\x11\n\tlog_index\x18\x05 \x01(\x03\x12\x31\n\x08\x65nvelope\x18\x06 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"h\n\x10ListCasesRequest\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x63laim_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"m\n\x11ListCasesResponse\x12*\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32\x1b.tanqiao.api.bridge.v1.Case\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03\"!\n\x0eGetCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\x03\"n\n\x0fGetCaseResponse\x12)\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1b.tanqiao.api.bridge.v1.Case\x12\x30\n\x06\x65vents\x18\x02 \x03(\x0b\x32 .tanqiao.api.bridge.v1.CaseEvent*j\n\nResolution\x12\x1a\n\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\x14\n\x10RESOLUTION_ALLOW\x10\x01\x12\x14\n\x10RESOLUTION_BLOCK\x10\x02\x12\x14\n\x10RESOLUTION_SPLIT\x10\x03*f\n\rAliasRelation\x12\x1e\n\x1a\x41LIAS_RELATION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41LIAS_RELATION_SAME\x10\x01\x12\x1c\n\x18\x41LIAS_RELATION_DIFFERENT\x10\x02\x32\xe2\x04\n\x0b\x43\x61seService\x12g\n\x0c\x43ontestClaim\x12*.tanqiao.api.bridge.v1.ContestClaimRequest\x1a+.tanqiao.api.bridge.v1.ContestClaimResponse\x12^\n\tListCases\x12\'.tanqiao.api.bridge.v1.ListCasesRequest\x1a(.tanqiao.api.bridge.v1.ListCasesResponse\x12X\n\x07GetCase\x12%.tanqiao.api.bridge.v1.GetCaseRequest\x1a&.tanqiao.api.bridge.v1.GetCaseResponse\x12\x64\n\x0bResolveCase\x12).tanqiao.api.bridge.v1.ResolveCaseRequest\x1a*.tanqiao.api.bridge.v1.ResolveCaseResponse\x12\x64\n\x0b\x44\x65\x63ideAlias\x12).tanqiao.api.bridge.v1.DecideAliasRequest\x1a*.tanqiao.api.bridge.v1.DecideAliasResponse\x12\x64\n\x0bListAliases\x12).tanqiao.api.bridge.v1.ListAliasesRequest\x1a*.tanqiao.api.bridge.v1.ListAliasesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tanqiao/api/bridge/v1/cases.proto\x12\x15tanqiao.api.bridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a$tanqiao/api/common/v1/envelope.proto\"u\n\x10\x43ontestStatement\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x10\n\x08\x63laim_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x64ocument\x18\x04 \x01(\t\"H\n\x13\x43ontestClaimRequest\x12\x31\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\'\n\x14\x43ontestClaimResponse\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\x03\"\xbc\x01\n\x0e\x43\x61seResolution\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x0f\n\x07\x63\x61se_id\x18\x02 \x01(\x03\x12\x35\n\nresolution\x18\x03 \x01(\x0e\x32!.tanqiao.api.bridge.v1.Resolution\x12\x11\n\tclaim_ids\x18\x04 \x03(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x64ocument\x18\x06 \x01(\t\"\xd0\x02\n\x0b\x43laimNotice\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x10\n\x08\x63laim_id\x18\x02 \x01(\t\x12\x32\n\x06status\x18\x03 \x01(\x0e\x32\".tanqiao.api.bridge.v1.ClaimStatus\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x05 \x01(\x03\x12\x35\n\nresolution\x18\x06 \x01(\x0e\x32!.tanqiao.api.bridge.v1.Resolution\x12\x11\n\tlog_index\x18\x07 \x01(\x03\x12\x30\n\x07receipt\x18\x08 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12/\n\x06record\x18\t \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"]\n\x12ResolveCaseRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x33\n\nresolution\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"9\n\x13ResolveCaseResponse\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\x03\x12\x11\n\tlog_index\x18\x02 \x01(\x03\"\x85\x02\n\rAliasDecision\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x34\n\x05\x66irst\x18\x02 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x35\n\x06second\x18\x03 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x36\n\x08relation\x18\x04 \x01(\x0e\x32$.tanqiao.api.bridge.v1.AliasRelation\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x10\n\x08\x64ocument\x18\x06 \x01(\t\"[\n\x12\x44\x65\x63ideAliasRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x31\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"(\n\x13\x44\x65\x63ideAliasResponse\x12\x11\n\tlog_index\x18\x01 \x01(\x03\"\xd1\x01\n\rNominatedPair\x12\x34\n\x05\x66irst\x18\x01 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x35\n\x06second\x18\x02 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x17\n\x0fprobability_ppm\x18\x03 \x01(\x05\x12\x13\n\x0b\x65xplanation\x18\x04 \x01(\t\x12\x11\n\tfirst_row\x18\x05 \x01(\t\x12\x12\n\nsecond_row\x18\x06 \x01(\t\"K\n\x14NominatePairsRequest\x12\x33\n\x05pairs\x18\x01 \x03(\x0b\x32$.tanqiao.api.bridge.v1.NominatedPair\"X\n\rNominatedCase\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\x03\x12\x36\n\x08relation\x18\x02 \x01(\x0e\x32$.tanqiao.api.bridge.v1.AliasRelation\"L\n\x15NominatePairsResponse\x12\x33\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32$.tanqiao.api.bridge.v1.NominatedCase\"N\n\x12ListAliasesRequest\x12\x38\n\treference\x18\x01 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\"\xf7\x01\n\nAliasEntry\x12\x34\n\x05\x66irst\x18\x01 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x35\n\x06second\x18\x02 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x36\n\x08relation\x18\x03 \x01(\x0e\x32$.tanqiao.api.bridge.v1.AliasRelation\x12\x11\n\tlog_index\x18\x04 \x01(\x03\x12\x31\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\xce\x01\n\x13ListAliasesResponse\x12\x39\n\nreferences\x18\x01 \x03(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x34\n\tdecisions\x18\x02 \x03(\x0b\x32!.tanqiao.api.bridge.v1.AliasEntry\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03\x12\x31\n\x08\x65nvelope\x18\x04 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\x94\x02\n\x04\x43\x61se\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x11\n\tclaim_ids\x18\x06 \x03(\t\x12\x10\n\x08\x62locking\x18\x07 \x01(\x08\x12\x16\n\x0ematrix_version\x18\x08 \x01(\t\x12\x0f\n\x07\x61rticle\x18\t \x01(\t\x12-\n\topen_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdeadline_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65tails\x18\x0c \x01(\t\"\xad\x01\n\tCaseEvent\x12.\n\nevent_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x10\n\x08\x64ocument\x18\x04 \x01(\t\x12\x11\n\tlog_index\x18\x05 \x01(\x03\x12\x31\n\x08\x65nvelope\x18\x06 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"h\n\x10ListCasesRequest\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x63laim_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\xa0\x01\n\x11ListCasesResponse\x12*\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32\x1b.tanqiao.api.bridge.v1.Case\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03\x12\x31\n\x08\x65nvelope\x18\x04 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"!\n\x0eGetCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\x03\"\xb6\x01\n\x0fGetCaseResponse\x12)\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1b.tanqiao.api.bridge.v1.Case\x12\x30\n\x06\x65vents\x18\x02 \x03(\x0b\x32 .tanqiao.api.bridge.v1.CaseEvent\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03\x12\x31\n\x08\x65nvelope\x18\x04 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope*j\n\nResolution\x12\x1a\n\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\x14\n\x10RESOLUTION_ALLOW\x10\x01\x12\x14\n\x10RESOLUTION_BLOCK\x10\x02\x12\x14\n\x10RESOLUTION_SPLIT\x10\x03*f\n\rAliasRelation\x12\x1e\n\x1a\x41LIAS_RELATION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41LIAS_RELATION_SAME\x10\x01\x12\x1c\n\x18\x41LIAS_RELATION_DIFFERENT\x10\x02\x32\xce\x05\n\x0b\x43\x61seService\x12g\n\x0c\x43ontestClaim\x12*.tanqiao.api.bridge.v1.ContestClaimRequest\x1a+.tanqiao.api.bridge.v1.ContestClaimResponse\x12^\n\tListCases\x12\'.tanqiao.api.bridge.v1.ListCasesRequest\x1a(.tanqiao.api.bridge.v1.ListCasesResponse\x12X\n\x07GetCase\x12%.tanqiao.api.bridge.v1.GetCaseRequest\x1a&.tanqiao.api.bridge.v1.GetCaseResponse\x12\x64\n\x0bResolveCase\x12).tanqiao.api.bridge.v1.ResolveCaseRequest\x1a*.tanqiao.api.bridge.v1.ResolveCaseResponse\x12\x64\n\x0b\x44\x65\x63ideAlias\x12).tanqiao.api.bridge.v1.DecideAliasRequest\x1a*.tanqiao.api.bridge.v1.DecideAliasResponse\x12j\n\rNominatePairs\x12+.tanqiao.api.bridge.v1.NominatePairsRequest\x1a,.tanqiao.api.bridge.v1.NominatePairsResponse\x12\x64\n\x0bListAliases\x12).tanqiao.api.bridge.v1.ListAliasesRequest\x1a*.tanqiao.api.bridge.v1.ListAliasesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.bridge.v1.cases_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESOLUTION']._serialized_start=2431
-  _globals['_RESOLUTION']._serialized_end=2537
-  _globals['_ALIASRELATION']._serialized_start=2539
-  _globals['_ALIASRELATION']._serialized_end=2641
+  _globals['_RESOLUTION']._serialized_start=3424
+  _globals['_RESOLUTION']._serialized_end=3530
+  _globals['_ALIASRELATION']._serialized_start=3532
+  _globals['_ALIASRELATION']._serialized_end=3634
   _globals['_CONTESTSTATEMENT']._serialized_start=167
   _globals['_CONTESTSTATEMENT']._serialized_end=284
   _globals['_CONTESTCLAIMREQUEST']._serialized_start=286
@@ -46,34 +46,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTESTCLAIMRESPONSE']._serialized_end=399
   _globals['_CASERESOLUTION']._serialized_start=402
   _globals['_CASERESOLUTION']._serialized_end=590
-  _globals['_RESOLVECASEREQUEST']._serialized_start=592
-  _globals['_RESOLVECASEREQUEST']._serialized_end=685
-  _globals['_RESOLVECASERESPONSE']._serialized_start=687
-  _globals['_RESOLVECASERESPONSE']._serialized_end=744
-  _globals['_ALIASDECISION']._serialized_start=747
-  _globals['_ALIASDECISION']._serialized_end=1008
-  _globals['_DECIDEALIASREQUEST']._serialized_start=1010
-  _globals['_DECIDEALIASREQUEST']._serialized_end=1101
-  _globals['_DECIDEALIASRESPONSE']._serialized_start=1103
-  _globals['_DECIDEALIASRESPONSE']._serialized_end=1143
-  _globals['_LISTALIASESREQUEST']._serialized_start=1145
-  _globals['_LISTALIASESREQUEST']._serialized_end=1223
-  _globals['_ALIASENTRY']._serialized_start=1226
-  _globals['_ALIASENTRY']._serialized_end=1473
-  _globals['_LISTALIASESRESPONSE']._serialized_start=1476
-  _globals['_LISTALIASESRESPONSE']._serialized_end=1610
-  _globals['_CASE']._serialized_start=1613
-  _globals['_CASE']._serialized_end=1889
-  _globals['_CASEEVENT']._serialized_start=1892
-  _globals['_CASEEVENT']._serialized_end=2065
-  _globals['_LISTCASESREQUEST']._serialized_start=2067
-  _globals['_LISTCASESREQUEST']._serialized_end=2171
-  _globals['_LISTCASESRESPONSE']._serialized_start=2173
-  _globals['_LISTCASESRESPONSE']._serialized_end=2282
-  _globals['_GETCASEREQUEST']._serialized_start=2284
-  _globals['_GETCASEREQUEST']._serialized_end=2317
-  _globals['_GETCASERESPONSE']._serialized_start=2319
-  _globals['_GETCASERESPONSE']._serialized_end=2429
-  _globals['_CASESERVICE']._serialized_start=2644
-  _globals['_CASESERVICE']._serialized_end=3254
+  _globals['_CLAIMNOTICE']._serialized_start=593
+  _globals['_CLAIMNOTICE']._serialized_end=929
+  _globals['_RESOLVECASEREQUEST']._serialized_start=931
+  _globals['_RESOLVECASEREQUEST']._serialized_end=1024
+  _globals['_RESOLVECASERESPONSE']._serialized_start=1026
+  _globals['_RESOLVECASERESPONSE']._serialized_end=1083
+  _globals['_ALIASDECISION']._serialized_start=1086
+  _globals['_ALIASDECISION']._serialized_end=1347
+  _globals['_DECIDEALIASREQUEST']._serialized_start=1349
+  _globals['_DECIDEALIASREQUEST']._serialized_end=1440
+  _globals['_DECIDEALIASRESPONSE']._serialized_start=1442
+  _globals['_DECIDEALIASRESPONSE']._serialized_end=1482
+  _globals['_NOMINATEDPAIR']._serialized_start=1485
+  _globals['_NOMINATEDPAIR']._serialized_end=1694
+  _globals['_NOMINATEPAIRSREQUEST']._serialized_start=1696
+  _globals['_NOMINATEPAIRSREQUEST']._serialized_end=1771
+  _globals['_NOMINATEDCASE']._serialized_start=1773
+  _globals['_NOMINATEDCASE']._serialized_end=1861
+  _globals['_NOMINATEPAIRSRESPONSE']._serialized_start=1863
+  _globals['_NOMINATEPAIRSRESPONSE']._serialized_end=1939
+  _globals['_LISTALIASESREQUEST']._serialized_start=1941
+  _globals['_LISTALIASESREQUEST']._serialized_end=2019
+  _globals['_ALIASENTRY']._serialized_start=2022
+  _globals['_ALIASENTRY']._serialized_end=2269
+  _globals['_LISTALIASESRESPONSE']._serialized_start=2272
+  _globals['_LISTALIASESRESPONSE']._serialized_end=2478
+  _globals['_CASE']._serialized_start=2481
+  _globals['_CASE']._serialized_end=2757
+  _globals['_CASEEVENT']._serialized_start=2760
+  _globals['_CASEEVENT']._serialized_end=2933
+  _globals['_LISTCASESREQUEST']._serialized_start=2935
+  _globals['_LISTCASESREQUEST']._serialized_end=3039
+  _globals['_LISTCASESRESPONSE']._serialized_start=3042
+  _globals['_LISTCASESRESPONSE']._serialized_end=3202
+  _globals['_GETCASEREQUEST']._serialized_start=3204
+  _globals['_GETCASEREQUEST']._serialized_end=3237
+  _globals['_GETCASERESPONSE']._serialized_start=3240
+  _globals['_GETCASERESPONSE']._serialized_end=3422
+  _globals['_CASESERVICE']._serialized_start=3637
+  _globals['_CASESERVICE']._serialized_end=4355
 # @@protoc_insertion_point(module_scope)

@@ -170,6 +170,62 @@ class CaseResolution(_message.Message):
 Global___CaseResolution: _TypeAlias = CaseResolution  # noqa: Y015
 
 @_typing.final
+class ClaimNotice(_message.Message):
+    """To the region of a claim, numbered: the bridge moved the claim by itself, or a resolution names it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    claim_id: _builtins.str
+    status: _claims_pb2.ClaimStatus.ValueType
+    """Of the claim from now on."""
+    reason: _builtins.str
+    """In the words of the receipt, or of the resolution."""
+    case_id: _builtins.int
+    """0: no case; the claim's lease ran out."""
+    resolution: Global___Resolution.ValueType
+    log_index: _builtins.int
+    """Of the receipt, or of the resolution where the claim stays as it is."""
+    @_builtins.property
+    def header(self) -> _envelope_pb2.Header: ...
+    @_builtins.property
+    def receipt(self) -> _envelope_pb2.Envelope:
+        """Present if the claim was moved."""
+
+    @_builtins.property
+    def record(self) -> _envelope_pb2.Envelope:
+        """The resolution as two bodies signed it."""
+
+    def __init__(
+        self,
+        *,
+        header: _envelope_pb2.Header | None = ...,
+        claim_id: _builtins.str = ...,
+        status: _claims_pb2.ClaimStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+        case_id: _builtins.int = ...,
+        resolution: Global___Resolution.ValueType = ...,
+        log_index: _builtins.int = ...,
+        receipt: _envelope_pb2.Envelope | None = ...,
+        record: _envelope_pb2.Envelope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "receipt", b"receipt", "record", b"record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_id", b"case_id", "claim_id", b"claim_id", "header", b"header", "log_index", b"log_index", "reason", b"reason", "receipt", b"receipt", "record", b"record", "resolution", b"resolution", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimNotice: _TypeAlias = ClaimNotice  # noqa: Y015
+
+@_typing.final
 class ResolveCaseRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -296,6 +352,115 @@ class DecideAliasResponse(_message.Message):
 Global___DecideAliasResponse: _TypeAlias = DecideAliasResponse  # noqa: Y015
 
 @_typing.final
+class NominatedPair(_message.Message):
+    """Two references that may mean one asset, and what speaks for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    SECOND_FIELD_NUMBER: _builtins.int
+    PROBABILITY_PPM_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    FIRST_ROW_FIELD_NUMBER: _builtins.int
+    SECOND_ROW_FIELD_NUMBER: _builtins.int
+    probability_ppm: _builtins.int
+    """In millionths."""
+    explanation: _builtins.str
+    """Why it was nominated, in words."""
+    first_row: _builtins.str
+    """Both rows as their lists have them: a JSON object each, or empty."""
+    second_row: _builtins.str
+    @_builtins.property
+    def first(self) -> _claims_pb2.AssetReference: ...
+    @_builtins.property
+    def second(self) -> _claims_pb2.AssetReference: ...
+    def __init__(
+        self,
+        *,
+        first: _claims_pb2.AssetReference | None = ...,
+        second: _claims_pb2.AssetReference | None = ...,
+        probability_ppm: _builtins.int = ...,
+        explanation: _builtins.str = ...,
+        first_row: _builtins.str = ...,
+        second_row: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "second", b"second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "first", b"first", "first_row", b"first_row", "probability_ppm", b"probability_ppm", "second", b"second", "second_row", b"second_row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NominatedPair: _TypeAlias = NominatedPair  # noqa: Y015
+
+@_typing.final
+class NominatePairsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___NominatedPair]:
+        """At most 100. The same again changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        pairs: _abc.Iterable[Global___NominatedPair] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NominatePairsRequest: _TypeAlias = NominatePairsRequest  # noqa: Y015
+
+@_typing.final
+class NominatedCase(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    RELATION_FIELD_NUMBER: _builtins.int
+    case_id: _builtins.int
+    """0: the pair was decided before, and no case is open."""
+    relation: Global___AliasRelation.ValueType
+    """How it was decided; unspecified while the case is open."""
+    def __init__(
+        self,
+        *,
+        case_id: _builtins.int = ...,
+        relation: Global___AliasRelation.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_id", b"case_id", "relation", b"relation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NominatedCase: _TypeAlias = NominatedCase  # noqa: Y015
+
+@_typing.final
+class NominatePairsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___NominatedCase]:
+        """Same order as the pairs."""
+
+    def __init__(
+        self,
+        *,
+        cases: _abc.Iterable[Global___NominatedCase] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NominatePairsResponse: _TypeAlias = NominatePairsResponse  # noqa: Y015
+
+@_typing.final
 class ListAliasesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -355,21 +520,30 @@ class ListAliasesResponse(_message.Message):
 
     REFERENCES_FIELD_NUMBER: _builtins.int
     DECISIONS_FIELD_NUMBER: _builtins.int
+    AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    as_of_index: _builtins.int
     @_builtins.property
     def references(self) -> _containers.RepeatedCompositeFieldContainer[_claims_pb2.AssetReference]:
         """References of the class, the asked one among them."""
 
     @_builtins.property
     def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasEntry]: ...
+    @_builtins.property
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """A `SignedAnswer`."""
+
     def __init__(
         self,
         *,
         references: _abc.Iterable[_claims_pb2.AssetReference] | None = ...,
         decisions: _abc.Iterable[Global___AliasEntry] | None = ...,
+        as_of_index: _builtins.int = ...,
+        envelope: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "references", b"references"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "decisions", b"decisions", "envelope", b"envelope", "references", b"references"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -512,20 +686,26 @@ class ListCasesResponse(_message.Message):
     CASES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     as_of_index: _builtins.int
     @_builtins.property
     def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___Case]: ...
+    @_builtins.property
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """A `SignedAnswer`."""
+
     def __init__(
         self,
         *,
         cases: _abc.Iterable[Global___Case] | None = ...,
         next_page_token: _builtins.str = ...,
         as_of_index: _builtins.int = ...,
+        envelope: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "cases", b"cases", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "cases", b"cases", "envelope", b"envelope", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -556,19 +736,28 @@ class GetCaseResponse(_message.Message):
 
     CASE_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    as_of_index: _builtins.int
     @_builtins.property
     def case(self) -> Global___Case: ...
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaseEvent]: ...
+    @_builtins.property
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """A `SignedAnswer`."""
+
     def __init__(
         self,
         *,
         case: Global___Case | None = ...,
         events: _abc.Iterable[Global___CaseEvent] | None = ...,
+        as_of_index: _builtins.int = ...,
+        envelope: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "events", b"events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "case", b"case", "envelope", b"envelope", "events", b"events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -60,6 +60,11 @@ class CaseServiceStub:
                 request_serializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.DecideAliasRequest.SerializeToString,
                 response_deserializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.DecideAliasResponse.FromString,
                 _registered_method=True)
+        self.NominatePairs = channel.unary_unary(
+                '/tanqiao.api.bridge.v1.CaseService/NominatePairs',
+                request_serializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.NominatePairsRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.NominatePairsResponse.FromString,
+                _registered_method=True)
         self.ListAliases = channel.unary_unary(
                 '/tanqiao.api.bridge.v1.CaseService/ListAliases',
                 request_serializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.ListAliasesRequest.SerializeToString,
@@ -106,6 +111,13 @@ class CaseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def NominatePairs(self, request, context):
+        """An office nominates pairs that may mean one asset; each opens a case, and an alias decision ends it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAliases(self, request, context):
         """The class of a reference, and the decisions behind it.
         """
@@ -140,6 +152,11 @@ def add_CaseServiceServicer_to_server(servicer, server):
                     servicer.DecideAlias,
                     request_deserializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.DecideAliasRequest.FromString,
                     response_serializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.DecideAliasResponse.SerializeToString,
+            ),
+            'NominatePairs': grpc.unary_unary_rpc_method_handler(
+                    servicer.NominatePairs,
+                    request_deserializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.NominatePairsRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.NominatePairsResponse.SerializeToString,
             ),
             'ListAliases': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAliases,
@@ -283,6 +300,33 @@ class CaseService:
             '/tanqiao.api.bridge.v1.CaseService/DecideAlias',
             tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.DecideAliasRequest.SerializeToString,
             tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.DecideAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NominatePairs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.bridge.v1.CaseService/NominatePairs',
+            tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.NominatePairsRequest.SerializeToString,
+            tanqiao_dot_api_dot_bridge_dot_v1_dot_cases__pb2.NominatePairsResponse.FromString,
             options,
             channel_credentials,
             insecure,

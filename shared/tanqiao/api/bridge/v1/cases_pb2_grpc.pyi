@@ -43,6 +43,8 @@ class CaseServiceStub:
     """Ends a case: approvers of two different bodies have signed, one of them of the body that decides."""
     DecideAlias: _grpc.UnaryUnaryMultiCallable[_cases_pb2.DecideAliasRequest, _cases_pb2.DecideAliasResponse]
     """Says that two references mean one asset, or different ones; live claims on them are judged again."""
+    NominatePairs: _grpc.UnaryUnaryMultiCallable[_cases_pb2.NominatePairsRequest, _cases_pb2.NominatePairsResponse]
+    """An office nominates pairs that may mean one asset; each opens a case, and an alias decision ends it."""
     ListAliases: _grpc.UnaryUnaryMultiCallable[_cases_pb2.ListAliasesRequest, _cases_pb2.ListAliasesResponse]
     """The class of a reference, and the decisions behind it."""
 
@@ -61,6 +63,8 @@ class CaseServiceAsyncStub(CaseServiceStub):
     """Ends a case: approvers of two different bodies have signed, one of them of the body that decides."""
     DecideAlias: _aio.UnaryUnaryMultiCallable[_cases_pb2.DecideAliasRequest, _cases_pb2.DecideAliasResponse]  # type: ignore[assignment]
     """Says that two references mean one asset, or different ones; live claims on them are judged again."""
+    NominatePairs: _aio.UnaryUnaryMultiCallable[_cases_pb2.NominatePairsRequest, _cases_pb2.NominatePairsResponse]  # type: ignore[assignment]
+    """An office nominates pairs that may mean one asset; each opens a case, and an alias decision ends it."""
     ListAliases: _aio.UnaryUnaryMultiCallable[_cases_pb2.ListAliasesRequest, _cases_pb2.ListAliasesResponse]  # type: ignore[assignment]
     """The class of a reference, and the decisions behind it."""
 
@@ -106,6 +110,14 @@ class CaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cases_pb2.DecideAliasResponse, _abc.Awaitable[_cases_pb2.DecideAliasResponse]]:
         """Says that two references mean one asset, or different ones; live claims on them are judged again."""
+
+    @_abc_1.abstractmethod
+    def NominatePairs(
+        self,
+        request: _cases_pb2.NominatePairsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cases_pb2.NominatePairsResponse, _abc.Awaitable[_cases_pb2.NominatePairsResponse]]:
+        """An office nominates pairs that may mean one asset; each opens a case, and an alias decision ends it."""
 
     @_abc_1.abstractmethod
     def ListAliases(

@@ -28,35 +28,37 @@ from tanqiao.api.common.v1 import envelope_pb2 as tanqiao_dot_api_dot_common_dot
 from tanqiao.api.common.v1 import values_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tanqiao/api/bridge/v1/claim_queries.proto\x12\x15tanqiao.api.bridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\"\xc9\x03\n\x0b\x43laimFilter\x12\x38\n\treference\x18\x01 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x18\n\x10\x63\x65rtificate_code\x18\x02 \x01(\t\x12\x33\n\tprogramme\x18\x03 \x01(\x0e\x32 .tanqiao.api.bridge.v1.Programme\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x12\n\nproject_id\x18\x05 \x01(\t\x12\x14\n\x0csubject_uscc\x18\x06 \x01(\t\x12-\n\x06period\x18\x07 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Period\x12\x33\n\tattribute\x18\x08 \x01(\x0e\x32 .tanqiao.api.bridge.v1.Attribute\x12\x34\n\x08statuses\x18\t \x03(\x0e\x32\".tanqiao.api.bridge.v1.ClaimStatus\x12\x16\n\x0emethodology_id\x18\n \x01(\t\x12\x11\n\tseries_id\x18\x0b \x01(\t\x12\x32\n\x06object\x18\x0c \x01(\x0e\x32\".tanqiao.api.bridge.v1.ClaimObject\"\x85\x01\n\x13SearchClaimsRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\".tanqiao.api.bridge.v1.ClaimFilter\x12\x13\n\x0b\x61s_of_index\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\nClaimEntry\x12+\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x1c.tanqiao.api.bridge.v1.Claim\x12\x16\n\x0e\x64\x65\x63lared_index\x18\x02 \x01(\x03\x12\x14\n\x0cstatus_index\x18\x03 \x01(\x03\"\xd0\x01\n\tClaimList\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x32\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\".tanqiao.api.bridge.v1.ClaimFilter\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03\x12\x32\n\x07\x65ntries\x18\x04 \x03(\x0b\x32!.tanqiao.api.bridge.v1.ClaimEntry\x12\x17\n\x0fnext_page_token\x18\x05 \x01(\t\"y\n\x14SearchClaimsResponse\x12.\n\x04list\x18\x01 \x01(\x0b\x32 .tanqiao.api.bridge.v1.ClaimList\x12\x31\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"*\n\x16GetClaimHistoryRequest\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\"\xca\x01\n\tClaimStep\x12\x32\n\x06status\x18\x01 \x01(\x0e\x32\".tanqiao.api.bridge.v1.ClaimStatus\x12\x11\n\tlog_index\x18\x02 \x01(\x03\x12-\n\tstep_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rbridge_reason\x18\x04 \x01(\t\x12\x30\n\x07receipt\x18\x05 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\xd7\x01\n\x17GetClaimHistoryResponse\x12+\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x1c.tanqiao.api.bridge.v1.Claim\x12/\n\x05steps\x18\x02 \x03(\x0b\x32 .tanqiao.api.bridge.v1.ClaimStep\x12\x10\n\x08\x63\x61se_ids\x18\x03 \x03(\x03\x12\x37\n\rissued_blocks\x18\x04 \x03(\x0b\x32 .tanqiao.api.common.v1.UnitBlock\x12\x13\n\x0b\x61s_of_index\x18\x05 \x01(\x03\";\n\x12ListQueriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x97\x01\n\nQueryEntry\x12\x10\n\x08query_id\x18\x01 \x01(\x03\x12.\n\nquery_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\r\n\x05query\x18\x04 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x05 \x01(\x03\x12\x13\n\x0b\x65ntry_count\x18\x06 \x01(\x05\"b\n\x13ListQueriesResponse\x12\x32\n\x07queries\x18\x01 \x03(\x0b\x32!.tanqiao.api.bridge.v1.QueryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd4\x02\n\x11\x43laimQueryService\x12g\n\x0cSearchClaims\x12*.tanqiao.api.bridge.v1.SearchClaimsRequest\x1a+.tanqiao.api.bridge.v1.SearchClaimsResponse\x12p\n\x0fGetClaimHistory\x12-.tanqiao.api.bridge.v1.GetClaimHistoryRequest\x1a..tanqiao.api.bridge.v1.GetClaimHistoryResponse\x12\x64\n\x0bListQueries\x12).tanqiao.api.bridge.v1.ListQueriesRequest\x1a*.tanqiao.api.bridge.v1.ListQueriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tanqiao/api/bridge/v1/claim_queries.proto\x12\x15tanqiao.api.bridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\"\x85\x01\n\x0cSignedAnswer\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\x10\n\x08response\x18\x04 \x01(\x0c\x12\x13\n\x0b\x61s_of_index\x18\x05 \x01(\x03\"\xc9\x03\n\x0b\x43laimFilter\x12\x38\n\treference\x18\x01 \x01(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12\x18\n\x10\x63\x65rtificate_code\x18\x02 \x01(\t\x12\x33\n\tprogramme\x18\x03 \x01(\x0e\x32 .tanqiao.api.bridge.v1.Programme\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x12\n\nproject_id\x18\x05 \x01(\t\x12\x14\n\x0csubject_uscc\x18\x06 \x01(\t\x12-\n\x06period\x18\x07 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Period\x12\x33\n\tattribute\x18\x08 \x01(\x0e\x32 .tanqiao.api.bridge.v1.Attribute\x12\x34\n\x08statuses\x18\t \x03(\x0e\x32\".tanqiao.api.bridge.v1.ClaimStatus\x12\x16\n\x0emethodology_id\x18\n \x01(\t\x12\x11\n\tseries_id\x18\x0b \x01(\t\x12\x32\n\x06object\x18\x0c \x01(\x0e\x32\".tanqiao.api.bridge.v1.ClaimObject\"\x85\x01\n\x13SearchClaimsRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\".tanqiao.api.bridge.v1.ClaimFilter\x12\x13\n\x0b\x61s_of_index\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\nClaimEntry\x12+\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x1c.tanqiao.api.bridge.v1.Claim\x12\x16\n\x0e\x64\x65\x63lared_index\x18\x02 \x01(\x03\x12\x14\n\x0cstatus_index\x18\x03 \x01(\x03\"\xd0\x01\n\tClaimList\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x32\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\".tanqiao.api.bridge.v1.ClaimFilter\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03\x12\x32\n\x07\x65ntries\x18\x04 \x03(\x0b\x32!.tanqiao.api.bridge.v1.ClaimEntry\x12\x17\n\x0fnext_page_token\x18\x05 \x01(\t\"y\n\x14SearchClaimsResponse\x12.\n\x04list\x18\x01 \x01(\x0b\x32 .tanqiao.api.bridge.v1.ClaimList\x12\x31\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"*\n\x16GetClaimHistoryRequest\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\"\xca\x01\n\tClaimStep\x12\x32\n\x06status\x18\x01 \x01(\x0e\x32\".tanqiao.api.bridge.v1.ClaimStatus\x12\x11\n\tlog_index\x18\x02 \x01(\x03\x12-\n\tstep_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rbridge_reason\x18\x04 \x01(\t\x12\x30\n\x07receipt\x18\x05 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\x8a\x02\n\x17GetClaimHistoryResponse\x12+\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x1c.tanqiao.api.bridge.v1.Claim\x12/\n\x05steps\x18\x02 \x03(\x0b\x32 .tanqiao.api.bridge.v1.ClaimStep\x12\x10\n\x08\x63\x61se_ids\x18\x03 \x03(\x03\x12\x37\n\rissued_blocks\x18\x04 \x03(\x0b\x32 .tanqiao.api.common.v1.UnitBlock\x12\x13\n\x0b\x61s_of_index\x18\x05 \x01(\x03\x12\x31\n\x08\x65nvelope\x18\x06 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\";\n\x12ListQueriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x97\x01\n\nQueryEntry\x12\x10\n\x08query_id\x18\x01 \x01(\x03\x12.\n\nquery_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\r\n\x05query\x18\x04 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x05 \x01(\x03\x12\x13\n\x0b\x65ntry_count\x18\x06 \x01(\x05\"\xaa\x01\n\x13ListQueriesResponse\x12\x32\n\x07queries\x18\x01 \x03(\x0b\x32!.tanqiao.api.bridge.v1.QueryEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03\x12\x31\n\x08\x65nvelope\x18\x04 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope2\xd4\x02\n\x11\x43laimQueryService\x12g\n\x0cSearchClaims\x12*.tanqiao.api.bridge.v1.SearchClaimsRequest\x1a+.tanqiao.api.bridge.v1.SearchClaimsResponse\x12p\n\x0fGetClaimHistory\x12-.tanqiao.api.bridge.v1.GetClaimHistoryRequest\x1a..tanqiao.api.bridge.v1.GetClaimHistoryResponse\x12\x64\n\x0bListQueries\x12).tanqiao.api.bridge.v1.ListQueriesRequest\x1a*.tanqiao.api.bridge.v1.ListQueriesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.bridge.v1.claim_queries_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLAIMFILTER']._serialized_start=212
-  _globals['_CLAIMFILTER']._serialized_end=669
-  _globals['_SEARCHCLAIMSREQUEST']._serialized_start=672
-  _globals['_SEARCHCLAIMSREQUEST']._serialized_end=805
-  _globals['_CLAIMENTRY']._serialized_start=807
-  _globals['_CLAIMENTRY']._serialized_end=910
-  _globals['_CLAIMLIST']._serialized_start=913
-  _globals['_CLAIMLIST']._serialized_end=1121
-  _globals['_SEARCHCLAIMSRESPONSE']._serialized_start=1123
-  _globals['_SEARCHCLAIMSRESPONSE']._serialized_end=1244
-  _globals['_GETCLAIMHISTORYREQUEST']._serialized_start=1246
-  _globals['_GETCLAIMHISTORYREQUEST']._serialized_end=1288
-  _globals['_CLAIMSTEP']._serialized_start=1291
-  _globals['_CLAIMSTEP']._serialized_end=1493
-  _globals['_GETCLAIMHISTORYRESPONSE']._serialized_start=1496
-  _globals['_GETCLAIMHISTORYRESPONSE']._serialized_end=1711
-  _globals['_LISTQUERIESREQUEST']._serialized_start=1713
-  _globals['_LISTQUERIESREQUEST']._serialized_end=1772
-  _globals['_QUERYENTRY']._serialized_start=1775
-  _globals['_QUERYENTRY']._serialized_end=1926
-  _globals['_LISTQUERIESRESPONSE']._serialized_start=1928
-  _globals['_LISTQUERIESRESPONSE']._serialized_end=2026
-  _globals['_CLAIMQUERYSERVICE']._serialized_start=2029
-  _globals['_CLAIMQUERYSERVICE']._serialized_end=2369
+  _globals['_SIGNEDANSWER']._serialized_start=212
+  _globals['_SIGNEDANSWER']._serialized_end=345
+  _globals['_CLAIMFILTER']._serialized_start=348
+  _globals['_CLAIMFILTER']._serialized_end=805
+  _globals['_SEARCHCLAIMSREQUEST']._serialized_start=808
+  _globals['_SEARCHCLAIMSREQUEST']._serialized_end=941
+  _globals['_CLAIMENTRY']._serialized_start=943
+  _globals['_CLAIMENTRY']._serialized_end=1046
+  _globals['_CLAIMLIST']._serialized_start=1049
+  _globals['_CLAIMLIST']._serialized_end=1257
+  _globals['_SEARCHCLAIMSRESPONSE']._serialized_start=1259
+  _globals['_SEARCHCLAIMSRESPONSE']._serialized_end=1380
+  _globals['_GETCLAIMHISTORYREQUEST']._serialized_start=1382
+  _globals['_GETCLAIMHISTORYREQUEST']._serialized_end=1424
+  _globals['_CLAIMSTEP']._serialized_start=1427
+  _globals['_CLAIMSTEP']._serialized_end=1629
+  _globals['_GETCLAIMHISTORYRESPONSE']._serialized_start=1632
+  _globals['_GETCLAIMHISTORYRESPONSE']._serialized_end=1898
+  _globals['_LISTQUERIESREQUEST']._serialized_start=1900
+  _globals['_LISTQUERIESREQUEST']._serialized_end=1959
+  _globals['_QUERYENTRY']._serialized_start=1962
+  _globals['_QUERYENTRY']._serialized_end=2113
+  _globals['_LISTQUERIESRESPONSE']._serialized_start=2116
+  _globals['_LISTQUERIESRESPONSE']._serialized_end=2286
+  _globals['_CLAIMQUERYSERVICE']._serialized_start=2289
+  _globals['_CLAIMQUERYSERVICE']._serialized_end=2629
 # @@protoc_insertion_point(module_scope)

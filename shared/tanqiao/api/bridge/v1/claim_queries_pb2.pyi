@@ -23,6 +23,43 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class SignedAnswer(_message.Message):
+    """Signed by the bridge: an answer of a method whose response has it in `envelope`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """Of the question: "/tanqiao.api.bridge.v1.CaseService/ListCases"."""
+    request: _builtins.bytes
+    """The question, serialised."""
+    response: _builtins.bytes
+    """The response without its envelope, serialised."""
+    as_of_index: _builtins.int
+    @_builtins.property
+    def header(self) -> _envelope_pb2.Header: ...
+    def __init__(
+        self,
+        *,
+        header: _envelope_pb2.Header | None = ...,
+        method: _builtins.str = ...,
+        request: _builtins.bytes = ...,
+        response: _builtins.bytes = ...,
+        as_of_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "header", b"header", "method", b"method", "request", b"request", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedAnswer: _TypeAlias = SignedAnswer  # noqa: Y015
+
+@_typing.final
 class ClaimFilter(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -268,6 +305,7 @@ class GetClaimHistoryResponse(_message.Message):
     CASE_IDS_FIELD_NUMBER: _builtins.int
     ISSUED_BLOCKS_FIELD_NUMBER: _builtins.int
     AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
     as_of_index: _builtins.int
     @_builtins.property
     def claim(self) -> _claims_pb2.Claim: ...
@@ -279,6 +317,10 @@ class GetClaimHistoryResponse(_message.Message):
     def issued_blocks(self) -> _containers.RepeatedCompositeFieldContainer[_values_pb2.UnitBlock]:
         """Units that rest on it."""
 
+    @_builtins.property
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """A `SignedAnswer`."""
+
     def __init__(
         self,
         *,
@@ -287,10 +329,11 @@ class GetClaimHistoryResponse(_message.Message):
         case_ids: _abc.Iterable[_builtins.int] | None = ...,
         issued_blocks: _abc.Iterable[_values_pb2.UnitBlock] | None = ...,
         as_of_index: _builtins.int = ...,
+        envelope: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "case_ids", b"case_ids", "claim", b"claim", "issued_blocks", b"issued_blocks", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "case_ids", b"case_ids", "claim", b"claim", "envelope", b"envelope", "issued_blocks", b"issued_blocks", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -360,18 +403,27 @@ class ListQueriesResponse(_message.Message):
 
     QUERIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    as_of_index: _builtins.int
     @_builtins.property
     def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryEntry]: ...
+    @_builtins.property
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """A `SignedAnswer`."""
+
     def __init__(
         self,
         *,
         queries: _abc.Iterable[Global___QueryEntry] | None = ...,
         next_page_token: _builtins.str = ...,
+        as_of_index: _builtins.int = ...,
+        envelope: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "queries", b"queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "envelope", b"envelope", "next_page_token", b"next_page_token", "queries", b"queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -467,6 +467,34 @@ class RegistryAsOf(_message.Message):
 Global___RegistryAsOf: _TypeAlias = RegistryAsOf  # noqa: Y015
 
 @_typing.final
+class AllowedPart(_message.Message):
+    """Electricity of one metering period."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    quantity: _builtins.int
+    unit: _builtins.str
+    @_builtins.property
+    def period(self) -> _values_pb2.Period: ...
+    def __init__(
+        self,
+        *,
+        period: _values_pb2.Period | None = ...,
+        quantity: _builtins.int = ...,
+        unit: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "quantity", b"quantity", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AllowedPart: _TypeAlias = AllowedPart  # noqa: Y015
+
+@_typing.final
 class Verdict(_message.Message):
     """The signed answer to "is this claimed twice?"."""
 
@@ -484,6 +512,8 @@ class Verdict(_message.Message):
     AS_OF_INDEX_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
     CLAIM_DIGEST_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    ALLOWED_FIELD_NUMBER: _builtins.int
     verdict: Global___VerdictKind.ValueType
     level: _builtins.str
     """subject, project, interval, quantity, policy; empty for ALLOW."""
@@ -491,6 +521,8 @@ class Verdict(_message.Message):
     matrix_version: _builtins.str
     as_of_index: _builtins.int
     claim_digest: _builtins.bytes
+    claim_id: _builtins.str
+    """SPLIT only: what of this claim alone would pass, by metering period."""
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
     @_builtins.property
@@ -505,6 +537,8 @@ class Verdict(_message.Message):
     def refusal(self) -> _values_pb2.Refusal:
         """Sentence and reason where the verdict is not ALLOW."""
 
+    @_builtins.property
+    def allowed(self) -> _containers.RepeatedCompositeFieldContainer[Global___AllowedPart]: ...
     def __init__(
         self,
         *,
@@ -520,10 +554,12 @@ class Verdict(_message.Message):
         as_of_index: _builtins.int = ...,
         refusal: _values_pb2.Refusal | None = ...,
         claim_digest: _builtins.bytes = ...,
+        claim_id: _builtins.str = ...,
+        allowed: _abc.Iterable[Global___AllowedPart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_cited", b"also_cited", "article", b"article", "as_of_index", b"as_of_index", "claim_digest", b"claim_digest", "colliding_claims", b"colliding_claims", "flagged_claims", b"flagged_claims", "header", b"header", "level", b"level", "matrix_version", b"matrix_version", "refusal", b"refusal", "registries", b"registries", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "also_cited", b"also_cited", "article", b"article", "as_of_index", b"as_of_index", "claim_digest", b"claim_digest", "claim_id", b"claim_id", "colliding_claims", b"colliding_claims", "flagged_claims", b"flagged_claims", "header", b"header", "level", b"level", "matrix_version", b"matrix_version", "refusal", b"refusal", "registries", b"registries", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -930,21 +966,30 @@ class GetClaimResponse(_message.Message):
 
     CLAIM_FIELD_NUMBER: _builtins.int
     RECEIPTS_FIELD_NUMBER: _builtins.int
+    AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    as_of_index: _builtins.int
     @_builtins.property
     def claim(self) -> Global___Claim: ...
     @_builtins.property
     def receipts(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Envelope]:
         """Every receipt, oldest first."""
 
+    @_builtins.property
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """A `SignedAnswer`."""
+
     def __init__(
         self,
         *,
         claim: Global___Claim | None = ...,
         receipts: _abc.Iterable[_envelope_pb2.Envelope] | None = ...,
+        as_of_index: _builtins.int = ...,
+        envelope: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "receipts", b"receipts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "claim", b"claim", "envelope", b"envelope", "receipts", b"receipts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -989,20 +1034,26 @@ class ListClaimsResponse(_message.Message):
     CLAIMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     as_of_index: _builtins.int
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___Claim]: ...
+    @_builtins.property
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """A `SignedAnswer`."""
+
     def __init__(
         self,
         *,
         claims: _abc.Iterable[Global___Claim] | None = ...,
         next_page_token: _builtins.str = ...,
         as_of_index: _builtins.int = ...,
+        envelope: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "claims", b"claims", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "claims", b"claims", "envelope", b"envelope", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,37 +28,37 @@ from tanqiao.api.common.v1 import envelope_pb2 as tanqiao_dot_api_dot_common_dot
 from tanqiao.api.common.v1 import values_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tanqiao/api/bridge/v1/coordination.proto\x12\x15tanqiao.api.bridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\"_\n\x0ePeriodQuantity\x12-\n\x06period\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Period\x12\x10\n\x08quantity\x18\x02 \x01(\x03\x12\x0c\n\x04unit\x18\x03 \x01(\t\"\xac\x02\n\x15\x43oordinationStatement\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x35\n\x04step\x18\x02 \x01(\x0e\x32\'.tanqiao.api.bridge.v1.CoordinationStep\x12+\n\x05\x63laim\x18\x03 \x01(\x0b\x32\x1c.tanqiao.api.bridge.v1.Claim\x12\x37\n\x08\x61\x63tivity\x18\x04 \x03(\x0b\x32%.tanqiao.api.bridge.v1.PeriodQuantity\x12\x37\n\x08metering\x18\x05 \x03(\x0b\x32%.tanqiao.api.bridge.v1.PeriodQuantity\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x9d\x03\n\rRegistryOrder\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x10\n\x08order_id\x18\x02 \x01(\x0c\x12\x36\n\x04kind\x18\x03 \x01(\x0e\x32(.tanqiao.api.bridge.v1.RegistryOrderKind\x12\x10\n\x08\x63laim_id\x18\x04 \x01(\t\x12\x39\n\nreferences\x18\x05 \x03(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12-\n\x06period\x18\x06 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Period\x12\x39\n\nquantities\x18\x07 \x03(\x0b\x32%.tanqiao.api.bridge.v1.PeriodQuantity\x12\x38\n\x13standing_until_date\x18\x08 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x0f\n\x07\x61rticle\x18\t \x01(\t\x12\x11\n\tlog_index\x18\n \x01(\x03\"\xa1\x02\n\x13RegistryOrderAnswer\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x10\n\x08order_id\x18\x02 \x01(\x0c\x12\x12\n\norder_hash\x18\x03 \x01(\x0c\x12\x38\n\x05state\x18\x04 \x01(\x0e\x32).tanqiao.api.bridge.v1.RegistryOrderState\x12\x1a\n\x12\x61sked_quantity_mwh\x18\x05 \x01(\x03\x12\x1e\n\x16\x63onfirmed_quantity_mwh\x18\x06 \x01(\x03\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12/\n\x0b\x61nswer_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x11SubmitStepRequest\x12\x31\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\x8f\x01\n\x12SubmitStepResponse\x12\x34\n\x07receipt\x18\x01 \x01(\x0b\x32#.tanqiao.api.bridge.v1.ClaimReceipt\x12\x31\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x10\n\x08order_id\x18\x03 \x01(\x0c\"\xfa\x01\n\nOrderEntry\x12\x33\n\x05order\x18\x01 \x01(\x0b\x32$.tanqiao.api.bridge.v1.RegistryOrder\x12\x38\n\x05state\x18\x02 \x01(\x0e\x32).tanqiao.api.bridge.v1.RegistryOrderState\x12:\n\x06\x61nswer\x18\x03 \x01(\x0b\x32*.tanqiao.api.bridge.v1.RegistryOrderAnswer\x12\x10\n\x08registry\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x11ListOrdersRequest\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x12ListOrdersResponse\x12\x31\n\x06orders\x18\x01 \x03(\x0b\x32!.tanqiao.api.bridge.v1.OrderEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x92\x01\n\x10\x43oordinationStep\x12!\n\x1d\x43OORDINATION_STEP_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43OORDINATION_STEP_REGISTER\x10\x01\x12\x1b\n\x17\x43OORDINATION_STEP_ISSUE\x10\x02\x12\x1e\n\x1a\x43OORDINATION_STEP_WITHDRAW\x10\x03*\x99\x01\n\x11RegistryOrderKind\x12#\n\x1fREGISTRY_ORDER_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREGISTRY_ORDER_KIND_FREEZE\x10\x01\x12\x1e\n\x1aREGISTRY_ORDER_KIND_CANCEL\x10\x02\x12\x1f\n\x1bREGISTRY_ORDER_KIND_RELEASE\x10\x03*\xef\x01\n\x12RegistryOrderState\x12$\n REGISTRY_ORDER_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19REGISTRY_ORDER_STATE_SENT\x10\x01\x12%\n!REGISTRY_ORDER_STATE_ACKNOWLEDGED\x10\x02\x12\"\n\x1eREGISTRY_ORDER_STATE_CONFIRMED\x10\x03\x12\'\n#REGISTRY_ORDER_STATE_PART_CONFIRMED\x10\x04\x12 \n\x1cREGISTRY_ORDER_STATE_REFUSED\x10\x05\x32\xdb\x01\n\x13\x43oordinationService\x12\x61\n\nSubmitStep\x12(.tanqiao.api.bridge.v1.SubmitStepRequest\x1a).tanqiao.api.bridge.v1.SubmitStepResponse\x12\x61\n\nListOrders\x12(.tanqiao.api.bridge.v1.ListOrdersRequest\x1a).tanqiao.api.bridge.v1.ListOrdersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tanqiao/api/bridge/v1/coordination.proto\x12\x15tanqiao.api.bridge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\"_\n\x0ePeriodQuantity\x12-\n\x06period\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Period\x12\x10\n\x08quantity\x18\x02 \x01(\x03\x12\x0c\n\x04unit\x18\x03 \x01(\t\"\xc8\x02\n\x15\x43oordinationStatement\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x35\n\x04step\x18\x02 \x01(\x0e\x32\'.tanqiao.api.bridge.v1.CoordinationStep\x12+\n\x05\x63laim\x18\x03 \x01(\x0b\x32\x1c.tanqiao.api.bridge.v1.Claim\x12\x37\n\x08\x61\x63tivity\x18\x04 \x03(\x0b\x32%.tanqiao.api.bridge.v1.PeriodQuantity\x12\x37\n\x08metering\x18\x05 \x03(\x0b\x32%.tanqiao.api.bridge.v1.PeriodQuantity\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x1a\n\x12split_verdict_hash\x18\x07 \x01(\x0c\"\x9d\x03\n\rRegistryOrder\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x10\n\x08order_id\x18\x02 \x01(\x0c\x12\x36\n\x04kind\x18\x03 \x01(\x0e\x32(.tanqiao.api.bridge.v1.RegistryOrderKind\x12\x10\n\x08\x63laim_id\x18\x04 \x01(\t\x12\x39\n\nreferences\x18\x05 \x03(\x0b\x32%.tanqiao.api.bridge.v1.AssetReference\x12-\n\x06period\x18\x06 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Period\x12\x39\n\nquantities\x18\x07 \x03(\x0b\x32%.tanqiao.api.bridge.v1.PeriodQuantity\x12\x38\n\x13standing_until_date\x18\x08 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x0f\n\x07\x61rticle\x18\t \x01(\t\x12\x11\n\tlog_index\x18\n \x01(\x03\"\xa1\x02\n\x13RegistryOrderAnswer\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x10\n\x08order_id\x18\x02 \x01(\x0c\x12\x12\n\norder_hash\x18\x03 \x01(\x0c\x12\x38\n\x05state\x18\x04 \x01(\x0e\x32).tanqiao.api.bridge.v1.RegistryOrderState\x12\x1a\n\x12\x61sked_quantity_mwh\x18\x05 \x01(\x03\x12\x1e\n\x16\x63onfirmed_quantity_mwh\x18\x06 \x01(\x03\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12/\n\x0b\x61nswer_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"~\n\x11SubmitStepRequest\x12\x31\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x36\n\rsplit_verdict\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\xf7\x01\n\x12SubmitStepResponse\x12\x34\n\x07receipt\x18\x01 \x01(\x0b\x32#.tanqiao.api.bridge.v1.ClaimReceipt\x12\x31\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x10\n\x08order_id\x18\x03 \x01(\x0c\x12-\n\x05split\x18\x04 \x01(\x0b\x32\x1e.tanqiao.api.bridge.v1.Verdict\x12\x37\n\x0esplit_envelope\x18\x05 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\xfa\x01\n\nOrderEntry\x12\x33\n\x05order\x18\x01 \x01(\x0b\x32$.tanqiao.api.bridge.v1.RegistryOrder\x12\x38\n\x05state\x18\x02 \x01(\x0e\x32).tanqiao.api.bridge.v1.RegistryOrderState\x12:\n\x06\x61nswer\x18\x03 \x01(\x0b\x32*.tanqiao.api.bridge.v1.RegistryOrderAnswer\x12\x10\n\x08registry\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x11ListOrdersRequest\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x12ListOrdersResponse\x12\x31\n\x06orders\x18\x01 \x03(\x0b\x32!.tanqiao.api.bridge.v1.OrderEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x92\x01\n\x10\x43oordinationStep\x12!\n\x1d\x43OORDINATION_STEP_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43OORDINATION_STEP_REGISTER\x10\x01\x12\x1b\n\x17\x43OORDINATION_STEP_ISSUE\x10\x02\x12\x1e\n\x1a\x43OORDINATION_STEP_WITHDRAW\x10\x03*\x99\x01\n\x11RegistryOrderKind\x12#\n\x1fREGISTRY_ORDER_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREGISTRY_ORDER_KIND_FREEZE\x10\x01\x12\x1e\n\x1aREGISTRY_ORDER_KIND_CANCEL\x10\x02\x12\x1f\n\x1bREGISTRY_ORDER_KIND_RELEASE\x10\x03*\xef\x01\n\x12RegistryOrderState\x12$\n REGISTRY_ORDER_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19REGISTRY_ORDER_STATE_SENT\x10\x01\x12%\n!REGISTRY_ORDER_STATE_ACKNOWLEDGED\x10\x02\x12\"\n\x1eREGISTRY_ORDER_STATE_CONFIRMED\x10\x03\x12\'\n#REGISTRY_ORDER_STATE_PART_CONFIRMED\x10\x04\x12 \n\x1cREGISTRY_ORDER_STATE_REFUSED\x10\x05\x32\xdb\x01\n\x13\x43oordinationService\x12\x61\n\nSubmitStep\x12(.tanqiao.api.bridge.v1.SubmitStepRequest\x1a).tanqiao.api.bridge.v1.SubmitStepResponse\x12\x61\n\nListOrders\x12(.tanqiao.api.bridge.v1.ListOrdersRequest\x1a).tanqiao.api.bridge.v1.ListOrdersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.bridge.v1.coordination_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COORDINATIONSTEP']._serialized_start=1966
-  _globals['_COORDINATIONSTEP']._serialized_end=2112
-  _globals['_REGISTRYORDERKIND']._serialized_start=2115
-  _globals['_REGISTRYORDERKIND']._serialized_end=2268
-  _globals['_REGISTRYORDERSTATE']._serialized_start=2271
-  _globals['_REGISTRYORDERSTATE']._serialized_end=2510
+  _globals['_COORDINATIONSTEP']._serialized_start=2154
+  _globals['_COORDINATIONSTEP']._serialized_end=2300
+  _globals['_REGISTRYORDERKIND']._serialized_start=2303
+  _globals['_REGISTRYORDERKIND']._serialized_end=2456
+  _globals['_REGISTRYORDERSTATE']._serialized_start=2459
+  _globals['_REGISTRYORDERSTATE']._serialized_end=2698
   _globals['_PERIODQUANTITY']._serialized_start=210
   _globals['_PERIODQUANTITY']._serialized_end=305
   _globals['_COORDINATIONSTATEMENT']._serialized_start=308
-  _globals['_COORDINATIONSTATEMENT']._serialized_end=608
-  _globals['_REGISTRYORDER']._serialized_start=611
-  _globals['_REGISTRYORDER']._serialized_end=1024
-  _globals['_REGISTRYORDERANSWER']._serialized_start=1027
-  _globals['_REGISTRYORDERANSWER']._serialized_end=1316
-  _globals['_SUBMITSTEPREQUEST']._serialized_start=1318
-  _globals['_SUBMITSTEPREQUEST']._serialized_end=1388
-  _globals['_SUBMITSTEPRESPONSE']._serialized_start=1391
-  _globals['_SUBMITSTEPRESPONSE']._serialized_end=1534
-  _globals['_ORDERENTRY']._serialized_start=1537
-  _globals['_ORDERENTRY']._serialized_end=1787
-  _globals['_LISTORDERSREQUEST']._serialized_start=1789
-  _globals['_LISTORDERSREQUEST']._serialized_end=1865
-  _globals['_LISTORDERSRESPONSE']._serialized_start=1867
-  _globals['_LISTORDERSRESPONSE']._serialized_end=1963
-  _globals['_COORDINATIONSERVICE']._serialized_start=2513
-  _globals['_COORDINATIONSERVICE']._serialized_end=2732
+  _globals['_COORDINATIONSTATEMENT']._serialized_end=636
+  _globals['_REGISTRYORDER']._serialized_start=639
+  _globals['_REGISTRYORDER']._serialized_end=1052
+  _globals['_REGISTRYORDERANSWER']._serialized_start=1055
+  _globals['_REGISTRYORDERANSWER']._serialized_end=1344
+  _globals['_SUBMITSTEPREQUEST']._serialized_start=1346
+  _globals['_SUBMITSTEPREQUEST']._serialized_end=1472
+  _globals['_SUBMITSTEPRESPONSE']._serialized_start=1475
+  _globals['_SUBMITSTEPRESPONSE']._serialized_end=1722
+  _globals['_ORDERENTRY']._serialized_start=1725
+  _globals['_ORDERENTRY']._serialized_end=1975
+  _globals['_LISTORDERSREQUEST']._serialized_start=1977
+  _globals['_LISTORDERSREQUEST']._serialized_end=2053
+  _globals['_LISTORDERSRESPONSE']._serialized_start=2055
+  _globals['_LISTORDERSRESPONSE']._serialized_end=2151
+  _globals['_COORDINATIONSERVICE']._serialized_start=2701
+  _globals['_COORDINATIONSERVICE']._serialized_end=2920
 # @@protoc_insertion_point(module_scope)

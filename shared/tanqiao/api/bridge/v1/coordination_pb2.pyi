@@ -135,8 +135,11 @@ class CoordinationStatement(_message.Message):
     ACTIVITY_FIELD_NUMBER: _builtins.int
     METERING_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    SPLIT_VERDICT_HASH_FIELD_NUMBER: _builtins.int
     step: Global___CoordinationStep.ValueType
     reason: _builtins.str
+    split_verdict_hash: _builtins.bytes
+    """ISSUE of a smaller quantity: message hash of the SPLIT that the bridge gave about this claim."""
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
     @_builtins.property
@@ -160,10 +163,11 @@ class CoordinationStatement(_message.Message):
         activity: _abc.Iterable[Global___PeriodQuantity] | None = ...,
         metering: _abc.Iterable[Global___PeriodQuantity] | None = ...,
         reason: _builtins.str = ...,
+        split_verdict_hash: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "header", b"header"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "claim", b"claim", "header", b"header", "metering", b"metering", "reason", b"reason", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "claim", b"claim", "header", b"header", "metering", b"metering", "reason", b"reason", "split_verdict_hash", b"split_verdict_hash", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,16 +287,22 @@ class SubmitStepRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
+    SPLIT_VERDICT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def envelope(self) -> _envelope_pb2.Envelope: ...
+    @_builtins.property
+    def split_verdict(self) -> _envelope_pb2.Envelope:
+        """The SPLIT that the statement names, as the bridge signed it."""
+
     def __init__(
         self,
         *,
         envelope: _envelope_pb2.Envelope | None = ...,
+        split_verdict: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "split_verdict", b"split_verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "split_verdict", b"split_verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,22 +315,32 @@ class SubmitStepResponse(_message.Message):
     RECEIPT_FIELD_NUMBER: _builtins.int
     ENVELOPE_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
+    SPLIT_FIELD_NUMBER: _builtins.int
+    SPLIT_ENVELOPE_FIELD_NUMBER: _builtins.int
     order_id: _builtins.bytes
     """Empty where nothing had to be ordered."""
     @_builtins.property
     def receipt(self) -> _claims_pb2.ClaimReceipt: ...
     @_builtins.property
     def envelope(self) -> _envelope_pb2.Envelope: ...
+    @_builtins.property
+    def split(self) -> _claims_pb2.Verdict:
+        """In place of all others: only a part would pass, and nothing was stored. As signed: `split_envelope`."""
+
+    @_builtins.property
+    def split_envelope(self) -> _envelope_pb2.Envelope: ...
     def __init__(
         self,
         *,
         receipt: _claims_pb2.ClaimReceipt | None = ...,
         envelope: _envelope_pb2.Envelope | None = ...,
         order_id: _builtins.bytes = ...,
+        split: _claims_pb2.Verdict | None = ...,
+        split_envelope: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "receipt", b"receipt", "split", b"split", "split_envelope", b"split_envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "order_id", b"order_id", "receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "order_id", b"order_id", "receipt", b"receipt", "split", b"split", "split_envelope", b"split_envelope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -725,6 +725,7 @@ class TraceUnitsRequest(_message.Message):
     BLOCK_FIELD_NUMBER: _builtins.int
     TRANSFER_ID_FIELD_NUMBER: _builtins.int
     transfer_id: _builtins.bytes
+    """16 bytes: only the steps of this transfer; empty: all steps."""
     @_builtins.property
     def block(self) -> _values_pb2.UnitBlock: ...
     def __init__(
@@ -749,6 +750,7 @@ class TraceUnitsResponse(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     LOCATIONS_FIELD_NUMBER: _builtins.int
     AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
     as_of_index: _builtins.int
     @_builtins.property
     def series(self) -> _values_pb2.Series: ...
@@ -756,6 +758,10 @@ class TraceUnitsResponse(_message.Message):
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraceStep]: ...
     @_builtins.property
     def locations(self) -> _containers.RepeatedCompositeFieldContainer[Global___LocationEntry]: ...
+    @_builtins.property
+    def envelope(self) -> _envelope_pb2.Envelope:
+        """A `SignedAnswer`, in which steps are without their signed messages: those prove themselves."""
+
     def __init__(
         self,
         *,
@@ -763,10 +769,11 @@ class TraceUnitsResponse(_message.Message):
         steps: _abc.Iterable[Global___TraceStep] | None = ...,
         locations: _abc.Iterable[Global___LocationEntry] | None = ...,
         as_of_index: _builtins.int = ...,
+        envelope: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["series", b"series"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "series", b"series"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "locations", b"locations", "series", b"series", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "envelope", b"envelope", "locations", b"locations", "series", b"series", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -500,7 +500,8 @@ class LocationServiceServicer:
     """
 
     def ListLocations(self, request, context):
-        """Where the units of a series are, or which units a region has, page by page.
+        """Where the units of a series are, or which units a region has, page by page. Each page is as of an index of its
+        own and begins at the serial where the page before ended, whatever moved meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -187,7 +187,9 @@ class LocationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LocationServiceAsyncStub: ...
     ListLocations: _grpc.UnaryUnaryMultiCallable[_directory_pb2.ListLocationsRequest, _directory_pb2.ListLocationsResponse]
-    """Where the units of a series are, or which units a region has, page by page."""
+    """Where the units of a series are, or which units a region has, page by page. Each page is as of an index of its
+    own and begins at the serial where the page before ended, whatever moved meanwhile.
+    """
     TraceUnits: _grpc.UnaryUnaryMultiCallable[_directory_pb2.TraceUnitsRequest, _directory_pb2.TraceUnitsResponse]
     """The history of a block or of one transfer: every step with its signed messages."""
 
@@ -197,7 +199,9 @@ class LocationServiceAsyncStub(LocationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListLocations: _aio.UnaryUnaryMultiCallable[_directory_pb2.ListLocationsRequest, _directory_pb2.ListLocationsResponse]  # type: ignore[assignment]
-    """Where the units of a series are, or which units a region has, page by page."""
+    """Where the units of a series are, or which units a region has, page by page. Each page is as of an index of its
+    own and begins at the serial where the page before ended, whatever moved meanwhile.
+    """
     TraceUnits: _aio.UnaryUnaryMultiCallable[_directory_pb2.TraceUnitsRequest, _directory_pb2.TraceUnitsResponse]  # type: ignore[assignment]
     """The history of a block or of one transfer: every step with its signed messages."""
 
@@ -210,7 +214,9 @@ class LocationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _directory_pb2.ListLocationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_directory_pb2.ListLocationsResponse, _abc.Awaitable[_directory_pb2.ListLocationsResponse]]:
-        """Where the units of a series are, or which units a region has, page by page."""
+        """Where the units of a series are, or which units a region has, page by page. Each page is as of an index of its
+        own and begins at the serial where the page before ended, whatever moved meanwhile.
+        """
 
     @_abc_1.abstractmethod
     def TraceUnits(

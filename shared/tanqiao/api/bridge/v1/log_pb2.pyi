@@ -57,6 +57,7 @@ class GetCheckpointResponse(_message.Message):
     COSIGNED_SIZE_FIELD_NUMBER: _builtins.int
     QUORUM_FIELD_NUMBER: _builtins.int
     LOG_SIZE_FIELD_NUMBER: _builtins.int
+    WITNESS_GROUP_INDEX_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.bytes
     """Signed note as the log published it, with every cosignature collected so far; empty before the first."""
     size: _builtins.int
@@ -67,6 +68,8 @@ class GetCheckpointResponse(_message.Message):
     """Smallest number of witnesses that makes a leaf final; 0: the network has none."""
     log_size: _builtins.int
     """Number of durable leaves: those behind the checkpoint are sealed next."""
+    witness_group_index: _builtins.int
+    """Log index of the newest change of the group of witnesses; 0: that of the network's beginning counts."""
     def __init__(
         self,
         *,
@@ -76,10 +79,11 @@ class GetCheckpointResponse(_message.Message):
         cosigned_size: _builtins.int = ...,
         quorum: _builtins.int = ...,
         log_size: _builtins.int = ...,
+        witness_group_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "cosigned_checkpoint", b"cosigned_checkpoint", "cosigned_size", b"cosigned_size", "log_size", b"log_size", "quorum", b"quorum", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "cosigned_checkpoint", b"cosigned_checkpoint", "cosigned_size", b"cosigned_size", "log_size", b"log_size", "quorum", b"quorum", "size", b"size", "witness_group_index", b"witness_group_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -148,7 +148,8 @@ class LogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddCosignature(self, request, context):
-        """A witness of the policy hands in its cosignature, and says which kinds of leaf it can validate.
+        """A witness hands in its cosignature, and says which kinds of leaf it can validate. That of a party with a
+        witness key which is not of the group that counts for the size is not counted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

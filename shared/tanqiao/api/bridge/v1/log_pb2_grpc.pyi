@@ -52,7 +52,9 @@ class LogServiceStub:
     GetLocationProof: _grpc.UnaryUnaryMultiCallable[_log_pb2.GetLocationProofRequest, _log_pb2.GetLocationProofResponse]
     """Where a unit is under a location root: the row of the map that holds it, and its paths to the root."""
     AddCosignature: _grpc.UnaryUnaryMultiCallable[_log_pb2.AddCosignatureRequest, _log_pb2.AddCosignatureResponse]
-    """A witness of the policy hands in its cosignature, and says which kinds of leaf it can validate."""
+    """A witness hands in its cosignature, and says which kinds of leaf it can validate. That of a party with a
+    witness key which is not of the group that counts for the size is not counted.
+    """
     AddLeaves: _grpc.UnaryUnaryMultiCallable[_log_pb2.AddLeavesRequest, _log_pb2.AddLeavesResponse]
     """A region hands in the growth of its own log with the checkpoint that covers it."""
 
@@ -78,7 +80,9 @@ class LogServiceAsyncStub(LogServiceStub):
     GetLocationProof: _aio.UnaryUnaryMultiCallable[_log_pb2.GetLocationProofRequest, _log_pb2.GetLocationProofResponse]  # type: ignore[assignment]
     """Where a unit is under a location root: the row of the map that holds it, and its paths to the root."""
     AddCosignature: _aio.UnaryUnaryMultiCallable[_log_pb2.AddCosignatureRequest, _log_pb2.AddCosignatureResponse]  # type: ignore[assignment]
-    """A witness of the policy hands in its cosignature, and says which kinds of leaf it can validate."""
+    """A witness hands in its cosignature, and says which kinds of leaf it can validate. That of a party with a
+    witness key which is not of the group that counts for the size is not counted.
+    """
     AddLeaves: _aio.UnaryUnaryMultiCallable[_log_pb2.AddLeavesRequest, _log_pb2.AddLeavesResponse]  # type: ignore[assignment]
     """A region hands in the growth of its own log with the checkpoint that covers it."""
 
@@ -155,7 +159,9 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _log_pb2.AddCosignatureRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_log_pb2.AddCosignatureResponse, _abc.Awaitable[_log_pb2.AddCosignatureResponse]]:
-        """A witness of the policy hands in its cosignature, and says which kinds of leaf it can validate."""
+        """A witness hands in its cosignature, and says which kinds of leaf it can validate. That of a party with a
+        witness key which is not of the group that counts for the size is not counted.
+        """
 
     @_abc_1.abstractmethod
     def AddLeaves(

@@ -148,6 +148,8 @@ class _KeyRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyRole.Value
     KEY_ROLE_APPROVER: _KeyRole.ValueType  # 6
     KEY_ROLE_TOKEN: _KeyRole.ValueType  # 7
     """Makes the tokens of persons and vehicles, and signs nothing."""
+    KEY_ROLE_BODY: _KeyRole.ValueType  # 8
+    """Of an officer of a region's body (operator/310000/sh.centre): decisions that two take together."""
 
 class KeyRole(_KeyRole, metaclass=_KeyRoleEnumTypeWrapper): ...
 
@@ -160,6 +162,8 @@ KEY_ROLE_WITNESS: KeyRole.ValueType  # 5
 KEY_ROLE_APPROVER: KeyRole.ValueType  # 6
 KEY_ROLE_TOKEN: KeyRole.ValueType  # 7
 """Makes the tokens of persons and vehicles, and signs nothing."""
+KEY_ROLE_BODY: KeyRole.ValueType  # 8
+"""Of an officer of a region's body (operator/310000/sh.centre): decisions that two take together."""
 Global___KeyRole: _TypeAlias = KeyRole  # noqa: Y015
 
 class _Suite:
@@ -890,8 +894,8 @@ class KeyRecord(_message.Message):
     """0: open."""
     revoked: _builtins.bool
     holder: _builtins.str
-    """Of an approver's key: whose hand it is in, as the authority calls that person or office. Two signatures
-    of one holder are one approval.
+    """Of an approver's or a body's key: whose hand it is in, as the authority calls that person or office. Two
+    signatures of one holder are one approval. Of a body's key it is never empty.
     """
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
@@ -993,9 +997,17 @@ class WitnessGroupRecord(_message.Message):
     WITNESSES_FIELD_NUMBER: _builtins.int
     QUORUM_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
+    CHANGE_ID_FIELD_NUMBER: _builtins.int
+    REPLACES_LOG_INDEX_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     quorum: _builtins.int
     """More than half of them and never all."""
     document: _builtins.str
+    change_id: _builtins.bytes
+    """16 random bytes: this change."""
+    replaces_log_index: _builtins.int
+    """Log index of the leaf that named the group which this one replaces; 0: the group of the network's beginning."""
+    reason: _builtins.str
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
     @_builtins.property
@@ -1009,10 +1021,13 @@ class WitnessGroupRecord(_message.Message):
         witnesses: _abc.Iterable[_builtins.str] | None = ...,
         quorum: _builtins.int = ...,
         document: _builtins.str = ...,
+        change_id: _builtins.bytes = ...,
+        replaces_log_index: _builtins.int = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "header", b"header", "quorum", b"quorum", "witnesses", b"witnesses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_id", b"change_id", "document", b"document", "header", b"header", "quorum", b"quorum", "reason", b"reason", "replaces_log_index", b"replaces_log_index", "witnesses", b"witnesses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -98,6 +98,7 @@ class CaseRecord(_message.Message):
     ARTICLE_FIELD_NUMBER: _builtins.int
     CLAIM_IDS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    LOG_SIZE_FIELD_NUMBER: _builtins.int
     case_id: _builtins.int
     kind: _builtins.str
     state: _builtins.str
@@ -109,6 +110,8 @@ class CaseRecord(_message.Message):
     deadline_at: _builtins.int
     matrix_version: _builtins.str
     article: _builtins.str
+    log_size: _builtins.int
+    """Leaves of the log when it was opened."""
     @_builtins.property
     def claim_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The claim that the case is about first."""
@@ -131,10 +134,11 @@ class CaseRecord(_message.Message):
         article: _builtins.str = ...,
         claim_ids: _abc.Iterable[_builtins.str] | None = ...,
         events: _abc.Iterable[Global___CaseEventRecord] | None = ...,
+        log_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["article", b"article", "blocking", b"blocking", "body", b"body", "case_id", b"case_id", "claim_ids", b"claim_ids", "deadline_at", b"deadline_at", "details", b"details", "events", b"events", "kind", b"kind", "matrix_version", b"matrix_version", "opened_at", b"opened_at", "state", b"state", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["article", b"article", "blocking", b"blocking", "body", b"body", "case_id", b"case_id", "claim_ids", b"claim_ids", "deadline_at", b"deadline_at", "details", b"details", "events", b"events", "kind", b"kind", "log_size", b"log_size", "matrix_version", b"matrix_version", "opened_at", b"opened_at", "state", b"state", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -265,6 +269,7 @@ class MirrorHead(_message.Message):
     SHOWN_CHECKPOINT_FIELD_NUMBER: _builtins.int
     SHOWN_PROOF_FIELD_NUMBER: _builtins.int
     COSIGNED_CHECKPOINT_FIELD_NUMBER: _builtins.int
+    HANDOVER_CHECKPOINTS_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     party: _builtins.str
     """Who kept the mirror."""
@@ -275,6 +280,10 @@ class MirrorHead(_message.Message):
     """The largest checkpoint with a quorum of cosignatures that this mirror has met; empty before the first."""
     @_builtins.property
     def shown_proof(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def handover_checkpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Of each change of the group of witnesses: the checkpoint in which those before cosigned its leaf."""
+
     def __init__(
         self,
         *,
@@ -284,10 +293,11 @@ class MirrorHead(_message.Message):
         shown_checkpoint: _builtins.bytes = ...,
         shown_proof: _abc.Iterable[_builtins.bytes] | None = ...,
         cosigned_checkpoint: _builtins.bytes = ...,
+        handover_checkpoints: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosigned_checkpoint", b"cosigned_checkpoint", "network_id", b"network_id", "party", b"party", "shown_checkpoint", b"shown_checkpoint", "shown_proof", b"shown_proof", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosigned_checkpoint", b"cosigned_checkpoint", "handover_checkpoints", b"handover_checkpoints", "network_id", b"network_id", "party", b"party", "shown_checkpoint", b"shown_checkpoint", "shown_proof", b"shown_proof", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

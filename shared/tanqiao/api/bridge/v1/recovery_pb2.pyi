@@ -216,6 +216,7 @@ class SubmitReportRequest(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     APPLIED_SIZE_FIELD_NUMBER: _builtins.int
+    UNDECIDED_FIELD_NUMBER: _builtins.int
     bridge_epoch: _builtins.int
     complete: _builtins.bool
     """The last page: the region has reported."""
@@ -225,6 +226,13 @@ class SubmitReportRequest(_message.Message):
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportItem]: ...
+    @_builtins.property
+    def undecided(self) -> _containers.RepeatedCompositeFieldContainer[Global___Papers]:
+        """Promises of the region of which it has seen no decision: its Readys, or its locks and Uses with their
+        openings, one in each. A decision that another region alone has seen is taken back when what it rests
+        on is here. At most 1000 of a page, together with the items.
+        """
+
     def __init__(
         self,
         *,
@@ -232,10 +240,11 @@ class SubmitReportRequest(_message.Message):
         items: _abc.Iterable[Global___ReportItem] | None = ...,
         complete: _builtins.bool = ...,
         applied_size: _builtins.int = ...,
+        undecided: _abc.Iterable[Global___Papers] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_size", b"applied_size", "bridge_epoch", b"bridge_epoch", "complete", b"complete", "items", b"items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_size", b"applied_size", "bridge_epoch", b"bridge_epoch", "complete", b"complete", "items", b"items", "undecided", b"undecided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

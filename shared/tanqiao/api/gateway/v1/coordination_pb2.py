@@ -27,7 +27,7 @@ from tanqiao.api.bridge.v1 import coordination_pb2 as tanqiao_dot_api_dot_bridge
 from tanqiao.api.common.v1 import envelope_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tanqiao/api/gateway/v1/coordination.proto\x12\x16tanqiao.api.gateway.v1\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a(tanqiao/api/bridge/v1/coordination.proto\x1a$tanqiao/api/common/v1/envelope.proto\"\x8b\x02\n\x0fSignStepRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x35\n\x04step\x18\x02 \x01(\x0e\x32\'.tanqiao.api.bridge.v1.CoordinationStep\x12+\n\x05\x63laim\x18\x03 \x01(\x0b\x32\x1c.tanqiao.api.bridge.v1.Claim\x12\x37\n\x08\x61\x63tivity\x18\x04 \x03(\x0b\x32%.tanqiao.api.bridge.v1.PeriodQuantity\x12\x37\n\x08metering\x18\x05 \x03(\x0b\x32%.tanqiao.api.bridge.v1.PeriodQuantity\x12\x0e\n\x06reason\x18\x06 \x01(\t\"E\n\x10SignStepResponse\x12\x31\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"|\n\x11PlaceOrderRequest\x12\x31\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x34\n\x0bkey_records\x18\x02 \x03(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"G\n\x12PlaceOrderResponse\x12\x31\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"p\n\x12\x44\x65\x63ideOrderRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\x0c\x12\x0e\n\x06refuse\x18\x03 \x01(\x08\x12\x14\n\x0cquantity_mwh\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x84\x01\n\x13\x44\x65\x63ideOrderResponse\x12:\n\x06\x61nswer\x18\x01 \x01(\x0b\x32*.tanqiao.api.bridge.v1.RegistryOrderAnswer\x12\x31\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\x9d\x01\n\rReceivedOrder\x12\x33\n\x05order\x18\x01 \x01(\x0b\x32$.tanqiao.api.bridge.v1.RegistryOrder\x12:\n\x06\x61nswer\x18\x02 \x01(\x0b\x32*.tanqiao.api.bridge.v1.RegistryOrderAnswer\x12\x1b\n\x13\x66rozen_quantity_mwh\x18\x03 \x01(\x03\"U\n\x19ListReceivedOrdersRequest\x12\x11\n\tundecided\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"l\n\x1aListReceivedOrdersResponse\x12\x35\n\x06orders\x18\x01 \x03(\x0b\x32%.tanqiao.api.gateway.v1.ReceivedOrder\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xbf\x03\n\x14RegistryOrderService\x12]\n\x08SignStep\x12\'.tanqiao.api.gateway.v1.SignStepRequest\x1a(.tanqiao.api.gateway.v1.SignStepResponse\x12\x63\n\nPlaceOrder\x12).tanqiao.api.gateway.v1.PlaceOrderRequest\x1a*.tanqiao.api.gateway.v1.PlaceOrderResponse\x12\x66\n\x0b\x44\x65\x63ideOrder\x12*.tanqiao.api.gateway.v1.DecideOrderRequest\x1a+.tanqiao.api.gateway.v1.DecideOrderResponse\x12{\n\x12ListReceivedOrders\x12\x31.tanqiao.api.gateway.v1.ListReceivedOrdersRequest\x1a\x32.tanqiao.api.gateway.v1.ListReceivedOrdersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tanqiao/api/gateway/v1/coordination.proto\x12\x16tanqiao.api.gateway.v1\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a(tanqiao/api/bridge/v1/coordination.proto\x1a$tanqiao/api/common/v1/envelope.proto\"\xa7\x02\n\x0fSignStepRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x35\n\x04step\x18\x02 \x01(\x0e\x32\'.tanqiao.api.bridge.v1.CoordinationStep\x12+\n\x05\x63laim\x18\x03 \x01(\x0b\x32\x1c.tanqiao.api.bridge.v1.Claim\x12\x37\n\x08\x61\x63tivity\x18\x04 \x03(\x0b\x32%.tanqiao.api.bridge.v1.PeriodQuantity\x12\x37\n\x08metering\x18\x05 \x03(\x0b\x32%.tanqiao.api.bridge.v1.PeriodQuantity\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x1a\n\x12split_verdict_hash\x18\x07 \x01(\x0c\"E\n\x10SignStepResponse\x12\x31\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"|\n\x11PlaceOrderRequest\x12\x31\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x34\n\x0bkey_records\x18\x02 \x03(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"G\n\x12PlaceOrderResponse\x12\x31\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"p\n\x12\x44\x65\x63ideOrderRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\x0c\x12\x0e\n\x06refuse\x18\x03 \x01(\x08\x12\x14\n\x0cquantity_mwh\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x84\x01\n\x13\x44\x65\x63ideOrderResponse\x12:\n\x06\x61nswer\x18\x01 \x01(\x0b\x32*.tanqiao.api.bridge.v1.RegistryOrderAnswer\x12\x31\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"\x9d\x01\n\rReceivedOrder\x12\x33\n\x05order\x18\x01 \x01(\x0b\x32$.tanqiao.api.bridge.v1.RegistryOrder\x12:\n\x06\x61nswer\x18\x02 \x01(\x0b\x32*.tanqiao.api.bridge.v1.RegistryOrderAnswer\x12\x1b\n\x13\x66rozen_quantity_mwh\x18\x03 \x01(\x03\"U\n\x19ListReceivedOrdersRequest\x12\x11\n\tundecided\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"l\n\x1aListReceivedOrdersResponse\x12\x35\n\x06orders\x18\x01 \x03(\x0b\x32%.tanqiao.api.gateway.v1.ReceivedOrder\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xbf\x03\n\x14RegistryOrderService\x12]\n\x08SignStep\x12\'.tanqiao.api.gateway.v1.SignStepRequest\x1a(.tanqiao.api.gateway.v1.SignStepResponse\x12\x63\n\nPlaceOrder\x12).tanqiao.api.gateway.v1.PlaceOrderRequest\x1a*.tanqiao.api.gateway.v1.PlaceOrderResponse\x12\x66\n\x0b\x44\x65\x63ideOrder\x12*.tanqiao.api.gateway.v1.DecideOrderRequest\x1a+.tanqiao.api.gateway.v1.DecideOrderResponse\x12{\n\x12ListReceivedOrders\x12\x31.tanqiao.api.gateway.v1.ListReceivedOrdersRequest\x1a\x32.tanqiao.api.gateway.v1.ListReceivedOrdersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,23 +35,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.gateway.v1.coor
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SIGNSTEPREQUEST']._serialized_start=186
-  _globals['_SIGNSTEPREQUEST']._serialized_end=453
-  _globals['_SIGNSTEPRESPONSE']._serialized_start=455
-  _globals['_SIGNSTEPRESPONSE']._serialized_end=524
-  _globals['_PLACEORDERREQUEST']._serialized_start=526
-  _globals['_PLACEORDERREQUEST']._serialized_end=650
-  _globals['_PLACEORDERRESPONSE']._serialized_start=652
-  _globals['_PLACEORDERRESPONSE']._serialized_end=723
-  _globals['_DECIDEORDERREQUEST']._serialized_start=725
-  _globals['_DECIDEORDERREQUEST']._serialized_end=837
-  _globals['_DECIDEORDERRESPONSE']._serialized_start=840
-  _globals['_DECIDEORDERRESPONSE']._serialized_end=972
-  _globals['_RECEIVEDORDER']._serialized_start=975
-  _globals['_RECEIVEDORDER']._serialized_end=1132
-  _globals['_LISTRECEIVEDORDERSREQUEST']._serialized_start=1134
-  _globals['_LISTRECEIVEDORDERSREQUEST']._serialized_end=1219
-  _globals['_LISTRECEIVEDORDERSRESPONSE']._serialized_start=1221
-  _globals['_LISTRECEIVEDORDERSRESPONSE']._serialized_end=1329
-  _globals['_REGISTRYORDERSERVICE']._serialized_start=1332
-  _globals['_REGISTRYORDERSERVICE']._serialized_end=1779
+  _globals['_SIGNSTEPREQUEST']._serialized_end=481
+  _globals['_SIGNSTEPRESPONSE']._serialized_start=483
+  _globals['_SIGNSTEPRESPONSE']._serialized_end=552
+  _globals['_PLACEORDERREQUEST']._serialized_start=554
+  _globals['_PLACEORDERREQUEST']._serialized_end=678
+  _globals['_PLACEORDERRESPONSE']._serialized_start=680
+  _globals['_PLACEORDERRESPONSE']._serialized_end=751
+  _globals['_DECIDEORDERREQUEST']._serialized_start=753
+  _globals['_DECIDEORDERREQUEST']._serialized_end=865
+  _globals['_DECIDEORDERRESPONSE']._serialized_start=868
+  _globals['_DECIDEORDERRESPONSE']._serialized_end=1000
+  _globals['_RECEIVEDORDER']._serialized_start=1003
+  _globals['_RECEIVEDORDER']._serialized_end=1160
+  _globals['_LISTRECEIVEDORDERSREQUEST']._serialized_start=1162
+  _globals['_LISTRECEIVEDORDERSREQUEST']._serialized_end=1247
+  _globals['_LISTRECEIVEDORDERSRESPONSE']._serialized_start=1249
+  _globals['_LISTRECEIVEDORDERSRESPONSE']._serialized_end=1357
+  _globals['_REGISTRYORDERSERVICE']._serialized_start=1360
+  _globals['_REGISTRYORDERSERVICE']._serialized_end=1807
 # @@protoc_insertion_point(module_scope)

@@ -31,9 +31,12 @@ class SignStepRequest(_message.Message):
     ACTIVITY_FIELD_NUMBER: _builtins.int
     METERING_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    SPLIT_VERDICT_HASH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     step: _coordination_pb2.CoordinationStep.ValueType
     reason: _builtins.str
+    split_verdict_hash: _builtins.bytes
+    """ISSUE of a smaller quantity: message hash of the SPLIT that the bridge gave about this claim."""
     @_builtins.property
     def claim(self) -> _claims_pb2.Claim: ...
     @_builtins.property
@@ -49,10 +52,11 @@ class SignStepRequest(_message.Message):
         activity: _abc.Iterable[_coordination_pb2.PeriodQuantity] | None = ...,
         metering: _abc.Iterable[_coordination_pb2.PeriodQuantity] | None = ...,
         reason: _builtins.str = ...,
+        split_verdict_hash: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "claim", b"claim", "metering", b"metering", "reason", b"reason", "request_id", b"request_id", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "claim", b"claim", "metering", b"metering", "reason", b"reason", "request_id", b"request_id", "split_verdict_hash", b"split_verdict_hash", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -322,6 +322,7 @@ class RegistryRecord(_message.Message):
     object: _claims_pb2.ClaimObject.ValueType
     status: _claims_pb2.ClaimStatus.ValueType
     attribute: _claims_pb2.Attribute.ValueType
+    """Unspecified: the list does not tell what the project sells; a claim on its asset is held for a person."""
     grain: _claims_pb2.Grain.ValueType
     subject_name: _builtins.str
     subject_uscc: _builtins.str

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tanqiao/api/region/v1/disclosure.proto\x12\x15tanqiao.api.region.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x01\n\nDisclosure\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x10\n\x08title_zh\x18\x02 \x01(\t\x12\x10\n\x08title_en\x18\x03 \x01(\t\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\x12\x0f\n\x07rule_id\x18\x05 \x01(\t\x12\x12\n\narticle_zh\x18\x06 \x01(\t\x12\x12\n\narticle_en\x18\x07 \x01(\t\x12\x16\n\x0eordered_by_law\x18\x08 \x01(\x08\"\x1f\n\rDisclosureRow\x12\x0e\n\x06values\x18\x01 \x03(\t\"\x18\n\x16ListDisclosuresRequest\"f\n\x17ListDisclosuresResponse\x12\x36\n\x0b\x64isclosures\x18\x01 \x03(\x0b\x32!.tanqiao.api.region.v1.Disclosure\x12\x13\n\x0b\x61s_of_index\x18\x02 \x01(\x03\"L\n\x15ReadDisclosureRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xe1\x01\n\x16ReadDisclosureResponse\x12\x35\n\ndisclosure\x18\x01 \x01(\x0b\x32!.tanqiao.api.region.v1.Disclosure\x12\x32\n\x04rows\x18\x02 \x03(\x0b\x32$.tanqiao.api.region.v1.DisclosureRow\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x04 \x01(\x03\x12.\n\nas_of_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xf4\x01\n\x11\x44isclosureService\x12p\n\x0fListDisclosures\x12-.tanqiao.api.region.v1.ListDisclosuresRequest\x1a..tanqiao.api.region.v1.ListDisclosuresResponse\x12m\n\x0eReadDisclosure\x12,.tanqiao.api.region.v1.ReadDisclosureRequest\x1a-.tanqiao.api.region.v1.ReadDisclosureResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tanqiao/api/region/v1/disclosure.proto\x12\x15tanqiao.api.region.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x01\n\nDisclosure\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x10\n\x08title_zh\x18\x02 \x01(\t\x12\x10\n\x08title_en\x18\x03 \x01(\t\x12\x0e\n\x06\x66ields\x18\x04 \x03(\t\x12\x0f\n\x07rule_id\x18\x05 \x01(\t\x12\x12\n\narticle_zh\x18\x06 \x01(\t\x12\x12\n\narticle_en\x18\x07 \x01(\t\x12\x16\n\x0eordered_by_law\x18\x08 \x01(\x08\x12\x14\n\x0cnot_kept_yet\x18\t \x01(\x08\"\x1f\n\rDisclosureRow\x12\x0e\n\x06values\x18\x01 \x03(\t\"-\n\x16ListDisclosuresRequest\x12\x13\n\x0b\x61s_of_index\x18\x01 \x01(\x03\"f\n\x17ListDisclosuresResponse\x12\x36\n\x0b\x64isclosures\x18\x01 \x03(\x0b\x32!.tanqiao.api.region.v1.Disclosure\x12\x13\n\x0b\x61s_of_index\x18\x02 \x01(\x03\"a\n\x15ReadDisclosureRequest\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x04 \x01(\x03\"\xe1\x01\n\x16ReadDisclosureResponse\x12\x35\n\ndisclosure\x18\x01 \x01(\x0b\x32!.tanqiao.api.region.v1.Disclosure\x12\x32\n\x04rows\x18\x02 \x03(\x0b\x32$.tanqiao.api.region.v1.DisclosureRow\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x04 \x01(\x03\x12.\n\nas_of_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xf4\x01\n\x11\x44isclosureService\x12p\n\x0fListDisclosures\x12-.tanqiao.api.region.v1.ListDisclosuresRequest\x1a..tanqiao.api.region.v1.ListDisclosuresResponse\x12m\n\x0eReadDisclosure\x12,.tanqiao.api.region.v1.ReadDisclosureRequest\x1a-.tanqiao.api.region.v1.ReadDisclosureResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,17 +33,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.region.v1.discl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DISCLOSURE']._serialized_start=99
-  _globals['_DISCLOSURE']._serialized_end=258
-  _globals['_DISCLOSUREROW']._serialized_start=260
-  _globals['_DISCLOSUREROW']._serialized_end=291
-  _globals['_LISTDISCLOSURESREQUEST']._serialized_start=293
-  _globals['_LISTDISCLOSURESREQUEST']._serialized_end=317
-  _globals['_LISTDISCLOSURESRESPONSE']._serialized_start=319
-  _globals['_LISTDISCLOSURESRESPONSE']._serialized_end=421
-  _globals['_READDISCLOSUREREQUEST']._serialized_start=423
-  _globals['_READDISCLOSUREREQUEST']._serialized_end=499
-  _globals['_READDISCLOSURERESPONSE']._serialized_start=502
-  _globals['_READDISCLOSURERESPONSE']._serialized_end=727
-  _globals['_DISCLOSURESERVICE']._serialized_start=730
-  _globals['_DISCLOSURESERVICE']._serialized_end=974
+  _globals['_DISCLOSURE']._serialized_end=280
+  _globals['_DISCLOSUREROW']._serialized_start=282
+  _globals['_DISCLOSUREROW']._serialized_end=313
+  _globals['_LISTDISCLOSURESREQUEST']._serialized_start=315
+  _globals['_LISTDISCLOSURESREQUEST']._serialized_end=360
+  _globals['_LISTDISCLOSURESRESPONSE']._serialized_start=362
+  _globals['_LISTDISCLOSURESRESPONSE']._serialized_end=464
+  _globals['_READDISCLOSUREREQUEST']._serialized_start=466
+  _globals['_READDISCLOSUREREQUEST']._serialized_end=563
+  _globals['_READDISCLOSURERESPONSE']._serialized_start=566
+  _globals['_READDISCLOSURERESPONSE']._serialized_end=791
+  _globals['_DISCLOSURESERVICE']._serialized_start=794
+  _globals['_DISCLOSURESERVICE']._serialized_end=1038
 # @@protoc_insertion_point(module_scope)

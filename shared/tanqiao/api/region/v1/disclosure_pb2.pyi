@@ -31,6 +31,7 @@ class Disclosure(_message.Message):
     ARTICLE_ZH_FIELD_NUMBER: _builtins.int
     ARTICLE_EN_FIELD_NUMBER: _builtins.int
     ORDERED_BY_LAW_FIELD_NUMBER: _builtins.int
+    NOT_KEPT_YET_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
     """"methodologies", "issue-and-use" …"""
     title_zh: _builtins.str
@@ -40,6 +41,8 @@ class Disclosure(_message.Message):
     article_en: _builtins.str
     ordered_by_law: _builtins.bool
     """Whether the article itself orders publication."""
+    not_kept_yet: _builtins.bool
+    """The node keeps no register for this list yet: that it is empty says nothing."""
     @_builtins.property
     def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -53,10 +56,11 @@ class Disclosure(_message.Message):
         article_zh: _builtins.str = ...,
         article_en: _builtins.str = ...,
         ordered_by_law: _builtins.bool = ...,
+        not_kept_yet: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["article_en", b"article_en", "article_zh", b"article_zh", "fields", b"fields", "ordered_by_law", b"ordered_by_law", "rule_id", b"rule_id", "slug", b"slug", "title_en", b"title_en", "title_zh", b"title_zh"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["article_en", b"article_en", "article_zh", b"article_zh", "fields", b"fields", "not_kept_yet", b"not_kept_yet", "ordered_by_law", b"ordered_by_law", "rule_id", b"rule_id", "slug", b"slug", "title_en", b"title_en", "title_zh", b"title_zh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -88,12 +92,17 @@ Global___DisclosureRow: _TypeAlias = DisclosureRow  # noqa: Y015
 class ListDisclosuresRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    AS_OF_INDEX_FIELD_NUMBER: _builtins.int
+    as_of_index: _builtins.int
+    """Which lists there were when this entry of the journal was the last one; 0 for now."""
     def __init__(
         self,
+        *,
+        as_of_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -129,19 +138,25 @@ class ReadDisclosureRequest(_message.Message):
     SLUG_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    AS_OF_INDEX_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
     page_size: _builtins.int
     page_token: _builtins.str
+    as_of_index: _builtins.int
+    """The list as it was when this entry of the journal was the last one, by the rules of that entry's day; 0 for
+    now. A page token is good for every index: what follows a first page is asked as of that page's index.
+    """
     def __init__(
         self,
         *,
         slug: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        as_of_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_index", b"as_of_index", "page_size", b"page_size", "page_token", b"page_token", "slug", b"slug"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,65 +22,67 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from tanqiao.api.common.v1 import envelope_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_envelope__pb2
 from tanqiao.api.common.v1 import values_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_values__pb2
+from tanqiao.api.region.v1 import decisions_pb2 as tanqiao_dot_api_dot_region_dot_v1_dot_decisions__pb2
 from tanqiao.api.region.v1 import registers_pb2 as tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tanqiao/api/region/v1/dossiers.proto\x12\x15tanqiao.api.region.v1\x1a\"tanqiao/api/common/v1/values.proto\x1a%tanqiao/api/region/v1/registers.proto\"\xdc\x06\n\x07\x44ossier\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x12\n\naccount_id\x18\x04 \x01(\t\x12\x0f\n\x07\x61uthors\x18\x05 \x03(\t\x12\r\n\x05\x66ield\x18\x06 \x01(\t\x12\x39\n\tdocuments\x18\x07 \x03(\x0b\x32&.tanqiao.api.region.v1.ProjectDocument\x12\r\n\x05parts\x18\x08 \x03(\t\x12@\n\x10methodology_kind\x18\t \x01(\x0e\x32&.tanqiao.api.region.v1.MethodologyKind\x12\x12\n\nunit_class\x18\n \x01(\t\x12\x16\n\x0equantification\x18\x0b \x01(\t\x12\x10\n\x08invented\x18\x0c \x01(\x08\x12\r\n\x05state\x18\r \x01(\t\x12\x0f\n\x07version\x18\x0e \x01(\x05\x12\x14\n\x0cstate_reason\x18\x0f \x01(\t\x12>\n\nassessment\x18\x10 \x01(\x0b\x32*.tanqiao.api.region.v1.TechnicalAssessment\x12?\n\x0c\x63onsultation\x18\x11 \x01(\x0b\x32).tanqiao.api.region.v1.PublicConsultation\x12\x31\n\x05panel\x18\x12 \x01(\x0b\x32\".tanqiao.api.region.v1.ExpertPanel\x12\x35\n\x0bseed_shares\x18\x13 \x03(\x0b\x32 .tanqiao.api.region.v1.SeedShare\x12\x0f\n\x07norm_id\x18\x14 \x01(\t\x12\x14\n\x0clabel_number\x18\x15 \x01(\t\x12\x11\n\trule_text\x18\x16 \x01(\t\x12\x0e\n\x06yields\x18\x17 \x01(\t\x12\x31\n\x0cpublish_date\x18\x18 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12/\n\nstate_date\x18\x19 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x14\n\x0crule_pack_id\x18\x1a \x01(\t\x12\x19\n\x11rule_pack_version\x18\x1b \x01(\t\"<\n\tSeedShare\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x12\n\ncommitment\x18\x02 \x01(\x0c\x12\r\n\x05share\x18\x03 \x01(\x0c\"\x85\x03\n\x0cStepEvidence\x12\x0e\n\x06passed\x18\x01 \x01(\x08\x12\x0f\n\x07opinion\x18\x02 \x01(\t\x12\x11\n\tassessors\x18\x03 \x03(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x39\n\tdocuments\x18\x05 \x03(\x0b\x32&.tanqiao.api.region.v1.ProjectDocument\x12?\n\x0c\x63onsultation\x18\x06 \x01(\x0b\x32).tanqiao.api.region.v1.PublicConsultation\x12\x0f\n\x07norm_id\x18\x07 \x01(\t\x12\x14\n\x0clabel_number\x18\x08 \x01(\t\x12\x11\n\trule_text\x18\t \x01(\t\x12\x0e\n\x06yields\x18\n \x01(\t\x12\x1d\n\x15has_personal_accounts\x18\x0b \x01(\x08\x12\x19\n\x11records_behaviour\x18\x0c \x01(\x08\x12\x16\n\x0e\x66ields_of_work\x18\r \x03(\t\x12\x19\n\x11missing_documents\x18\x0e \x03(\t\"\xfb\x01\n\x0b\x44ossierStep\x12\x13\n\x0bstep_number\x18\x01 \x01(\x05\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\x12\n\nfrom_state\x18\x03 \x01(\t\x12\x10\n\x08to_state\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12/\n\nlegal_date\x18\x06 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x10\n\x08rule_ids\x18\x08 \x03(\t\x12\x11\n\tsigned_by\x18\t \x03(\t\x12\x17\n\x0f\x64\x65\x63ision_digest\x18\n \x01(\x0c\x12\x15\n\rjournal_index\x18\x0b \x01(\x03\"Y\n\x12OpenDossierRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12/\n\x07\x64ossier\x18\x02 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\"F\n\x13OpenDossierResponse\x12/\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\"\xb1\x01\n\x0fTakeStepRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x03 \x01(\t\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x12\x35\n\x08\x65vidence\x18\x05 \x01(\x0b\x32#.tanqiao.api.region.v1.StepEvidence\"C\n\x10TakeStepResponse\x12/\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\"\xb1\x01\n\x0fSignStepRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x03 \x01(\t\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x12\x35\n\x08\x65vidence\x18\x05 \x01(\x0b\x32#.tanqiao.api.region.v1.StepEvidence\">\n\x10SignStepResponse\x12\x17\n\x0f\x64\x65\x63ision_digest\x18\x01 \x01(\x0c\x12\x11\n\tsigned_by\x18\x02 \x03(\t\"\xa0\x01\n\x14GiveSeedShareRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x03 \x01(\t\x12\x14\n\ncommitment\x18\x04 \x01(\x0cH\x00\x12\x0f\n\x05share\x18\x05 \x01(\x0cH\x00\x42\x07\n\x05given\"H\n\x15GiveSeedShareResponse\x12/\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\"Y\n\x11GetDossierRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x02 \x01(\t\"E\n\x12GetDossierResponse\x12/\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\"}\n\x13ListDossiersRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x14ListDossiersResponse\x12\x30\n\x08\x64ossiers\x18\x01 \x03(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x17ListDossierStepsRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"f\n\x18ListDossierStepsResponse\x12\x31\n\x05steps\x18\x01 \x03(\x0b\x32\".tanqiao.api.region.v1.DossierStep\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd3\x01\n\x06\x45xpert\x12\x11\n\texpert_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\x12\x10\n\x08\x65mployer\x18\x04 \x01(\t\x12\x11\n\tinterests\x18\x05 \x03(\t\x12\x31\n\x0c\x61ppoint_date\x18\x06 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12-\n\x08\x65nd_date\x18\x07 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x11\n\tsuspended\x18\x08 \x01(\x08\"V\n\x11KeepExpertRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12-\n\x06\x65xpert\x18\x02 \x01(\x0b\x32\x1d.tanqiao.api.region.v1.Expert\"C\n\x12KeepExpertResponse\x12-\n\x06\x65xpert\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.region.v1.Expert\";\n\x12ListExpertsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x13ListExpertsResponse\x12.\n\x07\x65xperts\x18\x01 \x03(\x0b\x32\x1d.tanqiao.api.region.v1.Expert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x8b\x02\n\x0b\x44ossierKind\x12\x1c\n\x18\x44OSSIER_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44OSSIER_KIND_METHODOLOGY\x10\x01\x12\x1b\n\x17\x44OSSIER_KIND_SCENE_NORM\x10\x02\x12!\n\x1d\x44OSSIER_KIND_LOW_CARBON_SCENE\x10\x03\x12 \n\x1c\x44OSSIER_KIND_BEHAVIOUR_SCENE\x10\x04\x12\x1e\n\x1a\x44OSSIER_KIND_DATA_OPERATOR\x10\x05\x12 \n\x1c\x44OSSIER_KIND_RIGHTS_PROVIDER\x10\x06\x12\x1c\n\x18\x44OSSIER_KIND_THIRD_PARTY\x10\x07\x32\xa6\x07\n\x0e\x44ossierService\x12\x64\n\x0bOpenDossier\x12).tanqiao.api.region.v1.OpenDossierRequest\x1a*.tanqiao.api.region.v1.OpenDossierResponse\x12[\n\x08TakeStep\x12&.tanqiao.api.region.v1.TakeStepRequest\x1a\'.tanqiao.api.region.v1.TakeStepResponse\x12[\n\x08SignStep\x12&.tanqiao.api.region.v1.SignStepRequest\x1a\'.tanqiao.api.region.v1.SignStepResponse\x12j\n\rGiveSeedShare\x12+.tanqiao.api.region.v1.GiveSeedShareRequest\x1a,.tanqiao.api.region.v1.GiveSeedShareResponse\x12\x61\n\nGetDossier\x12(.tanqiao.api.region.v1.GetDossierRequest\x1a).tanqiao.api.region.v1.GetDossierResponse\x12g\n\x0cListDossiers\x12*.tanqiao.api.region.v1.ListDossiersRequest\x1a+.tanqiao.api.region.v1.ListDossiersResponse\x12s\n\x10ListDossierSteps\x12..tanqiao.api.region.v1.ListDossierStepsRequest\x1a/.tanqiao.api.region.v1.ListDossierStepsResponse\x12\x61\n\nKeepExpert\x12(.tanqiao.api.region.v1.KeepExpertRequest\x1a).tanqiao.api.region.v1.KeepExpertResponse\x12\x64\n\x0bListExperts\x12).tanqiao.api.region.v1.ListExpertsRequest\x1a*.tanqiao.api.region.v1.ListExpertsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tanqiao/api/region/v1/dossiers.proto\x12\x15tanqiao.api.region.v1\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\x1a%tanqiao/api/region/v1/decisions.proto\x1a%tanqiao/api/region/v1/registers.proto\"\xdc\x06\n\x07\x44ossier\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x12\n\naccount_id\x18\x04 \x01(\t\x12\x0f\n\x07\x61uthors\x18\x05 \x03(\t\x12\r\n\x05\x66ield\x18\x06 \x01(\t\x12\x39\n\tdocuments\x18\x07 \x03(\x0b\x32&.tanqiao.api.region.v1.ProjectDocument\x12\r\n\x05parts\x18\x08 \x03(\t\x12@\n\x10methodology_kind\x18\t \x01(\x0e\x32&.tanqiao.api.region.v1.MethodologyKind\x12\x12\n\nunit_class\x18\n \x01(\t\x12\x16\n\x0equantification\x18\x0b \x01(\t\x12\x10\n\x08invented\x18\x0c \x01(\x08\x12\r\n\x05state\x18\r \x01(\t\x12\x0f\n\x07version\x18\x0e \x01(\x05\x12\x14\n\x0cstate_reason\x18\x0f \x01(\t\x12>\n\nassessment\x18\x10 \x01(\x0b\x32*.tanqiao.api.region.v1.TechnicalAssessment\x12?\n\x0c\x63onsultation\x18\x11 \x01(\x0b\x32).tanqiao.api.region.v1.PublicConsultation\x12\x31\n\x05panel\x18\x12 \x01(\x0b\x32\".tanqiao.api.region.v1.ExpertPanel\x12\x35\n\x0bseed_shares\x18\x13 \x03(\x0b\x32 .tanqiao.api.region.v1.SeedShare\x12\x0f\n\x07norm_id\x18\x14 \x01(\t\x12\x14\n\x0clabel_number\x18\x15 \x01(\t\x12\x11\n\trule_text\x18\x16 \x01(\t\x12\x0e\n\x06yields\x18\x17 \x01(\t\x12\x31\n\x0cpublish_date\x18\x18 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12/\n\nstate_date\x18\x19 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x14\n\x0crule_pack_id\x18\x1a \x01(\t\x12\x19\n\x11rule_pack_version\x18\x1b \x01(\t\"<\n\tSeedShare\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x12\n\ncommitment\x18\x02 \x01(\x0c\x12\r\n\x05share\x18\x03 \x01(\x0c\"\x85\x03\n\x0cStepEvidence\x12\x0e\n\x06passed\x18\x01 \x01(\x08\x12\x0f\n\x07opinion\x18\x02 \x01(\t\x12\x11\n\tassessors\x18\x03 \x03(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x39\n\tdocuments\x18\x05 \x03(\x0b\x32&.tanqiao.api.region.v1.ProjectDocument\x12?\n\x0c\x63onsultation\x18\x06 \x01(\x0b\x32).tanqiao.api.region.v1.PublicConsultation\x12\x0f\n\x07norm_id\x18\x07 \x01(\t\x12\x14\n\x0clabel_number\x18\x08 \x01(\t\x12\x11\n\trule_text\x18\t \x01(\t\x12\x0e\n\x06yields\x18\n \x01(\t\x12\x1d\n\x15has_personal_accounts\x18\x0b \x01(\x08\x12\x19\n\x11records_behaviour\x18\x0c \x01(\x08\x12\x16\n\x0e\x66ields_of_work\x18\r \x03(\t\x12\x19\n\x11missing_documents\x18\x0e \x03(\t\"\xfb\x01\n\x0b\x44ossierStep\x12\x13\n\x0bstep_number\x18\x01 \x01(\x05\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\x12\n\nfrom_state\x18\x03 \x01(\t\x12\x10\n\x08to_state\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12/\n\nlegal_date\x18\x06 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x10\n\x08rule_ids\x18\x08 \x03(\t\x12\x11\n\tsigned_by\x18\t \x03(\t\x12\x17\n\x0f\x64\x65\x63ision_digest\x18\n \x01(\x0c\x12\x15\n\rjournal_index\x18\x0b \x01(\x03\"Y\n\x12OpenDossierRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12/\n\x07\x64ossier\x18\x02 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\"F\n\x13OpenDossierResponse\x12/\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\"\xb1\x01\n\x0fTakeStepRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x03 \x01(\t\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x12\x35\n\x08\x65vidence\x18\x05 \x01(\x0b\x32#.tanqiao.api.region.v1.StepEvidence\"C\n\x10TakeStepResponse\x12/\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\"\xfc\x01\n\x0fSignStepRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x03 \x01(\t\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x12\x35\n\x08\x65vidence\x18\x05 \x01(\x0b\x32#.tanqiao.api.region.v1.StepEvidence\x12\x32\n\tstatement\x18\x06 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\"t\n\x10SignStepResponse\x12\x17\n\x0f\x64\x65\x63ision_digest\x18\x01 \x01(\x0c\x12\x11\n\tsigned_by\x18\x02 \x03(\t\x12\x34\n\x07to_sign\x18\x03 \x01(\x0b\x32#.tanqiao.api.region.v1.BodyDecision\"\xa0\x01\n\x14GiveSeedShareRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x03 \x01(\t\x12\x14\n\ncommitment\x18\x04 \x01(\x0cH\x00\x12\x0f\n\x05share\x18\x05 \x01(\x0cH\x00\x42\x07\n\x05given\"H\n\x15GiveSeedShareResponse\x12/\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\"Y\n\x11GetDossierRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x02 \x01(\t\"E\n\x12GetDossierResponse\x12/\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\"}\n\x13ListDossiersRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x14ListDossiersResponse\x12\x30\n\x08\x64ossiers\x18\x01 \x03(\x0b\x32\x1e.tanqiao.api.region.v1.Dossier\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x17ListDossierStepsRequest\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".tanqiao.api.region.v1.DossierKind\x12\x12\n\ndossier_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"f\n\x18ListDossierStepsResponse\x12\x31\n\x05steps\x18\x01 \x03(\x0b\x32\".tanqiao.api.region.v1.DossierStep\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd3\x01\n\x06\x45xpert\x12\x11\n\texpert_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\x12\x10\n\x08\x65mployer\x18\x04 \x01(\t\x12\x11\n\tinterests\x18\x05 \x03(\t\x12\x31\n\x0c\x61ppoint_date\x18\x06 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12-\n\x08\x65nd_date\x18\x07 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x11\n\tsuspended\x18\x08 \x01(\x08\"V\n\x11KeepExpertRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12-\n\x06\x65xpert\x18\x02 \x01(\x0b\x32\x1d.tanqiao.api.region.v1.Expert\"C\n\x12KeepExpertResponse\x12-\n\x06\x65xpert\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.region.v1.Expert\";\n\x12ListExpertsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x13ListExpertsResponse\x12.\n\x07\x65xperts\x18\x01 \x03(\x0b\x32\x1d.tanqiao.api.region.v1.Expert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x8b\x02\n\x0b\x44ossierKind\x12\x1c\n\x18\x44OSSIER_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44OSSIER_KIND_METHODOLOGY\x10\x01\x12\x1b\n\x17\x44OSSIER_KIND_SCENE_NORM\x10\x02\x12!\n\x1d\x44OSSIER_KIND_LOW_CARBON_SCENE\x10\x03\x12 \n\x1c\x44OSSIER_KIND_BEHAVIOUR_SCENE\x10\x04\x12\x1e\n\x1a\x44OSSIER_KIND_DATA_OPERATOR\x10\x05\x12 \n\x1c\x44OSSIER_KIND_RIGHTS_PROVIDER\x10\x06\x12\x1c\n\x18\x44OSSIER_KIND_THIRD_PARTY\x10\x07\x32\xa6\x07\n\x0e\x44ossierService\x12\x64\n\x0bOpenDossier\x12).tanqiao.api.region.v1.OpenDossierRequest\x1a*.tanqiao.api.region.v1.OpenDossierResponse\x12[\n\x08TakeStep\x12&.tanqiao.api.region.v1.TakeStepRequest\x1a\'.tanqiao.api.region.v1.TakeStepResponse\x12[\n\x08SignStep\x12&.tanqiao.api.region.v1.SignStepRequest\x1a\'.tanqiao.api.region.v1.SignStepResponse\x12j\n\rGiveSeedShare\x12+.tanqiao.api.region.v1.GiveSeedShareRequest\x1a,.tanqiao.api.region.v1.GiveSeedShareResponse\x12\x61\n\nGetDossier\x12(.tanqiao.api.region.v1.GetDossierRequest\x1a).tanqiao.api.region.v1.GetDossierResponse\x12g\n\x0cListDossiers\x12*.tanqiao.api.region.v1.ListDossiersRequest\x1a+.tanqiao.api.region.v1.ListDossiersResponse\x12s\n\x10ListDossierSteps\x12..tanqiao.api.region.v1.ListDossierStepsRequest\x1a/.tanqiao.api.region.v1.ListDossierStepsResponse\x12\x61\n\nKeepExpert\x12(.tanqiao.api.region.v1.KeepExpertRequest\x1a).tanqiao.api.region.v1.KeepExpertResponse\x12\x64\n\x0bListExperts\x12).tanqiao.api.region.v1.ListExpertsRequest\x1a*.tanqiao.api.region.v1.ListExpertsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.region.v1.dossiers_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DOSSIERKIND']._serialized_start=3760
-  _globals['_DOSSIERKIND']._serialized_end=4027
-  _globals['_DOSSIER']._serialized_start=139
-  _globals['_DOSSIER']._serialized_end=999
-  _globals['_SEEDSHARE']._serialized_start=1001
-  _globals['_SEEDSHARE']._serialized_end=1061
-  _globals['_STEPEVIDENCE']._serialized_start=1064
-  _globals['_STEPEVIDENCE']._serialized_end=1453
-  _globals['_DOSSIERSTEP']._serialized_start=1456
-  _globals['_DOSSIERSTEP']._serialized_end=1707
-  _globals['_OPENDOSSIERREQUEST']._serialized_start=1709
-  _globals['_OPENDOSSIERREQUEST']._serialized_end=1798
-  _globals['_OPENDOSSIERRESPONSE']._serialized_start=1800
-  _globals['_OPENDOSSIERRESPONSE']._serialized_end=1870
-  _globals['_TAKESTEPREQUEST']._serialized_start=1873
-  _globals['_TAKESTEPREQUEST']._serialized_end=2050
-  _globals['_TAKESTEPRESPONSE']._serialized_start=2052
-  _globals['_TAKESTEPRESPONSE']._serialized_end=2119
-  _globals['_SIGNSTEPREQUEST']._serialized_start=2122
-  _globals['_SIGNSTEPREQUEST']._serialized_end=2299
-  _globals['_SIGNSTEPRESPONSE']._serialized_start=2301
-  _globals['_SIGNSTEPRESPONSE']._serialized_end=2363
-  _globals['_GIVESEEDSHAREREQUEST']._serialized_start=2366
-  _globals['_GIVESEEDSHAREREQUEST']._serialized_end=2526
-  _globals['_GIVESEEDSHARERESPONSE']._serialized_start=2528
-  _globals['_GIVESEEDSHARERESPONSE']._serialized_end=2600
-  _globals['_GETDOSSIERREQUEST']._serialized_start=2602
-  _globals['_GETDOSSIERREQUEST']._serialized_end=2691
-  _globals['_GETDOSSIERRESPONSE']._serialized_start=2693
-  _globals['_GETDOSSIERRESPONSE']._serialized_end=2762
-  _globals['_LISTDOSSIERSREQUEST']._serialized_start=2764
-  _globals['_LISTDOSSIERSREQUEST']._serialized_end=2889
-  _globals['_LISTDOSSIERSRESPONSE']._serialized_start=2891
-  _globals['_LISTDOSSIERSRESPONSE']._serialized_end=2988
-  _globals['_LISTDOSSIERSTEPSREQUEST']._serialized_start=2991
-  _globals['_LISTDOSSIERSTEPSREQUEST']._serialized_end=3125
-  _globals['_LISTDOSSIERSTEPSRESPONSE']._serialized_start=3127
-  _globals['_LISTDOSSIERSTEPSRESPONSE']._serialized_end=3229
-  _globals['_EXPERT']._serialized_start=3232
-  _globals['_EXPERT']._serialized_end=3443
-  _globals['_KEEPEXPERTREQUEST']._serialized_start=3445
-  _globals['_KEEPEXPERTREQUEST']._serialized_end=3531
-  _globals['_KEEPEXPERTRESPONSE']._serialized_start=3533
-  _globals['_KEEPEXPERTRESPONSE']._serialized_end=3600
-  _globals['_LISTEXPERTSREQUEST']._serialized_start=3602
-  _globals['_LISTEXPERTSREQUEST']._serialized_end=3661
-  _globals['_LISTEXPERTSRESPONSE']._serialized_start=3663
-  _globals['_LISTEXPERTSRESPONSE']._serialized_end=3757
-  _globals['_DOSSIERSERVICE']._serialized_start=4030
-  _globals['_DOSSIERSERVICE']._serialized_end=4964
+  _globals['_DOSSIERKIND']._serialized_start=3966
+  _globals['_DOSSIERKIND']._serialized_end=4233
+  _globals['_DOSSIER']._serialized_start=216
+  _globals['_DOSSIER']._serialized_end=1076
+  _globals['_SEEDSHARE']._serialized_start=1078
+  _globals['_SEEDSHARE']._serialized_end=1138
+  _globals['_STEPEVIDENCE']._serialized_start=1141
+  _globals['_STEPEVIDENCE']._serialized_end=1530
+  _globals['_DOSSIERSTEP']._serialized_start=1533
+  _globals['_DOSSIERSTEP']._serialized_end=1784
+  _globals['_OPENDOSSIERREQUEST']._serialized_start=1786
+  _globals['_OPENDOSSIERREQUEST']._serialized_end=1875
+  _globals['_OPENDOSSIERRESPONSE']._serialized_start=1877
+  _globals['_OPENDOSSIERRESPONSE']._serialized_end=1947
+  _globals['_TAKESTEPREQUEST']._serialized_start=1950
+  _globals['_TAKESTEPREQUEST']._serialized_end=2127
+  _globals['_TAKESTEPRESPONSE']._serialized_start=2129
+  _globals['_TAKESTEPRESPONSE']._serialized_end=2196
+  _globals['_SIGNSTEPREQUEST']._serialized_start=2199
+  _globals['_SIGNSTEPREQUEST']._serialized_end=2451
+  _globals['_SIGNSTEPRESPONSE']._serialized_start=2453
+  _globals['_SIGNSTEPRESPONSE']._serialized_end=2569
+  _globals['_GIVESEEDSHAREREQUEST']._serialized_start=2572
+  _globals['_GIVESEEDSHAREREQUEST']._serialized_end=2732
+  _globals['_GIVESEEDSHARERESPONSE']._serialized_start=2734
+  _globals['_GIVESEEDSHARERESPONSE']._serialized_end=2806
+  _globals['_GETDOSSIERREQUEST']._serialized_start=2808
+  _globals['_GETDOSSIERREQUEST']._serialized_end=2897
+  _globals['_GETDOSSIERRESPONSE']._serialized_start=2899
+  _globals['_GETDOSSIERRESPONSE']._serialized_end=2968
+  _globals['_LISTDOSSIERSREQUEST']._serialized_start=2970
+  _globals['_LISTDOSSIERSREQUEST']._serialized_end=3095
+  _globals['_LISTDOSSIERSRESPONSE']._serialized_start=3097
+  _globals['_LISTDOSSIERSRESPONSE']._serialized_end=3194
+  _globals['_LISTDOSSIERSTEPSREQUEST']._serialized_start=3197
+  _globals['_LISTDOSSIERSTEPSREQUEST']._serialized_end=3331
+  _globals['_LISTDOSSIERSTEPSRESPONSE']._serialized_start=3333
+  _globals['_LISTDOSSIERSTEPSRESPONSE']._serialized_end=3435
+  _globals['_EXPERT']._serialized_start=3438
+  _globals['_EXPERT']._serialized_end=3649
+  _globals['_KEEPEXPERTREQUEST']._serialized_start=3651
+  _globals['_KEEPEXPERTREQUEST']._serialized_end=3737
+  _globals['_KEEPEXPERTRESPONSE']._serialized_start=3739
+  _globals['_KEEPEXPERTRESPONSE']._serialized_end=3806
+  _globals['_LISTEXPERTSREQUEST']._serialized_start=3808
+  _globals['_LISTEXPERTSREQUEST']._serialized_end=3867
+  _globals['_LISTEXPERTSRESPONSE']._serialized_start=3869
+  _globals['_LISTEXPERTSRESPONSE']._serialized_end=3963
+  _globals['_DOSSIERSERVICE']._serialized_start=4236
+  _globals['_DOSSIERSERVICE']._serialized_end=5170
 # @@protoc_insertion_point(module_scope)

@@ -8,7 +8,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from tanqiao.api.common.v1 import envelope_pb2 as _envelope_pb2
 from tanqiao.api.common.v1 import values_pb2 as _values_pb2
+from tanqiao.api.region.v1 import decisions_pb2 as _decisions_pb2
 from tanqiao.api.region.v1 import registers_pb2 as _registers_pb2
 import builtins as _builtins
 import sys
@@ -431,12 +433,20 @@ class SignStepRequest(_message.Message):
     DOSSIER_ID_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     kind: Global___DossierKind.ValueType
     dossier_id: _builtins.str
     event: _builtins.str
+    validate_only: _builtins.bool
+    """Only gives what is to be signed; the statement stays empty."""
     @_builtins.property
     def evidence(self) -> Global___StepEvidence: ...
+    @_builtins.property
+    def statement(self) -> _envelope_pb2.Envelope:
+        """A BodyDecision of kind DOSSIER about this step, signed by one body or by both."""
+
     def __init__(
         self,
         *,
@@ -445,10 +455,12 @@ class SignStepRequest(_message.Message):
         dossier_id: _builtins.str = ...,
         event: _builtins.str = ...,
         evidence: Global___StepEvidence | None = ...,
+        statement: _envelope_pb2.Envelope | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dossier_id", b"dossier_id", "event", b"event", "evidence", b"evidence", "kind", b"kind", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dossier_id", b"dossier_id", "event", b"event", "evidence", b"evidence", "kind", b"kind", "request_id", b"request_id", "statement", b"statement", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -460,21 +472,27 @@ class SignStepResponse(_message.Message):
 
     DECISION_DIGEST_FIELD_NUMBER: _builtins.int
     SIGNED_BY_FIELD_NUMBER: _builtins.int
+    TO_SIGN_FIELD_NUMBER: _builtins.int
     decision_digest: _builtins.bytes
     """Digest over the dossier's version, the event, the evidence and the rule pack."""
     @_builtins.property
     def signed_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Roles that have signed it so far."""
+        """Roles whose signatures count."""
+
+    @_builtins.property
+    def to_sign(self) -> _decisions_pb2.BodyDecision:
+        """What each body signs, its header still empty; only for validate_only."""
 
     def __init__(
         self,
         *,
         decision_digest: _builtins.bytes = ...,
         signed_by: _abc.Iterable[_builtins.str] | None = ...,
+        to_sign: _decisions_pb2.BodyDecision | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["to_sign", b"to_sign"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_digest", b"decision_digest", "signed_by", b"signed_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_digest", b"decision_digest", "signed_by", b"signed_by", "to_sign", b"to_sign"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -101,7 +101,8 @@ class DossierServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SignStep(self, request, context):
-        """Signs a decision that two bodies take together; it has no effect until the other body takes the step.
+        """Hands in a decision that one body or both have signed; validate_only: gives what is to be signed. It has
+        no effect until the step is taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,9 @@ class DossierServiceStub:
     TakeStep: _grpc.UnaryUnaryMultiCallable[_dossiers_pb2.TakeStepRequest, _dossiers_pb2.TakeStepResponse]
     """Takes an event of the state machine, once the rules and every signature they ask for allow it."""
     SignStep: _grpc.UnaryUnaryMultiCallable[_dossiers_pb2.SignStepRequest, _dossiers_pb2.SignStepResponse]
-    """Signs a decision that two bodies take together; it has no effect until the other body takes the step."""
+    """Hands in a decision that one body or both have signed; validate_only: gives what is to be signed. It has
+    no effect until the step is taken.
+    """
     GiveSeedShare: _grpc.UnaryUnaryMultiCallable[_dossiers_pb2.GiveSeedShareRequest, _dossiers_pb2.GiveSeedShareResponse]
     """Commits to a share of the seed of an expert draw, or reveals it."""
     GetDossier: _grpc.UnaryUnaryMultiCallable[_dossiers_pb2.GetDossierRequest, _dossiers_pb2.GetDossierResponse]
@@ -62,7 +64,9 @@ class DossierServiceAsyncStub(DossierServiceStub):
     TakeStep: _aio.UnaryUnaryMultiCallable[_dossiers_pb2.TakeStepRequest, _dossiers_pb2.TakeStepResponse]  # type: ignore[assignment]
     """Takes an event of the state machine, once the rules and every signature they ask for allow it."""
     SignStep: _aio.UnaryUnaryMultiCallable[_dossiers_pb2.SignStepRequest, _dossiers_pb2.SignStepResponse]  # type: ignore[assignment]
-    """Signs a decision that two bodies take together; it has no effect until the other body takes the step."""
+    """Hands in a decision that one body or both have signed; validate_only: gives what is to be signed. It has
+    no effect until the step is taken.
+    """
     GiveSeedShare: _aio.UnaryUnaryMultiCallable[_dossiers_pb2.GiveSeedShareRequest, _dossiers_pb2.GiveSeedShareResponse]  # type: ignore[assignment]
     """Commits to a share of the seed of an expert draw, or reveals it."""
     GetDossier: _aio.UnaryUnaryMultiCallable[_dossiers_pb2.GetDossierRequest, _dossiers_pb2.GetDossierResponse]  # type: ignore[assignment]
@@ -101,7 +105,9 @@ class DossierServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dossiers_pb2.SignStepRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dossiers_pb2.SignStepResponse, _abc.Awaitable[_dossiers_pb2.SignStepResponse]]:
-        """Signs a decision that two bodies take together; it has no effect until the other body takes the step."""
+        """Hands in a decision that one body or both have signed; validate_only: gives what is to be signed. It has
+        no effect until the step is taken.
+        """
 
     @_abc_1.abstractmethod
     def GiveSeedShare(

@@ -27,37 +27,39 @@ from tanqiao.api.common.v1 import values_pb2 as tanqiao_dot_api_dot_common_dot_v
 from tanqiao.api.region.v1 import ledger_pb2 as tanqiao_dot_api_dot_region_dot_v1_dot_ledger__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tanqiao/api/region/v1/encumbrances.proto\x12\x15tanqiao.api.region.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/common/v1/values.proto\x1a\"tanqiao/api/region/v1/ledger.proto\"\xba\x01\n\x10ReleaseSignature\x12\x34\n\x04side\x18\x01 \x01(\x0e\x32&.tanqiao.api.region.v1.EncumbranceSide\x12\r\n\x05party\x18\x02 \x01(\t\x12\x16\n\x0erelease_digest\x18\x03 \x01(\x0c\x12-\n\tsign_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12\x64ocument_reference\x18\x05 \x01(\t\"\xc2\x03\n\x0b\x45ncumbrance\x12\x16\n\x0e\x65ncumbrance_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x1b\n\x13\x63reditor_account_id\x18\x03 \x01(\t\x12\x30\n\x06\x62locks\x18\x04 \x03(\x0b\x32 .tanqiao.api.common.v1.UnitBlock\x12\x13\n\x0bquantity_kg\x18\x05 \x01(\x03\x12\x1a\n\x12\x64ocument_reference\x18\x06 \x01(\t\x12\x17\n\x0f\x64ocument_digest\x18\x07 \x01(\x0c\x12\x36\n\x05state\x18\x08 \x01(\x0e\x32\'.tanqiao.api.region.v1.EncumbranceState\x12/\n\nbegin_date\x18\t \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x31\n\x0crelease_date\x18\n \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12;\n\nsignatures\x18\x0b \x03(\x0b\x32\'.tanqiao.api.region.v1.ReleaseSignature\x12\x15\n\rjournal_index\x18\x0c \x01(\x03\"\xdc\x01\n\x14\x45ncumberUnitsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x33\n\x05units\x18\x03 \x01(\x0b\x32$.tanqiao.api.region.v1.UnitSelection\x12\x1b\n\x13\x63reditor_account_id\x18\x04 \x01(\t\x12\x1a\n\x12\x64ocument_reference\x18\x05 \x01(\t\x12\x17\n\x0f\x64ocument_digest\x18\x06 \x01(\x0c\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\"P\n\x15\x45ncumberUnitsResponse\x12\x37\n\x0b\x65ncumbrance\x18\x01 \x01(\x0b\x32\".tanqiao.api.region.v1.Encumbrance\"c\n\x19ReleaseEncumbranceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65ncumbrance_id\x18\x02 \x01(\t\x12\x1a\n\x12\x64ocument_reference\x18\x03 \x01(\t\"U\n\x1aReleaseEncumbranceResponse\x12\x37\n\x0b\x65ncumbrance\x18\x01 \x01(\x0b\x32\".tanqiao.api.region.v1.Encumbrance\"/\n\x15GetEncumbranceRequest\x12\x16\n\x0e\x65ncumbrance_id\x18\x01 \x01(\t\"Q\n\x16GetEncumbranceResponse\x12\x37\n\x0b\x65ncumbrance\x18\x01 \x01(\x0b\x32\".tanqiao.api.region.v1.Encumbrance\"T\n\x17ListEncumbrancesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x18ListEncumbrancesResponse\x12\x38\n\x0c\x65ncumbrances\x18\x01 \x03(\x0b\x32\".tanqiao.api.region.v1.Encumbrance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*u\n\x10\x45ncumbranceState\x12!\n\x1d\x45NCUMBRANCE_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45NCUMBRANCE_STATE_IN_FORCE\x10\x01\x12\x1e\n\x1a\x45NCUMBRANCE_STATE_RELEASED\x10\x02*o\n\x0f\x45ncumbranceSide\x12 \n\x1c\x45NCUMBRANCE_SIDE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45NCUMBRANCE_SIDE_HOLDER\x10\x01\x12\x1d\n\x19\x45NCUMBRANCE_SIDE_CREDITOR\x10\x02\x32\xdf\x03\n\x12\x45ncumbranceService\x12j\n\rEncumberUnits\x12+.tanqiao.api.region.v1.EncumberUnitsRequest\x1a,.tanqiao.api.region.v1.EncumberUnitsResponse\x12y\n\x12ReleaseEncumbrance\x12\x30.tanqiao.api.region.v1.ReleaseEncumbranceRequest\x1a\x31.tanqiao.api.region.v1.ReleaseEncumbranceResponse\x12m\n\x0eGetEncumbrance\x12,.tanqiao.api.region.v1.GetEncumbranceRequest\x1a-.tanqiao.api.region.v1.GetEncumbranceResponse\x12s\n\x10ListEncumbrances\x12..tanqiao.api.region.v1.ListEncumbrancesRequest\x1a/.tanqiao.api.region.v1.ListEncumbrancesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tanqiao/api/region/v1/encumbrances.proto\x12\x15tanqiao.api.region.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/common/v1/values.proto\x1a\"tanqiao/api/region/v1/ledger.proto\"\x84\x01\n\x10ReleaseStatement\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x16\n\x0e\x65ncumbrance_id\x18\x03 \x01(\t\x12\x18\n\x10\x61greement_digest\x18\x04 \x01(\x0c\x12\x1a\n\x12\x64ocument_reference\x18\x05 \x01(\t\"\xc4\x02\n\x10ReleaseSignature\x12\x34\n\x04side\x18\x01 \x01(\x0e\x32&.tanqiao.api.region.v1.EncumbranceSide\x12\r\n\x05party\x18\x02 \x01(\t\x12\x16\n\x0erelease_digest\x18\x03 \x01(\x0c\x12-\n\tsign_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12\x64ocument_reference\x18\x05 \x01(\t\x12\x11\n\tstatement\x18\x06 \x01(\x0c\x12\x11\n\tsignature\x18\x07 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x08 \x01(\x0c\x12\x1d\n\x15\x61uthority_certificate\x18\t \x01(\x0c\x12.\n\njudge_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdc\x03\n\x0b\x45ncumbrance\x12\x16\n\x0e\x65ncumbrance_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x1b\n\x13\x63reditor_account_id\x18\x03 \x01(\t\x12\x30\n\x06\x62locks\x18\x04 \x03(\x0b\x32 .tanqiao.api.common.v1.UnitBlock\x12\x13\n\x0bquantity_kg\x18\x05 \x01(\x03\x12\x1a\n\x12\x64ocument_reference\x18\x06 \x01(\t\x12\x17\n\x0f\x64ocument_digest\x18\x07 \x01(\x0c\x12\x36\n\x05state\x18\x08 \x01(\x0e\x32\'.tanqiao.api.region.v1.EncumbranceState\x12/\n\nbegin_date\x18\t \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x31\n\x0crelease_date\x18\n \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12;\n\nsignatures\x18\x0b \x03(\x0b\x32\'.tanqiao.api.region.v1.ReleaseSignature\x12\x15\n\rjournal_index\x18\x0c \x01(\x03\x12\x18\n\x10\x61greement_digest\x18\r \x01(\x0c\"\xdc\x01\n\x14\x45ncumberUnitsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x33\n\x05units\x18\x03 \x01(\x0b\x32$.tanqiao.api.region.v1.UnitSelection\x12\x1b\n\x13\x63reditor_account_id\x18\x04 \x01(\t\x12\x1a\n\x12\x64ocument_reference\x18\x05 \x01(\t\x12\x17\n\x0f\x64ocument_digest\x18\x06 \x01(\x0c\x12\x15\n\rvalidate_only\x18\x07 \x01(\x08\"P\n\x15\x45ncumberUnitsResponse\x12\x37\n\x0b\x65ncumbrance\x18\x01 \x01(\x0b\x32\".tanqiao.api.region.v1.Encumbrance\"\x9e\x01\n\x19ReleaseEncumbranceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65ncumbrance_id\x18\x02 \x01(\t\x12\x1a\n\x12\x64ocument_reference\x18\x03 \x01(\t\x12\x11\n\tstatement\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x06 \x01(\x0c\"U\n\x1aReleaseEncumbranceResponse\x12\x37\n\x0b\x65ncumbrance\x18\x01 \x01(\x0b\x32\".tanqiao.api.region.v1.Encumbrance\"/\n\x15GetEncumbranceRequest\x12\x16\n\x0e\x65ncumbrance_id\x18\x01 \x01(\t\"Q\n\x16GetEncumbranceResponse\x12\x37\n\x0b\x65ncumbrance\x18\x01 \x01(\x0b\x32\".tanqiao.api.region.v1.Encumbrance\"T\n\x17ListEncumbrancesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x18ListEncumbrancesResponse\x12\x38\n\x0c\x65ncumbrances\x18\x01 \x03(\x0b\x32\".tanqiao.api.region.v1.Encumbrance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*u\n\x10\x45ncumbranceState\x12!\n\x1d\x45NCUMBRANCE_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45NCUMBRANCE_STATE_IN_FORCE\x10\x01\x12\x1e\n\x1a\x45NCUMBRANCE_STATE_RELEASED\x10\x02*o\n\x0f\x45ncumbranceSide\x12 \n\x1c\x45NCUMBRANCE_SIDE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45NCUMBRANCE_SIDE_HOLDER\x10\x01\x12\x1d\n\x19\x45NCUMBRANCE_SIDE_CREDITOR\x10\x02\x32\xdf\x03\n\x12\x45ncumbranceService\x12j\n\rEncumberUnits\x12+.tanqiao.api.region.v1.EncumberUnitsRequest\x1a,.tanqiao.api.region.v1.EncumberUnitsResponse\x12y\n\x12ReleaseEncumbrance\x12\x30.tanqiao.api.region.v1.ReleaseEncumbranceRequest\x1a\x31.tanqiao.api.region.v1.ReleaseEncumbranceResponse\x12m\n\x0eGetEncumbrance\x12,.tanqiao.api.region.v1.GetEncumbranceRequest\x1a-.tanqiao.api.region.v1.GetEncumbranceResponse\x12s\n\x10ListEncumbrances\x12..tanqiao.api.region.v1.ListEncumbrancesRequest\x1a/.tanqiao.api.region.v1.ListEncumbrancesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.region.v1.encumbrances_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENCUMBRANCESTATE']._serialized_start=1636
-  _globals['_ENCUMBRANCESTATE']._serialized_end=1753
-  _globals['_ENCUMBRANCESIDE']._serialized_start=1755
-  _globals['_ENCUMBRANCESIDE']._serialized_end=1866
-  _globals['_RELEASESIGNATURE']._serialized_start=173
-  _globals['_RELEASESIGNATURE']._serialized_end=359
-  _globals['_ENCUMBRANCE']._serialized_start=362
-  _globals['_ENCUMBRANCE']._serialized_end=812
-  _globals['_ENCUMBERUNITSREQUEST']._serialized_start=815
-  _globals['_ENCUMBERUNITSREQUEST']._serialized_end=1035
-  _globals['_ENCUMBERUNITSRESPONSE']._serialized_start=1037
-  _globals['_ENCUMBERUNITSRESPONSE']._serialized_end=1117
-  _globals['_RELEASEENCUMBRANCEREQUEST']._serialized_start=1119
-  _globals['_RELEASEENCUMBRANCEREQUEST']._serialized_end=1218
-  _globals['_RELEASEENCUMBRANCERESPONSE']._serialized_start=1220
-  _globals['_RELEASEENCUMBRANCERESPONSE']._serialized_end=1305
-  _globals['_GETENCUMBRANCEREQUEST']._serialized_start=1307
-  _globals['_GETENCUMBRANCEREQUEST']._serialized_end=1354
-  _globals['_GETENCUMBRANCERESPONSE']._serialized_start=1356
-  _globals['_GETENCUMBRANCERESPONSE']._serialized_end=1437
-  _globals['_LISTENCUMBRANCESREQUEST']._serialized_start=1439
-  _globals['_LISTENCUMBRANCESREQUEST']._serialized_end=1523
-  _globals['_LISTENCUMBRANCESRESPONSE']._serialized_start=1525
-  _globals['_LISTENCUMBRANCESRESPONSE']._serialized_end=1634
-  _globals['_ENCUMBRANCESERVICE']._serialized_start=1869
-  _globals['_ENCUMBRANCESERVICE']._serialized_end=2348
+  _globals['_ENCUMBRANCESTATE']._serialized_start=1995
+  _globals['_ENCUMBRANCESTATE']._serialized_end=2112
+  _globals['_ENCUMBRANCESIDE']._serialized_start=2114
+  _globals['_ENCUMBRANCESIDE']._serialized_end=2225
+  _globals['_RELEASESTATEMENT']._serialized_start=173
+  _globals['_RELEASESTATEMENT']._serialized_end=305
+  _globals['_RELEASESIGNATURE']._serialized_start=308
+  _globals['_RELEASESIGNATURE']._serialized_end=632
+  _globals['_ENCUMBRANCE']._serialized_start=635
+  _globals['_ENCUMBRANCE']._serialized_end=1111
+  _globals['_ENCUMBERUNITSREQUEST']._serialized_start=1114
+  _globals['_ENCUMBERUNITSREQUEST']._serialized_end=1334
+  _globals['_ENCUMBERUNITSRESPONSE']._serialized_start=1336
+  _globals['_ENCUMBERUNITSRESPONSE']._serialized_end=1416
+  _globals['_RELEASEENCUMBRANCEREQUEST']._serialized_start=1419
+  _globals['_RELEASEENCUMBRANCEREQUEST']._serialized_end=1577
+  _globals['_RELEASEENCUMBRANCERESPONSE']._serialized_start=1579
+  _globals['_RELEASEENCUMBRANCERESPONSE']._serialized_end=1664
+  _globals['_GETENCUMBRANCEREQUEST']._serialized_start=1666
+  _globals['_GETENCUMBRANCEREQUEST']._serialized_end=1713
+  _globals['_GETENCUMBRANCERESPONSE']._serialized_start=1715
+  _globals['_GETENCUMBRANCERESPONSE']._serialized_end=1796
+  _globals['_LISTENCUMBRANCESREQUEST']._serialized_start=1798
+  _globals['_LISTENCUMBRANCESREQUEST']._serialized_end=1882
+  _globals['_LISTENCUMBRANCESRESPONSE']._serialized_start=1884
+  _globals['_LISTENCUMBRANCESRESPONSE']._serialized_end=1993
+  _globals['_ENCUMBRANCESERVICE']._serialized_start=2228
+  _globals['_ENCUMBRANCESERVICE']._serialized_end=2707
 # @@protoc_insertion_point(module_scope)

@@ -57,6 +57,42 @@ ENCUMBRANCE_SIDE_CREDITOR: EncumbranceSide.ValueType  # 2
 Global___EncumbranceSide: _TypeAlias = EncumbranceSide  # noqa: Y015
 
 @_typing.final
+class ReleaseStatement(_message.Message):
+    """What each side of a release signs: the same bytes of both, without a time or a name of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_ID_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    ENCUMBRANCE_ID_FIELD_NUMBER: _builtins.int
+    AGREEMENT_DIGEST_FIELD_NUMBER: _builtins.int
+    DOCUMENT_REFERENCE_FIELD_NUMBER: _builtins.int
+    network_id: _builtins.str
+    region: _builtins.str
+    """The node: region/310000."""
+    encumbrance_id: _builtins.str
+    agreement_digest: _builtins.bytes
+    """As the encumbrance shows it."""
+    document_reference: _builtins.str
+    """The deed of release."""
+    def __init__(
+        self,
+        *,
+        network_id: _builtins.str = ...,
+        region: _builtins.str = ...,
+        encumbrance_id: _builtins.str = ...,
+        agreement_digest: _builtins.bytes = ...,
+        document_reference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_digest", b"agreement_digest", "document_reference", b"document_reference", "encumbrance_id", b"encumbrance_id", "network_id", b"network_id", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseStatement: _TypeAlias = ReleaseStatement  # noqa: Y015
+
+@_typing.final
 class ReleaseSignature(_message.Message):
     """One side's signature under a release, over the digest of the encumbrance and of the release's document."""
 
@@ -67,12 +103,30 @@ class ReleaseSignature(_message.Message):
     RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
     SIGN_TIME_FIELD_NUMBER: _builtins.int
     DOCUMENT_REFERENCE_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    AUTHORITY_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    JUDGE_TIME_FIELD_NUMBER: _builtins.int
     side: Global___EncumbranceSide.ValueType
     party: _builtins.str
     release_digest: _builtins.bytes
     document_reference: _builtins.str
+    statement: _builtins.bytes
+    """The ReleaseStatement that was signed, and ECDSA P-256 with SHA-256 over its pre-authentication encoding
+    (payload type application/vnd.tanqiao.release-statement.v1+protobuf), DER, with the key of the
+    certificate. Empty where it was signed before releases were signed with keys.
+    """
+    signature: _builtins.bytes
+    certificate: _builtins.bytes
+    """PEM, of the party, and of the CA that issued it."""
+    authority_certificate: _builtins.bytes
     @_builtins.property
     def sign_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def judge_time(self) -> _timestamp_pb2.Timestamp:
+        """When the certificate was judged."""
+
     def __init__(
         self,
         *,
@@ -81,10 +135,15 @@ class ReleaseSignature(_message.Message):
         release_digest: _builtins.bytes = ...,
         sign_time: _timestamp_pb2.Timestamp | None = ...,
         document_reference: _builtins.str = ...,
+        statement: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        certificate: _builtins.bytes = ...,
+        authority_certificate: _builtins.bytes = ...,
+        judge_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["sign_time", b"sign_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["judge_time", b"judge_time", "sign_time", b"sign_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_reference", b"document_reference", "party", b"party", "release_digest", b"release_digest", "side", b"side", "sign_time", b"sign_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_certificate", b"authority_certificate", "certificate", b"certificate", "document_reference", b"document_reference", "judge_time", b"judge_time", "party", b"party", "release_digest", b"release_digest", "side", b"side", "sign_time", b"sign_time", "signature", b"signature", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -106,6 +165,7 @@ class Encumbrance(_message.Message):
     RELEASE_DATE_FIELD_NUMBER: _builtins.int
     SIGNATURES_FIELD_NUMBER: _builtins.int
     JOURNAL_INDEX_FIELD_NUMBER: _builtins.int
+    AGREEMENT_DIGEST_FIELD_NUMBER: _builtins.int
     encumbrance_id: _builtins.str
     """32 hexadecimal characters."""
     account_id: _builtins.str
@@ -118,6 +178,8 @@ class Encumbrance(_message.Message):
     """SHA-256 of the document; may be empty."""
     state: Global___EncumbranceState.ValueType
     journal_index: _builtins.int
+    agreement_digest: _builtins.bytes
+    """SHA-256 of what was agreed, as the journal has it; what a release names."""
     @_builtins.property
     def blocks(self) -> _containers.RepeatedCompositeFieldContainer[_values_pb2.UnitBlock]: ...
     @_builtins.property
@@ -143,10 +205,11 @@ class Encumbrance(_message.Message):
         release_date: _values_pb2.Date | None = ...,
         signatures: _abc.Iterable[Global___ReleaseSignature] | None = ...,
         journal_index: _builtins.int = ...,
+        agreement_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["begin_date", b"begin_date", "release_date", b"release_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "begin_date", b"begin_date", "blocks", b"blocks", "creditor_account_id", b"creditor_account_id", "document_digest", b"document_digest", "document_reference", b"document_reference", "encumbrance_id", b"encumbrance_id", "journal_index", b"journal_index", "quantity_kg", b"quantity_kg", "release_date", b"release_date", "signatures", b"signatures", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "agreement_digest", b"agreement_digest", "begin_date", b"begin_date", "blocks", b"blocks", "creditor_account_id", b"creditor_account_id", "document_digest", b"document_digest", "document_reference", b"document_reference", "encumbrance_id", b"encumbrance_id", "journal_index", b"journal_index", "quantity_kg", b"quantity_kg", "release_date", b"release_date", "signatures", b"signatures", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -217,20 +280,31 @@ class ReleaseEncumbranceRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ENCUMBRANCE_ID_FIELD_NUMBER: _builtins.int
     DOCUMENT_REFERENCE_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     encumbrance_id: _builtins.str
     document_reference: _builtins.str
     """The deed of release; both sides name the same one."""
+    statement: _builtins.bytes
+    """A ReleaseStatement of this encumbrance and deed, signed with the key of the caller's certificate."""
+    signature: _builtins.bytes
+    certificate: _builtins.bytes
+    """PEM."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         encumbrance_id: _builtins.str = ...,
         document_reference: _builtins.str = ...,
+        statement: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        certificate: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_reference", b"document_reference", "encumbrance_id", b"encumbrance_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "document_reference", b"document_reference", "encumbrance_id", b"encumbrance_id", "request_id", b"request_id", "signature", b"signature", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

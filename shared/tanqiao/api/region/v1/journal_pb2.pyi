@@ -74,6 +74,22 @@ class _JournalEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     """The person behind a closed account was forgotten; details: uses."""
     JOURNAL_EVENT_KIND_EXPERIENCE_RECORDED: _JournalEventKind.ValueType  # 50
     """Experience values of a behaviour scene were recorded; details: records, digest, by."""
+    JOURNAL_EVENT_KIND_MANDATE_CHANGED: _JournalEventKind.ValueType  # 51
+    """A mandate to trade was given or ended; the subject is its id; details: by, period or ended."""
+    JOURNAL_EVENT_KIND_RESERVE_CHANGED: _JournalEventKind.ValueType  # 52
+    """A step with a reserve entry or a proof of filing; the subject is its id; details: event, from, to, role."""
+    JOURNAL_EVENT_KIND_CERTIFICATE_CHANGED: _JournalEventKind.ValueType  # 60
+    """A step of a certificate of neutrality; details: event, from, to, role, retirement_id."""
+    JOURNAL_EVENT_KIND_CLAIM_NOTICED: _JournalEventKind.ValueType  # 70
+    """The bridge moved a claim of this region by itself, or a resolution names one; the subject is the claim;
+    details: status, reason, case_id, resolution, log_index.
+    """
+    JOURNAL_EVENT_KIND_CONSENTS_RECORDED: _JournalEventKind.ValueType  # 61
+    """Users' mandates and consents were recorded; the subject is the recipient; details: records, digest, by."""
+    JOURNAL_EVENT_KIND_CONSENT_WITHDRAWN: _JournalEventKind.ValueType  # 62
+    """A mandate or consent was taken back; the subject is its id."""
+    JOURNAL_EVENT_KIND_CLAWBACK_CHANGED: _JournalEventKind.ValueType  # 63
+    """A step of a clawback; the subject is its id; details: event, from, to, role."""
 
 class JournalEventKind(_JournalEventKind, metaclass=_JournalEventKindEnumTypeWrapper): ...
 
@@ -124,6 +140,22 @@ JOURNAL_EVENT_KIND_PERSONAL_DATA_DELETED: JournalEventKind.ValueType  # 43
 """The person behind a closed account was forgotten; details: uses."""
 JOURNAL_EVENT_KIND_EXPERIENCE_RECORDED: JournalEventKind.ValueType  # 50
 """Experience values of a behaviour scene were recorded; details: records, digest, by."""
+JOURNAL_EVENT_KIND_MANDATE_CHANGED: JournalEventKind.ValueType  # 51
+"""A mandate to trade was given or ended; the subject is its id; details: by, period or ended."""
+JOURNAL_EVENT_KIND_RESERVE_CHANGED: JournalEventKind.ValueType  # 52
+"""A step with a reserve entry or a proof of filing; the subject is its id; details: event, from, to, role."""
+JOURNAL_EVENT_KIND_CERTIFICATE_CHANGED: JournalEventKind.ValueType  # 60
+"""A step of a certificate of neutrality; details: event, from, to, role, retirement_id."""
+JOURNAL_EVENT_KIND_CLAIM_NOTICED: JournalEventKind.ValueType  # 70
+"""The bridge moved a claim of this region by itself, or a resolution names one; the subject is the claim;
+details: status, reason, case_id, resolution, log_index.
+"""
+JOURNAL_EVENT_KIND_CONSENTS_RECORDED: JournalEventKind.ValueType  # 61
+"""Users' mandates and consents were recorded; the subject is the recipient; details: records, digest, by."""
+JOURNAL_EVENT_KIND_CONSENT_WITHDRAWN: JournalEventKind.ValueType  # 62
+"""A mandate or consent was taken back; the subject is its id."""
+JOURNAL_EVENT_KIND_CLAWBACK_CHANGED: JournalEventKind.ValueType  # 63
+"""A step of a clawback; the subject is its id; details: event, from, to, role."""
 Global___JournalEventKind: _TypeAlias = JournalEventKind  # noqa: Y015
 
 @_typing.final
@@ -389,6 +421,7 @@ class GetNodeStatusResponse(_message.Message):
     RULE_PACK_VERSION_FIELD_NUMBER: _builtins.int
     FINALITY_FIELD_NUMBER: _builtins.int
     RECOVERING_FIELD_NUMBER: _builtins.int
+    ALARMS_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     region_code: _builtins.str
     journal_size: _builtins.int
@@ -405,6 +438,10 @@ class GetNodeStatusResponse(_message.Message):
     def time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def finality(self) -> Global___FinalityStatus: ...
+    @_builtins.property
+    def alarms(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeAlarm]:
+        """What needs a person, since the node started: empty when all is well."""
+
     def __init__(
         self,
         *,
@@ -421,14 +458,46 @@ class GetNodeStatusResponse(_message.Message):
         rule_pack_version: _builtins.str = ...,
         finality: Global___FinalityStatus | None = ...,
         recovering: _builtins.bool = ...,
+        alarms: _abc.Iterable[Global___NodeAlarm] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["finality", b"finality", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_log_index", b"applied_log_index", "bridge_connected", b"bridge_connected", "finality", b"finality", "incarnation", b"incarnation", "journal_size", b"journal_size", "network_id", b"network_id", "recovering", b"recovering", "region_code", b"region_code", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "test_clock", b"test_clock", "time", b"time", "transfers_open", b"transfers_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "applied_log_index", b"applied_log_index", "bridge_connected", b"bridge_connected", "finality", b"finality", "incarnation", b"incarnation", "journal_size", b"journal_size", "network_id", b"network_id", "recovering", b"recovering", "region_code", b"region_code", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "test_clock", b"test_clock", "time", b"time", "transfers_open", b"transfers_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetNodeStatusResponse: _TypeAlias = GetNodeStatusResponse  # noqa: Y015
+
+@_typing.final
+class NodeAlarm(_message.Message):
+    """Something on this node's lines that no honest peer gives rise to, one for each reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    @_builtins.property
+    def refusal(self) -> _values_pb2.Refusal:
+        """As it was the last time."""
+
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        refusal: _values_pb2.Refusal | None = ...,
+        count: _builtins.int = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at", "refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "last_at", b"last_at", "refusal", b"refusal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeAlarm: _TypeAlias = NodeAlarm  # noqa: Y015
 
 @_typing.final
 class FinalityStatus(_message.Message):
@@ -452,9 +521,11 @@ class FinalityStatus(_message.Message):
     pending_kg: _builtins.int
     """Units credited here that are not final yet."""
     oldest_pending_seconds: _builtins.int
-    """Since when the oldest of them is waiting; 0 where none is."""
+    """Age of the oldest of them; 0 where none is pending. It grows while the witnesses are below quorum."""
     lag_p50_ms: _builtins.int
-    """From decision to finality of the last transfers that became final, milliseconds."""
+    """Of the last 1000 that became final here since the node started: from when the decision took effect here to
+    the quorum's checkpoint being verified here, by this node's clock, milliseconds; 0 before the first.
+    """
     lag_p99_ms: _builtins.int
     def __init__(
         self,
@@ -511,14 +582,25 @@ Global___SeriesTotal: _TypeAlias = SeriesTotal  # noqa: Y015
 
 @_typing.final
 class ListSeriesTotalsRequest(_message.Message):
+    """Blocks in the order of series and serial. Without page_size: all in one snapshot, up to 1,000,000. Pages are
+    snapshots of their own: where as_of_index is the same on all, nothing moved between them.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    page_token: _builtins.str
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -533,14 +615,20 @@ class ListSeriesTotalsResponse(_message.Message):
     APPLIED_LOG_INDEX_FIELD_NUMBER: _builtins.int
     IN_FLIGHT_FIELD_NUMBER: _builtins.int
     HELD_BLOCKS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     as_of_index: _builtins.int
     applied_log_index: _builtins.int
     """Bridge log index applied up to this point."""
+    next_page_token: _builtins.str
     @_builtins.property
-    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeriesTotal]: ...
+    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeriesTotal]:
+        """Of each series whose first block is on this page, the whole series."""
+
     @_builtins.property
     def in_flight(self) -> _containers.RepeatedCompositeFieldContainer[Global___InFlight]:
-        """In flight: locked or retiring blocks, and blocks moved whose destination has not credited."""
+        """Locked, retiring and promised transfers whose first block is of a series that begins on this page; of series
+        that have no block here, on the last page.
+        """
 
     @_builtins.property
     def held_blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldBlock]: ...
@@ -552,10 +640,11 @@ class ListSeriesTotalsResponse(_message.Message):
         applied_log_index: _builtins.int = ...,
         in_flight: _abc.Iterable[Global___InFlight] | None = ...,
         held_blocks: _abc.Iterable[Global___HeldBlock] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_log_index", b"applied_log_index", "as_of_index", b"as_of_index", "held_blocks", b"held_blocks", "in_flight", b"in_flight", "totals", b"totals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_log_index", b"applied_log_index", "as_of_index", b"as_of_index", "held_blocks", b"held_blocks", "in_flight", b"in_flight", "next_page_token", b"next_page_token", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -129,12 +129,15 @@ class TransferUnitsRequest(_message.Message):
     UNITS_FIELD_NUMBER: _builtins.int
     SETTLEMENT_REFERENCE_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    AGENT_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     from_account_id: _builtins.str
     to_account_id: _builtins.str
     settlement_reference: _builtins.str
     """Reference of the contract or the exchange's settlement instruction."""
     validate_only: _builtins.bool
+    agent_account_id: _builtins.str
+    """Who instructs the trade for the giver under a mandate (TradingMandateService); only with a settlement."""
     @_builtins.property
     def units(self) -> Global___UnitSelection: ...
     def __init__(
@@ -146,10 +149,11 @@ class TransferUnitsRequest(_message.Message):
         units: Global___UnitSelection | None = ...,
         settlement_reference: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        agent_account_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["units", b"units"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_account_id", b"from_account_id", "request_id", b"request_id", "settlement_reference", b"settlement_reference", "to_account_id", b"to_account_id", "units", b"units", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_account_id", b"agent_account_id", "from_account_id", b"from_account_id", "request_id", b"request_id", "settlement_reference", b"settlement_reference", "to_account_id", b"to_account_id", "units", b"units", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -783,15 +787,22 @@ class CancelUnitsRequest(_message.Message):
     DOCUMENT_REFERENCE_FIELD_NUMBER: _builtins.int
     SECOND_APPROVER_FIELD_NUMBER: _builtins.int
     WAIT_MS_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     account_id: _builtins.str
     reason: _builtins.str
     document_reference: _builtins.str
     second_approver: _builtins.str
-    """Another person than the caller."""
+    """Not read any more: the approval says who."""
     wait_ms: _builtins.int
     @_builtins.property
     def units(self) -> Global___UnitSelection: ...
+    @_builtins.property
+    def approval(self) -> _envelope_pb2.Envelope:
+        """A BodyDecision of kind CANCELLATION with this request as its content, signed by two officers, of whom one is
+        the caller's. It counts once.
+        """
+
     def __init__(
         self,
         *,
@@ -802,10 +813,11 @@ class CancelUnitsRequest(_message.Message):
         document_reference: _builtins.str = ...,
         second_approver: _builtins.str = ...,
         wait_ms: _builtins.int = ...,
+        approval: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["units", b"units"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "units", b"units"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "document_reference", b"document_reference", "reason", b"reason", "request_id", b"request_id", "second_approver", b"second_approver", "units", b"units", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "approval", b"approval", "document_reference", b"document_reference", "reason", b"reason", "request_id", b"request_id", "second_approver", b"second_approver", "units", b"units", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

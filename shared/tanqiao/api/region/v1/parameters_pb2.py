@@ -22,28 +22,29 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from tanqiao.api.common.v1 import envelope_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_envelope__pb2
 from tanqiao.api.common.v1 import values_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_values__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tanqiao/api/region/v1/parameters.proto\x12\x15tanqiao.api.region.v1\x1a\"tanqiao/api/common/v1/values.proto\"\x81\x02\n\x0eParameterValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\t\x12/\n\nstart_date\x18\x03 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12-\n\x08\x65nd_date\x18\x04 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x1a\n\x12\x64ocument_reference\x18\x05 \x01(\t\x12\x12\n\nprovenance\x18\x06 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x07 \x01(\t\x12\x17\n\x0fsecond_approver\x18\x08 \x01(\t\x12\x15\n\rjournal_index\x18\t \x01(\x03\"\x89\x01\n\tParameter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x14\n\x0copen_because\x18\x03 \x01(\t\x12\x14\n\x0cunset_reason\x18\x04 \x01(\t\x12\x35\n\x06values\x18\x05 \x03(\x0b\x32%.tanqiao.api.region.v1.ParameterValue\"\xdf\x01\n\x13SetParameterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x12\n\nvalue_json\x18\x03 \x01(\t\x12/\n\nstart_date\x18\x04 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12-\n\x08\x65nd_date\x18\x05 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x1a\n\x12\x64ocument_reference\x18\x06 \x01(\t\x12\x17\n\x0fsecond_approver\x18\x07 \x01(\t\"L\n\x14SetParameterResponse\x12\x34\n\x05value\x18\x01 \x01(\x0b\x32%.tanqiao.api.region.v1.ParameterValue\">\n\x15ListParametersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"|\n\x16ListParametersResponse\x12\x34\n\nparameters\x18\x01 \x03(\x0b\x32 .tanqiao.api.region.v1.Parameter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03\x32\xea\x01\n\x10ParameterService\x12g\n\x0cSetParameter\x12*.tanqiao.api.region.v1.SetParameterRequest\x1a+.tanqiao.api.region.v1.SetParameterResponse\x12m\n\x0eListParameters\x12,.tanqiao.api.region.v1.ListParametersRequest\x1a-.tanqiao.api.region.v1.ListParametersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&tanqiao/api/region/v1/parameters.proto\x12\x15tanqiao.api.region.v1\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\"\x81\x02\n\x0eParameterValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\t\x12/\n\nstart_date\x18\x03 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12-\n\x08\x65nd_date\x18\x04 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x1a\n\x12\x64ocument_reference\x18\x05 \x01(\t\x12\x12\n\nprovenance\x18\x06 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x07 \x01(\t\x12\x17\n\x0fsecond_approver\x18\x08 \x01(\t\x12\x15\n\rjournal_index\x18\t \x01(\x03\"\x89\x01\n\tParameter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x14\n\x0copen_because\x18\x03 \x01(\t\x12\x14\n\x0cunset_reason\x18\x04 \x01(\t\x12\x35\n\x06values\x18\x05 \x03(\x0b\x32%.tanqiao.api.region.v1.ParameterValue\"\x92\x02\n\x13SetParameterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x12\n\nvalue_json\x18\x03 \x01(\t\x12/\n\nstart_date\x18\x04 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12-\n\x08\x65nd_date\x18\x05 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x1a\n\x12\x64ocument_reference\x18\x06 \x01(\t\x12\x17\n\x0fsecond_approver\x18\x07 \x01(\t\x12\x31\n\x08\x61pproval\x18\x08 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"L\n\x14SetParameterResponse\x12\x34\n\x05value\x18\x01 \x01(\x0b\x32%.tanqiao.api.region.v1.ParameterValue\">\n\x15ListParametersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"|\n\x16ListParametersResponse\x12\x34\n\nparameters\x18\x01 \x03(\x0b\x32 .tanqiao.api.region.v1.Parameter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0b\x61s_of_index\x18\x03 \x01(\x03\x32\xea\x01\n\x10ParameterService\x12g\n\x0cSetParameter\x12*.tanqiao.api.region.v1.SetParameterRequest\x1a+.tanqiao.api.region.v1.SetParameterResponse\x12m\n\x0eListParameters\x12,.tanqiao.api.region.v1.ListParametersRequest\x1a-.tanqiao.api.region.v1.ListParametersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.region.v1.parameters_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PARAMETERVALUE']._serialized_start=102
-  _globals['_PARAMETERVALUE']._serialized_end=359
-  _globals['_PARAMETER']._serialized_start=362
-  _globals['_PARAMETER']._serialized_end=499
-  _globals['_SETPARAMETERREQUEST']._serialized_start=502
-  _globals['_SETPARAMETERREQUEST']._serialized_end=725
-  _globals['_SETPARAMETERRESPONSE']._serialized_start=727
-  _globals['_SETPARAMETERRESPONSE']._serialized_end=803
-  _globals['_LISTPARAMETERSREQUEST']._serialized_start=805
-  _globals['_LISTPARAMETERSREQUEST']._serialized_end=867
-  _globals['_LISTPARAMETERSRESPONSE']._serialized_start=869
-  _globals['_LISTPARAMETERSRESPONSE']._serialized_end=993
-  _globals['_PARAMETERSERVICE']._serialized_start=996
-  _globals['_PARAMETERSERVICE']._serialized_end=1230
+  _globals['_PARAMETERVALUE']._serialized_start=140
+  _globals['_PARAMETERVALUE']._serialized_end=397
+  _globals['_PARAMETER']._serialized_start=400
+  _globals['_PARAMETER']._serialized_end=537
+  _globals['_SETPARAMETERREQUEST']._serialized_start=540
+  _globals['_SETPARAMETERREQUEST']._serialized_end=814
+  _globals['_SETPARAMETERRESPONSE']._serialized_start=816
+  _globals['_SETPARAMETERRESPONSE']._serialized_end=892
+  _globals['_LISTPARAMETERSREQUEST']._serialized_start=894
+  _globals['_LISTPARAMETERSREQUEST']._serialized_end=956
+  _globals['_LISTPARAMETERSRESPONSE']._serialized_start=958
+  _globals['_LISTPARAMETERSRESPONSE']._serialized_end=1082
+  _globals['_PARAMETERSERVICE']._serialized_start=1085
+  _globals['_PARAMETERSERVICE']._serialized_end=1319
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from tanqiao.api.common.v1 import envelope_pb2 as _envelope_pb2
 from tanqiao.api.common.v1 import values_pb2 as _values_pb2
 import builtins as _builtins
 import sys
@@ -121,16 +122,23 @@ class SetParameterRequest(_message.Message):
     END_DATE_FIELD_NUMBER: _builtins.int
     DOCUMENT_REFERENCE_FIELD_NUMBER: _builtins.int
     SECOND_APPROVER_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     key: _builtins.str
     value_json: _builtins.str
     document_reference: _builtins.str
     second_approver: _builtins.str
-    """Another person than the caller."""
+    """Not read any more: the approval says who."""
     @_builtins.property
     def start_date(self) -> _values_pb2.Date: ...
     @_builtins.property
     def end_date(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def approval(self) -> _envelope_pb2.Envelope:
+        """A BodyDecision of kind PARAMETER with this request as its content, signed by two officers, of whom one is
+        the caller's.
+        """
+
     def __init__(
         self,
         *,
@@ -141,10 +149,11 @@ class SetParameterRequest(_message.Message):
         end_date: _values_pb2.Date | None = ...,
         document_reference: _builtins.str = ...,
         second_approver: _builtins.str = ...,
+        approval: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_date", b"end_date", "start_date", b"start_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "end_date", b"end_date", "start_date", b"start_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_reference", b"document_reference", "end_date", b"end_date", "key", b"key", "request_id", b"request_id", "second_approver", b"second_approver", "start_date", b"start_date", "value_json", b"value_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "document_reference", b"document_reference", "end_date", b"end_date", "key", b"key", "request_id", b"request_id", "second_approver", b"second_approver", "start_date", b"start_date", "value_json", b"value_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

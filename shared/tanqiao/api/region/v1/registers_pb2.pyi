@@ -691,6 +691,7 @@ class Project(_message.Message):
     ORIGIN_FIELD_NUMBER: _builtins.int
     FEED_FIELD_NUMBER: _builtins.int
     AUTHORISATIONS_FIELD_NUMBER: _builtins.int
+    CLAIM_STATUS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     title: _builtins.str
     owner_account_id: _builtins.str
@@ -709,6 +710,8 @@ class Project(_message.Message):
     notice_working_days: _builtins.int
     notice_first_day_counted: _builtins.bool
     origin: Global___ProjectOrigin.ValueType
+    claim_status: _claims_pb2.ClaimStatus.ValueType
+    """Where its claim stands at the bridge, as the newest receipt or notice says."""
     @_builtins.property
     def asset(self) -> _claims_pb2.Asset: ...
     @_builtins.property
@@ -784,10 +787,11 @@ class Project(_message.Message):
         origin: Global___ProjectOrigin.ValueType = ...,
         feed: Global___SceneFeed | None = ...,
         authorisations: _abc.Iterable[Global___SceneAuthorisation] | None = ...,
+        claim_status: _claims_pb2.ClaimStatus.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "feed", b"feed", "grid_connection_date", b"grid_connection_date", "notice_first_day", b"notice_first_day", "notice_last_day", b"notice_last_day", "publish_date", b"publish_date", "review", b"review", "verifier", b"verifier"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "attribute", b"attribute", "authorisations", b"authorisations", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "crediting_period", b"crediting_period", "documents", b"documents", "feed", b"feed", "gec_freeze_consent", b"gec_freeze_consent", "grid_connection_date", b"grid_connection_date", "history", b"history", "invented", b"invented", "later_claim_receipts", b"later_claim_receipts", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "notice_first_day", b"notice_first_day", "notice_first_day_counted", b"notice_first_day_counted", "notice_last_day", b"notice_last_day", "notice_working_days", b"notice_working_days", "objections", b"objections", "origin", b"origin", "owner_account_id", b"owner_account_id", "project_id", b"project_id", "publish_date", b"publish_date", "review", b"review", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "state", b"state", "state_reason", b"state_reason", "title", b"title", "verifier", b"verifier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "asset", b"asset", "attribute", b"attribute", "authorisations", b"authorisations", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "claim_status", b"claim_status", "crediting_period", b"crediting_period", "documents", b"documents", "feed", b"feed", "gec_freeze_consent", b"gec_freeze_consent", "grid_connection_date", b"grid_connection_date", "history", b"history", "invented", b"invented", "later_claim_receipts", b"later_claim_receipts", "methodology_id", b"methodology_id", "no_duplicate_commitment", b"no_duplicate_commitment", "notice_first_day", b"notice_first_day", "notice_first_day_counted", b"notice_first_day_counted", "notice_last_day", b"notice_last_day", "notice_working_days", b"notice_working_days", "objections", b"objections", "origin", b"origin", "owner_account_id", b"owner_account_id", "project_id", b"project_id", "publish_date", b"publish_date", "review", b"review", "rule_pack_id", b"rule_pack_id", "rule_pack_version", b"rule_pack_version", "state", b"state", "state_reason", b"state_reason", "title", b"title", "verifier", b"verifier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1707,11 +1711,13 @@ class IssueUnitsRequest(_message.Message):
     ASSESSMENT_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     STATED_KG_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     project_id: _builtins.str
     override_reason: _builtins.str
-    """Second issuance in a year: the reason, and who approves besides the caller."""
+    """Second issuance in a year: the reason; the approval goes with it."""
     second_approver: _builtins.str
+    """Not read any more: the approval says who."""
     validate_only: _builtins.bool
     stated_kg: _builtins.int
     """What the body of a reduction scene has computed for the period, kg; the node computes it again."""
@@ -1729,6 +1735,12 @@ class IssueUnitsRequest(_message.Message):
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProjectDocument]:
         """Reports and forms that belong to this issuance."""
 
+    @_builtins.property
+    def approval(self) -> _envelope_pb2.Envelope:
+        """Second issuance in a year: a BodyDecision of kind ISSUANCE with this request as its content, signed by an
+        officer of the caller's body and by one of a body that may approve it.
+        """
+
     def __init__(
         self,
         *,
@@ -1742,10 +1754,11 @@ class IssueUnitsRequest(_message.Message):
         assessment: Global___TechnicalAssessment | None = ...,
         documents: _abc.Iterable[Global___ProjectDocument] | None = ...,
         stated_kg: _builtins.int = ...,
+        approval: _envelope_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "audit", b"audit", "period", b"period"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "assessment", b"assessment", "audit", b"audit", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "audit", b"audit", "documents", b"documents", "override_reason", b"override_reason", "period", b"period", "project_id", b"project_id", "request_id", b"request_id", "second_approver", b"second_approver", "stated_kg", b"stated_kg", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "assessment", b"assessment", "audit", b"audit", "documents", b"documents", "override_reason", b"override_reason", "period", b"period", "project_id", b"project_id", "request_id", b"request_id", "second_approver", b"second_approver", "stated_kg", b"stated_kg", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,25 +25,42 @@ _sym_db = _symbol_database.Default()
 from tanqiao.api.bridge.v1 import claims_pb2 as tanqiao_dot_api_dot_bridge_dot_v1_dot_claims__pb2
 from tanqiao.api.common.v1 import envelope_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_envelope__pb2
 from tanqiao.api.common.v1 import values_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_values__pb2
+from tanqiao.api.region.v1 import dossiers_pb2 as tanqiao_dot_api_dot_region_dot_v1_dot_dossiers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tanqiao/api/region/v1/reserve.proto\x12\x15tanqiao.api.region.v1\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\"\xcb\x03\n\x0e\x43\x61rbonResource\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x15\n\rresource_kind\x18\x03 \x01(\t\x12\x18\n\x10owner_account_id\x18\x04 \x01(\t\x12+\n\x05\x61sset\x18\x05 \x01(\x0b\x32\x1c.tanqiao.api.bridge.v1.Asset\x12\x1d\n\x15potential_kg_per_year\x18\x06 \x01(\x03\x12\x10\n\x08\x66tz_area\x18\x07 \x01(\t\x12/\n\nenter_date\x18\x08 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x10\n\x08invented\x18\t \x01(\x08\x12\x14\n\x0cproject_type\x18\n \x01(\t\x12\x18\n\x10potential_method\x18\x0b \x01(\t\x12\x33\n\x0epotential_date\x18\x0c \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x17\n\x0flow_income_area\x18\r \x01(\x08\x12\x10\n\x08\x63laim_id\x18\x0e \x01(\t\x12\x36\n\rclaim_receipt\x18\x0f \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\"c\n\x14\x45nterResourceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x37\n\x08resource\x18\x02 \x01(\x0b\x32%.tanqiao.api.region.v1.CarbonResource\"\x81\x01\n\x15\x45nterResourceResponse\x12\x37\n\x08resource\x18\x01 \x01(\x0b\x32%.tanqiao.api.region.v1.CarbonResource\x12/\n\x07verdict\x18\x02 \x01(\x0b\x32\x1e.tanqiao.api.bridge.v1.Verdict\"=\n\x14ListResourcesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"j\n\x15ListResourcesResponse\x12\x38\n\tresources\x18\x01 \x03(\x0b\x32%.tanqiao.api.region.v1.CarbonResource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe8\x01\n\x0eReserveService\x12j\n\rEnterResource\x12+.tanqiao.api.region.v1.EnterResourceRequest\x1a,.tanqiao.api.region.v1.EnterResourceResponse\x12j\n\rListResources\x12+.tanqiao.api.region.v1.ListResourcesRequest\x1a,.tanqiao.api.region.v1.ListResourcesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tanqiao/api/region/v1/reserve.proto\x12\x15tanqiao.api.region.v1\x1a\"tanqiao/api/bridge/v1/claims.proto\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\x1a$tanqiao/api/region/v1/dossiers.proto\"\x8d\x04\n\x0e\x43\x61rbonResource\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x15\n\rresource_kind\x18\x03 \x01(\t\x12\x18\n\x10owner_account_id\x18\x04 \x01(\t\x12+\n\x05\x61sset\x18\x05 \x01(\x0b\x32\x1c.tanqiao.api.bridge.v1.Asset\x12\x1d\n\x15potential_kg_per_year\x18\x06 \x01(\x03\x12\x10\n\x08\x66tz_area\x18\x07 \x01(\t\x12/\n\nenter_date\x18\x08 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x10\n\x08invented\x18\t \x01(\x08\x12\x14\n\x0cproject_type\x18\n \x01(\t\x12\x18\n\x10potential_method\x18\x0b \x01(\t\x12\x33\n\x0epotential_date\x18\x0c \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x17\n\x0flow_income_area\x18\r \x01(\x08\x12\x10\n\x08\x63laim_id\x18\x0e \x01(\t\x12\x36\n\rclaim_receipt\x18\x0f \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\r\n\x05state\x18\x10 \x01(\t\x12\x31\n\x04link\x18\x11 \x01(\x0b\x32#.tanqiao.api.region.v1.ResourceLink\"\x94\x01\n\x0cResourceLink\x12\x11\n\tprogramme\x18\x01 \x01(\t\x12\x19\n\x11outside_reference\x18\x02 \x01(\t\x12\x15\n\routside_state\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12/\n\nas_of_date\x18\x05 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\"c\n\x14\x45nterResourceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x37\n\x08resource\x18\x02 \x01(\x0b\x32%.tanqiao.api.region.v1.CarbonResource\"\x81\x01\n\x15\x45nterResourceResponse\x12\x37\n\x08resource\x18\x01 \x01(\x0b\x32%.tanqiao.api.region.v1.CarbonResource\x12/\n\x07verdict\x18\x02 \x01(\x0b\x32\x1e.tanqiao.api.bridge.v1.Verdict\"=\n\x14ListResourcesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"j\n\x15ListResourcesResponse\x12\x38\n\tresources\x18\x01 \x03(\x0b\x32%.tanqiao.api.region.v1.CarbonResource\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x91\x01\n\x17TakeResourceStepRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x02 \x01(\t\x12\r\n\x05\x65vent\x18\x03 \x01(\t\x12\x31\n\x04link\x18\x04 \x01(\x0b\x32#.tanqiao.api.region.v1.ResourceLink\x12\x0e\n\x06reason\x18\x05 \x01(\t\"S\n\x18TakeResourceStepResponse\x12\x37\n\x08resource\x18\x01 \x01(\x0b\x32%.tanqiao.api.region.v1.CarbonResource\"i\n\x18ListResourceStepsRequest\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x14\n\x0cproof_number\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x19ListResourceStepsResponse\x12\x31\n\x05steps\x18\x01 \x03(\x0b\x32\".tanqiao.api.region.v1.DossierStep\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x84\x03\n\x0b\x46ilingProof\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Header\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x15\n\rresource_kind\x18\x05 \x01(\t\x12\x10\n\x08\x66tz_area\x18\x06 \x01(\t\x12\x1d\n\x15potential_kg_per_year\x18\x07 \x01(\x03\x12/\n\nenter_date\x18\x08 \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\r\n\x05state\x18\t \x01(\t\x12\x31\n\x04link\x18\n \x01(\x0b\x32#.tanqiao.api.region.v1.ResourceLink\x12/\n\nproof_date\x18\x0b \x01(\x0b\x32\x1b.tanqiao.api.common.v1.Date\x12\x10\n\x08\x63laim_id\x18\x0c \x01(\t\x12\x17\n\x0fsigned_at_index\x18\r \x01(\x03\"?\n\x17IssueFilingProofRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x02 \x01(\t\"Z\n\x18IssueFilingProofResponse\x12.\n\x05proof\x18\x01 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x0e\n\x06number\x18\x02 \x01(\t2\xca\x04\n\x0eReserveService\x12j\n\rEnterResource\x12+.tanqiao.api.region.v1.EnterResourceRequest\x1a,.tanqiao.api.region.v1.EnterResourceResponse\x12j\n\rListResources\x12+.tanqiao.api.region.v1.ListResourcesRequest\x1a,.tanqiao.api.region.v1.ListResourcesResponse\x12s\n\x10TakeResourceStep\x12..tanqiao.api.region.v1.TakeResourceStepRequest\x1a/.tanqiao.api.region.v1.TakeResourceStepResponse\x12v\n\x11ListResourceSteps\x12/.tanqiao.api.region.v1.ListResourceStepsRequest\x1a\x30.tanqiao.api.region.v1.ListResourceStepsResponse\x12s\n\x10IssueFilingProof\x12..tanqiao.api.region.v1.IssueFilingProofRequest\x1a/.tanqiao.api.region.v1.IssueFilingProofResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.region.v1.reserve_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CARBONRESOURCE']._serialized_start=173
-  _globals['_CARBONRESOURCE']._serialized_end=632
-  _globals['_ENTERRESOURCEREQUEST']._serialized_start=634
-  _globals['_ENTERRESOURCEREQUEST']._serialized_end=733
-  _globals['_ENTERRESOURCERESPONSE']._serialized_start=736
-  _globals['_ENTERRESOURCERESPONSE']._serialized_end=865
-  _globals['_LISTRESOURCESREQUEST']._serialized_start=867
-  _globals['_LISTRESOURCESREQUEST']._serialized_end=928
-  _globals['_LISTRESOURCESRESPONSE']._serialized_start=930
-  _globals['_LISTRESOURCESRESPONSE']._serialized_end=1036
-  _globals['_RESERVESERVICE']._serialized_start=1039
-  _globals['_RESERVESERVICE']._serialized_end=1271
+  _globals['_CARBONRESOURCE']._serialized_start=211
+  _globals['_CARBONRESOURCE']._serialized_end=736
+  _globals['_RESOURCELINK']._serialized_start=739
+  _globals['_RESOURCELINK']._serialized_end=887
+  _globals['_ENTERRESOURCEREQUEST']._serialized_start=889
+  _globals['_ENTERRESOURCEREQUEST']._serialized_end=988
+  _globals['_ENTERRESOURCERESPONSE']._serialized_start=991
+  _globals['_ENTERRESOURCERESPONSE']._serialized_end=1120
+  _globals['_LISTRESOURCESREQUEST']._serialized_start=1122
+  _globals['_LISTRESOURCESREQUEST']._serialized_end=1183
+  _globals['_LISTRESOURCESRESPONSE']._serialized_start=1185
+  _globals['_LISTRESOURCESRESPONSE']._serialized_end=1291
+  _globals['_TAKERESOURCESTEPREQUEST']._serialized_start=1294
+  _globals['_TAKERESOURCESTEPREQUEST']._serialized_end=1439
+  _globals['_TAKERESOURCESTEPRESPONSE']._serialized_start=1441
+  _globals['_TAKERESOURCESTEPRESPONSE']._serialized_end=1524
+  _globals['_LISTRESOURCESTEPSREQUEST']._serialized_start=1526
+  _globals['_LISTRESOURCESTEPSREQUEST']._serialized_end=1631
+  _globals['_LISTRESOURCESTEPSRESPONSE']._serialized_start=1633
+  _globals['_LISTRESOURCESTEPSRESPONSE']._serialized_end=1736
+  _globals['_FILINGPROOF']._serialized_start=1739
+  _globals['_FILINGPROOF']._serialized_end=2127
+  _globals['_ISSUEFILINGPROOFREQUEST']._serialized_start=2129
+  _globals['_ISSUEFILINGPROOFREQUEST']._serialized_end=2192
+  _globals['_ISSUEFILINGPROOFRESPONSE']._serialized_start=2194
+  _globals['_ISSUEFILINGPROOFRESPONSE']._serialized_end=2284
+  _globals['_RESERVESERVICE']._serialized_start=2287
+  _globals['_RESERVESERVICE']._serialized_end=2873
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from tanqiao.api.bridge.v1 import claims_pb2 as _claims_pb2
 from tanqiao.api.common.v1 import envelope_pb2 as _envelope_pb2
 from tanqiao.api.common.v1 import values_pb2 as _values_pb2
+from tanqiao.api.region.v1 import dossiers_pb2 as _dossiers_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -40,6 +41,8 @@ class CarbonResource(_message.Message):
     LOW_INCOME_AREA_FIELD_NUMBER: _builtins.int
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     CLAIM_RECEIPT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     title: _builtins.str
     resource_kind: _builtins.str
@@ -56,6 +59,8 @@ class CarbonResource(_message.Message):
     low_income_area: _builtins.bool
     """Sorts first in lists; no right follows from it."""
     claim_id: _builtins.str
+    state: _builtins.str
+    """State of its machine: ENTERED, UNDER_DEVELOPMENT, LINKED, LEFT."""
     @_builtins.property
     def asset(self) -> _claims_pb2.Asset: ...
     @_builtins.property
@@ -64,6 +69,10 @@ class CarbonResource(_message.Message):
     def potential_date(self) -> _values_pb2.Date: ...
     @_builtins.property
     def claim_receipt(self) -> _envelope_pb2.Envelope: ...
+    @_builtins.property
+    def link(self) -> Global___ResourceLink:
+        """Where the entry was handed over to an application elsewhere."""
+
     def __init__(
         self,
         *,
@@ -82,14 +91,54 @@ class CarbonResource(_message.Message):
         low_income_area: _builtins.bool = ...,
         claim_id: _builtins.str = ...,
         claim_receipt: _envelope_pb2.Envelope | None = ...,
+        state: _builtins.str = ...,
+        link: Global___ResourceLink | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "claim_receipt", b"claim_receipt", "enter_date", b"enter_date", "potential_date", b"potential_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "claim_receipt", b"claim_receipt", "enter_date", b"enter_date", "link", b"link", "potential_date", b"potential_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "enter_date", b"enter_date", "entry_id", b"entry_id", "ftz_area", b"ftz_area", "invented", b"invented", "low_income_area", b"low_income_area", "owner_account_id", b"owner_account_id", "potential_date", b"potential_date", "potential_kg_per_year", b"potential_kg_per_year", "potential_method", b"potential_method", "project_type", b"project_type", "resource_kind", b"resource_kind", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "claim_id", b"claim_id", "claim_receipt", b"claim_receipt", "enter_date", b"enter_date", "entry_id", b"entry_id", "ftz_area", b"ftz_area", "invented", b"invented", "link", b"link", "low_income_area", b"low_income_area", "owner_account_id", b"owner_account_id", "potential_date", b"potential_date", "potential_kg_per_year", b"potential_kg_per_year", "potential_method", b"potential_method", "project_type", b"project_type", "resource_kind", b"resource_kind", "state", b"state", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CarbonResource: _TypeAlias = CarbonResource  # noqa: Y015
+
+@_typing.final
+class ResourceLink(_message.Message):
+    """An application elsewhere, such as for CCER: made and managed there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_FIELD_NUMBER: _builtins.int
+    OUTSIDE_REFERENCE_FIELD_NUMBER: _builtins.int
+    OUTSIDE_STATE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    AS_OF_DATE_FIELD_NUMBER: _builtins.int
+    programme: _builtins.str
+    """ccer, cdm, vcs, gs or another programme's short name."""
+    outside_reference: _builtins.str
+    """Its number there."""
+    outside_state: _builtins.str
+    """As the outside register states it; empty while nothing was imported. Nobody sets it here."""
+    source: _builtins.str
+    """Which list stated it, and of which day."""
+    @_builtins.property
+    def as_of_date(self) -> _values_pb2.Date: ...
+    def __init__(
+        self,
+        *,
+        programme: _builtins.str = ...,
+        outside_reference: _builtins.str = ...,
+        outside_state: _builtins.str = ...,
+        source: _builtins.str = ...,
+        as_of_date: _values_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_date", b"as_of_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_date", b"as_of_date", "outside_reference", b"outside_reference", "outside_state", b"outside_state", "programme", b"programme", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResourceLink: _TypeAlias = ResourceLink  # noqa: Y015
 
 @_typing.final
 class EnterResourceRequest(_message.Message):
@@ -182,3 +231,223 @@ class ListResourcesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListResourcesResponse: _TypeAlias = ListResourcesResponse  # noqa: Y015
+
+@_typing.final
+class TakeResourceStepRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    entry_id: _builtins.str
+    event: _builtins.str
+    """develop, link, leave"""
+    reason: _builtins.str
+    """Of `leave`: registered elsewhere, abandoned …"""
+    @_builtins.property
+    def link(self) -> Global___ResourceLink:
+        """Of `link`."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        event: _builtins.str = ...,
+        link: Global___ResourceLink | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["link", b"link"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "event", b"event", "link", b"link", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeResourceStepRequest: _TypeAlias = TakeResourceStepRequest  # noqa: Y015
+
+@_typing.final
+class TakeResourceStepResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resource(self) -> Global___CarbonResource: ...
+    def __init__(
+        self,
+        *,
+        resource: Global___CarbonResource | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resource", b"resource"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeResourceStepResponse: _TypeAlias = TakeResourceStepResponse  # noqa: Y015
+
+@_typing.final
+class ListResourceStepsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    PROOF_NUMBER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    entry_id: _builtins.str
+    """One of the two."""
+    proof_number: _builtins.str
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        entry_id: _builtins.str = ...,
+        proof_number: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "page_size", b"page_size", "page_token", b"page_token", "proof_number", b"proof_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListResourceStepsRequest: _TypeAlias = ListResourceStepsRequest  # noqa: Y015
+
+@_typing.final
+class ListResourceStepsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[_dossiers_pb2.DossierStep]: ...
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[_dossiers_pb2.DossierStep] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListResourceStepsResponse: _TypeAlias = ListResourceStepsResponse  # noqa: Y015
+
+@_typing.final
+class FilingProof(_message.Message):
+    """What a region signs about an entry: that it stands in the reserve, and to what it is linked. No unit follows
+    from it, and nothing of its owner but the account.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    RESOURCE_KIND_FIELD_NUMBER: _builtins.int
+    FTZ_AREA_FIELD_NUMBER: _builtins.int
+    POTENTIAL_KG_PER_YEAR_FIELD_NUMBER: _builtins.int
+    ENTER_DATE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
+    PROOF_DATE_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    SIGNED_AT_INDEX_FIELD_NUMBER: _builtins.int
+    number: _builtins.str
+    """Entry, ".P", number of the proof from 1."""
+    entry_id: _builtins.str
+    title: _builtins.str
+    resource_kind: _builtins.str
+    ftz_area: _builtins.str
+    potential_kg_per_year: _builtins.int
+    state: _builtins.str
+    claim_id: _builtins.str
+    signed_at_index: _builtins.int
+    """Size of the bridge's log as the region knew it: at this index its key is judged. 0 in proofs of before."""
+    @_builtins.property
+    def header(self) -> _envelope_pb2.Header: ...
+    @_builtins.property
+    def enter_date(self) -> _values_pb2.Date: ...
+    @_builtins.property
+    def link(self) -> Global___ResourceLink: ...
+    @_builtins.property
+    def proof_date(self) -> _values_pb2.Date: ...
+    def __init__(
+        self,
+        *,
+        header: _envelope_pb2.Header | None = ...,
+        number: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+        title: _builtins.str = ...,
+        resource_kind: _builtins.str = ...,
+        ftz_area: _builtins.str = ...,
+        potential_kg_per_year: _builtins.int = ...,
+        enter_date: _values_pb2.Date | None = ...,
+        state: _builtins.str = ...,
+        link: Global___ResourceLink | None = ...,
+        proof_date: _values_pb2.Date | None = ...,
+        claim_id: _builtins.str = ...,
+        signed_at_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["enter_date", b"enter_date", "header", b"header", "link", b"link", "proof_date", b"proof_date"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "enter_date", b"enter_date", "entry_id", b"entry_id", "ftz_area", b"ftz_area", "header", b"header", "link", b"link", "number", b"number", "potential_kg_per_year", b"potential_kg_per_year", "proof_date", b"proof_date", "resource_kind", b"resource_kind", "signed_at_index", b"signed_at_index", "state", b"state", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilingProof: _TypeAlias = FilingProof  # noqa: Y015
+
+@_typing.final
+class IssueFilingProofRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    entry_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        entry_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueFilingProofRequest: _TypeAlias = IssueFilingProofRequest  # noqa: Y015
+
+@_typing.final
+class IssueFilingProofResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOF_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.str
+    @_builtins.property
+    def proof(self) -> _envelope_pb2.Envelope:
+        """A FilingProof, signed with the region's message key."""
+
+    def __init__(
+        self,
+        *,
+        proof: _envelope_pb2.Envelope | None = ...,
+        number: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueFilingProofResponse: _TypeAlias = IssueFilingProofResponse  # noqa: Y015

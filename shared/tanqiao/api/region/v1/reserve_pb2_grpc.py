@@ -45,6 +45,21 @@ class ReserveServiceStub:
                 request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourcesRequest.SerializeToString,
                 response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourcesResponse.FromString,
                 _registered_method=True)
+        self.TakeResourceStep = channel.unary_unary(
+                '/tanqiao.api.region.v1.ReserveService/TakeResourceStep',
+                request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.TakeResourceStepRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.TakeResourceStepResponse.FromString,
+                _registered_method=True)
+        self.ListResourceSteps = channel.unary_unary(
+                '/tanqiao.api.region.v1.ReserveService/ListResourceSteps',
+                request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourceStepsRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourceStepsResponse.FromString,
+                _registered_method=True)
+        self.IssueFilingProof = channel.unary_unary(
+                '/tanqiao.api.region.v1.ReserveService/IssueFilingProof',
+                request_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.IssueFilingProofRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.IssueFilingProofResponse.FromString,
+                _registered_method=True)
 
 
 class ReserveServiceServicer:
@@ -65,6 +80,27 @@ class ReserveServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeResourceStep(self, request, context):
+        """Takes a step with an entry: it is developed, handed over to an application elsewhere, or leaves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListResourceSteps(self, request, context):
+        """History of an entry, or of a proof of filing by its number, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueFilingProof(self, request, context):
+        """Signs a proof of filing over an entry as it stands; the proof before it is superseded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReserveServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +113,21 @@ def add_ReserveServiceServicer_to_server(servicer, server):
                     servicer.ListResources,
                     request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourcesRequest.FromString,
                     response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourcesResponse.SerializeToString,
+            ),
+            'TakeResourceStep': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeResourceStep,
+                    request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.TakeResourceStepRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.TakeResourceStepResponse.SerializeToString,
+            ),
+            'ListResourceSteps': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListResourceSteps,
+                    request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourceStepsRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourceStepsResponse.SerializeToString,
+            ),
+            'IssueFilingProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueFilingProof,
+                    request_deserializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.IssueFilingProofRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.IssueFilingProofResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +185,87 @@ class ReserveService:
             '/tanqiao.api.region.v1.ReserveService/ListResources',
             tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourcesRequest.SerializeToString,
             tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeResourceStep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.region.v1.ReserveService/TakeResourceStep',
+            tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.TakeResourceStepRequest.SerializeToString,
+            tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.TakeResourceStepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListResourceSteps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.region.v1.ReserveService/ListResourceSteps',
+            tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourceStepsRequest.SerializeToString,
+            tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.ListResourceStepsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueFilingProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tanqiao.api.region.v1.ReserveService/IssueFilingProof',
+            tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.IssueFilingProofRequest.SerializeToString,
+            tanqiao_dot_api_dot_region_dot_v1_dot_reserve__pb2.IssueFilingProofResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,12 @@ class ReserveServiceStub:
     """Records a resource once its claim is declared at the bridge."""
     ListResources: _grpc.UnaryUnaryMultiCallable[_reserve_pb2.ListResourcesRequest, _reserve_pb2.ListResourcesResponse]
     """Entries of the reserve, page by page."""
+    TakeResourceStep: _grpc.UnaryUnaryMultiCallable[_reserve_pb2.TakeResourceStepRequest, _reserve_pb2.TakeResourceStepResponse]
+    """Takes a step with an entry: it is developed, handed over to an application elsewhere, or leaves."""
+    ListResourceSteps: _grpc.UnaryUnaryMultiCallable[_reserve_pb2.ListResourceStepsRequest, _reserve_pb2.ListResourceStepsResponse]
+    """History of an entry, or of a proof of filing by its number, oldest first."""
+    IssueFilingProof: _grpc.UnaryUnaryMultiCallable[_reserve_pb2.IssueFilingProofRequest, _reserve_pb2.IssueFilingProofResponse]
+    """Signs a proof of filing over an entry as it stands; the proof before it is superseded."""
 
 @_typing.type_check_only
 class ReserveServiceAsyncStub(ReserveServiceStub):
@@ -47,6 +53,12 @@ class ReserveServiceAsyncStub(ReserveServiceStub):
     """Records a resource once its claim is declared at the bridge."""
     ListResources: _aio.UnaryUnaryMultiCallable[_reserve_pb2.ListResourcesRequest, _reserve_pb2.ListResourcesResponse]  # type: ignore[assignment]
     """Entries of the reserve, page by page."""
+    TakeResourceStep: _aio.UnaryUnaryMultiCallable[_reserve_pb2.TakeResourceStepRequest, _reserve_pb2.TakeResourceStepResponse]  # type: ignore[assignment]
+    """Takes a step with an entry: it is developed, handed over to an application elsewhere, or leaves."""
+    ListResourceSteps: _aio.UnaryUnaryMultiCallable[_reserve_pb2.ListResourceStepsRequest, _reserve_pb2.ListResourceStepsResponse]  # type: ignore[assignment]
+    """History of an entry, or of a proof of filing by its number, oldest first."""
+    IssueFilingProof: _aio.UnaryUnaryMultiCallable[_reserve_pb2.IssueFilingProofRequest, _reserve_pb2.IssueFilingProofResponse]  # type: ignore[assignment]
+    """Signs a proof of filing over an entry as it stands; the proof before it is superseded."""
 
 class ReserveServiceServicer(metaclass=_abc_1.ABCMeta):
     """The reserve of carbon resources."""
@@ -66,5 +78,29 @@ class ReserveServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_reserve_pb2.ListResourcesResponse, _abc.Awaitable[_reserve_pb2.ListResourcesResponse]]:
         """Entries of the reserve, page by page."""
+
+    @_abc_1.abstractmethod
+    def TakeResourceStep(
+        self,
+        request: _reserve_pb2.TakeResourceStepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reserve_pb2.TakeResourceStepResponse, _abc.Awaitable[_reserve_pb2.TakeResourceStepResponse]]:
+        """Takes a step with an entry: it is developed, handed over to an application elsewhere, or leaves."""
+
+    @_abc_1.abstractmethod
+    def ListResourceSteps(
+        self,
+        request: _reserve_pb2.ListResourceStepsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reserve_pb2.ListResourceStepsResponse, _abc.Awaitable[_reserve_pb2.ListResourceStepsResponse]]:
+        """History of an entry, or of a proof of filing by its number, oldest first."""
+
+    @_abc_1.abstractmethod
+    def IssueFilingProof(
+        self,
+        request: _reserve_pb2.IssueFilingProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reserve_pb2.IssueFilingProofResponse, _abc.Awaitable[_reserve_pb2.IssueFilingProofResponse]]:
+        """Signs a proof of filing over an entry as it stands; the proof before it is superseded."""
 
 def add_ReserveServiceServicer_to_server(servicer: ReserveServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

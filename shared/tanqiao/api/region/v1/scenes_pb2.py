@@ -23,63 +23,65 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from tanqiao.api.common.v1 import envelope_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_envelope__pb2
 from tanqiao.api.common.v1 import values_pb2 as tanqiao_dot_api_dot_common_dot_v1_dot_values__pb2
+from tanqiao.api.region.v1 import decisions_pb2 as tanqiao_dot_api_dot_region_dot_v1_dot_decisions__pb2
 from tanqiao.api.region.v1 import registers_pb2 as tanqiao_dot_api_dot_region_dot_v1_dot_registers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tanqiao/api/region/v1/scenes.proto\x12\x15tanqiao.api.region.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"tanqiao/api/common/v1/values.proto\x1a%tanqiao/api/region/v1/registers.proto\"\xce\x01\n\rSceneDecision\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x36\n\x04kind\x18\x02 \x01(\x0e\x32(.tanqiao.api.region.v1.SceneDecisionKind\x12\x0e\n\x06passed\x18\x03 \x01(\x08\x12\x0f\n\x07opinion\x18\x04 \x01(\t\x12\x11\n\tassessors\x18\x05 \x03(\t\x12-\n\x06period\x18\x06 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Period\x12\x0e\n\x06reason\x18\x07 \x01(\t\"f\n\x18SignSceneDecisionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x36\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32$.tanqiao.api.region.v1.SceneDecision\"G\n\x19SignSceneDecisionResponse\x12\x17\n\x0f\x64\x65\x63ision_digest\x18\x01 \x01(\x0c\x12\x11\n\tsigned_by\x18\x02 \x03(\t\"`\n\x12\x44\x65\x63ideSceneRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x36\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32$.tanqiao.api.region.v1.SceneDecision\"F\n\x13\x44\x65\x63ideSceneResponse\x12/\n\x07project\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Project\"\x7f\n\x18ValidateSceneDataRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12;\n\x0btest_record\x18\x03 \x01(\x0b\x32&.tanqiao.api.region.v1.ProjectDocument\"L\n\x19ValidateSceneDataResponse\x12/\n\x07project\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Project\"Y\n\x13\x43onnectSceneRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x1a\n\x12information_system\x18\x03 \x01(\t\"G\n\x14\x43onnectSceneResponse\x12/\n\x07project\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Project\"\xdf\x01\n\nTripRecord\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x12\n\nuser_token\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndistance_m\x18\x06 \x01(\x03\x12\x14\n\x0cperson_count\x18\x07 \x01(\x05\x12\x15\n\rinside_region\x18\x08 \x01(\x08\"n\n\x12SubmitTripsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x30\n\x05trips\x18\x03 \x03(\x0b\x32!.tanqiao.api.region.v1.TripRecord\"F\n\x13SubmitTripsResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x17\n\x0funchanged_count\x18\x02 \x01(\x05\"H\n\x10\x45xperienceRecord\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x03\"\x94\x01\n\x17RecordExperienceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\x38\n\x07records\x18\x03 \x03(\x0b\x32\'.tanqiao.api.region.v1.ExperienceRecord\x12\x19\n\x11\x63orrection_reason\x18\x04 \x01(\t\"K\n\x18RecordExperienceResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x17\n\x0funchanged_count\x18\x02 \x01(\x05\"*\n\x14GetExperienceRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"2\n\x0fSceneExperience\x12\x10\n\x08scene_id\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03\"O\n\x15GetExperienceResponse\x12\x36\n\x06scenes\x18\x01 \x03(\x0b\x32&.tanqiao.api.region.v1.SceneExperience\"\x8a\x01\n\x18\x43onvertExperienceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x37\n\x06target\x18\x03 \x01(\x0e\x32\'.tanqiao.api.region.v1.ExperienceTarget\x12\r\n\x05value\x18\x04 \x01(\x03\"\x1b\n\x19\x43onvertExperienceResponse*\xfa\x01\n\x11SceneDecisionKind\x12#\n\x1fSCENE_DECISION_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSCENE_DECISION_KIND_ASSESS\x10\x01\x12\x1f\n\x1bSCENE_DECISION_KIND_PUBLISH\x10\x02\x12!\n\x1dSCENE_DECISION_KIND_AUTHORISE\x10\x03\x12\x1f\n\x1bSCENE_DECISION_KIND_SUSPEND\x10\x04\x12\x1e\n\x1aSCENE_DECISION_KIND_RESUME\x10\x05\x12\x1b\n\x17SCENE_DECISION_KIND_END\x10\x06*u\n\x10\x45xperienceTarget\x12!\n\x1d\x45XPERIENCE_TARGET_UNSPECIFIED\x10\x00\x12 \n\x1c\x45XPERIENCE_TARGET_REDUCTIONS\x10\x01\x12\x1c\n\x18\x45XPERIENCE_TARGET_POINTS\x10\x02\x32\xb3\x04\n\x0cSceneService\x12v\n\x11SignSceneDecision\x12/.tanqiao.api.region.v1.SignSceneDecisionRequest\x1a\x30.tanqiao.api.region.v1.SignSceneDecisionResponse\x12\x64\n\x0b\x44\x65\x63ideScene\x12).tanqiao.api.region.v1.DecideSceneRequest\x1a*.tanqiao.api.region.v1.DecideSceneResponse\x12v\n\x11ValidateSceneData\x12/.tanqiao.api.region.v1.ValidateSceneDataRequest\x1a\x30.tanqiao.api.region.v1.ValidateSceneDataResponse\x12g\n\x0c\x43onnectScene\x12*.tanqiao.api.region.v1.ConnectSceneRequest\x1a+.tanqiao.api.region.v1.ConnectSceneResponse\x12\x64\n\x0bSubmitTrips\x12).tanqiao.api.region.v1.SubmitTripsRequest\x1a*.tanqiao.api.region.v1.SubmitTripsResponse2\xec\x02\n\x11\x45xperienceService\x12s\n\x10RecordExperience\x12..tanqiao.api.region.v1.RecordExperienceRequest\x1a/.tanqiao.api.region.v1.RecordExperienceResponse\x12j\n\rGetExperience\x12+.tanqiao.api.region.v1.GetExperienceRequest\x1a,.tanqiao.api.region.v1.GetExperienceResponse\x12v\n\x11\x43onvertExperience\x12/.tanqiao.api.region.v1.ConvertExperienceRequest\x1a\x30.tanqiao.api.region.v1.ConvertExperienceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tanqiao/api/region/v1/scenes.proto\x12\x15tanqiao.api.region.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$tanqiao/api/common/v1/envelope.proto\x1a\"tanqiao/api/common/v1/values.proto\x1a%tanqiao/api/region/v1/decisions.proto\x1a%tanqiao/api/region/v1/registers.proto\"\xce\x01\n\rSceneDecision\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x36\n\x04kind\x18\x02 \x01(\x0e\x32(.tanqiao.api.region.v1.SceneDecisionKind\x12\x0e\n\x06passed\x18\x03 \x01(\x08\x12\x0f\n\x07opinion\x18\x04 \x01(\t\x12\x11\n\tassessors\x18\x05 \x03(\t\x12-\n\x06period\x18\x06 \x01(\x0b\x32\x1d.tanqiao.api.common.v1.Period\x12\x0e\n\x06reason\x18\x07 \x01(\t\"\xb1\x01\n\x18SignSceneDecisionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x36\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32$.tanqiao.api.region.v1.SceneDecision\x12\x32\n\tstatement\x18\x03 \x01(\x0b\x32\x1f.tanqiao.api.common.v1.Envelope\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"}\n\x19SignSceneDecisionResponse\x12\x17\n\x0f\x64\x65\x63ision_digest\x18\x01 \x01(\x0c\x12\x11\n\tsigned_by\x18\x02 \x03(\t\x12\x34\n\x07to_sign\x18\x03 \x01(\x0b\x32#.tanqiao.api.region.v1.BodyDecision\"`\n\x12\x44\x65\x63ideSceneRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x36\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32$.tanqiao.api.region.v1.SceneDecision\"F\n\x13\x44\x65\x63ideSceneResponse\x12/\n\x07project\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Project\"\x7f\n\x18ValidateSceneDataRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12;\n\x0btest_record\x18\x03 \x01(\x0b\x32&.tanqiao.api.region.v1.ProjectDocument\"L\n\x19ValidateSceneDataResponse\x12/\n\x07project\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Project\"Y\n\x13\x43onnectSceneRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x1a\n\x12information_system\x18\x03 \x01(\t\"G\n\x14\x43onnectSceneResponse\x12/\n\x07project\x18\x01 \x01(\x0b\x32\x1e.tanqiao.api.region.v1.Project\"\xdf\x01\n\nTripRecord\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x12\n\nuser_token\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndistance_m\x18\x06 \x01(\x03\x12\x14\n\x0cperson_count\x18\x07 \x01(\x05\x12\x15\n\rinside_region\x18\x08 \x01(\x08\"n\n\x12SubmitTripsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x30\n\x05trips\x18\x03 \x03(\x0b\x32!.tanqiao.api.region.v1.TripRecord\"F\n\x13SubmitTripsResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x17\n\x0funchanged_count\x18\x02 \x01(\x05\"H\n\x10\x45xperienceRecord\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x03\"\x94\x01\n\x17RecordExperienceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\x38\n\x07records\x18\x03 \x03(\x0b\x32\'.tanqiao.api.region.v1.ExperienceRecord\x12\x19\n\x11\x63orrection_reason\x18\x04 \x01(\t\"K\n\x18RecordExperienceResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_count\x18\x01 \x01(\x05\x12\x17\n\x0funchanged_count\x18\x02 \x01(\x05\"*\n\x14GetExperienceRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"2\n\x0fSceneExperience\x12\x10\n\x08scene_id\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03\"O\n\x15GetExperienceResponse\x12\x36\n\x06scenes\x18\x01 \x03(\x0b\x32&.tanqiao.api.region.v1.SceneExperience\"\x8a\x01\n\x18\x43onvertExperienceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x37\n\x06target\x18\x03 \x01(\x0e\x32\'.tanqiao.api.region.v1.ExperienceTarget\x12\r\n\x05value\x18\x04 \x01(\x03\"\x1b\n\x19\x43onvertExperienceResponse*\xfa\x01\n\x11SceneDecisionKind\x12#\n\x1fSCENE_DECISION_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSCENE_DECISION_KIND_ASSESS\x10\x01\x12\x1f\n\x1bSCENE_DECISION_KIND_PUBLISH\x10\x02\x12!\n\x1dSCENE_DECISION_KIND_AUTHORISE\x10\x03\x12\x1f\n\x1bSCENE_DECISION_KIND_SUSPEND\x10\x04\x12\x1e\n\x1aSCENE_DECISION_KIND_RESUME\x10\x05\x12\x1b\n\x17SCENE_DECISION_KIND_END\x10\x06*u\n\x10\x45xperienceTarget\x12!\n\x1d\x45XPERIENCE_TARGET_UNSPECIFIED\x10\x00\x12 \n\x1c\x45XPERIENCE_TARGET_REDUCTIONS\x10\x01\x12\x1c\n\x18\x45XPERIENCE_TARGET_POINTS\x10\x02\x32\xb3\x04\n\x0cSceneService\x12v\n\x11SignSceneDecision\x12/.tanqiao.api.region.v1.SignSceneDecisionRequest\x1a\x30.tanqiao.api.region.v1.SignSceneDecisionResponse\x12\x64\n\x0b\x44\x65\x63ideScene\x12).tanqiao.api.region.v1.DecideSceneRequest\x1a*.tanqiao.api.region.v1.DecideSceneResponse\x12v\n\x11ValidateSceneData\x12/.tanqiao.api.region.v1.ValidateSceneDataRequest\x1a\x30.tanqiao.api.region.v1.ValidateSceneDataResponse\x12g\n\x0c\x43onnectScene\x12*.tanqiao.api.region.v1.ConnectSceneRequest\x1a+.tanqiao.api.region.v1.ConnectSceneResponse\x12\x64\n\x0bSubmitTrips\x12).tanqiao.api.region.v1.SubmitTripsRequest\x1a*.tanqiao.api.region.v1.SubmitTripsResponse2\xec\x02\n\x11\x45xperienceService\x12s\n\x10RecordExperience\x12..tanqiao.api.region.v1.RecordExperienceRequest\x1a/.tanqiao.api.region.v1.RecordExperienceResponse\x12j\n\rGetExperience\x12+.tanqiao.api.region.v1.GetExperienceRequest\x1a,.tanqiao.api.region.v1.GetExperienceResponse\x12v\n\x11\x43onvertExperience\x12/.tanqiao.api.region.v1.ConvertExperienceRequest\x1a\x30.tanqiao.api.region.v1.ConvertExperienceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tanqiao.api.region.v1.scenes_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCENEDECISIONKIND']._serialized_start=2156
-  _globals['_SCENEDECISIONKIND']._serialized_end=2406
-  _globals['_EXPERIENCETARGET']._serialized_start=2408
-  _globals['_EXPERIENCETARGET']._serialized_end=2525
-  _globals['_SCENEDECISION']._serialized_start=170
-  _globals['_SCENEDECISION']._serialized_end=376
-  _globals['_SIGNSCENEDECISIONREQUEST']._serialized_start=378
-  _globals['_SIGNSCENEDECISIONREQUEST']._serialized_end=480
-  _globals['_SIGNSCENEDECISIONRESPONSE']._serialized_start=482
-  _globals['_SIGNSCENEDECISIONRESPONSE']._serialized_end=553
-  _globals['_DECIDESCENEREQUEST']._serialized_start=555
-  _globals['_DECIDESCENEREQUEST']._serialized_end=651
-  _globals['_DECIDESCENERESPONSE']._serialized_start=653
-  _globals['_DECIDESCENERESPONSE']._serialized_end=723
-  _globals['_VALIDATESCENEDATAREQUEST']._serialized_start=725
-  _globals['_VALIDATESCENEDATAREQUEST']._serialized_end=852
-  _globals['_VALIDATESCENEDATARESPONSE']._serialized_start=854
-  _globals['_VALIDATESCENEDATARESPONSE']._serialized_end=930
-  _globals['_CONNECTSCENEREQUEST']._serialized_start=932
-  _globals['_CONNECTSCENEREQUEST']._serialized_end=1021
-  _globals['_CONNECTSCENERESPONSE']._serialized_start=1023
-  _globals['_CONNECTSCENERESPONSE']._serialized_end=1094
-  _globals['_TRIPRECORD']._serialized_start=1097
-  _globals['_TRIPRECORD']._serialized_end=1320
-  _globals['_SUBMITTRIPSREQUEST']._serialized_start=1322
-  _globals['_SUBMITTRIPSREQUEST']._serialized_end=1432
-  _globals['_SUBMITTRIPSRESPONSE']._serialized_start=1434
-  _globals['_SUBMITTRIPSRESPONSE']._serialized_end=1504
-  _globals['_EXPERIENCERECORD']._serialized_start=1506
-  _globals['_EXPERIENCERECORD']._serialized_end=1578
-  _globals['_RECORDEXPERIENCEREQUEST']._serialized_start=1581
-  _globals['_RECORDEXPERIENCEREQUEST']._serialized_end=1729
-  _globals['_RECORDEXPERIENCERESPONSE']._serialized_start=1731
-  _globals['_RECORDEXPERIENCERESPONSE']._serialized_end=1806
-  _globals['_GETEXPERIENCEREQUEST']._serialized_start=1808
-  _globals['_GETEXPERIENCEREQUEST']._serialized_end=1850
-  _globals['_SCENEEXPERIENCE']._serialized_start=1852
-  _globals['_SCENEEXPERIENCE']._serialized_end=1902
-  _globals['_GETEXPERIENCERESPONSE']._serialized_start=1904
-  _globals['_GETEXPERIENCERESPONSE']._serialized_end=1983
-  _globals['_CONVERTEXPERIENCEREQUEST']._serialized_start=1986
-  _globals['_CONVERTEXPERIENCEREQUEST']._serialized_end=2124
-  _globals['_CONVERTEXPERIENCERESPONSE']._serialized_start=2126
-  _globals['_CONVERTEXPERIENCERESPONSE']._serialized_end=2153
-  _globals['_SCENESERVICE']._serialized_start=2528
-  _globals['_SCENESERVICE']._serialized_end=3091
-  _globals['_EXPERIENCESERVICE']._serialized_start=3094
-  _globals['_EXPERIENCESERVICE']._serialized_end=3458
+  _globals['_SCENEDECISIONKIND']._serialized_start=2363
+  _globals['_SCENEDECISIONKIND']._serialized_end=2613
+  _globals['_EXPERIENCETARGET']._serialized_start=2615
+  _globals['_EXPERIENCETARGET']._serialized_end=2732
+  _globals['_SCENEDECISION']._serialized_start=247
+  _globals['_SCENEDECISION']._serialized_end=453
+  _globals['_SIGNSCENEDECISIONREQUEST']._serialized_start=456
+  _globals['_SIGNSCENEDECISIONREQUEST']._serialized_end=633
+  _globals['_SIGNSCENEDECISIONRESPONSE']._serialized_start=635
+  _globals['_SIGNSCENEDECISIONRESPONSE']._serialized_end=760
+  _globals['_DECIDESCENEREQUEST']._serialized_start=762
+  _globals['_DECIDESCENEREQUEST']._serialized_end=858
+  _globals['_DECIDESCENERESPONSE']._serialized_start=860
+  _globals['_DECIDESCENERESPONSE']._serialized_end=930
+  _globals['_VALIDATESCENEDATAREQUEST']._serialized_start=932
+  _globals['_VALIDATESCENEDATAREQUEST']._serialized_end=1059
+  _globals['_VALIDATESCENEDATARESPONSE']._serialized_start=1061
+  _globals['_VALIDATESCENEDATARESPONSE']._serialized_end=1137
+  _globals['_CONNECTSCENEREQUEST']._serialized_start=1139
+  _globals['_CONNECTSCENEREQUEST']._serialized_end=1228
+  _globals['_CONNECTSCENERESPONSE']._serialized_start=1230
+  _globals['_CONNECTSCENERESPONSE']._serialized_end=1301
+  _globals['_TRIPRECORD']._serialized_start=1304
+  _globals['_TRIPRECORD']._serialized_end=1527
+  _globals['_SUBMITTRIPSREQUEST']._serialized_start=1529
+  _globals['_SUBMITTRIPSREQUEST']._serialized_end=1639
+  _globals['_SUBMITTRIPSRESPONSE']._serialized_start=1641
+  _globals['_SUBMITTRIPSRESPONSE']._serialized_end=1711
+  _globals['_EXPERIENCERECORD']._serialized_start=1713
+  _globals['_EXPERIENCERECORD']._serialized_end=1785
+  _globals['_RECORDEXPERIENCEREQUEST']._serialized_start=1788
+  _globals['_RECORDEXPERIENCEREQUEST']._serialized_end=1936
+  _globals['_RECORDEXPERIENCERESPONSE']._serialized_start=1938
+  _globals['_RECORDEXPERIENCERESPONSE']._serialized_end=2013
+  _globals['_GETEXPERIENCEREQUEST']._serialized_start=2015
+  _globals['_GETEXPERIENCEREQUEST']._serialized_end=2057
+  _globals['_SCENEEXPERIENCE']._serialized_start=2059
+  _globals['_SCENEEXPERIENCE']._serialized_end=2109
+  _globals['_GETEXPERIENCERESPONSE']._serialized_start=2111
+  _globals['_GETEXPERIENCERESPONSE']._serialized_end=2190
+  _globals['_CONVERTEXPERIENCEREQUEST']._serialized_start=2193
+  _globals['_CONVERTEXPERIENCEREQUEST']._serialized_end=2331
+  _globals['_CONVERTEXPERIENCERESPONSE']._serialized_start=2333
+  _globals['_CONVERTEXPERIENCERESPONSE']._serialized_end=2360
+  _globals['_SCENESERVICE']._serialized_start=2735
+  _globals['_SCENESERVICE']._serialized_end=3298
+  _globals['_EXPERIENCESERVICE']._serialized_start=3301
+  _globals['_EXPERIENCESERVICE']._serialized_end=3665
 # @@protoc_insertion_point(module_scope)

@@ -9,7 +9,9 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from tanqiao.api.common.v1 import envelope_pb2 as _envelope_pb2
 from tanqiao.api.common.v1 import values_pb2 as _values_pb2
+from tanqiao.api.region.v1 import decisions_pb2 as _decisions_pb2
 from tanqiao.api.region.v1 import registers_pb2 as _registers_pb2
 import builtins as _builtins
 import sys
@@ -115,18 +117,28 @@ class SignSceneDecisionRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
+    STATEMENT_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    validate_only: _builtins.bool
+    """Only gives what is to be signed; the statement stays empty."""
     @_builtins.property
     def decision(self) -> Global___SceneDecision: ...
+    @_builtins.property
+    def statement(self) -> _envelope_pb2.Envelope:
+        """A BodyDecision of kind SCENE about this decision, signed by one body or by both."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         decision: Global___SceneDecision | None = ...,
+        statement: _envelope_pb2.Envelope | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "request_id", b"request_id", "statement", b"statement", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -138,21 +150,27 @@ class SignSceneDecisionResponse(_message.Message):
 
     DECISION_DIGEST_FIELD_NUMBER: _builtins.int
     SIGNED_BY_FIELD_NUMBER: _builtins.int
+    TO_SIGN_FIELD_NUMBER: _builtins.int
     decision_digest: _builtins.bytes
     """SHA-256 of what was signed."""
     @_builtins.property
     def signed_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Roles that have signed it."""
+        """Roles whose signatures count."""
+
+    @_builtins.property
+    def to_sign(self) -> _decisions_pb2.BodyDecision:
+        """What each body signs, its header still empty; only for validate_only."""
 
     def __init__(
         self,
         *,
         decision_digest: _builtins.bytes = ...,
         signed_by: _abc.Iterable[_builtins.str] | None = ...,
+        to_sign: _decisions_pb2.BodyDecision | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["to_sign", b"to_sign"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_digest", b"decision_digest", "signed_by", b"signed_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_digest", b"decision_digest", "signed_by", b"signed_by", "to_sign", b"to_sign"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

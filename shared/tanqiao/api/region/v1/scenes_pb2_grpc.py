@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class SceneServiceStub:
     """Reduction scenes: projects of origin REDUCTION_SCENE. They are submitted, noticed, objected to and
-    withdrawn like projects; what two bodies decide about them is signed by the one and taken by the other.
+    withdrawn like projects; what two bodies decide about them both sign with keys of their own, and one takes.
     """
 
     def __init__(self, channel):
@@ -65,11 +65,11 @@ class SceneServiceStub:
 
 class SceneServiceServicer:
     """Reduction scenes: projects of origin REDUCTION_SCENE. They are submitted, noticed, objected to and
-    withdrawn like projects; what two bodies decide about them is signed by the one and taken by the other.
+    withdrawn like projects; what two bodies decide about them both sign with keys of their own, and one takes.
     """
 
     def SignSceneDecision(self, request, context):
-        """Puts the caller's body behind a decision that another body then takes.
+        """Hands in a decision that one body or both have signed; validate_only: gives what is to be signed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,7 +141,7 @@ def add_SceneServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SceneService:
     """Reduction scenes: projects of origin REDUCTION_SCENE. They are submitted, noticed, objected to and
-    withdrawn like projects; what two bodies decide about them is signed by the one and taken by the other.
+    withdrawn like projects; what two bodies decide about them both sign with keys of their own, and one takes.
     """
 
     @staticmethod

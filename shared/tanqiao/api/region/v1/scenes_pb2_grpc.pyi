@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class SceneServiceStub:
     """Reduction scenes: projects of origin REDUCTION_SCENE. They are submitted, noticed, objected to and
-    withdrawn like projects; what two bodies decide about them is signed by the one and taken by the other.
+    withdrawn like projects; what two bodies decide about them both sign with keys of their own, and one takes.
     """
 
     @_typing.overload
@@ -36,7 +36,7 @@ class SceneServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SceneServiceAsyncStub: ...
     SignSceneDecision: _grpc.UnaryUnaryMultiCallable[_scenes_pb2.SignSceneDecisionRequest, _scenes_pb2.SignSceneDecisionResponse]
-    """Puts the caller's body behind a decision that another body then takes."""
+    """Hands in a decision that one body or both have signed; validate_only: gives what is to be signed."""
     DecideScene: _grpc.UnaryUnaryMultiCallable[_scenes_pb2.DecideSceneRequest, _scenes_pb2.DecideSceneResponse]
     """Authorises, suspends, resumes or ends a scene; AssessProject and PublishProject take the other two."""
     ValidateSceneData: _grpc.UnaryUnaryMultiCallable[_scenes_pb2.ValidateSceneDataRequest, _scenes_pb2.ValidateSceneDataResponse]
@@ -49,12 +49,12 @@ class SceneServiceStub:
 @_typing.type_check_only
 class SceneServiceAsyncStub(SceneServiceStub):
     """Reduction scenes: projects of origin REDUCTION_SCENE. They are submitted, noticed, objected to and
-    withdrawn like projects; what two bodies decide about them is signed by the one and taken by the other.
+    withdrawn like projects; what two bodies decide about them both sign with keys of their own, and one takes.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SignSceneDecision: _aio.UnaryUnaryMultiCallable[_scenes_pb2.SignSceneDecisionRequest, _scenes_pb2.SignSceneDecisionResponse]  # type: ignore[assignment]
-    """Puts the caller's body behind a decision that another body then takes."""
+    """Hands in a decision that one body or both have signed; validate_only: gives what is to be signed."""
     DecideScene: _aio.UnaryUnaryMultiCallable[_scenes_pb2.DecideSceneRequest, _scenes_pb2.DecideSceneResponse]  # type: ignore[assignment]
     """Authorises, suspends, resumes or ends a scene; AssessProject and PublishProject take the other two."""
     ValidateSceneData: _aio.UnaryUnaryMultiCallable[_scenes_pb2.ValidateSceneDataRequest, _scenes_pb2.ValidateSceneDataResponse]  # type: ignore[assignment]
@@ -66,7 +66,7 @@ class SceneServiceAsyncStub(SceneServiceStub):
 
 class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reduction scenes: projects of origin REDUCTION_SCENE. They are submitted, noticed, objected to and
-    withdrawn like projects; what two bodies decide about them is signed by the one and taken by the other.
+    withdrawn like projects; what two bodies decide about them both sign with keys of their own, and one takes.
     """
 
     @_abc_1.abstractmethod
@@ -75,7 +75,7 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scenes_pb2.SignSceneDecisionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scenes_pb2.SignSceneDecisionResponse, _abc.Awaitable[_scenes_pb2.SignSceneDecisionResponse]]:
-        """Puts the caller's body behind a decision that another body then takes."""
+        """Hands in a decision that one body or both have signed; validate_only: gives what is to be signed."""
 
     @_abc_1.abstractmethod
     def DecideScene(

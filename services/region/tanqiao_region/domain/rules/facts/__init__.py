@@ -9,6 +9,13 @@ from __future__ import annotations
 from typing import Final
 
 from tanqiao_region.domain.rules.facts.base import Actor, Facts, Signature
+from tanqiao_region.domain.rules.facts.certificates import (
+    CertificateFacts,
+    RecogniseCertificate,
+    RequestCertificate,
+    RevokeCertificate,
+    SignCertificate,
+)
 from tanqiao_region.domain.rules.facts.claims import (
     ClaimAnswer,
     ClaimOutcome,
@@ -17,6 +24,8 @@ from tanqiao_region.domain.rules.facts.claims import (
     CollisionLevel,
     SilentRegistry,
 )
+from tanqiao_region.domain.rules.facts.clawbacks import ClawBack, ReplaceClawedUnits
+from tanqiao_region.domain.rules.facts.consents import RecordConsent, WithdrawConsent
 from tanqiao_region.domain.rules.facts.files import (
     Assessment,
     Audit,
@@ -74,7 +83,9 @@ from tanqiao_region.domain.rules.facts.projects import (
     SubmitProject,
 )
 from tanqiao_region.domain.rules.facts.reserve import (
+    ChangeReserveEntry,
     EnterReserve,
+    IssueFilingProof,
     LinkReserveEntry,
     PublishReserve,
     ReserveKind,
@@ -100,7 +111,6 @@ from tanqiao_region.domain.rules.facts.units import (
     ReconcileHolding,
     ReleaseEncumbrance,
     Retire,
-    SignCertificate,
     TransferLocal,
     TransferOut,
     UnitLot,
@@ -132,6 +142,8 @@ ACTS: Final[tuple[type[Facts], ...]] = (
     AssessProject,
     OpenNotice,
     PublishProject,
+    RecordConsent,
+    WithdrawConsent,
     SubmitActivityData,
     RequestIssuance,
     ApproveIssuance,
@@ -144,10 +156,17 @@ ACTS: Final[tuple[type[Facts], ...]] = (
     ReleaseEncumbrance,
     ConvertHolding,
     ReconcileHolding,
+    RequestCertificate,
+    RecogniseCertificate,
     SignCertificate,
+    RevokeCertificate,
+    ClawBack,
+    ReplaceClawedUnits,
     MintPoints,
     EnterReserve,
     LinkReserveEntry,
+    ChangeReserveEntry,
+    IssueFilingProof,
     PublishReserve,
 )
 """Every act there is, in the order of a project's life."""
@@ -170,8 +189,11 @@ __all__ = [
     "Audit",
     "Authorisation",
     "Cancel",
+    "CertificateFacts",
+    "ChangeReserveEntry",
     "ClaimAnswer",
     "ClaimOutcome",
+    "ClawBack",
     "Collision",
     "CollisionKind",
     "CollisionLevel",
@@ -189,6 +211,7 @@ __all__ = [
     "HoldingKind",
     "IssuanceFacts",
     "IssuanceSource",
+    "IssueFilingProof",
     "KeepExpertPool",
     "LabelScene",
     "LegalDocument",
@@ -212,16 +235,21 @@ __all__ = [
     "ReadPersonalRecords",
     "ReadRegister",
     "ReceiveTransfer",
+    "RecogniseCertificate",
     "Recognition",
     "ReconcileHolding",
+    "RecordConsent",
     "RegisterDataOperator",
     "RegisterSceneNorm",
     "ReleaseEncumbrance",
+    "ReplaceClawedUnits",
     "Report",
+    "RequestCertificate",
     "RequestIssuance",
     "ReserveKind",
     "ReserveScope",
     "Retire",
+    "RevokeCertificate",
     "SceneKind",
     "SignCertificate",
     "Signature",
@@ -236,4 +264,5 @@ __all__ = [
     "TransferLocal",
     "TransferOut",
     "UnitLot",
+    "WithdrawConsent",
 ]

@@ -35,6 +35,7 @@ class SubmitActivityData(Facts):
         period_end: day after the last day of the data.
         lines_outside_mandate: references of records whose user gave no mandate for their day.
         lines_without_consent: number of records whose user has not consented or has withdrawn.
+        lines_withdrawn: number of records whose user has taken a consent back.
         feed_validated: whether the feed they came by has passed its validation.
         authorisation: authorisation of the scene body, for a scene.
         evidence: links of the evidence chain that the batch brings, such as ``data_batch_digest``.
@@ -47,6 +48,7 @@ class SubmitActivityData(Facts):
     period_end: date
     lines_outside_mandate: tuple[str, ...] = ()
     lines_without_consent: int = 0
+    lines_withdrawn: int = 0
     feed_validated: bool = True
     authorisation: Authorisation | None = None
     evidence: frozenset[str] = frozenset()

@@ -71,12 +71,40 @@ class LinkReserveEntry(Facts):
         programme: symbol of the programme.
         outside_reference: number there.
         state_from_import: whether the outside state shown is the imported one; a state set by hand is not.
+        area: code of the zone's area that the entry lies in; empty outside the zone.
     """
 
     entry_id: str
     programme: str
     outside_reference: str
     state_from_import: bool
+    area: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeReserveEntry(Facts):
+    """An entry is developed, or leaves the reserve.
+
+    Args:
+        entry_id: its number.
+        event: of its machine.
+        area: as above.
+    """
+
+    entry_id: str
+    event: str
+    area: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueFilingProof(Facts):
+    """A proof that an entry stands in the reserve, and of its link, is signed.
+
+    Args:
+        entry_id: its number.
+    """
+
+    entry_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Facts of units: settlement, crossing a border, use, correction, conversion, certificates."""
+"""Facts of units: settlement, crossing a border, use, correction, conversion."""
 
 from __future__ import annotations
 
@@ -275,27 +275,6 @@ class ConvertHolding(Facts):
     target: str
     holder: Subject
     lots: tuple[UnitLot, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignCertificate(Facts):
-    """An electronic carbon-neutrality certificate is signed.
-
-    Args:
-        lots: the retired units behind it.
-        retired_purposes: purpose of the retirement of each lot; empty text = not retired.
-        used_in_certificates: number of the certificate that each lot already backs; empty text = none.
-        beneficiary_id: whose neutrality is certified.
-        recognised_by_role: role that recognised it.
-        retirement_id: the retirement it rests on.
-    """
-
-    lots: tuple[UnitLot, ...]
-    retired_purposes: tuple[str, ...]
-    used_in_certificates: tuple[str, ...]
-    beneficiary_id: str
-    recognised_by_role: str
-    retirement_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
