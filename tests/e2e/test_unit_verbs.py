@@ -176,7 +176,9 @@ def test_users_mandates_and_consents_are_recorded_and_withdrawn(running: Command
     assert withdrawn["state"] == "CONSENT_STATE_WITHDRAWN"
 
 
+@pytest.mark.usefixtures("furnished")
 def test_an_entry_of_the_reserve_is_proven_offline(running: CommandLine) -> None:
+    """The README's commands brought the lists that a claim check asks: without them nobody answers."""
     tanqiao = running
     at = ("--region", "yunnan")
     opened = ("accounts", "open", *at, "--kind", "enterprise", "--holder", "developer", "--invented")
