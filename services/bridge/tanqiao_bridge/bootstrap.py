@@ -68,6 +68,7 @@ from tanqiao_bridge.application.log_keeping import LogKeeper
 from tanqiao_bridge.application.open_promises import ListOpen, list_open
 from tanqiao_bridge.application.order_handlers import order_handlers
 from tanqiao_bridge.application.order_queries import OrderQueries
+from tanqiao_bridge.application.overdue import WatchFinals
 from tanqiao_bridge.application.queries import Queries
 from tanqiao_bridge.application.reconciling import EndRun, Reconciler, end_run
 from tanqiao_bridge.application.registry_order_queries import RegistryOrderQueries
@@ -193,7 +194,8 @@ class Bridge:
                 now = self.context.clock.now().timestamp()
                 if now - kept_at >= KEEP_SECONDS:
                     lapsed = self.writer.submit(LapseClaims()).result(ANSWER_SECONDS_MAX)
-                    kept_at = 0.0 if lapsed else now  # there may be more than one group lets lapse
+                    looked_at = self.writer.submit(WatchFinals()).result(ANSWER_SECONDS_MAX)
+                    kept_at = 0.0 if lapsed or looked_at else now  # there may be more than one group takes
             except DomainError as refusal:
                 _log.warning("deadlines wait", reason=refusal.symbol)
             except TimeoutError:

@@ -5,6 +5,7 @@ The happy path, each refusal, replays, races, restarts.
 
 from __future__ import annotations
 
+import json
 import secrets
 from functools import partial
 from typing import Any
@@ -21,7 +22,9 @@ from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.testing.databases import DatabaseUnderTest
 from tanqiao.testing.network import SHANGHAI, SHENZHEN, YUNNAN, NetworkOfTest
 from tanqiao_bridge.application.fsck import check_database
-from tanqiao_bridge.storage.tables import evidence, frozen, late_answer, message
+from tanqiao_bridge.application.overdue import CASES_OF_ONE_MAX, KIND, WatchFinals
+from tanqiao_bridge.storage.tables import conflict_case, evidence, frozen, late_answer, message
+from tests.contract.bridge.case_office import advance_days
 from tests.contract.bridge.harness import (
     SERIES,
     WAIT_SECONDS,
@@ -306,6 +309,62 @@ def test_a_bridge_that_forgot_gets_its_prepare_back_from_the_destination(
         shanghai.disconnect()
         shenzhen.disconnect()
         again.bridge.stop()
+
+
+def test_a_receipt_that_does_not_come_is_an_alarm_that_ends_when_it_comes(
+    running: Running, shanghai: PlayedRegion, shenzhen: PlayedRegion
+) -> None:
+    running.recognise()
+    assert issue_units(running, shanghai).accepted
+
+    def alarms() -> list[tuple[str, str]]:
+        """Let the bridge look; the open alarms: region and transfer."""
+        running.bridge.writer.submit(WatchFinals()).result(WAIT_SECONDS)
+        with running.bridge.database.reading() as connection:
+            columns = (conflict_case.c.details, conflict_case.c.blocking)
+            open_ones = sa.select(*columns).where(
+                conflict_case.c.kind == KIND, conflict_case.c.state == "open"
+            )
+            rows = connection.execute(open_ones.order_by(conflict_case.c.case_id)).all()
+        assert not any(row.blocking for row in rows)
+        told = [json.loads(row.details) for row in rows]
+        assert all(one["reason"] == "FINAL_OVERDUE" and one["sentence_zh"] for one in told)
+        return [(one["party"], one["transfer_id"]) for one in told]
+
+    (moved,) = shanghai.offer_locks([shanghai.lock(0, 1_000)])
+    decision = shanghai.outcome(moved)
+    use = shanghai.use(5_000, 5_100)
+    shanghai.offer([use])
+    shanghai.outcome(use.header.transfer_id)
+    assert alarms() == [], "nobody is late yet"
+    advance_days(running, 2)
+    assert alarms() == [
+        (SHANGHAI, moved.hex()),
+        (SHENZHEN, moved.hex()),
+        (SHANGHAI, use.header.transfer_id.hex()),  # which has no destination
+    ]
+    assert len(alarms()) == 3, "who was named is not named again"
+    decision_hash = message_hash(payload_type_of(decision), decision.SerializeToString())
+    shenzhen.number(
+        [
+            messages_pb2.DestFinal(
+                header=shenzhen.header(transfer_id=moved, source=SHANGHAI),
+                decision_hash=decision_hash,
+                state=messages_pb2.DESTINATION_STATE_CREDITED,
+                journal_index=3,
+            )
+        ]
+    )
+    shenzhen.wait(partial(_is_acknowledged, shenzhen))
+    assert alarms() == [(SHANGHAI, moved.hex()), (SHANGHAI, use.header.transfer_id.hex())]
+    # One who owes very many is named with the first of them, and nobody else is kept waiting for it.
+    shanghai.offer_locks([shanghai.lock(at, at + 10) for at in range(10_000, 10_300, 10)])
+    last = shanghai.offer_locks([shanghai.lock(20_000, 20_010)])[0]
+    shanghai.outcome(last)
+    advance_days(running, 4)
+    named = [region for region, _ in alarms()]
+    assert (named.count(SHANGHAI), named.count(SHENZHEN)) == (CASES_OF_ONE_MAX, CASES_OF_ONE_MAX)
+    require_clean(running)
 
 
 def test_receipts_close_a_transfer_and_numbers_are_taken_once(

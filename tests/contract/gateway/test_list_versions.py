@@ -163,6 +163,46 @@ def test_every_rejected_row_has_its_line_column_and_reason(running: RunningGatew
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_own_periods_of_a_plant_that_overlap_are_rejected_with_line_column_and_reason(
+    running: RunningGateway,
+) -> None:
+    code = "99310000000000009"
+    rows = [
+        row(1, filing_code=code),
+        row(2, filing_code=code, state="TRANSFERRED"),  # another state of the very same month
+        row(3, filing_code=code, period_start="2026-01-15", period_end="2026-02-15"),
+        row(4, filing_code=code, period_start="2026-02-01", period_end="2026-03-01"),  # touches the first
+        row(5, filing_code=code, period_start="2025-01-01", period_end="2027-01-01"),
+        row(6, period_start="2026-01-15", period_end="2026-02-15"),  # another plant
+    ]
+    response = running.send(table(*rows))
+    assert faults(response) == [(4, "period_start", "RANGE_OVERLAP"), (6, "period_start", "RANGE_OVERLAP")]
+    sentence = response.errors[0].refusal.sentence_en
+    assert "2026-01-01/2026-02-01 (2)" in sentence
+    assert "2026-01-15/2026-02-15 (4)" in sentence
+    assert running.count() == 0
+    assert running.send(table(*rows[:2], rows[3], rows[5])).committed
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+@pytest.mark.parametrize("registry", ["ccer"], indirect=True)
+def test_own_periods_of_a_projects_reductions_never_overlap(running: RunningGateway) -> None:
+    head = "reference,filing_code,project_name,object,stage,crediting_start,crediting_end"
+    code = "99310000000000009"
+    rows = [
+        f"P,{code},A,project,registered,2025-01-01,2035-01-01",  # a project is no period of its own
+        f"R-1,{code},A,reduction,issued,2025-01-01,2026-01-01",
+        f"R-2,{code},A,reduction,notice,2025-01-01,2026-01-01",
+        f"R-3,{code},A,reduction,rejected,2025-06-01,2026-06-01",  # given up
+        f"R-4,{code},B,reduction,issued,2025-06-01,2026-06-01",  # another project on the plant
+        f"R-5,{code},A,reduction,notice,2026-01-01,2027-01-01",
+    ]
+    response = running.send("\n".join([head, *rows, ""]).encode())
+    assert faults(response) == [(4, "crediting_start", "RANGE_OVERLAP")]
+    assert running.send("\n".join([head, *rows[:2], *rows[3:], ""]).encode()).committed
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_gb18030_is_read_and_mixed_encodings_are_named(running: RunningGateway) -> None:
     chinese = [month(1, 10), month(11, 20).replace("虚构公司", "联通"), month(21, 30)]
     assert running.send(monthly(*chinese, encoding="gb18030"), mapping="gec_monthly").committed

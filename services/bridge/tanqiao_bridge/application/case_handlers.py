@@ -12,10 +12,11 @@ from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.engine import OtherHandler
 from tanqiao_bridge.application.lapsing import LapseClaims, lapse_claims
 from tanqiao_bridge.application.nominating import NominatePairs
+from tanqiao_bridge.application.overdue import WatchFinals, watch_finals
 
 
 def case_handlers() -> dict[type, OtherHandler]:
-    """Give the handlers of contests, nominations, resolutions, alias decisions, lapses and noted queries."""
+    """Give the handlers of cases, alias decisions, lapses, overdue receipts and noted queries."""
 
     def contest(group: Group, command: object) -> object:
         return claim_cases.contest_claim(group, cast("ContestClaim", command))
@@ -35,5 +36,6 @@ def case_handlers() -> dict[type, OtherHandler]:
         ResolveCase: resolve,
         DecideAlias: decide,
         LapseClaims: lapse_claims,
+        WatchFinals: watch_finals,
         NoteQuery: note_query,
     }

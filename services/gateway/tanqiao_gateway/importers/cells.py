@@ -7,6 +7,8 @@ from bisect import bisect_left
 from datetime import date, timedelta
 from typing import Any, Final
 
+from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.gateway.v1 import registry_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.identity import check_uscc
@@ -205,10 +207,64 @@ class SequenceRanges:
         place = bisect_left(lot, (first, last, line))
         for neighbour in lot[max(0, place - 1) : place + 1]:
             if neighbour[0] <= last and first <= neighbour[1]:
-                raise DomainError(
-                    "RANGE_OVERLAP",
-                    field="first_sequence",
-                    first=f"{neighbour[0]}-{neighbour[1]} ({neighbour[2]})",
-                    second=f"{first}-{last} ({line})",
+                raise _overlap(
+                    "first_sequence",
+                    f"{neighbour[0]}-{neighbour[1]} ({neighbour[2]})",
+                    f"{first}-{last} ({line})",
                 )
         lot.insert(place, (first, last, line))
+
+
+_GIVEN_UP: Final = frozenset(
+    {
+        claims_pb2.CLAIM_STATUS_WITHDRAWN,
+        claims_pb2.CLAIM_STATUS_REJECTED,
+        claims_pb2.CLAIM_STATUS_CANCELLED,
+    }
+)
+
+
+class OwnPeriods:
+    """Periods of the instalments of one list: what it lists for one thing does not overlap.
+
+    Certificates of one plant may stand for the same period in several classes and states, and then for
+    exactly the same one; reductions of one project never. What was withdrawn, rejected or cancelled is not
+    counted.
+    """
+
+    def __init__(self) -> None:
+        self._by_thing: dict[tuple[str, ...], list[tuple[str, str, int]]] = {}
+
+    def add(self, record: registry_pb2.RegistryRecord, line: int) -> None:
+        """Take a row's period.
+
+        Raises:
+            DomainError: RANGE_OVERLAP with both periods and lines.
+        """
+        instalment = record.object == claims_pb2.CLAIM_OBJECT_INSTALMENT
+        if not instalment or not record.HasField("period") or record.status in _GIVEN_UP:
+            return
+        codes = [one.value for one in record.asset_references if one.scheme == "gec_filing_code"]
+        if not codes:
+            return
+        certificates = bool(record.certificate_state)
+        thing = (*codes, "" if certificates else record.title, str(record.attribute))
+        start, end = _day(record.period.start_date), _day(record.period.end_date)
+        periods = self._by_thing.setdefault(thing, [])
+        place = bisect_left(periods, (start, end, 0))
+        if certificates and place < len(periods) and periods[place][:2] == (start, end):
+            return
+        for known_start, known_end, known_line in periods[max(0, place - 1) : place + 1]:
+            if known_start < end and start < known_end:
+                first = f"{known_start}/{known_end} ({known_line})"
+                raise _overlap("period", first, f"{start}/{end} ({line})")
+        periods.insert(place, (start, end, line))
+
+
+def _overlap(field: str, first: str, second: str) -> DomainError:
+    """Give the refusal of a range; each with its line, both in the sentence."""
+    return DomainError("RANGE_OVERLAP", field=field, ranges=[first, second], first=first, second=second)
+
+
+def _day(day: values_pb2.Date) -> str:
+    return f"{day.year:04}-{day.month:02}-{day.day:02}"

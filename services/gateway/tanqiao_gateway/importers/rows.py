@@ -18,7 +18,13 @@ from tanqiao.claims.keys import Strength, asset_key, asset_ref, strength_of
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.validation import wire_period
-from tanqiao_gateway.importers.cells import CELL_CHARACTERS_MAX, SequenceRanges, check_position, read_cell
+from tanqiao_gateway.importers.cells import (
+    CELL_CHARACTERS_MAX,
+    OwnPeriods,
+    SequenceRanges,
+    check_position,
+    read_cell,
+)
 from tanqiao_gateway.importers.encoding import UNREADABLE, decoded_lines
 from tanqiao_gateway.importers.mapping import ListMapping
 
@@ -186,6 +192,7 @@ class RowMapper:
         self._mapping = mapping
         self._seen: dict[str, int] = {}
         self._ranges = SequenceRanges()
+        self._periods = OwnPeriods()
 
     def map(self, row: SourceRow) -> Mapped | Fault:
         """Give the record of a row, or the first fault of it."""
@@ -210,6 +217,8 @@ class RowMapper:
             mapped = self._record(row, values)
             column = self._column_of("first_sequence")
             self._ranges.add(mapped.record, row.line)
+            column = self._column_of("period_start")
+            self._periods.add(mapped.record, row.line)
         except DomainError as refusal:
             return Fault(row.line, column, refusal)
         return mapped
