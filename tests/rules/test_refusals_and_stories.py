@@ -63,3 +63,4 @@ def test_a_story_is_told_by_a_test_or_it_is_said_why_not(row: dict[str, str]) ->
     for one in row["tests"].split():
         path, _, function = one.partition("::")
         assert f"\ndef {function}(" in (ROOT / path).read_text(encoding="utf-8"), one
+    assert row["left_out_because"] or "tests/e2e/" in row["tests"], "a story in scope runs end to end"

@@ -13,6 +13,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import wire_date
 from tanqiao_region.application import fsck
 from tanqiao_region.application.commands import By
+from tanqiao_region.application.disclosure import Disclosures
 from tests.contract.region.harness import Node
 from tests.contract.region_registers.approvals import approve_issuance
 from tests.contract.region_registers.claim_bridge import ClaimBridge, barred
@@ -385,6 +386,13 @@ def test_a_second_issuance_in_a_year_needs_a_reason_and_another_approver(on_the_
     assert issued.state == registers_pb2.ISSUANCE_STATE_ISSUED
     kept = fsck.check_database(office.node.region.database, office.node.network.network.federation)
     assert (kept.checked["decisions"], kept.clean) == (1, True), kept.findings
+    lists = Disclosures(office.node.context, office.node.region.database)
+    part = lists.page("issuances", "", 10, 0)
+    shown = [dict(zip(part.disclosure.fields, values, strict=True)) for _, values in part.rows]
+    assert sorted((row["override"], row["approved_by"]) for row in shown) == [
+        ("", ""),
+        ("急 urgent", "operator/310000/sh.bureau; operator/310000/sh.centre"),
+    ]
 
 
 def test_an_instalment_that_the_claim_check_bars_is_refused_and_its_activity_stays_free(

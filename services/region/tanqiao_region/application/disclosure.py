@@ -17,6 +17,7 @@ from tanqiao.api.region.v1 import disclosure_pb2, dossiers_pb2, registers_pb2
 from tanqiao.db.engine import Database
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
+from tanqiao.signing.pae import message_hash
 from tanqiao_region.application.certificates import PUBLIC_STATES
 from tanqiao_region.application.context import RegionContext
 from tanqiao_region.application.dossier_acts import KINDS_OF_DOSSIER
@@ -34,6 +35,7 @@ from tanqiao_region.application.register_checks import (
 from tanqiao_region.domain.rules.pack import DisclosureList, RulePack
 from tanqiao_region.domain.rules.parameters import Provenance, base_key
 from tanqiao_region.storage import accounts, disclosure, issuance, registers
+from tanqiao_region.storage.body_decisions import signatures_under
 from tanqiao_region.storage.journal import journal_head, read_entries
 from tanqiao_region.storage.versions import kept_from
 
@@ -418,6 +420,7 @@ def _issuances(reading: Reading, after: str, limit: int) -> list[Row]:
             "serials": f"{one.series_id}[{one.start_serial},{one.end_serial})",
             "issued_on": one.legal_date,
             "override": asked.override_reason,
+            "approved_by": _approvers(reading, asked),
             "retired_by_purpose": "; ".join(used.get(one.series_id, ())),
             "held_total": str(held.held_kg),
             "frozen_total": str(held.frozen_kg),
@@ -425,6 +428,14 @@ def _issuances(reading: Reading, after: str, limit: int) -> list[Row]:
         }
         rows.append((f"{one.created_at}:{one.issuance_id}", values))
     return rows
+
+
+def _approvers(reading: Reading, asked: registers_pb2.IssueUnitsRequest) -> str:
+    """Name the bodies whose officers approved an issuance outside of the yearly rhythm, and no officer."""
+    if not asked.approval.payload:
+        return ""
+    signed = message_hash(asked.approval.payload_type, asked.approval.payload)
+    return "; ".join(sorted({one.party for one in signatures_under(reading.connection, signed)}))
 
 
 def _uses(reading: Reading, after: str, limit: int) -> list[Row]:
