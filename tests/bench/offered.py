@@ -13,7 +13,11 @@ WAIT_SECONDS: Final = 120.0
 
 
 def latencies_ms(
-    offer: Callable[[], Any], count: int, per_second: int, fault: Callable[[Any], str]
+    offer: Callable[[], Any],
+    count: int,
+    per_second: int,
+    fault: Callable[[Any], str],
+    late_ms: list[float] | None = None,
 ) -> list[float]:
     """Offer so many calls at the rate, none waiting for another; how long each took, in milliseconds.
 
@@ -22,6 +26,7 @@ def latencies_ms(
         count: how many.
         per_second: the rate.
         fault: says of an answer what is wrong with it; empty: nothing.
+        late_ms: takes by how much the generator itself began each call too late: that counts too.
 
     Raises:
         TimeoutError: some were not answered in time.
@@ -52,6 +57,8 @@ def latencies_ms(
         due = begun + number / per_second
         time.sleep(max(0.0, due - time.perf_counter()))
         room.acquire()
+        if late_ms is not None:
+            late_ms.append((time.perf_counter() - due) * 1000)
         offer().add_done_callback(lambda future, due=due: ended(future, due))
     if not all_done.wait(WAIT_SECONDS):
         raise TimeoutError(f"{count - len(latencies)} of the offered calls were not answered")

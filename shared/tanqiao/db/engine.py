@@ -95,6 +95,7 @@ class Database:
         self.sqlite_path: Final = sqlite_path
         self._writer = writer
         self._reader = reader
+        self._reader_once = None if sqlite_path is not None else postgres.without_transactions(reader)
         self._wait_seconds_max = connection_wait_seconds_max
         self._writer_lock = writer_lock
         self._gate = _WriterGate(one_at_a_time=sqlite_path is not None)
@@ -205,12 +206,21 @@ class Database:
             yield connection
 
     @contextmanager
+    def reading_once(self) -> Iterator[sa.Connection]:
+        """Give a connection for one statement that reads: a snapshot of its own, in one round trip.
+
+        On SQLite, where there is no trip, it is `reading`.
+        """
+        if self._reader_once is None:
+            with self.reading() as connection:
+                yield connection
+            return
+        with self._connected(self._reader_once) as connection:
+            yield connection
+
+    @contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
-        try:
-            connection = engine.connect()
-        except sa.exc.TimeoutError as error:
-            raise DomainError(BUSY, detail="every connection to the database is in use") from error
-        with connection:
+        with self._connected(engine) as connection:
             self._last.refusal = None
             connection.begin()
             try:
@@ -224,6 +234,16 @@ class Database:
             finally:
                 if connection.in_transaction():
                     connection.rollback()
+
+    @staticmethod
+    @contextmanager
+    def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
+        try:
+            connection = engine.connect()
+        except sa.exc.TimeoutError as error:
+            raise DomainError(BUSY, detail="every connection to the database is in use") from error
+        with connection:
+            yield connection
 
     def _translate(self, context: ExceptionContext) -> None:
         if context.is_pre_ping:

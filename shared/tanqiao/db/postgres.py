@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import select
+import time
+import weakref
 from typing import Any, Final
 
 import psycopg
@@ -14,6 +17,8 @@ from tanqiao.kernel.errors import DomainError
 
 CONNECT_TIMEOUT_SECONDS: Final = 20
 PING_SECONDS: Final = 5
+RESTED_SECONDS: Final = 1.0
+"""Time without use after which a connection is asked whether it still lives."""
 STATEMENT_TIMEOUT_MS: Final = 30_000
 LOCK_TIMEOUT_MS: Final = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 60_000
@@ -52,6 +57,11 @@ def reader_engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed 
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
+def without_transactions(reader: sa.Engine) -> sa.Engine:
+    """Give the same connections for single statements, each of which is a snapshot of its own."""
+    return reader.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def _engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
     options = {
         "timezone": "UTC",
@@ -83,7 +93,40 @@ def _engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to 
             connection.close()
             raise
 
+    _ping_in_doubt(engine)
     return engine
+
+
+def _ping_in_doubt(engine: sa.Engine) -> None:
+    """Ask a connection of the pool whether it still lives only where that is in doubt.
+
+    A server that went away has closed the connection, or has something to say: its socket can be read. What
+    has rested for `RESTED_SECONDS` may have been cut without a word. Of any other, asking would double what a
+    short read costs.
+    """
+    ping = engine.dialect.do_ping
+
+    def ping_in_doubt(connection: Any) -> bool:  # noqa: ANN401 - the driver's, as SQLAlchemy gives it
+        rested = time.monotonic() - given_back.get(connection, 0.0)
+        if rested < RESTED_SECONDS and not _is_readable(connection):
+            return True
+        return ping(connection)
+
+    given_back: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
+    engine.dialect.do_ping = ping_in_doubt  # type: ignore[method-assign, assignment] # of this one
+
+    @sa.event.listens_for(engine, "checkin")
+    def note(connection: psycopg.Connection[Any] | None, _record: object) -> None:
+        if connection is not None:
+            given_back[connection] = time.monotonic()
+
+
+def _is_readable(connection: psycopg.Connection[Any]) -> bool:
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _require_settings(row: tuple[Any, ...] | None) -> None:

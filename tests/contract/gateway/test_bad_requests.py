@@ -53,6 +53,9 @@ def call(running: RunningGateway, method: str, parts: Parts, party: str) -> None
             if method == f"{REGISTRY}ImportList":
                 stream: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(method)
                 stream(iter(data), timeout=WAIT_SECONDS)
+            elif method == f"{REGISTRY}ReadKeyFilter":
+                answers: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(method)
+                list(answers(data[0], timeout=WAIT_SECONDS))
             else:
                 unary: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
                 unary(data[0], timeout=WAIT_SECONDS)
@@ -225,6 +228,8 @@ CASES = (
         (registry_pb2.ListChangesRequest(to_import_id="x"),),
     ),
     Case(f"{REGISTRY}GetRegistryStatus", "an unknown field", "UNKNOWN_FIELD", (UNKNOWN_FIELD,)),
+    Case(f"{REGISTRY}ReadKeyFilter", "an unknown field", "UNKNOWN_FIELD", (UNKNOWN_FIELD,), BRIDGE),
+    Case(f"{REGISTRY}ReadKeyFilter", "by an operator", "CALLER_NOT_PERMITTED", (b"",)),
     Case(f"{ORDERS}SignStep", "no request id", "REQUEST_ID_INVALID", (orders_pb2.SignStepRequest(),)),
     Case(f"{ORDERS}SignStep", "no step", "FIELD_MISSING", (sign_step(step=0),)),
     Case(f"{ORDERS}SignStep", "no claim", "FIELD_MISSING", (sign_step(claim=claims_pb2.Claim()),)),

@@ -11,6 +11,7 @@ import pytest
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.gateway.v1 import registry_pb2
+from tanqiao.claims.key_filter import KeyFilter, place_of
 from tanqiao.testing.network import BRIDGE
 from tanqiao_gateway.application.fsck import check_database
 from tests.contract.gateway.conftest import WAIT_SECONDS, RunningGateway
@@ -285,3 +286,55 @@ def test_very_many_rows_with_one_bad_in_a_hundred_import_nothing(running: Runnin
     # The same rows without the bad ones are taken whole.
     assert running.send(data.replace(b"2026-02-30", b"2026-01-02"), timeout_seconds=1_500.0).committed
     assert running.count() == count
+
+
+# -- which keys a list may hold -----------------------------------------------------------------------------
+
+
+def _filter(running: RunningGateway) -> tuple[bytes, KeyFilter | None]:
+    """Read the filter as the bridge does; None where there is none."""
+    stub = running.stub(BRIDGE)
+    parts = list(stub.ReadKeyFilter(registry_pb2.ReadKeyFilterRequest(), timeout=WAIT_SECONDS))
+    status = stub.GetRegistryStatus(registry_pb2.GetRegistryStatusRequest(), timeout=WAIT_SECONDS)
+    assert {part.list_version for part in parts} == {status.list_version}
+    bits = b"".join(part.bits for part in parts)
+    assert {part.size_bytes for part in parts} == {len(bits)}
+    return status.list_version, KeyFilter(bits) if bits else None
+
+
+def test_the_filter_of_the_list_in_force_rules_out_what_it_does_not_hold(
+    running: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tanqiao_gateway.storage.records.KEYS_PER_PAGE", 3)
+    assert _filter(running) == (b"", None)
+    owner = "91440300708461136T"
+    assert running.send(table(*map(row, range(1, 8)), row(8, owner_uscc=owner))).committed
+    version, keys = _filter(running)
+    assert keys is not None
+    held = [f"asset:gec_filing_code:9931000000000{number:04}" for number in range(1, 9)]
+    assert all(keys.may_hold(place_of(key)) for key in (*held, f"subject:{owner}"))
+    assert not keys.may_hold_any([place_of("asset:gec_filing_code:99310000000000009"), place_of("subject:")])
+
+    assert running.send(table(row(9)), as_of_date=MARCH_2).committed
+    later, keys = _filter(running)
+    assert keys is not None
+    assert later != version
+    assert keys.may_hold(place_of("asset:gec_filing_code:99310000000000009"))
+    assert not keys.may_hold_any(list(map(place_of, held)))
+    # Taken back, the list before it is in force again, under the version that it had.
+    undo = registry_pb2.UndoImportRequest(request_id="undo-1", import_id="2", reason="误传（虚构）")
+    running.call(lambda: running.stub().UndoImport(undo, timeout=WAIT_SECONDS))
+    again, keys = _filter(running)
+    assert again == version
+    assert keys is not None
+    assert keys.may_hold(place_of(held[0]))
+
+
+def test_a_list_with_too_many_keys_has_no_filter(
+    running: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tanqiao_gateway.application.key_filters.KEYS_MAX", 2)
+    assert running.send(table(row(1), row(2), row(3))).committed
+    version, keys = _filter(running)
+    assert version
+    assert keys is None

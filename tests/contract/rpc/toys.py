@@ -54,6 +54,7 @@ CALLERS: Final = {
             "UndoImport",
             "ListChanges",
             "GetRegistryStatus",
+            "ReadKeyFilter",
         )
     },
     f"{SYNC}Connect": ("region/*",),

@@ -96,11 +96,9 @@ class Index:
             stored: whether the rows of the claims themselves are wanted, where they are stored already.
         """
         index = Index()
-        own = {key for read in claims for key in read.keys}
+        own, subjects = Index.looked_up(claims)
         index.aliases = AliasBook.load(connection, own) if aliases is None else aliases
         index.by_key = claim_rows.claims_by_key(connection, index.aliases.expand(own))
-        # A claim is locked under more than its keys where the matrix looks at its subject.
-        subjects = {read.message.subject_uscc for read in claims if len(read.locks) > len(read.keys)} - {""}
         index.by_subject = claim_rows.claims_of_subjects(connection, subjects)
         wanted = {
             claim_id for ids in (*index.by_key.values(), *index.by_subject.values()) for claim_id in ids
@@ -116,6 +114,14 @@ class Index:
                     for claim_id in case.claim_ids:
                         index.resolutions.setdefault(claim_id, []).append(case)
         return index
+
+    @staticmethod
+    def looked_up(claims: Sequence[ReadClaim]) -> tuple[set[str], set[str]]:
+        """Give the keys of claims, and their subjects where the matrix looks at them."""
+        keys = {key for read in claims for key in read.keys}
+        # A claim is locked under more than its keys where the matrix looks at its subject.
+        subjects = {read.message.subject_uscc for read in claims if len(read.locks) > len(read.keys)} - {""}
+        return keys, subjects
 
     def add(self, row: claim_rows.ClaimRow, keys: Iterable[str]) -> None:
         """Note a claim that the same transaction stores; it is read again if another meets it."""

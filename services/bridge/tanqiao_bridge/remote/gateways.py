@@ -8,7 +8,8 @@ names those that were.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
@@ -18,6 +19,7 @@ import structlog
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.api.gateway.v1 import coordination_pb2, coordination_pb2_grpc, registry_pb2, registry_pb2_grpc
+from tanqiao.claims.key_filter import place_of
 from tanqiao.kernel.errors import DomainError, InvariantBroken
 from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.validation import parse_wire_date
@@ -29,6 +31,7 @@ from tanqiao_bridge.application.registry_answers import (
     ReadRecord,
     RegistryAnswer,
 )
+from tanqiao_bridge.remote.known_lists import KnownLists
 
 LOOK_UP_SECONDS_MAX: Final = 5.0
 QUERIES_PER_CALL_MAX: Final = 1_000
@@ -53,6 +56,7 @@ class Gateways:
             for name, channel in self._channels.items()
         }
         self._pool = ThreadPoolExecutor(max(1, len(self._stubs) * 4), thread_name_prefix="gateways")
+        self._known = KnownLists(self._stubs, self._pool)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,15 +67,45 @@ class Gateways:
         """Ask every gateway for the assets and subjects of these claims; never raises for a silent one."""
         if not self._stubs:
             return Answers()
-        requests = []  # made once for all gateways
-        for at in range(0, len(claims), QUERIES_PER_CALL_MAX):
-            request = registry_pb2.LookUpAssetsRequest()
-            add = request.queries.add
-            for claim in claims[at : at + QUERIES_PER_CALL_MAX]:
-                add(references=claim.asset.references, subject_uscc=claim.subject_uscc)
-            requests.append(request)
+        requests = _requests(claims)  # made once for all gateways
         futures = {name: self._pool.submit(self._ask, name, requests) for name in self._stubs}
         return Answers({name: future.result() for name, future in futures.items()})
+
+    def look_up_recent(self, claims: Sequence[claims_pb2.Claim], keys: Sequence[Sequence[str]]) -> Answers:
+        """Answer for a check: of what no list holds, as `KnownLists` knows it, no gateway is asked.
+
+        Args:
+            claims: as for `look_up`.
+            keys: of the assets and the subject of each: `asset_key`, `subject_key`; others do no harm.
+        """
+        known = {name: self._known.current(name) for name in self._stubs}
+        if not any(known.values()):
+            return self.look_up(claims)
+        places = [list(map(place_of, of_claim)) for of_claim in keys]
+        futures: dict[str, Future[RegistryAnswer]] = {}
+        answers: dict[str, RegistryAnswer] = {}
+        for name, known_list in known.items():
+            if known_list is None:
+                futures[name] = self._pool.submit(self._ask, name, _requests(claims))
+                continue
+            may_hold = known_list.keys.may_hold_any
+            doubtful = [position for position, of_claim in enumerate(places) if may_hold(of_claim)]
+            if doubtful:
+                futures[name] = self._pool.submit(self._ask_about, name, claims, doubtful)
+            else:
+                answers[name] = RegistryAnswer(name, answered=True, as_of=known_list.as_of)
+        answers.update((name, future.result()) for name, future in futures.items())
+        return Answers({name: answers[name] for name in self._stubs})
+
+    def _ask_about(
+        self, name: str, claims: Sequence[claims_pb2.Claim], positions: Sequence[int]
+    ) -> RegistryAnswer:
+        """Ask about some of the claims; the others have no records."""
+        answer = self._ask(name, _requests([claims[position] for position in positions]))
+        records: list[tuple[ReadRecord, ...]] = [()] * len(claims)
+        for position, found in zip(positions, answer.records, strict=answer.answered):
+            records[position] = found
+        return replace(answer, records=tuple(records))
 
     def _ask(self, name: str, requests: Sequence[registry_pb2.LookUpAssetsRequest]) -> RegistryAnswer:
         records: list[tuple[ReadRecord, ...]] = []
@@ -81,6 +115,7 @@ class Gateways:
                 answer = self._stubs[name].LookUpAssets(request, timeout=LOOK_UP_SECONDS_MAX)
             except grpc.RpcError as error:
                 _log.warning("registry silent", registry=name, code=str(error.code()))
+                self._known.forget(name)
                 return RegistryAnswer(name, answered=False)
             if not answer.has_list or len(answer.answers) != len(request.queries):
                 return RegistryAnswer(name, answered=False)
@@ -210,6 +245,17 @@ class Gateways:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for channel in self._channels.values():
             channel.close()
+
+
+def _requests(claims: Sequence[claims_pb2.Claim]) -> list[registry_pb2.LookUpAssetsRequest]:
+    requests = []
+    for at in range(0, len(claims), QUERIES_PER_CALL_MAX):
+        request = registry_pb2.LookUpAssetsRequest()
+        add = request.queries.add
+        for claim in claims[at : at + QUERIES_PER_CALL_MAX]:
+            add(references=claim.asset.references, subject_uscc=claim.subject_uscc)
+        requests.append(request)
+    return requests
 
 
 def _read(registry: str, answer: registry_pb2.AssetAnswer) -> tuple[ReadRecord, ...]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.claims.keys import subject_key
 from tanqiao.claims.model import Action
 from tanqiao.kernel.clock import legal_date
 from tanqiao.kernel.errors import DomainError
@@ -15,9 +16,11 @@ from tanqiao.rpc.together import Together
 from tanqiao.signing.batch import item_envelopes, sign_batch
 from tanqiao.signing.directory import KeyEntry
 from tanqiao.signing.payload_types import payload_type_of
+from tanqiao_bridge.application.claim_aliases import AliasBook, with_alias_references
 from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim, require_no_identifier
 from tanqiao_bridge.application.claim_tokens import epochs_of_context, tokens_refusal
 from tanqiao_bridge.application.context import BridgeContext
+from tanqiao_bridge.application.judging import judge_claim
 from tanqiao_bridge.application.queries import Queries
 from tanqiao_bridge.application.verdicts import Verdicts
 from tanqiao_bridge.remote.gateways import Gateways
@@ -41,8 +44,15 @@ def action_of(claim: claims_pb2.Claim) -> Action:
     return _ACTIONS.get(claim.object, Action.DECLARE)
 
 
+def _listed_keys(read: ReadClaim, aliases: AliasBook) -> Sequence[str]:
+    """Give the keys under which a list may hold the asset of a claim, or its subject."""
+    keys = aliases.expand(read.keys) if aliases.roots else read.keys
+    subject = read.subject_uscc
+    return keys if subject is None else (*keys, subject_key(subject))
+
+
 class ClaimChecks:
-    """Asks the gateways, then judges on one snapshot of the index."""
+    """Reads one snapshot of the index, asks the gateways what they are not known to lack, then judges."""
 
     def __init__(self, context: BridgeContext, queries: Queries, gateways: Gateways) -> None:
         self._context = context
@@ -96,10 +106,15 @@ class ClaimChecks:
         """Judge claims that were read; `parties` are those that the verdicts are for, else the caller."""
         if not reads:
             return []
-        answers = self._gateways.look_up(self._queries.with_aliases(reads)[0])
+        index, size = self._queries.index_of(reads)
+        wire, _ = with_alias_references(reads, index.aliases)
+        answers = self._gateways.look_up_recent(wire, [_listed_keys(read, index.aliases) for read in reads])
         decided_on = legal_date(self._context.clock.now())
         readers = parties or [current_caller().party] * len(reads)
-        judged, size = self._queries.judge(reads, answers, decided_on)
+        judged = [
+            judge_claim(read, index, answers, position, decided_on=decided_on)
+            for position, read in enumerate(reads)
+        ]
         payload = Verdicts.of(self._context, size, answers, len(reads)).payload
         return list(map(payload, readers, reads, judged))
 

@@ -27,6 +27,14 @@ _LOCK_ROWS: Final = (
     "SELECT 1 FROM claim_lock WHERE lock_key = ANY (%b::varchar[]) ORDER BY lock_key FOR UPDATE"
 )
 
+# All in one statement: the answer is of one snapshot without a transaction around it.
+_SIZE_IF_FREE: Final = (
+    "SELECT value FROM counter WHERE name = 'log_size'"
+    " AND NOT EXISTS (SELECT FROM alias_root WHERE asset_key = ANY (%b::varchar[]))"
+    " AND NOT EXISTS (SELECT FROM claim_key WHERE asset_key = ANY (%b::varchar[]))"
+    " AND NOT EXISTS (SELECT FROM claim WHERE subject_uscc = ANY (%b::varchar[]))"
+)
+
 
 @record
 class ClaimRow:
@@ -110,6 +118,16 @@ def claims_by_key(connection: sa.Connection, keys: Iterable[str]) -> dict[str, l
     for ids in found.values():
         ids.sort()
     return found
+
+
+def size_if_free(connection: sa.Connection, keys: Iterable[str], credit_codes: Iterable[str]) -> int | None:
+    """Give the size of the log where nothing in the index has a key or subject of these, and no alias does.
+
+    On PostgreSQL. None: something was found, or the log is empty.
+    """
+    wanted = list(keys)
+    found = connection.exec_driver_sql(_SIZE_IF_FREE, (wanted, wanted, list(credit_codes))).fetchone()
+    return None if found is None else int(found[0])
 
 
 def claims_of_subjects(connection: sa.Connection, credit_codes: Iterable[str]) -> dict[str, list[str]]:

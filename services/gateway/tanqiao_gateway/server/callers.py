@@ -22,6 +22,7 @@ CALLERS: Final[CallerTable] = {
     "/tanqiao.api.gateway.v1.RegistryService/UndoImport": OPERATORS,
     "/tanqiao.api.gateway.v1.RegistryService/ListChanges": ANYBODY,
     "/tanqiao.api.gateway.v1.RegistryService/GetRegistryStatus": ANYBODY,
+    "/tanqiao.api.gateway.v1.RegistryService/ReadKeyFilter": ("bridge",),
     # In the registry's name: what is signed or decided here binds it.
     "/tanqiao.api.gateway.v1.RegistryOrderService/SignStep": OPERATORS,
     "/tanqiao.api.gateway.v1.RegistryOrderService/PlaceOrder": ("bridge",),

@@ -30,6 +30,7 @@ from tanqiao.rpc.validation import (
     wire_timestamp,
 )
 from tanqiao_gateway.application.importing import ImportOrder, ImportReport, import_list
+from tanqiao_gateway.application.key_filters import KeyFilters, list_version
 from tanqiao_gateway.application.orders import order_request
 from tanqiao_gateway.application.queries import ImportRow, Queries
 from tanqiao_gateway.application.undoing import undo_import
@@ -40,6 +41,7 @@ FILE_BYTES_MAX: Final = 1 << 30
 SPOOL_BYTES_IN_MEMORY_MAX: Final = 8 << 20
 QUERIES_MAX: Final = 5_000
 REFERENCES_PER_QUERY_MAX: Final = 32
+FILTER_PART_BYTES_MAX: Final = 1 << 20
 NUMBER_LENGTH_MAX: Final = 18
 _FORMATS: Final = {
     registry_pb2.LIST_FORMAT_CSV: "csv",
@@ -56,6 +58,7 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
         self._network_id = network_id
         self._database = database
         self._queries = Queries(database)
+        self._key_filters = KeyFilters(database)
         self._clock = clock
 
     def ImportList(
@@ -188,7 +191,22 @@ class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
             time=wire_timestamp(self._clock.now()),
             import_id=str(current.import_number) if current is not None else "",
             source=current.source if current is not None else "",
+            list_version=list_version(current) if current is not None else b"",
         )
+
+    def ReadKeyFilter(
+        self, request: registry_pb2.ReadKeyFilterRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_pb2.ReadKeyFilterResponse]:
+        """Give the filter of the keys of the current list in parts."""
+        del request, context
+        found = self._key_filters.current()
+        size = len(found.bits)
+        for at in range(0, max(size, 1), FILTER_PART_BYTES_MAX):
+            yield registry_pb2.ReadKeyFilterResponse(
+                list_version=found.list_version,
+                size_bytes=size,
+                bits=found.bits[at : at + FILTER_PART_BYTES_MAX],
+            )
 
 
 def _spool(chunks: Iterator[registry_pb2.ImportListRequest], spool: IO[bytes], file_name: str) -> None:

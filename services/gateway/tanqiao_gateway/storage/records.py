@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from tanqiao.api.gateway.v1 import registry_pb2
+from tanqiao.claims.keys import subject_key
 from tanqiao.db.bulk import insert_rows, rows_by_key
 from tanqiao_gateway.storage.tables import list_import, list_undo, record, record_key
 
 FOUND_PER_QUERY_MAX = 1_000
+KEYS_PER_PAGE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,40 @@ def rows_of_subjects(
     ):
         found.setdefault(row[0], []).append(row[1])
     return found
+
+
+def count_keys(connection: sa.Connection, import_number: int) -> int:
+    """Give how many keys and subjects `all_keys` gives of an import, at the most."""
+    keys = sa.select(sa.func.count()).select_from(record_key)
+    subjects = sa.select(sa.func.count()).select_from(record).where(record.c.subject_uscc != "")
+    return sum(
+        int(connection.execute(statement).scalar() or 0)
+        for statement in (
+            keys.where(record_key.c.import_number == import_number),
+            subjects.where(record.c.import_number == import_number),
+        )
+    )
+
+
+def all_keys(connection: sa.Connection, import_number: int) -> Iterator[str]:
+    """Give every key under which a record of an import is found, its subjects as keys, each once."""
+    yield from _each(connection, record_key.c.asset_key, record_key.c.import_number == import_number)
+    for code in _each(connection, record.c.subject_uscc, record.c.import_number == import_number):
+        yield subject_key(code)
+
+
+def _each(connection: sa.Connection, column: sa.Column[str], of: sa.ColumnElement[bool]) -> Iterator[str]:
+    """Give the different values of an indexed column, page by page; not the empty one."""
+    last = ""
+    while True:
+        statement = (
+            sa.select(column).where(of, column > last).distinct().order_by(column).limit(KEYS_PER_PAGE)
+        )
+        page = list(connection.execute(statement).scalars())
+        yield from page
+        if len(page) < KEYS_PER_PAGE:
+            return
+        last = page[-1]
 
 
 def load_records(

@@ -559,6 +559,7 @@ class GetRegistryStatusResponse(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     IMPORT_ID_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    LIST_VERSION_FIELD_NUMBER: _builtins.int
     registry: _builtins.str
     """"ccer", "gec", "cdm", "vcs" or "gs" """
     network_id: _builtins.str
@@ -566,6 +567,8 @@ class GetRegistryStatusResponse(_message.Message):
     import_id: _builtins.str
     """The list in force; empty: none."""
     source: _builtins.str
+    list_version: _builtins.bytes
+    """Of the list in force, whose records never change: another list has another one. Empty: there is none."""
     @_builtins.property
     def as_of_date(self) -> _values_pb2.Date: ...
     @_builtins.property
@@ -580,14 +583,63 @@ class GetRegistryStatusResponse(_message.Message):
         time: _timestamp_pb2.Timestamp | None = ...,
         import_id: _builtins.str = ...,
         source: _builtins.str = ...,
+        list_version: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_date", b"as_of_date", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_date", b"as_of_date", "import_id", b"import_id", "network_id", b"network_id", "record_count", b"record_count", "registry", b"registry", "source", b"source", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_date", b"as_of_date", "import_id", b"import_id", "list_version", b"list_version", "network_id", b"network_id", "record_count", b"record_count", "registry", b"registry", "source", b"source", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRegistryStatusResponse: _TypeAlias = GetRegistryStatusResponse  # noqa: Y015
+
+@_typing.final
+class ReadKeyFilterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadKeyFilterRequest: _TypeAlias = ReadKeyFilterRequest  # noqa: Y015
+
+@_typing.final
+class ReadKeyFilterResponse(_message.Message):
+    """The parts of a Bloom filter in order, at most 1 MiB each. A key is `asset:<scheme>:<value>` in canonical form, or
+    `subject:<credit code>`. It sets the bits (first + i * step) mod the size in bits for i in 0 to 7, counted from the
+    least significant bit of each byte. `first` and `step` are the first two big-endian 64-bit numbers of the SHA-256 of
+    its UTF-8, `step` with its lowest bit set.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_VERSION_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    BITS_FIELD_NUMBER: _builtins.int
+    list_version: _builtins.bytes
+    """Of the list that the filter is of; the same in every part."""
+    size_bytes: _builtins.int
+    """Size of the whole filter, a power of two. 0: no list, or one with too many keys; then there is no other part."""
+    bits: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        list_version: _builtins.bytes = ...,
+        size_bytes: _builtins.int = ...,
+        bits: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "list_version", b"list_version", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadKeyFilterResponse: _TypeAlias = ReadKeyFilterResponse  # noqa: Y015
 
 @_typing.final
 class UndoImportRequest(_message.Message):

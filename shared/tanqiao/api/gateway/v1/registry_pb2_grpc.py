@@ -70,6 +70,11 @@ class RegistryServiceStub:
                 request_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.GetRegistryStatusRequest.SerializeToString,
                 response_deserializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.GetRegistryStatusResponse.FromString,
                 _registered_method=True)
+        self.ReadKeyFilter = channel.unary_stream(
+                '/tanqiao.api.gateway.v1.RegistryService/ReadKeyFilter',
+                request_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ReadKeyFilterRequest.SerializeToString,
+                response_deserializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ReadKeyFilterResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -125,6 +130,13 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadKeyFilter(self, request, context):
+        """For the bridge: which keys the list in force may hold, so that most assets need not be asked about.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -162,6 +174,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.GetRegistryStatus,
                     request_deserializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.GetRegistryStatusRequest.FromString,
                     response_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.GetRegistryStatusResponse.SerializeToString,
+            ),
+            'ReadKeyFilter': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadKeyFilter,
+                    request_deserializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ReadKeyFilterRequest.FromString,
+                    response_serializer=tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ReadKeyFilterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -354,6 +371,33 @@ class RegistryService:
             '/tanqiao.api.gateway.v1.RegistryService/GetRegistryStatus',
             tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.GetRegistryStatusRequest.SerializeToString,
             tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.GetRegistryStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadKeyFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tanqiao.api.gateway.v1.RegistryService/ReadKeyFilter',
+            tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ReadKeyFilterRequest.SerializeToString,
+            tanqiao_dot_api_dot_gateway_dot_v1_dot_registry__pb2.ReadKeyFilterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,8 @@ class RegistryServiceStub:
     """What appeared, vanished or changed between two imports, in order of reference."""
     GetRegistryStatus: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetRegistryStatusRequest, _registry_pb2.GetRegistryStatusResponse]
     """Which registry, how many records, and the day that the list stands for."""
+    ReadKeyFilter: _grpc.UnaryStreamMultiCallable[_registry_pb2.ReadKeyFilterRequest, _registry_pb2.ReadKeyFilterResponse]
+    """For the bridge: which keys the list in force may hold, so that most assets need not be asked about."""
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -67,6 +69,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """What appeared, vanished or changed between two imports, in order of reference."""
     GetRegistryStatus: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetRegistryStatusRequest, _registry_pb2.GetRegistryStatusResponse]  # type: ignore[assignment]
     """Which registry, how many records, and the day that the list stands for."""
+    ReadKeyFilter: _aio.UnaryStreamMultiCallable[_registry_pb2.ReadKeyFilterRequest, _registry_pb2.ReadKeyFilterResponse]  # type: ignore[assignment]
+    """For the bridge: which keys the list in force may hold, so that most assets need not be asked about."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """The list of one outside registry: imported, kept, asked."""
@@ -126,5 +130,13 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.GetRegistryStatusResponse, _abc.Awaitable[_registry_pb2.GetRegistryStatusResponse]]:
         """Which registry, how many records, and the day that the list stands for."""
+
+    @_abc_1.abstractmethod
+    def ReadKeyFilter(
+        self,
+        request: _registry_pb2.ReadKeyFilterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_pb2.ReadKeyFilterResponse], _abc.AsyncIterator[_registry_pb2.ReadKeyFilterResponse]]:
+        """For the bridge: which keys the list in force may hold, so that most assets need not be asked about."""
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
