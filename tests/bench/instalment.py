@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import grpc
 import sqlalchemy as sa
 
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.region.v1 import registers_pb2
-from tanqiao.db import embedded_postgres
+from tanqiao.db import direct, embedded_postgres
+from tanqiao.db.direct import cursor_of
 from tanqiao.db.engine import Database
 from tanqiao.rpc.errors import from_rpc_error
 from tanqiao.rpc.protocol_facts import date_message
@@ -45,6 +47,33 @@ HANDS: Final = (("operator/310000/sh.centre", 1), ("operator/310000/sh.bureau", 
 """The project has been issued to in this year: the bureau approves beside the centre."""
 
 
+class TimedCursor:
+    """A cursor of the driver whose time is added to a clock.
+
+    Args:
+        clock: told the seconds.
+        cursor: the driver's.
+    """
+
+    def __init__(self, clock: Clock, cursor: Any) -> None:
+        self._clock = clock
+        self._cursor = cursor
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._cursor, name)
+        return self._timed(found) if name in {"execute", "executemany", "fetchall"} else found
+
+    def _timed(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: object) -> Any:
+            began = time.perf_counter()
+            try:
+                return work(*arguments)
+            finally:
+                self._clock.seconds += time.perf_counter() - began
+
+        return run
+
+
 @dataclass(slots=True)
 class Clock:
     """Seconds that the statements of one database took.
@@ -64,6 +93,11 @@ class Clock:
         """Add what it took."""
         if connection.engine in self.engines:
             self.seconds += time.perf_counter() - connection.info["began"]
+
+    def cursor_of(self, connection: sa.Connection) -> Any:
+        """Give the cursor of a statement that SQLAlchemy does not execute."""
+        cursor = cursor_of(connection)
+        return TimedCursor(self, cursor) if connection.engine in self.engines else cursor
 
 
 def measure(bench: Bench, database: str) -> list[Result]:
@@ -106,7 +140,8 @@ def _clock(database: Database) -> Iterator[Clock]:
     listened = (("before_cursor_execute", clock.before), ("after_cursor_execute", clock.after))
     for name, heard in listened:
         sa.event.listen(sa.Engine, name, heard)
-    yield clock
+    with patch.object(direct, "cursor_of", clock.cursor_of):
+        yield clock
     for name, heard in listened:
         sa.event.remove(sa.Engine, name, heard)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
+
+from tanqiao.db.direct import fetch, write, write_each
 
 Row = Sequence[Any]
 
@@ -37,9 +39,9 @@ def insert_rows(
         return
     names = tuple(columns if columns is not None else table.columns.keys())
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(_sqlite_insert(table, names), [tuple(row) for row in rows])
+        write_each(connection, _sqlite_insert(table, names), [tuple(row) for row in rows])
     else:
-        connection.exec_driver_sql(_postgres_insert(table, names), _columns_of(rows))
+        write(connection, _postgres_insert(table, names), _columns_of(rows))
 
 
 def insert_missing(
@@ -55,10 +57,10 @@ def insert_missing(
     names = tuple(columns if columns is not None else table.columns.keys())
     if connection.dialect.name == "sqlite":
         statement = _sqlite_insert(table, names) + _UNLESS_THERE
-        connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+        write_each(connection, statement, [tuple(row) for row in rows])
     else:
         statement = _postgres_insert(table, names) + _UNLESS_THERE
-        connection.exec_driver_sql(statement, _columns_of(rows))
+        write(connection, statement, _columns_of(rows))
 
 
 def rows_by_key(
@@ -85,16 +87,14 @@ def rows_by_key(
     wanted = tuple(columns if columns is not None else table.columns.keys())
     if connection.dialect.name != "sqlite":
         statement = _postgres_select(table, tuple(key_columns), wanted)
-        return cast(
-            "list[tuple[Any, ...]]", connection.exec_driver_sql(statement, _columns_of(keys)).fetchall()
-        )
+        return fetch(connection, statement, _columns_of(keys))
     found: list[tuple[Any, ...]] = []
     no_key = (None,) * len(key_columns)
     for part in slices(keys, PARAMETERS_PER_STATEMENT_MAX // len(key_columns) // 2):
         size = statement_size(len(part))
         statement = _sqlite_select(table, tuple(key_columns), wanted, size)
         values = tuple(value for key in (*part, *[no_key] * (size - len(part))) for value in key)
-        found += cast("list[tuple[Any, ...]]", connection.exec_driver_sql(statement, values).fetchall())
+        found += fetch(connection, statement, values)
     return found
 
 
@@ -106,9 +106,9 @@ def delete_by_key(
         return 0
     if connection.dialect.name == "sqlite":
         statement = _sqlite_delete(table, tuple(key_columns))
-        return connection.exec_driver_sql(statement, [tuple(key) for key in keys]).rowcount
+        return write_each(connection, statement, [tuple(key) for key in keys])
     statement = _postgres_delete(table, tuple(key_columns))
-    return connection.exec_driver_sql(statement, _columns_of(keys)).rowcount
+    return write(connection, statement, _columns_of(keys))
 
 
 def update_by_key(
@@ -133,9 +133,9 @@ def update_by_key(
         key_count = len(key_columns)
         statement = _sqlite_update(table, tuple(key_columns), tuple(value_columns))
         values = [(*row[key_count:], *row[:key_count]) for row in rows]
-        return connection.exec_driver_sql(statement, values).rowcount
+        return write_each(connection, statement, values)
     statement = _postgres_update(table, tuple(key_columns), tuple(value_columns))
-    return connection.exec_driver_sql(statement, _columns_of(rows)).rowcount
+    return write(connection, statement, _columns_of(rows))
 
 
 def statement_size(count: int) -> int:

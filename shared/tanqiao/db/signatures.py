@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.bulk import rows_by_key
+from tanqiao.db.direct import Prepared
 from tanqiao.kernel.invariants import require
 from tanqiao.signing.merkle import audit_path, tree_levels
 from tanqiao.signing.pae import message_hashes
@@ -67,16 +68,17 @@ def store_envelope(connection: sa.Connection, table: sa.Table, envelope: envelop
 def _insert(
     connection: sa.Connection, table: sa.Table, payload_type: str, size: int, hashes: bytes, signatures: bytes
 ) -> int:
-    values = {"payload_type": payload_type, "size": size, "hashes": hashes, "signatures": signatures}
-    result = connection.execute(_insert_into(table), values)
-    key = result.inserted_primary_key
-    require(key is not None, "the database gave no id to a signature")
-    return int(key[0])  # type: ignore[index]  # require() does not narrow
+    rows = _insert_into(table).rows(
+        connection, payload_type=payload_type, size=size, hashes=hashes, signatures=signatures
+    )
+    require(len(rows) == 1, "the database gave no id to a signature")
+    return int(rows[0][0])
 
 
 @lru_cache(maxsize=TABLES_MAX)
-def _insert_into(table: sa.Table) -> sa.Insert:
-    return sa.insert(table)
+def _insert_into(table: sa.Table) -> Prepared:
+    statement = sa.insert(table).returning(table.c.signature_id)
+    return Prepared(statement, ("payload_type", "size", "hashes", "signatures"))
 
 
 def load_signatures(

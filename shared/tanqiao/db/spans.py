@@ -14,6 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import PARAMETERS_PER_STATEMENT_MAX, slices, statement_size
+from tanqiao.db.direct import fetch
 from tanqiao.kernel.units import UnitBlock
 
 _PARAMETERS_PER_SPAN: Final = 3
@@ -69,9 +70,9 @@ def _touching(
         size = statement_size(len(spans))
         padded = [*spans, *[_NO_SPAN] * (size - len(spans))]
         parameters: tuple[Any, ...] = tuple(value for span in padded for value in span)
-        return connection.exec_driver_sql(_sqlite(table, columns, size), parameters).fetchall()
+        return fetch(connection, _sqlite(table, columns, size), parameters)
     parameters = tuple(list(column) for column in zip(*spans, strict=True))
-    return connection.exec_driver_sql(_postgres(table, columns), parameters).fetchall()
+    return fetch(connection, _postgres(table, columns), parameters)
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT_MAX)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tanqiao.db.bulk import insert_rows, rows_by_key
+from tanqiao.db.direct import Prepared
 from tanqiao.db.engine import TransactionConflictError
 from tanqiao.db.guards import Guard, append_only, never_decreases, undeletable
 from tanqiao.kernel.errors import DomainError
@@ -143,7 +144,7 @@ class Outbox:
             {"peer": peer, "incarnation": incarnation, "last_number": counts[peer], "acknowledged_number": 0}
             for peer in sorted(counts)
         ]
-        return {row.peer: row.last_number for row in connection.execute(statement, values)}
+        return dict(row for each in values for row in statement.rows(connection, **each))
 
     def pending(
         self, connection: sa.Connection, peer: str, incarnation: int, *, after: int, limit: int
@@ -152,7 +153,7 @@ class Outbox:
         require(0 < limit <= PENDING_ROWS_MAX, f"a page of the outbox has 1 to {PENDING_ROWS_MAX} rows")
         values = {"of_peer": peer, "of_incarnation": incarnation, "behind": after, "at_most": limit}
         # All at once: fetched row by row, each costs several times as much.
-        return [PendingMessage(*row) for row in connection.execute(_behind(self.rows), values).all()]
+        return [PendingMessage(*row) for row in _behind(self.rows).rows(connection, **values)]
 
     def acknowledge(self, connection: sa.Connection, peer: str, incarnation: int, up_to: int) -> int:
         """Note that the peer made everything up to a number durable; the mark, which never moves back.
@@ -165,14 +166,14 @@ class Outbox:
             raise DomainError("SEQUENCE_GAP", expected=last + 1, received=up_to, peer=peer)
         if up_to > acknowledged:
             values = {"of_peer": peer, "of_incarnation": incarnation, "up_to": up_to}
-            connection.execute(_acknowledging(self.streams), values)
+            _acknowledging(self.streams).write(connection, **values)
         return max(acknowledged, up_to)
 
     def marks(self, connection: sa.Connection, peer: str, incarnation: int) -> tuple[int, int]:
         """Give (last number sent, last number acknowledged) of a stream; zeros for one not begun."""
         values = {"of_peer": peer, "of_incarnation": incarnation}
-        row = connection.execute(_marks_of(self.streams), values).first()
-        return (0, 0) if row is None else (row.last_number, row.acknowledged_number)
+        rows = _marks_of(self.streams).rows(connection, **values)
+        return (rows[0][0], rows[0][1]) if rows else (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,8 @@ class Inbox:
     def received(self, connection: sa.Connection, sender: str, incarnation: int) -> int:
         """Give the number up to which the sender's stream was received without a gap; 0 at its beginning."""
         values = {"of_sender": sender, "of_incarnation": incarnation}
-        return int(connection.execute(_mark_of(self.streams), values).scalar() or 0)
+        rows = _mark_of(self.streams).rows(connection, **values)
+        return int(rows[0][0]) if rows else 0
 
     def advance(
         self,
@@ -269,7 +271,7 @@ class Inbox:
             return mark
         statement = _advancing(connection.dialect.name, self.streams)
         values = {"sender": sender, "incarnation": incarnation, "received_number": last, "mark": mark}
-        if connection.execute(statement, values).first() is None:
+        if not statement.rows(connection, **values):
             raise _conflict("another session moved the mark of the same stream")
         return last
 
@@ -395,26 +397,29 @@ def _answer(request: ClientRequest, body_hash: bytes, response: bytes) -> bytes 
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT_MAX)
-def _moving_on(dialect: str, streams: sa.Table) -> sa.Insert:
+def _moving_on(dialect: str, streams: sa.Table) -> Prepared:
     insert = _insert_for(dialect, streams)
-    return insert.on_conflict_do_update(
+    statement = insert.on_conflict_do_update(
         index_elements=["peer", "incarnation"],
         set_={"last_number": streams.c.last_number + insert.excluded.last_number},
     ).returning(streams.c.peer, streams.c.last_number)
+    return Prepared(statement, ("peer", "incarnation", "last_number", "acknowledged_number"))
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT_MAX)
-def _marks_of(streams: sa.Table) -> sa.Select[Any]:
-    return sa.select(streams.c.last_number, streams.c.acknowledged_number).where(
-        streams.c.peer == sa.bindparam("of_peer"), streams.c.incarnation == sa.bindparam("of_incarnation")
+def _marks_of(streams: sa.Table) -> Prepared:
+    return Prepared(
+        sa.select(streams.c.last_number, streams.c.acknowledged_number).where(
+            streams.c.peer == sa.bindparam("of_peer"), streams.c.incarnation == sa.bindparam("of_incarnation")
+        )
     )
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT_MAX)
-def _acknowledging(streams: sa.Table) -> sa.Update:
+def _acknowledging(streams: sa.Table) -> Prepared:
     # The mark never moves back, whoever else moves it on meanwhile.
     up_to = sa.bindparam("up_to", type_=sa.BigInteger)
-    return (
+    return Prepared(
         sa.update(streams)
         .where(
             streams.c.peer == sa.bindparam("of_peer"),
@@ -426,9 +431,9 @@ def _acknowledging(streams: sa.Table) -> sa.Update:
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT_MAX)
-def _behind(rows: sa.Table) -> sa.Select[Any]:
+def _behind(rows: sa.Table) -> Prepared:
     columns = rows.c
-    return (
+    return Prepared(
         sa.select(columns.number, columns.kind, columns.payload, columns.created_at_us)
         .where(
             columns.peer == sa.bindparam("of_peer"),
@@ -441,21 +446,24 @@ def _behind(rows: sa.Table) -> sa.Select[Any]:
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT_MAX)
-def _mark_of(streams: sa.Table) -> sa.Select[Any]:
-    return sa.select(streams.c.received_number).where(
-        streams.c.sender == sa.bindparam("of_sender"),
-        streams.c.incarnation == sa.bindparam("of_incarnation"),
+def _mark_of(streams: sa.Table) -> Prepared:
+    return Prepared(
+        sa.select(streams.c.received_number).where(
+            streams.c.sender == sa.bindparam("of_sender"),
+            streams.c.incarnation == sa.bindparam("of_incarnation"),
+        )
     )
 
 
 @lru_cache(maxsize=STATEMENTS_KEPT_MAX)
-def _advancing(dialect: str, streams: sa.Table) -> sa.Insert:
+def _advancing(dialect: str, streams: sa.Table) -> Prepared:
     insert = _insert_for(dialect, streams)
-    return insert.on_conflict_do_update(
+    statement = insert.on_conflict_do_update(
         index_elements=["sender", "incarnation"],
         set_={"received_number": insert.excluded.received_number},
         where=streams.c.received_number == sa.bindparam("mark"),
     ).returning(streams.c.received_number)
+    return Prepared(statement, ("sender", "incarnation", "received_number"))
 
 
 def _insert_for(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:

@@ -7,6 +7,7 @@ import json
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import messages_pb2, recovery_pb2
+from tanqiao.db.direct import Prepared
 from tanqiao.db.streams import OutboxMessage
 from tanqiao.kernel.errors import DomainError, require
 from tanqiao.protocol import notary
@@ -43,7 +44,7 @@ FinalRow = tuple[TransferKey, int, bytes, int, int]
 NACK_TYPE = payload_type_of(messages_pb2.Nack)
 FINAL_CLASSES = (messages_pb2.SourceFinal, messages_pb2.DestFinal)
 # Made once: making a statement costs more than running it.
-_INCARNATION = sa.select(region.c.incarnation).where(region.c.region == sa.bindparam("party"))
+_INCARNATION = Prepared(sa.select(region.c.incarnation).where(region.c.region == sa.bindparam("party")))
 
 
 def take_numbered(group: Group, command: TakeNumbered) -> Answer:
@@ -82,9 +83,9 @@ def take_numbered(group: Group, command: TakeNumbered) -> Answer:
 
 def _require_current(group: Group, command: TakeNumbered) -> None:
     """Refuse what an incarnation sends whose region has begun another one: it was restored meanwhile."""
-    current = group.connection.execute(_INCARNATION, {"party": command.party}).scalar()
-    if current is not None and command.incarnation < current:
-        raise DomainError("INCARNATION_STALE", incarnation=command.incarnation, expected=current)
+    known = _INCARNATION.rows(group.connection, party=command.party)
+    if known and command.incarnation < known[0][0]:
+        raise DomainError("INCARNATION_STALE", incarnation=command.incarnation, expected=known[0][0])
 
 
 def _not_awaited(group: Group, party: str, items: list[Material]) -> list[Material]:

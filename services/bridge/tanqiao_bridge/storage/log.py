@@ -9,6 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows
+from tanqiao.db.direct import Prepared
 from tanqiao.kernel.invariants import require
 from tanqiao.tlog.leaf import Leaf, leaf_hash
 from tanqiao_bridge.storage.leaf_kinds import FIRST_KINDS
@@ -17,8 +18,8 @@ from tanqiao_bridge.storage.tables import counter, log_leaf
 LOG_SIZE: Final = "log_size"
 LOG_ENTRIES_PER_PAGE_MAX: Final = 1000
 # Made once: making a statement costs more than running it.
-_SIZE: Final = sa.select(counter.c.value).where(counter.c.name == LOG_SIZE)
-_GROWN: Final = (
+_SIZE: Final = Prepared(sa.select(counter.c.value).where(counter.c.name == LOG_SIZE))
+_GROWN: Final = Prepared(
     sa.update(counter)
     .where(counter.c.name == LOG_SIZE)
     .values(value=counter.c.value + sa.bindparam("grown_by"))
@@ -38,9 +39,9 @@ class StoredLeaf:
 
 def reserve_indexes(connection: sa.Connection, count: int) -> int:
     """Take `count` indexes; the first of them. The counter's row is locked to the end of the transaction."""
-    size = connection.execute(_GROWN, {"grown_by": count}).scalar()
-    require(size is not None, "the log has no counter: the migrations did not run")
-    return int(size or 0) - count
+    rows = _GROWN.rows(connection, grown_by=count)
+    require(len(rows) == 1, "the log has no counter: the migrations did not run")
+    return int(rows[0][0]) - count
 
 
 def write_leaves(
@@ -98,7 +99,8 @@ def append_leaves(
 
 def log_size(connection: sa.Connection) -> int:
     """Give the number of leaves, which is the index that the next one takes."""
-    return int(connection.execute(_SIZE).scalar() or 0)
+    rows = _SIZE.rows(connection)
+    return int(rows[0][0]) if rows else 0
 
 
 def read_leaves(connection: sa.Connection, from_index: int, limit: int) -> list[StoredLeaf]:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows
+from tanqiao.db.direct import Prepared
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.frozen import FrozenRow
 from tanqiao_bridge.storage.tables import correction, correction_block, freeze_order, frozen
@@ -67,10 +68,10 @@ class CorrectionRow:
 
 def load_frozen(connection: sa.Connection) -> list[FrozenRow]:
     """Give everything that is frozen now, in the order in which it was frozen."""
-    return [_frozen_row(row) for row in connection.execute(_ALL_FROZEN)]
+    return [_frozen_row(row) for row in _ALL_FROZEN.rows(connection)]
 
 
-_ALL_FROZEN = sa.select(*(frozen.c[name] for name in _FROZEN_COLUMNS)).order_by(frozen.c.frozen_id)
+_ALL_FROZEN = Prepared(sa.select(*(frozen.c[name] for name in _FROZEN_COLUMNS)).order_by(frozen.c.frozen_id))
 
 
 def load_frozen_by_id(connection: sa.Connection, ordered_by: str) -> list[tuple[int, FrozenRow]]:

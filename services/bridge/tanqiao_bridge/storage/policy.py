@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.db.bulk import rows_by_key
+from tanqiao.db.direct import Prepared
 from tanqiao_bridge.storage.tables import agreement, agreement_use, conflict_case, region, series
 
 
@@ -45,8 +46,9 @@ class SeriesRow:
 
 
 # Statements of every group are made once: making one costs more than running it.
-_AGREEMENTS: Final = (
-    sa.select(agreement, agreement_use.c.used_kg)
+_AGREEMENT_COLUMNS: Final = tuple(name for name in AgreementRow.__dataclass_fields__ if name != "used_kg")
+_AGREEMENTS: Final = Prepared(
+    sa.select(*(agreement.c[name] for name in _AGREEMENT_COLUMNS), agreement_use.c.used_kg)
     .join(agreement_use, agreement_use.c.agreement_id == agreement.c.agreement_id)
     .where(
         agreement.c.from_region == sa.bindparam("source"),
@@ -54,7 +56,7 @@ _AGREEMENTS: Final = (
     )
     .order_by(agreement.c.log_index)
 )
-_USE: Final = (
+_USE: Final = Prepared(
     sa.update(agreement_use)
     .where(agreement_use.c.agreement_id == sa.bindparam("of_agreement"))
     .values(used_kg=agreement_use.c.used_kg + sa.bindparam("more_kg"))
@@ -64,7 +66,7 @@ _BLOCKED: Final = sa.select(conflict_case.c.subject, conflict_case.c.case_id).wh
     conflict_case.c.state == "open",
     conflict_case.c.subject.in_(sa.bindparam("subjects", expanding=True)),
 )
-_REGIONS: Final = sa.select(region.c.region)
+_REGIONS: Final = Prepared(sa.select(region.c.region))
 
 
 def load_agreements(connection: sa.Connection, pairs: Iterable[tuple[str, str]]) -> list[AgreementRow]:
@@ -75,21 +77,10 @@ def load_agreements(connection: sa.Connection, pairs: Iterable[tuple[str, str]])
     rows = [
         row
         for first, second in wanted
-        for row in connection.execute(_AGREEMENTS, {"source": first, "destination": second})
+        for row in _AGREEMENTS.rows(connection, source=first, destination=second)
     ]
     return [
-        AgreementRow(
-            row.agreement_id,
-            row.from_region,
-            row.to_region,
-            frozenset(json.loads(row.programmes)),
-            frozenset(json.loads(row.unit_classes)),
-            frozenset(json.loads(row.purposes)),
-            row.quantity_cap_kg,
-            row.start_date,
-            row.end_date,
-            row.used_kg,
-        )
+        AgreementRow(*row[:3], *(frozenset(json.loads(names)) for names in row[3:6]), *row[6:])
         for row in rows
     ]
 
@@ -97,7 +88,7 @@ def load_agreements(connection: sa.Connection, pairs: Iterable[tuple[str, str]])
 def add_agreement_use(connection: sa.Connection, increments: Mapping[str, int]) -> None:
     """Move the counters of agreements on, in kilograms."""
     for agreement_id in sorted(increments):
-        connection.execute(_USE, {"of_agreement": agreement_id, "more_kg": increments[agreement_id]})
+        _USE.write(connection, of_agreement=agreement_id, more_kg=increments[agreement_id])
 
 
 def load_series(connection: sa.Connection, series_ids: Iterable[str]) -> dict[str, SeriesRow]:
@@ -120,7 +111,7 @@ def load_blocked_series(connection: sa.Connection, series_ids: Iterable[str]) ->
 
 def known_regions(connection: sa.Connection) -> frozenset[str]:
     """Give the parties that are regions of the federation."""
-    return frozenset(connection.execute(_REGIONS).scalars())
+    return frozenset(row[0] for row in _REGIONS.rows(connection))
 
 
 def series_message(row: SeriesRow) -> values_pb2.Series:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows, rows_by_key, update_by_key
+from tanqiao.db.direct import Prepared
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.frozen import FrozenRow, Scope
 from tanqiao_region.storage.clawback_tables import clawback, clawback_use, clawed_block
@@ -118,31 +119,33 @@ def stopped_blocks(connection: sa.Connection, series_id: str) -> list[tuple[Unit
 
 _EMPTY: Final = sa.literal(b"", sa.LargeBinary)
 _NOTHING: Final = sa.literal("", sa.String)
-_STOPPED: Final = sa.union_all(
-    sa.select(
-        frozen.c.scope,
-        frozen.c.series_id,
-        frozen.c.start_serial,
-        frozen.c.end_serial,
-        frozen.c.pseudonym,
-        frozen.c.region,
-        frozen.c.other_region,
-        frozen.c.document,
-        frozen.c.order_id,
-        frozen.c.ordered_by,
-    ),
-    sa.select(
-        sa.literal(int(Scope.BLOCK), sa.Integer),
-        clawed_block.c.series_id,
-        clawed_block.c.start_serial,
-        clawed_block.c.end_serial,
-        _EMPTY,
-        _NOTHING,
-        _NOTHING,
-        clawed_block.c.document,
-        clawed_block.c.clawback_id,
-        sa.literal(ORDERED_BY, sa.String),
-    ),
+_STOPPED: Final = Prepared(
+    sa.union_all(
+        sa.select(
+            frozen.c.scope,
+            frozen.c.series_id,
+            frozen.c.start_serial,
+            frozen.c.end_serial,
+            frozen.c.pseudonym,
+            frozen.c.region,
+            frozen.c.other_region,
+            frozen.c.document,
+            frozen.c.order_id,
+            frozen.c.ordered_by,
+        ),
+        sa.select(
+            sa.literal(int(Scope.BLOCK), sa.Integer),
+            clawed_block.c.series_id,
+            clawed_block.c.start_serial,
+            clawed_block.c.end_serial,
+            _EMPTY,
+            _NOTHING,
+            _NOTHING,
+            clawed_block.c.document,
+            clawed_block.c.clawback_id,
+            sa.literal(ORDERED_BY, sa.String),
+        ),
+    )
 )
 
 
@@ -152,5 +155,5 @@ def load_stopped(connection: sa.Connection) -> list[FrozenRow]:
         FrozenRow(
             row[0], row[1], row[2], row[3], bytes(row[4]), row[5], row[6], row[7], bytes(row[8]), row[9]
         )
-        for row in connection.execute(_STOPPED)
+        for row in _STOPPED.rows(connection)
     ]

@@ -13,6 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import delete_by_key, insert_rows, rows_by_key
+from tanqiao.db.direct import Prepared
 from tanqiao.db.spans import rows_touching
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.locations import LocationRow
@@ -52,9 +53,9 @@ def load_beginning(connection: sa.Connection, blocks: Iterable[UnitBlock]) -> li
     return [_row(values) for values in rows]
 
 
-def _held(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def _held(*conditions: sa.ColumnElement[bool]) -> Prepared:
     """Make the look-up once: making it costs more than running it."""
-    return (
+    return Prepared(
         sa.select(holding.c.series_id, holding.c.start_serial, holding.c.end_serial)
         .where(
             holding.c.account_id == sa.bindparam("account"),
@@ -92,10 +93,10 @@ def load_held(
     held_kg = 0
     after_series, after_serial = series_id, -1
     while held_kg < quantity_kg:
-        page = connection.execute(
-            _HELD_OF_SERIES if series_id else _HELD,
-            {"account": account_id, "after_series": after_series, "after_serial": after_serial},
-        ).all()
+        statement = _HELD_OF_SERIES if series_id else _HELD
+        page = statement.rows(
+            connection, account=account_id, after_series=after_series, after_serial=after_serial
+        )
         for row in page:
             if held_kg >= quantity_kg:
                 return found

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows
+from tanqiao.db.direct import Prepared
 from tanqiao_region.storage.accounts import Viewer, seen_among
 from tanqiao_region.storage.tables import journal, journal_account
 
@@ -26,7 +27,7 @@ class JournalRow(NamedTuple):
     entry: bytes
 
 
-_HEAD: Final = (
+_HEAD: Final = Prepared(
     sa.select(journal.c.journal_index, journal.c.recorded_at)
     .order_by(journal.c.journal_index.desc())
     .limit(1)
@@ -35,8 +36,8 @@ _HEAD: Final = (
 
 def journal_head(connection: sa.Connection) -> tuple[int, int]:
     """Give the last index and the time recorded with it; zeros for an empty journal."""
-    row = connection.execute(_HEAD).first()
-    return (0, 0) if row is None else (row[0], row[1])
+    rows = _HEAD.rows(connection)
+    return (rows[0][0], rows[0][1]) if rows else (0, 0)
 
 
 def last_entry_of_account(connection: sa.Connection, account_id: str) -> int:

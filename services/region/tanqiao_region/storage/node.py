@@ -11,6 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_rows, rows_by_key, update_by_key
+from tanqiao.db.direct import Prepared
 from tanqiao.protocol.numbering import InboxState
 from tanqiao_region.storage.tables import inbox, key_record, node_state, recognition
 
@@ -61,7 +62,7 @@ def lock_writer(connection: sa.Connection) -> dict[str, str]:
     return load_values(connection, (APPLIED_LOG_INDEX, INCARNATION, RECOVERING))
 
 
-_BRIDGE_STREAM: Final = (
+_BRIDGE_STREAM: Final = Prepared(
     sa.select(inbox.streams.c.incarnation, inbox.streams.c.received_number)
     .where(inbox.streams.c.sender == BRIDGE)
     .order_by(inbox.streams.c.incarnation.desc())
@@ -71,8 +72,8 @@ _BRIDGE_STREAM: Final = (
 
 def bridge_stream(connection: sa.Connection) -> InboxState:
     """Give the bridge's newest incarnation and the number received of it."""
-    row = connection.execute(_BRIDGE_STREAM).first()
-    return InboxState() if row is None else InboxState(row.incarnation, row.received_number)
+    rows = _BRIDGE_STREAM.rows(connection)
+    return InboxState(rows[0][0], rows[0][1]) if rows else InboxState()
 
 
 def load_key_envelopes(connection: sa.Connection) -> list[bytes]:
