@@ -38,6 +38,7 @@ from tanqiao_bridge.application.judging import (
 )
 from tanqiao_bridge.application.records import answered_before, note_answer
 from tanqiao_bridge.application.registry_answers import Answers
+from tanqiao_bridge.application.registry_ordering import release_frozen
 from tanqiao_bridge.domain import claim_cases as rules
 from tanqiao_bridge.domain.claim_cases import CaseKind
 from tanqiao_bridge.storage import cases, log
@@ -285,6 +286,8 @@ def resolve_case(group: Group, command: ResolveCase) -> Answer:
     for status, after in _BARRED_AS.items():
         made, receipts = move_by_bridge(group, [row for row in barred if row.status == status], after, reason)
         tell_moved(group, made, receipts, resolved)
+        for one in made:
+            release_frozen(group, one.claim_id, one.receipt_hash, one.log_index)
         moved += [one.claim_id for one in made]
     for row in barred:
         if row.status == claims_pb2.CLAIM_STATUS_ISSUED:

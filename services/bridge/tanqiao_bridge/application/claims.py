@@ -9,7 +9,7 @@ statement again gets the stored receipt; another content under the same id is re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -19,7 +19,7 @@ from tanqiao.claims.model import VerdictKind
 from tanqiao.kernel.errors import DomainError, require
 from tanqiao.kernel.record import record
 from tanqiao.signing.verify import Opened
-from tanqiao_bridge.application.claim_aliases import lock_claims
+from tanqiao_bridge.application.claim_aliases import AliasBook, lock_claims
 from tanqiao_bridge.application.claim_cases import open_hold, require_uncontested
 from tanqiao_bridge.application.claim_facts import ReadClaim
 from tanqiao_bridge.application.claim_forms import Made
@@ -37,17 +37,21 @@ from tanqiao_bridge.application.judging import (
     COLLIDING_SHOWN_MAX,
     Index,
     Judged,
+    article_text,
     is_refused,
     judge_claim,
     read_stored,
 )
 from tanqiao_bridge.application.registry_answers import Answers
+from tanqiao_bridge.application.registry_ordering import CERTIFICATES, ask_to_freeze, release_frozen
 from tanqiao_bridge.application.verdicts import Verdicts
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log
 
 DECLARED: Final = claims_pb2.CLAIM_STATUS_DECLARED
 REJECTED: Final = claims_pb2.CLAIM_STATUS_REJECTED
+FOLLOWED: Final = (VerdictKind.HOLD, VerdictKind.FREEZE_OTHER)
+"""Verdicts of a declaration after which something is done: a case is opened, a registry is asked."""
 NEXT_STATUSES: Final = {
     claims_pb2.CLAIM_STATUS_DECLARED: (
         claims_pb2.CLAIM_STATUS_NOTICE,
@@ -150,7 +154,7 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
     results: list[Receipted | DomainError | Made] = []
     fresh: list[tuple[claim_rows.ClaimRow, ReadClaim]] = []
     made: list[Made] = []
-    held: list[tuple[ReadClaim, Judged]] = []
+    followed: list[tuple[ReadClaim, Judged, Made]] = []
     by_statement: dict[bytes, Made] = {}
     for position, item in enumerate(command.items):
         known = stored.get(item.opened.message_hash)
@@ -171,8 +175,6 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         status = REJECTED if is_refused(judged.verdict) else DECLARED
         lapses_at = lease_of(group, read.message.object)
         row = claim_row(read, command.region, status, group.now, place, lapses_at)
-        if judged.verdict.verdict is VerdictKind.HOLD and judged.verdict.refusal is None:
-            held.append((read, judged))
         index.add(row, read.keys)
         receipt = Made(
             row.claim_id,
@@ -184,6 +186,8 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
             verdicts.payload(read.message.region, read, judged),
             keys=read.keys,
         )
+        if judged.verdict.verdict in FOLLOWED:
+            followed.append((read, judged, receipt))
         fresh.append((row, read))
         made.append(receipt)
         by_statement[item.opened.message_hash] = receipt
@@ -195,10 +199,24 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
     )
     claim_rows.insert_claims(group.connection, [(row, read.keys) for row, read in fresh])
     store_tokens(group.connection, (read for _, read in fresh if read.buckets))
-    for read, judged in held:
-        open_hold(group, read, judged)
+    _follow_up(group, followed)
     envelopes = insert_receipts(group, made)
     return [envelopes[result.claim_id] if isinstance(result, Made) else result for result in results]
+
+
+def _follow_up(group: Group, followed: Sequence[tuple[ReadClaim, Judged, Made]]) -> None:
+    """Open the case of each HOLD; of an instalment that meets unsold certificates, ask for their freeze.
+
+    A project asks as its notice opens: a place in the queue asks nobody.
+    """
+    for read, judged, receipt in followed:
+        if judged.verdict.refusal is not None:
+            continue
+        if judged.verdict.verdict is VerdictKind.HOLD:
+            open_hold(group, read, judged)
+        elif read.message.object == claims_pb2.CLAIM_OBJECT_INSTALMENT:
+            article = article_text(judged.verdict.article)
+            ask_to_freeze(group, read, receipt.answers, article, receipt.log_index)
 
 
 def _declaration_refusal(
@@ -292,15 +310,7 @@ def move_claim(group: Group, command: object) -> Receipted:
     if statement.status == claims_pb2.CLAIM_STATUS_SUPERSEDED:
         _require_no_units(group, row)
     if statement.status not in RELEASES:
-        require_uncontested(group.connection, row.claim_id)
-        index = Index.load(group.connection, [read], aliases, resolved=True)
-        judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
-        verdicts = Verdicts.of(group.context, log.log_size(group.connection), command.answers, 1)
-        verdict = verdicts.message(row.region, read, judged)
-        if is_refused(judged.verdict):
-            if judged.verdict.verdict is VerdictKind.HOLD and judged.verdict.refusal is None:
-                open_hold(group, read, judged)
-            raise _as_error(verdict)
+        verdict = _judged_again(group, command, row, read, aliases)
     made = Made(
         row.claim_id,
         command.region,
@@ -313,7 +323,38 @@ def move_claim(group: Group, command: object) -> Receipted:
     )
     write_receipts(group, [made])
     claim_rows.set_status(group.connection, [(row.claim_id, statement.status)])
+    if statement.status in RELEASES:
+        release_frozen(group, row.claim_id, made.answers, made.log_index)
+    elif verdict is not None and verdict.verdict == claims_pb2.VERDICT_KIND_FREEZE_OTHER:
+        ask_to_freeze(group, read, made.answers, verdict.article, made.log_index)
     return insert_receipts(group, [made])[row.claim_id]
+
+
+def _judged_again(
+    group: Group, command: MoveClaim, row: claim_rows.ClaimRow, read: ReadClaim, aliases: AliasBook
+) -> claims_pb2.Verdict:
+    """Judge a claim that moves on; the verdict that its receipt shows.
+
+    Raises:
+        DomainError: CLAIM_HOLD while it is contested, the reason of a verdict that does not pass, and
+            EXTERNAL_REGISTRY_SILENT for a registration while a freeze that was asked for is not confirmed.
+    """
+    require_uncontested(group.connection, row.claim_id)
+    index = Index.load(group.connection, [read], aliases, resolved=True)
+    judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
+    verdicts = Verdicts.of(group.context, log.log_size(group.connection), command.answers, 1)
+    verdict = verdicts.message(row.region, read, judged)
+    if is_refused(judged.verdict):
+        if judged.verdict.verdict is VerdictKind.HOLD and judged.verdict.refusal is None:
+            open_hold(group, read, judged)
+        raise _as_error(verdict)
+    asks = judged.verdict.verdict is VerdictKind.FREEZE_OTHER
+    if asks and command.statement.status == claims_pb2.CLAIM_STATUS_REGISTERED:
+        # Only what the other registry has confirmed counts; its silence is HOLD (CLAIMS section 2).
+        raise DomainError(
+            "EXTERNAL_REGISTRY_SILENT", article=verdict.article or None, registry=CERTIFICATES, as_of="–"
+        )
+    return verdict
 
 
 def _require_no_units(group: Group, row: claim_rows.ClaimRow) -> None:

@@ -30,6 +30,7 @@ from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.issues import ClaimedIssue
 from tanqiao_bridge.application.judging import Index, is_refused, judge_claim, refusal_of
 from tanqiao_bridge.application.registry_answers import Answers
+from tanqiao_bridge.application.registry_ordering import CERTIFICATES, cancel_for_issues
 from tanqiao_bridge.storage import claims as claim_rows
 
 ISSUED: Final = claims_pb2.CLAIM_STATUS_ISSUED
@@ -87,6 +88,8 @@ def judge_and_record(group: Group, items: Sequence[ClaimedIssue]) -> list[Reason
         else:
             results.append((reason_of_error(refusal),))
     claim_rows.set_status(connection, list(issued.items()))
+    hashes = {item.message.claim_id: item.facts.message_hash for item in items}
+    cancel_for_issues(group, [(reads[claim_id], hashes[claim_id]) for claim_id in issued])
     return results
 
 
@@ -124,6 +127,12 @@ def _refusal(
     receipts = claim_rows.receipts_of(connection, row.claim_id)
     if message.claim_receipt_hash not in {receipt.receipt_hash for receipt in receipts}:
         return DomainError("FIELD_INVALID", field="claim_receipt_hash", detail="no receipt of this claim")
+    verdict = claims_pb2.ClaimReceipt.FromString(receipts[-1].payload).verdict
+    if verdict.verdict == claims_pb2.VERDICT_KIND_FREEZE_OTHER:
+        # Issued is only over what the other registry has confirmed as frozen (CLAIMS section 3).
+        return DomainError(
+            "EXTERNAL_REGISTRY_SILENT", article=verdict.article or None, registry=CERTIFICATES, as_of="–"
+        )
     return None
 
 

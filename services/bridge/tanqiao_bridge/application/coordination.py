@@ -10,7 +10,6 @@ accepted; where it is refused or only partly done, that is a blocking matter for
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from typing import Final
 from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.claims.energy import kwh, whole_units_covering
-from tanqiao.claims.keys import Strength, strength_of
 from tanqiao.claims.matrix import edition_in_force
 from tanqiao.claims.model import (
     Action,
@@ -35,9 +33,6 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.rpc.validation import parse_wire_period, wire_period
-from tanqiao.signing.envelope import sign_envelope
-from tanqiao.signing.pae import message_hash
-from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Opened
 from tanqiao_bridge.application.claim_aliases import lock_claims
 from tanqiao_bridge.application.claim_cases import open_coordination
@@ -59,6 +54,15 @@ from tanqiao_bridge.application.judging import (
     verdict_message,
 )
 from tanqiao_bridge.application.registry_answers import Answers
+from tanqiao_bridge.application.registry_ordering import (
+    CANCEL,
+    FILING_CODE,
+    FREEZE,
+    RELEASE,
+    keys_of,
+    order_id_of,
+    write_order,
+)
 from tanqiao_bridge.application.splits import split_verdict
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log, registry_orders
@@ -66,18 +70,10 @@ from tanqiao_bridge.storage.registry_orders import OrderRow
 
 CCER: Final = "gateway/ccer"
 """Who states CCER's steps; its claims stand under this name in the index."""
-CERTIFICATES: Final = "gec"
-"""The registry that orders go to."""
-FILING_CODE: Final = "gec_filing_code"
-ORDER_TYPE: Final = payload_type_of(coordination_pb2.RegistryOrder)
-ORDER_ID_BYTES: Final = 16
 
 REGISTER: Final = coordination_pb2.COORDINATION_STEP_REGISTER
 ISSUE: Final = coordination_pb2.COORDINATION_STEP_ISSUE
 WITHDRAW: Final = coordination_pb2.COORDINATION_STEP_WITHDRAW
-FREEZE: Final = coordination_pb2.REGISTRY_ORDER_KIND_FREEZE
-CANCEL: Final = coordination_pb2.REGISTRY_ORDER_KIND_CANCEL
-RELEASE: Final = coordination_pb2.REGISTRY_ORDER_KIND_RELEASE
 ACKNOWLEDGED: Final = coordination_pb2.REGISTRY_ORDER_STATE_ACKNOWLEDGED
 CONFIRMED: Final = coordination_pb2.REGISTRY_ORDER_STATE_CONFIRMED
 ANSWERED: Final = frozenset(
@@ -234,12 +230,12 @@ def _register(group: Group, command: SubmitStep) -> StepAnswered:
     order = coordination_pb2.RegistryOrder(
         kind=FREEZE,
         claim_id=read.claim.claim_id,
-        references=_keys_of(read),
+        references=keys_of(read),
         period=wire_period(read.period),
         standing_until_date=date_message(ends.coordination_notice_valid.end),
         article=verdict.article,
     )
-    return StepAnswered(receipted, _write_order(group, command.opened, order, log_index))
+    return StepAnswered(receipted, write_order(group, command.opened.message_hash, order, log_index))
 
 
 def _issue(group: Group, command: SubmitStep) -> StepAnswered:
@@ -266,11 +262,11 @@ def _issue(group: Group, command: SubmitStep) -> StepAnswered:
     order = coordination_pb2.RegistryOrder(
         kind=CANCEL,
         claim_id=project.claim_id,
-        references=_keys_of(read),
+        references=keys_of(read),
         quantities=quantities,
         article=verdict.article,
     )
-    return StepAnswered(receipted, _write_order(group, command.opened, order, log_index))
+    return StepAnswered(receipted, write_order(group, command.opened.message_hash, order, log_index))
 
 
 def _withdraw(group: Group, opened: Opened) -> StepAnswered:
@@ -290,7 +286,7 @@ def _withdraw(group: Group, opened: Opened) -> StepAnswered:
     if not registry_orders.list_orders(group.connection, claim_id=claim_id, before=0, limit=1):
         return StepAnswered(receipted)
     order = coordination_pb2.RegistryOrder(kind=RELEASE, claim_id=claim_id)
-    return StepAnswered(receipted, _write_order(group, opened, order, log_index))
+    return StepAnswered(receipted, write_order(group, opened.message_hash, order, log_index))
 
 
 def _required(read: ReadClaim | None) -> ReadClaim:
@@ -385,19 +381,6 @@ def _wrong_state(row: claim_rows.ClaimRow, needed: str) -> DomainError:
 # -- orders ------------------------------------------------------------------------------------------------
 
 
-def order_id_of(statement_hash: bytes) -> bytes:
-    """Give the id of the order that a statement causes: the same one however often it is made."""
-    return hashlib.sha256(b"tanqiao registry order" + statement_hash).digest()[:ORDER_ID_BYTES]
-
-
-def _keys_of(read: ReadClaim) -> list[claims_pb2.AssetReference]:
-    return [
-        claims_pb2.AssetReference(scheme=one.scheme, value=one.value)
-        for one in read.asset.references
-        if strength_of(one.scheme) >= Strength.LEGAL_ID
-    ]
-
-
 def _quantities(judged: Judged) -> list[coordination_pb2.PeriodQuantity]:
     """Add up what the verdict has cancelled, by the period of the certificates; rounded up to whole ones."""
     by_period: dict[tuple[date, date], int] = {}
@@ -411,37 +394,12 @@ def _quantities(judged: Judged) -> list[coordination_pb2.PeriodQuantity]:
     ]
 
 
-def _write_order(
-    group: Group, opened: Opened, order: coordination_pb2.RegistryOrder, log_index: int
-) -> bytes:
-    order.header.CopyFrom(group.context.header((f"gateway/{CERTIFICATES}",), prev_hash=opened.message_hash))
-    order.order_id = order_id_of(opened.message_hash)
-    order.log_index = log_index
-    payload = order.SerializeToString()
-    envelope = sign_envelope(group.context.signer, ORDER_TYPE, payload)
-    registry_orders.insert_order(
-        group.connection,
-        OrderRow(
-            order.order_id,
-            CERTIFICATES,
-            order.claim_id,
-            order.kind,
-            opened.message_hash,
-            message_hash(ORDER_TYPE, payload),
-            payload,
-            envelope.SerializeToString(),
-            group.now,
-            log_index,
-        ),
-    )
-    return bytes(order.order_id)
-
-
 def take_order_answer(group: Group, command: object) -> int:
     """Take an answer to an order; the state that the order has now.
 
-    A decision that is known is not taken twice. A freeze that was decided has the project judged again on
-    what was confirmed: it becomes REGISTERED, or stays in NOTICE with a case.
+    A decision that is known is not taken twice. A freeze that was decided has CCER's project judged again on
+    what was confirmed: it becomes REGISTERED, or stays in NOTICE with a case. A region's project is judged
+    again when its region asks.
 
     Raises:
         DomainError: NOT_FOUND, FIELD_INVALID for an answer to another order, EXTERNAL_REGISTRY_SILENT where a
@@ -463,7 +421,7 @@ def take_order_answer(group: Group, command: object) -> int:
     decided = answer.state != ACKNOWLEDGED
     if not decided and order.acknowledged_answer is not None:
         return ACKNOWLEDGED
-    if decided and order.kind == FREEZE:
+    if decided and order.kind == FREEZE and _is_of_ccer(group, order):
         _judge_again(group, command, order)
     elif decided and answer.state != CONFIRMED:
         _open_case(group, order, answer)
@@ -476,6 +434,11 @@ def take_order_answer(group: Group, command: object) -> int:
         now=group.now,
     )
     return int(answer.state)
+
+
+def _is_of_ccer(group: Group, order: OrderRow) -> bool:
+    row = claim_rows.load_claims(group.connection, [order.claim_id]).get(order.claim_id)
+    return row is not None and row.region == CCER
 
 
 def _judge_again(group: Group, command: TakeOrderAnswer, order: OrderRow) -> None:

@@ -17,6 +17,7 @@ from tanqiao_bridge.storage.tables import claim, claim_key, claim_lock, claim_re
 CLAIMS_PER_KEY_MAX: Final = 10_000
 _DECLARED: Final = 2
 _RETIRED: Final = 6
+_PROJECT: Final = 1
 _INSTALMENT: Final = 2
 # Numbers of the wire, as they stand in the table.
 _INSERT_LOCKS: Final = (
@@ -184,6 +185,14 @@ def live_claims(connection: sa.Connection, *, after: str, limit: int) -> list[Cl
         .limit(limit)
     )
     return [claim_of_columns(row) for row in connection.execute(statement)]
+
+
+def live_projects(connection: sa.Connection, wanted: Sequence[tuple[str, str]]) -> list[ClaimRow]:
+    """Give the live claims of projects by region and project id, in order of claim id."""
+    keys = [(region, project_id, _PROJECT) for region, project_id in wanted]
+    found = rows_by_key(connection, claim, ("region", "project_id", "object"), keys, COLUMNS)
+    rows = [claim_of_columns(values) for values in found]
+    return sorted((row for row in rows if _DECLARED <= row.status <= _RETIRED), key=attrgetter("claim_id"))
 
 
 def live_instalments(connection: sa.Connection, region: str, project_id: str, *, limit: int) -> list[str]:

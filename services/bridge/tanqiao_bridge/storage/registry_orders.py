@@ -8,8 +8,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import messages_pb2
-from tanqiao.db.bulk import insert_rows
+from tanqiao.api.bridge.v1 import coordination_pb2, messages_pb2
+from tanqiao.db.bulk import insert_rows, rows_by_key
 from tanqiao_bridge.storage.tables import key_record, registry_answer, registry_order
 
 COLUMNS: Final = (
@@ -23,6 +23,12 @@ COLUMNS: Final = (
     "envelope",
     "ordered_at",
     "log_index",
+)
+_DONE: Final = frozenset(
+    {
+        coordination_pb2.REGISTRY_ORDER_STATE_CONFIRMED,
+        coordination_pb2.REGISTRY_ORDER_STATE_PART_CONFIRMED,
+    }
 )
 _ANSWERS: Final = ("acknowledged_answer", "decision", "decided_answer")
 _BYTES: Final = (
@@ -117,6 +123,21 @@ def list_orders(connection: sa.Connection, *, claim_id: str, before: int, limit:
         statement = statement.where(registry_order.c.log_index < before)
     rows = connection.execute(statement.order_by(registry_order.c.log_index.desc()).limit(limit))
     return [_row(row) for row in rows]
+
+
+def with_freezes(connection: sa.Connection, claim_ids: Sequence[str]) -> set[str]:
+    """Give those of the claims for which certificates were frozen, wholly or in part."""
+    wanted = [(claim_id,) for claim_id in claim_ids]
+    orders = {
+        bytes(row[0]): row[1]
+        for row in rows_by_key(
+            connection, registry_order, ("claim_id",), wanted, ("order_id", "claim_id", "kind")
+        )
+        if row[2] == coordination_pb2.REGISTRY_ORDER_KIND_FREEZE
+    }
+    keys = [(order_id, True) for order_id in orders]
+    answers = rows_by_key(connection, registry_answer, ("order_id", "decided"), keys, ("order_id", "state"))
+    return {orders[bytes(row[0])] for row in answers if row[1] in _DONE}
 
 
 def insert_answer(

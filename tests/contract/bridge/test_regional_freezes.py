@@ -1,0 +1,177 @@
+"""A region's project asks the certificates' registry to freeze, with its owner's consent (虚构)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import sqlalchemy as sa
+
+from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2
+from tanqiao.testing.network import SHANGHAI
+from tanqiao_bridge.storage.tables import conflict_case
+from tests.contract.bridge.claims_office import (
+    ALLOW,
+    CANCELLED,
+    DECLARED,
+    FREEZE_OTHER,
+    NOTICE,
+    PROJECT,
+    REGISTERED,
+    UNSOLD,
+    WITHDRAWN_STATUS,
+    Office,
+    lists,
+    office,
+    refusal,
+)
+from tests.contract.bridge.harness import PlayedRegion, claim_of, declare, issue_message
+from tests.contract.bridge.lists import certificates
+from tests.contract.bridge.notice_office import ACKNOWLEDGED, CONFIRMED, REFUSED, NoticeOffice
+
+__all__ = ["lists", "office"]
+
+PLANT = "310000:project:1"
+FREEZE = coordination_pb2.REGISTRY_ORDER_KIND_FREEZE
+CANCEL = coordination_pb2.REGISTRY_ORDER_KIND_CANCEL
+RELEASE = coordination_pb2.REGISTRY_ORDER_KIND_RELEASE
+
+
+@dataclass
+class Desk:
+    """Shanghai's centre and the certificates' registry, with the bridge between them."""
+
+    office: Office
+    notice: NoticeOffice
+    region: PlayedRegion
+
+    def kinds(self) -> list[int]:
+        """What was ordered for the project, oldest first."""
+        return [int(one.order.kind) for one in reversed(self.notice.orders(PLANT))]
+
+    def newest(self) -> coordination_pb2.OrderEntry:
+        return self.notice.orders(PLANT)[0]
+
+    def cases(self) -> list[tuple[str, str]]:
+        with self.office.running.bridge.database.reading() as connection:
+            columns = (conflict_case.c.kind, conflict_case.c.subject)
+            rows = connection.execute(sa.select(*columns).order_by(conflict_case.c.case_id)).all()
+        return [(row.kind, row.subject) for row in rows]
+
+    def issue(self, claim_id: str, first: int, declared: claims_pb2.DeclareClaimResponse) -> list[str]:
+        """Offer an Issue on an instalment; the reasons of the bridge's refusal, none if it was accepted."""
+        issue = issue_message(self.region, declared, claim_id, first, first + 100_000)
+        self.region.offer([issue])
+        self.region.wait(lambda: issue.issue_id in self.region.receipts)
+        receipt = self.region.receipts[issue.issue_id]
+        assert receipt.accepted == (not receipt.reasons)
+        return [one.reason for one in receipt.reasons]
+
+
+@pytest.fixture
+def desk(office: Office) -> Iterator[Desk]:
+    region = PlayedRegion(office.running, SHANGHAI).connect()
+    yield Desk(office, NoticeOffice(office), region)
+    region.disconnect()
+
+
+def project() -> claims_pb2.Claim:
+    claim = claim_of(PLANT, kind=PROJECT, filing_code=UNSOLD, end="2027-01-01")
+    claim.gec_freeze_consent = True
+    return claim
+
+
+def instalment(number: int) -> claims_pb2.Claim:
+    claim = claim_of(f"310000:instalment:{number}", filing_code=UNSOLD)
+    claim.gec_freeze_consent = True
+    return claim
+
+
+def test_a_notice_asks_for_a_freeze_and_what_was_confirmed_lets_the_project_on(desk: Desk) -> None:
+    declared = desk.office.declared(project())
+    assert (declared.status, declared.verdict.verdict) == (DECLARED, FREEZE_OTHER)
+    assert desk.kinds() == [], "a place in the queue asks nobody"
+    opened = desk.office.move(PLANT, NOTICE)
+    assert (opened.status, opened.verdict.verdict) == (NOTICE, FREEZE_OTHER)
+    order = desk.newest().order
+    assert (order.kind, order.claim_id, order.article) == (FREEZE, PLANT, opened.verdict.article)
+    assert [one.value for one in order.references] == [UNSOLD]
+    assert (order.period.end_date.year, order.standing_until_date.year) == (2027, 2029)
+    desk.notice.wait_for(order.order_id, PLANT, ACKNOWLEDGED)
+    # Silence is HOLD: the region may ask again and again, and nobody is ordered twice.
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == FREEZE_OTHER
+    assert refusal(desk.office.move, PLANT, REGISTERED).symbol == "EXTERNAL_REGISTRY_SILENT"
+    assert desk.kinds() == [FREEZE]
+    held = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert held.receipt.verdict.verdict == FREEZE_OTHER
+    assert desk.issue("310000:instalment:1", 0, held) == ["EXTERNAL_REGISTRY_SILENT"]
+    assert desk.kinds() == [FREEZE], "an instalment waits for the request that its project has made"
+
+    assert desk.notice.decide(order.order_id).state == CONFIRMED
+    desk.notice.wait_for(order.order_id, PLANT, CONFIRMED)
+    assert desk.notice.certificates(UNSOLD) == {"FROZEN": 240}
+    assert desk.office.status_of(PLANT) == NOTICE, "its region moves it"
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
+    assert desk.office.move(PLANT, REGISTERED).status == REGISTERED
+    # What was declared before is not issued on what was said then; declared anew it passes.
+    assert desk.issue("310000:instalment:1", 0, held) == ["EXTERNAL_REGISTRY_SILENT"]
+    assert desk.office.move("310000:instalment:1", WITHDRAWN_STATUS).status == WITHDRAWN_STATUS
+    again = declare(desk.office.running, SHANGHAI, instalment(2))
+    assert again.receipt.verdict.verdict == ALLOW
+    assert desk.issue("310000:instalment:2", 0, again) == []
+    # In the transaction that made the units, the certificates of their electricity were ordered cancelled.
+    order = desk.newest().order
+    assert (order.kind, [one.quantity for one in order.quantities]) == (CANCEL, [240])
+    assert desk.notice.decide(order.order_id).confirmed_quantity_mwh == 240
+    desk.notice.wait_for(order.order_id, PLANT, CONFIRMED)
+    assert desk.notice.certificates(UNSOLD) == {"CANCELLED": 240}
+    assert desk.cases() == []
+    desk.office.require_clean()
+
+
+def test_a_refusal_opens_a_case_and_a_project_that_ends_releases_what_is_frozen(desk: Desk) -> None:
+    desk.office.declared(project())
+    desk.office.move(PLANT, NOTICE)
+    first = desk.newest().order.order_id
+    assert desk.notice.decide(first, refuse=True, reason="业主另有安排（虚构）").state == REFUSED
+    desk.notice.wait_for(first, PLANT, REFUSED)
+    assert desk.cases() == [("coordination", PLANT)]
+    assert desk.office.status_of(PLANT) == NOTICE
+    assert refusal(desk.office.move, PLANT, REGISTERED).symbol == "EXTERNAL_REGISTRY_SILENT"
+    # Asked once more it is a new request; what was frozen on it is released when the project is withdrawn.
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == FREEZE_OTHER
+    second = desk.newest().order.order_id
+    assert second != first
+    desk.notice.decide(second)
+    desk.notice.wait_for(second, PLANT, CONFIRMED)
+    assert desk.office.move(PLANT, WITHDRAWN_STATUS).status == WITHDRAWN_STATUS
+    assert desk.kinds() == [FREEZE, FREEZE, RELEASE]
+    release = desk.newest().order.order_id
+    desk.notice.decide(release)
+    desk.notice.wait_for(release, PLANT, CONFIRMED)
+    assert desk.notice.certificates(UNSOLD) == {"UNFROZEN": 240}
+    desk.office.require_clean()
+
+
+def test_certificates_that_come_later_are_asked_for_by_the_first_instalment_that_meets_them(
+    desk: Desk,
+) -> None:
+    desk.office.lists["gec"].load([certificates("GEC-OTHER", "99310000000000799")])
+    desk.office.declared(project())
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
+    assert desk.office.move(PLANT, REGISTERED).status == REGISTERED
+    desk.office.lists["gec"].load([certificates("GEC-UNSOLD", UNSOLD)])
+    held = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert held.receipt.verdict.verdict == FREEZE_OTHER
+    order = desk.newest().order
+    assert (order.kind, order.claim_id) == (FREEZE, PLANT), "in the name of the project, for its whole period"
+    desk.office.move("310000:instalment:1", WITHDRAWN_STATUS)
+    assert desk.kinds() == [FREEZE], "an instalment that is taken back releases nothing of its project's"
+    desk.notice.decide(order.order_id)
+    desk.notice.wait_for(order.order_id, PLANT, CONFIRMED)
+    again = declare(desk.office.running, SHANGHAI, instalment(2))
+    assert again.receipt.verdict.verdict == ALLOW
+    assert desk.office.move(PLANT, CANCELLED).status == CANCELLED
+    assert desk.kinds() == [FREEZE, RELEASE]
+    desk.office.require_clean()
