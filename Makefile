@@ -16,6 +16,8 @@ SCHEDULES ?= 300
 MESSAGES ?= 100000
 FUZZ_ARGS ?=
 WORKERS ?= 2
+# For tests that bring their own servers: a third of their time each waits for a thread or a server of its own.
+WORKERS_OWN ?= $(shell expr $(WORKERS) + $(WORKERS) / 2)
 PYTEST_ARGS ?=
 SIMULATE_ARGS ?=
 CRASH_ARGS ?=
@@ -51,7 +53,7 @@ test-pure: setup
 	$(if $(call with_tests,$(PURE)),$(BIN)/pytest -n $(WORKERS) --dist worksteal $(call with_tests,$(PURE)) $(PYTEST_ARGS))
 
 test-own: setup test-pure
-	$(if $(call with_tests,$(OWN)),$(BIN)/pytest -n $(WORKERS) --dist loadfile $(call with_tests,$(OWN)) $(PYTEST_ARGS))
+	$(if $(call with_tests,$(OWN)),$(BIN)/pytest -n $(WORKERS_OWN) --dist loadfile $(call with_tests,$(OWN)) $(PYTEST_ARGS))
 
 # Last even under `make -j`: processes that start and stop want no more neighbours than each other.
 test-whole: setup test-own

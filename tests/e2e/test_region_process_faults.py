@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import chdir
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from tanqiao.cli.local.settings import write_settings
 from tanqiao.rpc.ports import free_ports
 from tanqiao.signing.pepper import PEPPER_NAME
 from tanqiao.signing.provision import provision_network
+from tanqiao_region.application.fsck import check
+from tanqiao_region.settings import load_settings
 
 SECONDS_MAX = 200
 EXIT_USAGE, EXIT_UNREACHABLE = 2, 3
@@ -42,16 +45,24 @@ def run(home: Home, command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    """Shanghai's directory, its database migrated."""
-    made = Home(tmp_path / "home")
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Shanghai's directory, its database migrated; each test puts back what it spoilt."""
+    made = Home(tmp_path_factory.mktemp("faults") / "home")
     made.path.mkdir(mode=0o700)
     provision_network(made.path, network_plan(), now=datetime.now(UTC))
     ports = dict(zip((member.name for member in MEMBERS), free_ports(len(MEMBERS)), strict=True))
     write_settings(made, Choice("sqlite", ports))
     assert run(made, "migrate").returncode == 0
     return made
+
+
+def require_clean_books(home: Home) -> None:
+    """Check the books as `tanqiao-region fsck` does, without a process of its own."""
+    with chdir(home.node(SHANGHAI)):
+        settings = load_settings(home.config(SHANGHAI))
+        report = check(settings.database_url, settings.federation_file)
+    assert report.clean, report.as_text()
 
 
 def edit(home: Home, old: str, new: str) -> None:
@@ -150,27 +161,37 @@ FAULTS: dict[str, tuple[Callable[[Home], Callable[[], None]], set[str]]] = {
 def test_a_node_that_cannot_start_says_why_in_one_line_and_leaves_clean_books(name: str, home: Home) -> None:
     spoil, symbols = FAULTS[name]
     restore = spoil(home)
-    answer = run(home, "serve")
+    try:
+        answer = run(home, "serve")
+    finally:
+        restore()
     assert answer.returncode == EXIT_USAGE, answer.stderr
     lines = answer.stderr.strip().splitlines()
     assert len(lines) == 1, answer.stderr
     assert LINE.match(lines[0]), lines
     assert lines[0].partition(":")[0] in symbols, lines
     assert not answer.stdout
-    restore()
-    assert run(home, "fsck").returncode == 0
+    require_clean_books(home)
+
+
+def test_the_command_that_checks_the_books_finds_them_clean(home: Home) -> None:
+    answer = run(home, "fsck")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
 def test_a_taken_port_is_told_in_one_line(home: Home) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
+        config = home.config(SHANGHAI)
+        text = config.read_text(encoding="utf-8")
         edit(home, r'listen = "127.0.0.1:\d+"', f'listen = "127.0.0.1:{taken.getsockname()[1]}"')
         answer = run(home, "serve")
+        _write(config, text)
     assert answer.returncode == EXIT_USAGE, answer.stderr
     assert answer.stderr.strip().splitlines()[-1].startswith("PORT_TAKEN: ")
     assert "Traceback" not in answer.stderr
-    assert run(home, "fsck").returncode == 0
+    require_clean_books(home)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes to what is read-only")
@@ -180,4 +201,4 @@ def test_a_database_that_may_only_be_read_is_told_in_one_line(home: Home) -> Non
     answer = run(home, "serve")
     file.chmod(0o600)
     assert answer.stderr.startswith("DATABASE_READ_ONLY: "), answer.stderr
-    assert run(home, "fsck").returncode == 0
+    require_clean_books(home)

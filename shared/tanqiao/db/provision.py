@@ -22,6 +22,7 @@ NAME_CHARACTERS_MAX: Final = 48
 CONNECTIONS_PER_SERVICE_MAX: Final = 100
 # A first session in a database that was made a moment ago waits for the disk where it is slow.
 CONNECT_SECONDS_MAX: Final = 120
+STRATEGIES_VERSION_MIN: Final = 150_000
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -89,9 +90,14 @@ def copy_database(admin_url: str | URL, urls: PostgresUrls, name: str) -> Postgr
     """Make a copy of a provisioned database, with the same roles, under another name; used by tests."""
     source = urls.owner.database or ""
     with _session(make_url(admin_url)) as session:
+        # Copying the files of so small a database takes half as long as writing each page to the log.
+        knows_strategies = session.info.server_version >= STRATEGIES_VERSION_MIN
         session.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
-                sql.Identifier(name), sql.Identifier(source), sql.Identifier(urls.owner.username or "")
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} {}").format(
+                sql.Identifier(name),
+                sql.Identifier(source),
+                sql.Identifier(urls.owner.username or ""),
+                sql.SQL("STRATEGY FILE_COPY" if knows_strategies else ""),
             )
         )
         _limit_database(session, name, urls.owner.username or "", urls.service.username or "")

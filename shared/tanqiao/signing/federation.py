@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,13 +102,19 @@ class Federation:
     anchors: tuple[TrustAnchor, ...]
     key_records: tuple[envelope_pb2.Envelope, ...]
     witness_group: WitnessGroup = NO_WITNESSES
+    _verified: list[KeyDirectory] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def directory(self) -> KeyDirectory:
-        """Give the directory of the anchors and of every key record, each verified.
+        """Give the directory of the anchors and of every key record, each verified once.
 
         Raises:
             DomainError: the reason for which the first record is refused.
         """
+        if not self._verified:
+            self._verified.append(self._verify())
+        return self._verified[0]
+
+    def _verify(self) -> KeyDirectory:
         roots = KeyDirectory.of(anchor.entry for anchor in self.anchors)
         verifier = Verifier(self.network_id, BRIDGE)
         records = [open_key_record(verifier, envelope, roots, at_index=0) for envelope in self.key_records]

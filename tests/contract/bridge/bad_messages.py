@@ -135,14 +135,14 @@ class Line:
     def __enter__(self) -> Self:
         self.region.connect()
         self.known.session_number = max(self.known.session_number, self.region.session_number)
-        self.before = settled(self.world.database)
+        self.before = settled(self.world.running)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.region.disconnect()
         self.known.received_number = self.region.received_number
         self.known.received_incarnation = self.region.received_incarnation or self.known.received_incarnation
-        settled(self.world.database)
+        settled(self.world.running)
 
     def ends_with(self) -> DomainError:
         """Wait for the end of the session; the reason that the bridge gave."""

@@ -106,7 +106,7 @@ def test_a_bad_frame_ends_the_session_with_its_reason_and_nothing_is_applied(
         line.region.send(**frame(world, next_number(world)))
         reason = line.ends_with()
         assert reason.symbol == symbol, reason
-        assert settled(world.database) == line.before
+        assert settled(world.running) == line.before
 
 
 def test_an_acknowledgement_of_what_was_never_sent_is_answered_with_its_reason(world: World) -> None:
@@ -117,7 +117,7 @@ def test_an_acknowledgement_of_what_was_never_sent_is_answered_with_its_reason(w
         for refused in line.region.refused:
             assert [reason.reason for reason in refused.reasons] == ["SEQUENCE_GAP"]
             assert refused.reasons[0].sentence_zh
-        assert settled(world.database) == line.before
+        assert settled(world.running) == line.before
 
 
 @pytest.mark.parametrize(
@@ -235,10 +235,10 @@ def test_a_nack_beyond_its_bounds_is_answered_and_opens_no_case_of_its_own(
 def test_an_older_session_or_incarnation_is_refused_and_changes_nothing(
     world: World, hello: dict[str, Any], symbol: str
 ) -> None:
-    before = settled(world.database)
+    before = settled(world.running)
     with Line(world, **hello) as line:
         assert line.ends_with().symbol == symbol
-        assert settled(world.database) == before
+        assert settled(world.running) == before
 
 
 def test_the_newest_session_fences_the_older_and_tells_it_so(world: World) -> None:
@@ -281,12 +281,12 @@ def test_a_bad_hello_opens_no_session(
     hello = sync_pb2.Hello(
         header=world.shanghai.header(), incarnation=1, session_number=10**9, message_versions=[1]
     )
-    before = settled(world.database)
+    before = settled(world.running)
     request = sync_pb2.ConnectRequest(hello=make(world, hello))
     with pytest.raises(DomainError) as caught:
         world.send("/tanqiao.api.bridge.v1.SyncService/Connect", request.SerializeToString(), SHANGHAI)
     assert require_told(caught.value) == symbol
-    assert settled(world.database) == before
+    assert settled(world.running) == before
 
 
 @pytest.mark.parametrize("make", [lock, use, issue], ids=lambda make: make.__name__)

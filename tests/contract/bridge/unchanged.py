@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.errors import from_rpc_error
 from tanqiao.testing.databases import DATABASE_KINDS, DatabaseMaker
 from tanqiao.testing.network import SHANGHAI, SHENZHEN, NetworkOfTest
+from tanqiao_bridge.application.commands import PassDeadlines
 from tanqiao_bridge.application.fsck import check_database
 from tanqiao_bridge.storage.tables import metadata
 from tests.contract.bridge.conftest import _migrated
@@ -31,6 +33,7 @@ from tests.contract.bridge.harness import (
     run_bridge,
 )
 from tests.contract.digests import digest_of_rows
+from tests.contract.refusing import Refusals, refusals
 
 API: Final = "/tanqiao.api.bridge.v1."
 STREAMS: Final = frozenset(
@@ -64,20 +67,34 @@ SEALING: Final = frozenset({"sealed_tree", "tree_tile", "tree_checkpoint", "leas
 """What sealing and the bridge's own time write, each second in which the log has grown, each minute."""
 
 
+LOOK_SECONDS: Final = 0.03
+LOOKS_THE_SAME: Final = 3
+LOOKS_MAX: Final = 300
+
+
 def digest(database: Database, leaving_out: frozenset[str] = frozenset()) -> str:
     """Digest every row of every table but those of sealing."""
     return digest_of_rows(database, metadata, leaving_out | SEALING)
 
 
-def settled(database: Database) -> str:
-    """Wait until nothing changes any more: the last acknowledgements have been taken."""
-    before = ""
-    for _ in range(50):
-        now = digest(database)
-        if now == before:
+def row(world: World) -> AbstractContextManager[Refusals]:
+    """Give a row of refusals at the bridge."""
+    return refusals(lambda: digest(world.database), world.database.dialect)
+
+
+def settled(running: Running) -> str:
+    """Wait until nothing changes any more: the last acknowledgements have been taken.
+
+    Each look waits until the writer has done what was in its queue, so that a slow machine waits longer.
+    """
+    before, same = "", 0
+    for _ in range(LOOKS_MAX):
+        running.bridge.writer.execute(PassDeadlines(running.bridge.context.monotonic_ms()), WAIT_SECONDS)
+        now = digest(running.bridge.database)
+        before, same = now, same + 1 if now == before else 0
+        if same == LOOKS_THE_SAME:
             return now
-        before = now
-        time.sleep(0.2)
+        time.sleep(LOOK_SECONDS)
     raise AssertionError("the database does not come to rest")
 
 
@@ -144,7 +161,7 @@ def world(
         region.wait(lambda region=region: region.received_number >= 2)  # type: ignore[misc] # bound now
         region.disconnect()
     assert running.bridge.lines.wait_idle(WAIT_SECONDS)
-    settled(running.bridge.database)
+    settled(running)
     record = running.signed_by_roots(recognition("A-9"), ("authority/310000", "authority/440300"))
     yield World(running, shanghai, shenzhen, declared, decision, lock[0], record)
     report = check_database(running.bridge.database)
