@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,54 @@ def test_the_command_prints_every_rule_and_fails_on_a_gap(
     assert rules_table.main(["--index", str(index), "--require-complete"]) == 1
     assert "SZ-99: not carried" in capsys.readouterr().out
     assert rules_table.main(["--index", str(index)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("refusals", "carried_by", "accepting", "refusing", "gap"),
+    [
+        (("NOT_HELD",), "gd: a_rule", 3, 0, "no refusing case"),
+        ((), "gd: a_rule", 0, 3, "no accepting case"),
+        (("NOT_HELD",), "gd: a_rule", 0, 1, ""),
+        ((), "gd: a_rule", 1, 0, ""),
+        (("NOT_HELD",), "gd: pack.toml", 1, 1, "no function asks it"),
+        ((), "", 0, 0, "not carried"),
+    ],
+)
+def test_a_row_tells_what_it_lacks(
+    refusals: tuple[str, ...], carried_by: str, accepting: int, refusing: int, gap: str
+) -> None:
+    must = rules_table.IndexRow("GD-1", "1", "MUST", refusals)
+    row = rules_table.TableRow(must, carried_by, False, accepting, refusing)
+    assert row.gap == gap
+    for other in (replace(must, mark="SHOULD"), replace(must, rule_id="SZ-16a")):
+        assert replace(row, index=other).gap == "", (
+            "only MUST rows that do not follow later can lack something"
+        )
+
+
+def test_the_command_fails_without_the_cases_of_a_pack_and_where_a_case_is_answered_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packs = tmp_path / "packs"
+    shutil.copytree(ROOT / "tests/rules/packs", packs)
+    index = tmp_path / "index.csv"
+    index.write_text("id,article,mark,refusals\nGD-1,1,MUST,REGION_SCOPE_MISMATCH\n", encoding="utf-8")
+    asked = ["--index", str(index), "--packs", str(packs), "--require-complete"]
+    assert rules_table.main(asked) == 0
+    capsys.readouterr()
+    cases = packs / "gd_pilot/cases/pilot.toml"
+    original = cases.read_text(encoding="utf-8")
+    cases.write_text(re.sub(r'rule = "GD-1"', 'rule = "GD-2"', original), encoding="utf-8")
+    assert rules_table.main(asked) == 1
+    assert "GD-1: no refusing case" in capsys.readouterr().out
+    cases.write_text(original.replace("REGION_SCOPE_MISMATCH", "ROLE_NOT_PERMITTED"), encoding="utf-8")
+    assert rules_table.main(asked) == 1
+    assert "GD-1" in capsys.readouterr().out
+
+
+def test_every_must_row_in_scope_names_a_function_that_exists() -> None:
+    names = {one.name for loaded in LIBRARY.packs for one in loaded.pack.rules}
+    names |= {one.name for loaded in LIBRARY.packs for one in loaded.pack.structurals}
+    engine = {"RulePack._check_in_force", "RulePack._check_scope", "RoleTable.check", "PurposeTable.check"}
+    carriers = {name for _, entry in ENTRIES if entry.mark == "MUST" for name in entry.carried_by.split(", ")}
+    assert carriers <= names | engine

@@ -3,7 +3,7 @@
 The index (a CSV of id, article, mark and the refusals that the digest names) says which rules there are; the
 packs say which of them they carry; the case files say how each is tried. With ``--require-complete`` the
 command fails where a MUST row in scope that names a refusal has no refusing case, or another has no accepting
-one, and where any case gives another answer than it states.
+one, where no function carries it, and where any case gives another answer than it states.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tanqiao_region.domain.rules.pack import DATA_ALONE
 from tanqiao_region.rulepack_cases import CASE_NETWORK, CaseResult, run_cases
 from tanqiao_region.rulepack_loader import LoadedPack, RulePackLibrary
 
@@ -67,6 +68,8 @@ class TableRow:
             return ""
         if not self.carried_by:
             return "not carried"
+        if self.carried_by.endswith(DATA_ALONE):
+            return "no function asks it"
         if self.index.refusals and not self.refusing and not self.structural:
             return "no refusing case"
         if not self.index.refusals and not self.accepting and not self.structural:

@@ -22,7 +22,7 @@ from tanqiao_region.application.commands import By, Selection
 from tanqiao_region.application.fsck import Report, _compare_holdings, _rebuild
 from tanqiao_region.application.working_calendar import published_calendar
 from tanqiao_region.storage.certificates import CertificateRow, insert_certificate, update_certificate
-from tests.contract.region.harness import CENTRE, HOLDER, SHANGHAI
+from tests.contract.region.harness import CENTRE, HOLDER
 from tests.contract.region.test_orders import SHENZHEN_AUTHORITY, signed
 from tests.contract.region.test_rule_parameters import publish
 from tests.contract.region_registers.claim_bridge import ClaimBridge
@@ -63,7 +63,7 @@ class Desk:
                 **fields,
             }
         )
-        return signed(self.network, order, authority, audience=SHANGHAI)
+        return signed(self.network, order, authority, audience=self.node.party)
 
     def submit(self, envelope: Any, by: By = CENTRE) -> Any:
         request = clawbacks_pb2.SubmitClawbackRequest(request_id=secrets.token_hex(8), order=envelope)

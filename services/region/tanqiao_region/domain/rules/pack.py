@@ -8,7 +8,7 @@ knows nothing of files: `tanqiao_region.rulepack_loader` builds it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -42,6 +42,8 @@ IN_FORCE_FROM: Final = "pack.in_force_from"
 IN_FORCE_TO: Final = "pack.in_force_to"
 DAYS_KEPT_MAX: Final = 1_024
 """Legal dates whose answer is kept; a pack never changes, so that an answer stays true."""
+DATA_ALONE: Final = "pack.toml"
+"""What carries a rule that stands in the pack's data, and that no function of the engine asks."""
 SELF_APPROVAL: Final = "POLICY-self-approval"
 """No article orders it for every decision; RULES section 7.2 marks it as inferred."""
 POLICY_ARTICLE: Final = ArticleText(
@@ -347,12 +349,28 @@ class RulePack:
         """Give every rule that the pack carries, with what carries it, sorted by id."""
         found: dict[str, RuleEntry] = {}
         for rule_id, (article, mark) in self.table_rules.items():
-            found[rule_id] = RuleEntry(rule_id, article, mark, "pack.toml")
+            found[rule_id] = RuleEntry(
+                rule_id, article, mark, ", ".join(self._readers(rule_id)) or DATA_ALONE
+            )
         for check in self.structurals:
             found[check.rule_id] = RuleEntry(check.rule_id, check.article, check.mark, check.name)
         for entry in self.rules:
             found[entry.rule_id] = RuleEntry(entry.rule_id, entry.article, entry.mark, entry.name)
         return tuple(found[rule_id] for rule_id in sorted(found))
+
+    def _readers(self, rule_id: str) -> tuple[str, ...]:
+        """Name the functions of the engine that hold an act against the tables in which a rule stands."""
+        roles, data = self.data.roles, self.data
+        stands_in: tuple[tuple[Callable[..., object], Iterable[str]], ...] = (
+            (RulePack._check_in_force, (data.in_force_rule,)),
+            (RulePack._check_scope, (data.scope_rule,)),
+            (RoleTable.check, [duty.rule_id for duty in roles.duties]),
+            (RoleTable.check, [decision.rule_id for decision in roles.joint]),
+            (RoleTable.check, [role.limited_by for role in roles.roles.values()]),
+            (PurposeTable.check, [cell.rule_id for cell in data.purposes.cells.values()]),
+        )
+        named = [function.__qualname__ for function, rules in stands_in if rule_id in rules]
+        return tuple(dict.fromkeys(named))
 
     def _check_in_force(self, facts: Facts) -> Outcomes:
         if self.in_force(facts.on):
