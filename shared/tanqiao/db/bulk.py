@@ -20,6 +20,8 @@ Row = Sequence[Any]
 
 # SQLite's own bound on the parameters of a statement is 32,766 since 3.32 (https://sqlite.org/limits.html).
 PARAMETERS_PER_STATEMENT_MAX: Final = 30_000
+ALIKE_LOOKED_FOR_MIN: Final = 64
+"""Rows of a batch in which values that are alike are looked for."""
 _UNLESS_THERE: Final = " ON CONFLICT DO NOTHING"
 _POSTGRESQL: Final[sa.Dialect] = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
 
@@ -41,7 +43,8 @@ def insert_rows(
     if connection.dialect.name == "sqlite":
         write_each(connection, _sqlite_insert(table, names), [tuple(row) for row in rows])
     else:
-        write(connection, _postgres_insert(table, names), _columns_of(rows))
+        statement, values = _postgres_insert_of(table, names, rows)
+        write(connection, statement, values)
 
 
 def insert_missing(
@@ -59,8 +62,8 @@ def insert_missing(
         statement = _sqlite_insert(table, names) + _UNLESS_THERE
         write_each(connection, statement, [tuple(row) for row in rows])
     else:
-        statement = _postgres_insert(table, names) + _UNLESS_THERE
-        write(connection, statement, _columns_of(rows))
+        statement, values = _postgres_insert_of(table, names, rows)
+        write(connection, statement + _UNLESS_THERE, values)
 
 
 def rows_by_key(
@@ -163,7 +166,11 @@ def _quoted(names: Sequence[str], prefix: str = "") -> str:
 
 def _arrays(table: sa.Table, names: Sequence[str]) -> str:
     """Give one parameter per column, cast to the array of its type, in the fast binary form."""
-    return ", ".join(f"%b::{table.columns[name].type.compile(dialect=_POSTGRESQL)}[]" for name in names)
+    return ", ".join(f"{_value(table, name)}[]" for name in names)
+
+
+def _value(table: sa.Table, name: str) -> str:
+    return f"%b::{table.columns[name].type.compile(dialect=_POSTGRESQL)}"
 
 
 def _equal(left: str, right: str, names: Sequence[str]) -> str:
@@ -179,11 +186,41 @@ def _sqlite_insert(table: sa.Table, names: tuple[str, ...]) -> str:
     return f'INSERT INTO "{table.name}" ({_quoted(names)}) VALUES ({places})'  # noqa: S608
 
 
+def _postgres_insert_of(
+    table: sa.Table, names: tuple[str, ...], rows: Sequence[Row]
+) -> tuple[str, tuple[Any, ...]]:
+    """Give the statement for these rows and its values.
+
+    In a large batch many columns are alike in all rows (region, status, moment): such a value is sent once.
+    Writing an array into the driver's form takes longer than looking whether it is needed.
+    """
+    columns = _columns_of(rows)
+    if len(rows) < ALIKE_LOOKED_FOR_MIN:
+        return _postgres_insert(table, names, frozenset()), columns
+    alike = frozenset(
+        name for name, column in zip(names, columns, strict=True) if column.count(column[0]) == len(column)
+    )
+    if len(alike) == len(names):
+        alike -= {names[0]}  # one array says how many rows there are
+    by_name = dict(zip(names, columns, strict=True))
+    once = [column[0] for name, column in by_name.items() if name in alike]
+    many = [column for name, column in by_name.items() if name not in alike]
+    return _postgres_insert(table, names, alike), (*once, *many)
+
+
 @lru_cache(maxsize=512)
-def _postgres_insert(table: sa.Table, names: tuple[str, ...]) -> str:
+def _postgres_insert(table: sa.Table, names: tuple[str, ...], alike: frozenset[str]) -> str:
+    """Give the statement; its parameters are the values that are alike, then the arrays of the others."""
+    if not alike:
+        return (
+            f'INSERT INTO "{table.name}" ({_quoted(names)}) '  # noqa: S608
+            f"SELECT * FROM unnest({_arrays(table, names)})"
+        )
+    different = [name for name in names if name not in alike]
+    values = ", ".join(_value(table, name) if name in alike else f'k."{name}"' for name in names)
     return (
-        f'INSERT INTO "{table.name}" ({_quoted(names)}) '  # noqa: S608
-        f"SELECT * FROM unnest({_arrays(table, names)})"
+        f'INSERT INTO "{table.name}" ({_quoted(names)}) SELECT {values} '  # noqa: S608
+        f"FROM unnest({_arrays(table, different)}) AS k ({_quoted(different)})"
     )
 
 

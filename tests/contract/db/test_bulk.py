@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import (
+    ALIKE_LOOKED_FOR_MIN,
     PARAMETERS_PER_STATEMENT_MAX,
     delete_by_key,
     insert_missing,
@@ -86,6 +87,21 @@ def test_columns_without_any_value_and_rows_of_every_size_of_integer(node: Datab
         unit.commit()
     assert sorted(tuple(row) for row in found) == [("size", number, None, None, None) for number in numbers]
     assert changed == 1
+
+
+def test_values_that_are_alike_in_a_large_batch_come_back_in_each_of_its_rows(node: Database) -> None:
+    many = range(1_000, 1_000 + ALIKE_LOOKED_FOR_MIN)
+    rows = [("上海-3", number, None, True, "注") for number in many]
+    others = [(f"series-{number}", 1, bytes((number % 256,)), number % 2 == 0, None) for number in many]
+    same = [("same", 3, b"\x00", False, "")] * ALIKE_LOOKED_FOR_MIN
+    with UnitOfWork(node) as unit:
+        insert_rows(unit.connection, mixed, rows)
+        insert_rows(unit.connection, mixed, others)
+        insert_missing(unit.connection, mixed, same)
+        insert_missing(unit.connection, mixed, [*rows, ("more", 1, None, True, "注")])
+        unit.commit()
+    wanted = [*ROWS, *rows, *others, same[0], ("more", 1, None, True, "注")]
+    assert sorted(all_rows(node), key=repr) == sorted(wanted, key=repr)
 
 
 def test_rows_are_found_by_keys_of_several_columns(node: Database) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from tanqiao.db.bulk import insert_missing, insert_rows, rows_by_key, update_by_key
+from tanqiao.db.direct import fetch
 from tanqiao.kernel.record import record
 from tanqiao.kernel.units import UnitBlock
 from tanqiao_bridge.storage import locations
@@ -90,10 +91,10 @@ def lock_rows(connection: sa.Connection, keys: Iterable[str]) -> None:
     if connection.dialect.name == "sqlite":
         insert_missing(connection, claim_lock, [(key,) for key in wanted])
         return
-    own = {row[0] for row in connection.exec_driver_sql(_INSERT_LOCKS, (wanted,)).fetchall()}
+    own = {row[0] for row in fetch(connection, _INSERT_LOCKS, (wanted,))}
     others = [key for key in wanted if key not in own]
     if others:
-        connection.exec_driver_sql(_LOCK_ROWS, (others,)).fetchall()
+        fetch(connection, _LOCK_ROWS, (others,))
 
 
 def claim_of_columns(values: Sequence[Any]) -> ClaimRow:
@@ -127,8 +128,8 @@ def size_if_free(connection: sa.Connection, keys: Iterable[str], credit_codes: I
     On PostgreSQL. None: something was found, or the log is empty.
     """
     wanted = list(keys)
-    found = connection.exec_driver_sql(_SIZE_IF_FREE, (wanted, wanted, list(credit_codes))).fetchone()
-    return None if found is None else int(found[0])
+    found = fetch(connection, _SIZE_IF_FREE, (wanted, wanted, list(credit_codes)))
+    return int(found[0][0]) if found else None
 
 
 def claims_of_subjects(connection: sa.Connection, credit_codes: Iterable[str]) -> dict[str, list[str]]:
