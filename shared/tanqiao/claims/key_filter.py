@@ -1,7 +1,7 @@
 """Which keys a list may hold: a Bloom filter, of which a "no" is certain and a "yes" a question to the list.
 
 The gateway of a list makes one of all keys and subjects of an import, which never changes; the bridge keeps
-it and asks the gateway about the few assets that the filter does not rule out (ADR 0035).
+it and asks the gateway about the few assets that the filter does not rule out (ADR 0034).
 
 Form: 2**n bits, least significant bit of each byte first. A key (UTF-8) sets the bits ``first + i * step``
 modulo 2**n for i in 0 … `PROBES` - 1; `first` and `step` are the first two big-endian 64-bit numbers of its

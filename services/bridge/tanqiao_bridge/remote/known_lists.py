@@ -1,4 +1,4 @@
-"""What the bridge knows of each gateway's list without asking: which keys it does not hold (ADR 0035).
+"""What the bridge knows of each gateway's list without asking: which keys it does not hold (ADR 0034).
 
 While checks come, each gateway is asked again and again which list is in force; a filter of that list's keys
 is fetched once. For `KNOWN_SECONDS_MAX` after the moment at which that question left, a check of an asset
