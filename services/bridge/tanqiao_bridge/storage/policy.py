@@ -61,11 +61,6 @@ _USE: Final = Prepared(
     .where(agreement_use.c.agreement_id == sa.bindparam("of_agreement"))
     .values(used_kg=agreement_use.c.used_kg + sa.bindparam("more_kg"))
 )
-_BLOCKED: Final = sa.select(conflict_case.c.subject, conflict_case.c.case_id).where(
-    conflict_case.c.blocking,
-    conflict_case.c.state == "open",
-    conflict_case.c.subject.in_(sa.bindparam("subjects", expanding=True)),
-)
 _REGIONS: Final = Prepared(sa.select(region.c.region))
 
 
@@ -105,8 +100,14 @@ def load_blocked_series(connection: sa.Connection, series_ids: Iterable[str]) ->
     wanted = sorted(set(series_ids))
     if not wanted:
         return {}
-    rows = connection.execute(_BLOCKED, {"subjects": wanted})
-    return {row.subject: row.case_id for row in rows}
+    found = rows_by_key(
+        connection,
+        conflict_case,
+        ("subject", "state"),
+        [(subject, "open") for subject in wanted],
+        ("subject", "case_id", "blocking"),
+    )
+    return {subject: case_id for subject, case_id, blocking in sorted(found) if blocking}
 
 
 def known_regions(connection: sa.Connection) -> frozenset[str]:

@@ -428,6 +428,7 @@ conflict_case = Table(
     Column("log_size", BigInteger, nullable=False, server_default="0"),
     Index(None, "kind", "state"),
     Index(None, "body", "state"),
+    Index(None, "subject", "state"),
 )
 """What people settle; `body` decides. A case about claims is of one version of the matrix and one article;
 `log_size` is how many leaves there were when it was opened."""
