@@ -74,6 +74,7 @@ from tanqiao_bridge.application.reconciling import EndRun, Reconciler, end_run
 from tanqiao_bridge.application.registry_order_queries import RegistryOrderQueries
 from tanqiao_bridge.application.reported import ReportOpener
 from tanqiao_bridge.application.restoring import Begun, begin_epoch
+from tanqiao_bridge.application.retiring import RetireClaims
 from tanqiao_bridge.application.sealing import Sealing
 from tanqiao_bridge.remote.courier import OrderCourier
 from tanqiao_bridge.remote.gateways import Gateways
@@ -195,7 +196,9 @@ class Bridge:
                 if now - kept_at >= KEEP_SECONDS:
                     lapsed = self.writer.submit(LapseClaims()).result(ANSWER_SECONDS_MAX)
                     looked_at = self.writer.submit(WatchFinals()).result(ANSWER_SECONDS_MAX)
-                    kept_at = 0.0 if lapsed or looked_at else now  # there may be more than one group takes
+                    ahead = self.writer.submit(RetireClaims()).result(ANSWER_SECONDS_MAX)
+                    # There may be more than one group takes.
+                    kept_at = 0.0 if lapsed or looked_at or ahead else now
             except DomainError as refusal:
                 _log.warning("deadlines wait", reason=refusal.symbol)
             except TimeoutError:

@@ -152,6 +152,35 @@ def test_a_contested_claim_waits_for_its_case(office: Office) -> None:
     office.require_clean()
 
 
+def test_an_objection_that_a_region_brings_is_a_case_and_its_claim_waits(office: Office) -> None:
+    office.declared(claim_of("310000:project:1", kind=PROJECT))
+    office.move("310000:project:1", NOTICE)
+    # Objections are made to the region whose notice it is; another region contested before, or not at all.
+    assert refusal(contest, office.running, "310000:project:1").symbol == "CLAIM_STATE_WRONG"
+    first = contest(office.running, "310000:project:1", SHANGHAI)
+    (case,) = [one for one in cases_of(office.running) if one.case_id == first]
+    assert (case.kind, case.body, list(case.claim_ids)) == (
+        "objection",
+        "authority/310000",
+        ["310000:project:1"],
+    )
+    assert case.deadline_time.seconds > 0
+    for status in (REGISTERED, NOTICE):
+        error = refusal(office.move, "310000:project:1", status)
+        assert (error.symbol, error.metadata["cases"]) == ("CLAIM_HOLD", f"case {first}")
+    resolve(office.running, first, ALLOW)
+    assert office.move("310000:project:1", REGISTERED).status == REGISTERED
+    assert refusal(contest, office.running, "310000:project:1", SHANGHAI).symbol == "CLAIM_STATE_WRONG"
+    shown = cases_stub(office.running).GetCase(cases_pb2.GetCaseRequest(case_id=first), timeout=WAIT_SECONDS)
+    assert [event.what for event in shown.events] == ["objected", "resolved"]
+    # One that is upheld ends the claim.
+    office.declared(claim_of("310000:project:2", kind=PROJECT, filing_code="99310000000000799"))
+    office.move("310000:project:2", NOTICE)
+    resolve(office.running, contest(office.running, "310000:project:2", SHANGHAI), BLOCK)
+    assert status_of(office.running, "310000:project:2") == REJECTED
+    office.require_clean()
+
+
 # -- one asset under two references -------------------------------------------------------------------------
 
 

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from tanqiao.api.bridge.v1 import (
+    cases_pb2,
     claims_pb2,
     messages_pb2,
 )
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.testing.network import SHANGHAI, SHENZHEN
+from tanqiao_bridge.application.retiring import REASON, RetireClaims
 from tests.contract.bridge.claims_office import (
+    BLOCK,
     CANCELLED,
     DECLARED,
     ISSUED,
@@ -31,6 +34,7 @@ from tests.contract.bridge.claims_office import (
     refusal,
 )
 from tests.contract.bridge.harness import (
+    WAIT_SECONDS,
     PlayedRegion,
     claim_of,
     declare,
@@ -39,6 +43,8 @@ from tests.contract.bridge.harness import (
 )
 
 __all__ = ["lists", "office"]
+
+RETIRED = claims_pb2.CLAIM_STATUS_RETIRED
 
 
 @dataclass
@@ -206,3 +212,32 @@ def test_an_issued_claim_stays_for_ever_and_bars_the_month(issuing: Issuing) -> 
     retired = issuing.office.declared(in_shenzhen("440300:instalment:2"))
     assert retired.verdict.refusal.reason == "CLAIM_OVERLAP"
     issuing.office.require_clean()
+
+
+def test_a_claim_whose_units_are_all_used_is_retired_and_stays_live(issuing: Issuing) -> None:
+    office, region = issuing.office, issuing.region
+    assert issuing.answer(issuing.message()).accepted
+
+    def round_of_the_bridge() -> int:
+        office.running.bridge.writer.submit(RetireClaims()).result(WAIT_SECONDS)
+        return office.status_of("310000:instalment:1")
+
+    def used(start: int, end: int) -> None:
+        use = region.use(start, end)
+        region.offer([use])
+        region.outcome(use.header.transfer_id)
+
+    used(0, 60_000)
+    assert round_of_the_bridge() == ISSUED, "some of it is held"
+    used(60_000, 100_000)
+    assert round_of_the_bridge() == RETIRED
+    assert round_of_the_bridge() == RETIRED
+    (notice,) = [message for _, message in region.received if isinstance(message, cases_pb2.ClaimNotice)]
+    assert (notice.claim_id, notice.status) == ("310000:instalment:1", RETIRED)
+    receipt = office.verified(notice.receipt, SHANGHAI).message
+    assert (receipt.status, receipt.bridge_reason) == (RETIRED, REASON)
+    office.require_leaf(notice.receipt, receipt.log_index)
+    # The reduction has been used: nobody claims it again, and nothing takes the claim's place.
+    assert office.check(claim_of("310000:instalment:9")).verdict == BLOCK
+    assert refusal(office.move, "310000:instalment:1", WITHDRAWN_STATUS).symbol == "CLAIM_STATE_WRONG"
+    office.require_clean()

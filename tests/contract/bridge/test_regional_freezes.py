@@ -10,7 +10,10 @@ import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2
 from tanqiao.testing.network import SHANGHAI
-from tanqiao_bridge.storage.tables import conflict_case
+from tanqiao.tlog.leaf import decode_leaf
+from tanqiao_bridge.application.rebuilding_claims import RebuiltClaims
+from tanqiao_bridge.storage.leaf_records import leaf_records
+from tanqiao_bridge.storage.tables import conflict_case, log_leaf, registry_order
 from tests.contract.bridge.claims_office import (
     ALLOW,
     CANCELLED,
@@ -76,6 +79,26 @@ def desk(office: Office) -> Iterator[Desk]:
     region.disconnect()
 
 
+def require_orders_in_the_mirror(office: Office) -> None:
+    """Demand that what goes to mirrors beside the leaves gives every order back, bit for bit."""
+    wanted = sa.select(registry_order).order_by(registry_order.c.order_id)
+    with office.running.bridge.database.reading() as connection:
+        stored = connection.execute(sa.select(log_leaf.c.leaf).order_by(log_leaf.c.log_index)).scalars()
+        leaves = [decode_leaf(bytes(leaf)) for leaf in stored]
+        records = leaf_records(connection, 0, leaves)
+        before = [tuple(row) for row in connection.execute(wanted)]
+    empty = sa.create_engine("sqlite://")
+    registry_order.create(empty)
+    with empty.begin() as connection:
+        rebuilt = RebuiltClaims(connection)
+        for log_index, record in enumerate(records):
+            rebuilt.orders_of(log_index, record)
+        after = [tuple(row) for row in connection.execute(wanted)]
+    empty.dispose()
+    assert before
+    assert repr(after) == repr(before)
+
+
 def project() -> claims_pb2.Claim:
     claim = claim_of(PLANT, kind=PROJECT, filing_code=UNSOLD, end="2027-01-01")
     claim.gec_freeze_consent = True
@@ -128,6 +151,7 @@ def test_a_notice_asks_for_a_freeze_and_what_was_confirmed_lets_the_project_on(d
     assert desk.notice.certificates(UNSOLD) == {"CANCELLED": 240}
     assert desk.cases() == []
     desk.office.require_clean()
+    require_orders_in_the_mirror(desk.office)
 
 
 def test_a_refusal_opens_a_case_and_a_project_that_ends_releases_what_is_frozen(desk: Desk) -> None:

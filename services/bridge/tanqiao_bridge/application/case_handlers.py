@@ -13,6 +13,7 @@ from tanqiao_bridge.application.engine import OtherHandler
 from tanqiao_bridge.application.lapsing import LapseClaims, lapse_claims
 from tanqiao_bridge.application.nominating import NominatePairs
 from tanqiao_bridge.application.overdue import WatchFinals, watch_finals
+from tanqiao_bridge.application.retiring import RetireClaims, retire_claims
 
 
 def case_handlers() -> dict[type, OtherHandler]:
@@ -37,5 +38,6 @@ def case_handlers() -> dict[type, OtherHandler]:
         DecideAlias: decide,
         LapseClaims: lapse_claims,
         WatchFinals: watch_finals,
+        RetireClaims: retire_claims,
         NoteQuery: note_query,
     }

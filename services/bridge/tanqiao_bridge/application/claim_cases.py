@@ -193,7 +193,10 @@ class ContestClaim:
 
 
 def contest_claim(group: Group, command: ContestClaim) -> int:
-    """Open a case about a declared claim; the same statement again gets the same case.
+    """Open a case about a declared claim, or about an objection; the same statement again gets the same case.
+
+    Any region may contest a claim that is DECLARED. While its notice runs, objections are made to its own
+    region, and that one brings them: the claim is not registered before they are resolved.
 
     Raises:
         DomainError: CLAIM_UNKNOWN, CLAIM_STATE_WRONG.
@@ -206,7 +209,8 @@ def contest_claim(group: Group, command: ContestClaim) -> int:
     row = claim_rows.load_claims(group.connection, [claim_id]).get(claim_id)
     if row is None:
         raise DomainError("CLAIM_UNKNOWN", claim_id=claim_id)
-    if row.status != claims_pb2.CLAIM_STATUS_DECLARED:
+    objected = row.status == claims_pb2.CLAIM_STATUS_NOTICE and command.region == row.region
+    if row.status != claims_pb2.CLAIM_STATUS_DECLARED and not objected:
         raise DomainError(
             "CLAIM_STATE_WRONG",
             claim_id=claim_id,
@@ -216,7 +220,7 @@ def contest_claim(group: Group, command: ContestClaim) -> int:
     regions = (row.region, command.region)
     case = CaseRow(
         0,
-        CaseKind.CONTEST.value,
+        (CaseKind.OBJECTION if objected else CaseKind.CONTEST).value,
         cases.OPEN,
         claim_id,
         blocking=False,
@@ -229,7 +233,7 @@ def contest_claim(group: Group, command: ContestClaim) -> int:
         claim_ids=(claim_id,),
     )
     event = EventRow(
-        "contested",
+        "objected" if objected else "contested",
         command.region,
         command.statement.document,
         group.now,

@@ -269,6 +269,7 @@ class Rebuilding:
             self._policy.register_series(stated, region, beside.log_index)
             self._events.append(LocationEvent(beside.log_index, block, "", region, ISSUED))
             self._claims.issued(stated.claim_id)
+        self._claims.orders_of(beside.log_index, beside.record)
         row = (
             region,
             receipt.issue_id,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import cases_pb2, claims_pb2, mirror_pb2
+from tanqiao.api.bridge.v1 import cases_pb2, claims_pb2, coordination_pb2, mirror_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.claims.model import Action
 from tanqiao.db.bulk import insert_rows
@@ -99,8 +99,7 @@ class RebuiltClaims:
             if receipt.bridge_reason and status == claims_pb2.CLAIM_STATUS_DECLARED:
                 # A case let it stand again: its place in the queue is that of this receipt.
                 self._places[claim_id] = (log_index, record.lapses_at)
-        for order in record.registry_orders:
-            self._order(claim_id, log_index, order)
+        self.orders_of(log_index, record)
         self.cases_of(record)
 
     def _declare(
@@ -149,6 +148,12 @@ class RebuiltClaims:
             log_index, first, second, int(decision.relation), envelope.SerializeToString()
         )
         aliases.insert_decision(self.connection, row)
+
+    def orders_of(self, log_index: int, record: mirror_pb2.LeafRecord) -> None:
+        """Write the orders to other registries beside a leaf; each names the claim that it is for."""
+        for order in record.registry_orders:
+            claim_id = coordination_pb2.RegistryOrder.FromString(order.payload).claim_id
+            self._order(claim_id, log_index, order)
 
     def _order(self, claim_id: str, log_index: int, order: mirror_pb2.RegistryOrderRecord) -> None:
         registry_orders.insert_order(

@@ -17,6 +17,8 @@ class CaseKind(StrEnum):
 
     HOLD = "claim on hold"
     CONTEST = "claim contested"
+    OBJECTION = "objection"
+    """What was objected while a claim's notice runs, as its own region states it."""
     ALIAS = "claims on one asset"
     LATE_FACT = "late fact"
     UNITS = "units of a barred claim"
@@ -27,7 +29,7 @@ class CaseKind(StrEnum):
 
 
 CLAIM_CASES: Final = frozenset(kind.value for kind in CaseKind)
-STOPS_THE_CLAIM: Final = frozenset({CaseKind.CONTEST.value})
+STOPS_THE_CLAIM: Final = frozenset({CaseKind.CONTEST.value, CaseKind.OBJECTION.value})
 """Kinds that stop a claim while they are open, whatever its verdict; a late fact never freezes by itself."""
 
 

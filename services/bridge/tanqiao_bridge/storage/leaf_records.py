@@ -65,6 +65,7 @@ def leaf_records(
         _add_decisions(connection, first_index, end, by_index)
     if kinds & {"claim", "case_resolution"}:
         _add_claims(connection, by_index)
+    if kinds & {"claim", "case_resolution", "issue"}:
         _add_registry_orders(connection, first_index, end, by_index)
     if "reconciliation" in kinds:
         _add_runs(connection, by_index)
