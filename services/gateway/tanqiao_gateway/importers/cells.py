@@ -233,7 +233,8 @@ class OwnPeriods:
     """
 
     def __init__(self) -> None:
-        self._by_thing: dict[tuple[str, ...], list[tuple[str, str, int]]] = {}
+        # Of most things a list names one period: a packed number each keeps a million of them small.
+        self._by_thing: dict[str, int | list[int]] = {}
 
     def add(self, record: registry_pb2.RegistryRecord, line: int) -> None:
         """Take a row's period.
@@ -248,23 +249,51 @@ class OwnPeriods:
         if not codes:
             return
         certificates = bool(record.certificate_state)
-        thing = (*codes, "" if certificates else record.title, str(record.attribute))
-        start, end = _day(record.period.start_date), _day(record.period.end_date)
-        periods = self._by_thing.setdefault(thing, [])
-        place = bisect_left(periods, (start, end, 0))
-        if certificates and place < len(periods) and periods[place][:2] == (start, end):
+        title = "" if certificates else f"/{record.attribute}/{record.title}"
+        start, end = _ordinal(record.period.start_date), _ordinal(record.period.end_date)
+        self._take("/".join(codes) + title, _packed(start, end, line), equal_allowed=certificates)
+
+    def _take(self, thing: str, packed: int, *, equal_allowed: bool) -> None:
+        known = self._by_thing.get(thing)
+        if known is None:
+            self._by_thing[thing] = packed
             return
-        for known_start, known_end, known_line in periods[max(0, place - 1) : place + 1]:
-            if known_start < end and start < known_end:
-                first = f"{known_start}/{known_end} ({known_line})"
-                raise _overlap("period", first, f"{start}/{end} ({line})")
-        periods.insert(place, (start, end, line))
+        periods = [known] if isinstance(known, int) else known
+        start, end, _ = _unpacked(packed)
+        place = bisect_left(periods, _packed(start, end, 0))
+        for other in periods[max(0, place - 1) : place + 1]:
+            other_start, other_end, _ = _unpacked(other)
+            if equal_allowed and (other_start, other_end) == (start, end):
+                return
+            if other_start < end and start < other_end:
+                raise _overlap("period", _shown(other), _shown(packed))
+        periods.insert(place, packed)
+        self._by_thing[thing] = periods
+
+
+_LINE_BITS: Final = 32
+_DAY_BITS: Final = 22
+
+
+def _packed(start: int, end: int, line: int) -> int:
+    """Give one number for a period and its line that sorts as they do."""
+    return (start << _DAY_BITS | end) << _LINE_BITS | line
+
+
+def _unpacked(packed: int) -> tuple[int, int, int]:
+    days, line = packed >> _LINE_BITS, packed & ((1 << _LINE_BITS) - 1)
+    return days >> _DAY_BITS, days & ((1 << _DAY_BITS) - 1), line
+
+
+def _shown(packed: int) -> str:
+    start, end, line = _unpacked(packed)
+    return f"{date.fromordinal(start)}/{date.fromordinal(end)} ({line})"
+
+
+def _ordinal(day: values_pb2.Date) -> int:
+    return date(day.year, day.month, day.day).toordinal()
 
 
 def _overlap(field: str, first: str, second: str) -> DomainError:
     """Give the refusal of a range; each with its line, both in the sentence."""
     return DomainError("RANGE_OVERLAP", field=field, ranges=[first, second], first=first, second=second)
-
-
-def _day(day: values_pb2.Date) -> str:
-    return f"{day.year:04}-{day.month:02}-{day.day:02}"

@@ -77,7 +77,8 @@ class CaseServiceServicer:
     """
 
     def ContestClaim(self, request, context):
-        """A region contests a declared claim: it does not register before the case is resolved.
+        """A region contests a declared claim, or brings an objection to one of its own whose notice runs: the claim does
+        not register before the case is resolved.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,9 @@ class CaseServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CaseServiceAsyncStub: ...
     ContestClaim: _grpc.UnaryUnaryMultiCallable[_cases_pb2.ContestClaimRequest, _cases_pb2.ContestClaimResponse]
-    """A region contests a declared claim: it does not register before the case is resolved."""
+    """A region contests a declared claim, or brings an objection to one of its own whose notice runs: the claim does
+    not register before the case is resolved.
+    """
     ListCases: _grpc.UnaryUnaryMultiCallable[_cases_pb2.ListCasesRequest, _cases_pb2.ListCasesResponse]
     """Cases, oldest first, page by page."""
     GetCase: _grpc.UnaryUnaryMultiCallable[_cases_pb2.GetCaseRequest, _cases_pb2.GetCaseResponse]
@@ -54,7 +56,9 @@ class CaseServiceAsyncStub(CaseServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ContestClaim: _aio.UnaryUnaryMultiCallable[_cases_pb2.ContestClaimRequest, _cases_pb2.ContestClaimResponse]  # type: ignore[assignment]
-    """A region contests a declared claim: it does not register before the case is resolved."""
+    """A region contests a declared claim, or brings an objection to one of its own whose notice runs: the claim does
+    not register before the case is resolved.
+    """
     ListCases: _aio.UnaryUnaryMultiCallable[_cases_pb2.ListCasesRequest, _cases_pb2.ListCasesResponse]  # type: ignore[assignment]
     """Cases, oldest first, page by page."""
     GetCase: _aio.UnaryUnaryMultiCallable[_cases_pb2.GetCaseRequest, _cases_pb2.GetCaseResponse]  # type: ignore[assignment]
@@ -77,7 +81,9 @@ class CaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cases_pb2.ContestClaimRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cases_pb2.ContestClaimResponse, _abc.Awaitable[_cases_pb2.ContestClaimResponse]]:
-        """A region contests a declared claim: it does not register before the case is resolved."""
+        """A region contests a declared claim, or brings an objection to one of its own whose notice runs: the claim does
+        not register before the case is resolved.
+        """
 
     @_abc_1.abstractmethod
     def ListCases(
