@@ -16,7 +16,7 @@ SCHEDULES ?= 300
 MESSAGES ?= 100000
 FUZZ_ARGS ?=
 WORKERS ?= 2
-# For tests that bring their own servers: a third of their time each waits for a thread or a server of its own.
+# For tests that bring their own servers or processes: much of its time each waits for one of these.
 WORKERS_OWN ?= $(shell expr $(WORKERS) + $(WORKERS) / 2)
 PYTEST_ARGS ?=
 SIMULATE_ARGS ?=
@@ -60,7 +60,7 @@ test-whole: setup test-own
 	$(if $(call with_tests,$(WHOLE)),$(BIN)/pytest -n $(WORKERS) --dist worksteal $(call with_tests,$(WHOLE)) $(PYTEST_ARGS))
 
 test-long: setup ## The tests that take longest: `.ci/run` runs them after `make test`.
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m long tests $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS_OWN) --dist worksteal -m long tests $(PYTEST_ARGS)
 
 rules: setup ## The table of every rule with what carries it and its cases; then every case file of every pack.
 	$(BIN)/python -m tanqiao_region.rules_table --require-complete

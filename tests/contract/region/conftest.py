@@ -102,9 +102,15 @@ def pair(make_node: MakeNode, bridge: FakeBridge, network: NetworkOfTest) -> tup
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the functions of the bad-input suite in their order: those that change the shared world come last.
 
-    Their cases stay in random order.
+    Their cases stay in random order. What is tried on one database is tried in one go, so that each has one
+    world.
     """
+
+    def place(item: pytest.Item) -> tuple[str, int]:
+        given = getattr(item, "callspec", None)
+        return "" if given is None else str(given.params.get("world", "")), item.reportinfo()[1] or 0
+
     places = [at for at, item in enumerate(items) if item.path.name == "test_bad_input_region.py"]
-    ordered = sorted((items[at] for at in places), key=lambda item: item.reportinfo()[1] or 0)
+    ordered = sorted((items[at] for at in places), key=place)
     for at, item in zip(places, ordered, strict=True):
         items[at] = item

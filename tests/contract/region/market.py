@@ -246,7 +246,7 @@ class Market:
             wait_ms=wait_ms,
         )
 
-    def send(self, number: int, seconds: float = 40.0) -> str:
+    def send(self, number: int, seconds: float = 80.0) -> str:
         """Send an order until its lock is answered for, whatever restarts; its transfer id."""
         until = time.monotonic() + seconds
         while True:
@@ -282,7 +282,7 @@ class Market:
             for one in transfer_ids
         }
 
-    def wait_ended(self, transfer_ids: list[str], seconds: float = 40.0) -> dict[str, int]:
+    def wait_ended(self, transfer_ids: list[str], seconds: float = 80.0) -> dict[str, int]:
         """Wait until all have ended; their states."""
         found: dict[str, int] = {}
 
@@ -302,7 +302,7 @@ class Market:
 
     # -- what must hold
 
-    def conserved(self, seconds: float = 30.0) -> Conservation:
+    def conserved(self, seconds: float = 60.0) -> Conservation:
         """Wait until nothing is in flight; give the check of conservation, which holds."""
         last: list[Conservation] = []
 
