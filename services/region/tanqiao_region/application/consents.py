@@ -335,10 +335,13 @@ def _withdraw(
         raise DomainError("NOT_FOUND", field="consent_id", what="consent", id=request.consent_id)
     recipient = group.load_accounts([row.recipient_account_id])[row.recipient_account_id]
     verdict = _ask_rules(group, by, acts.WithdrawConsent, recipient)
-    if row.state != GIVEN:
-        state = consents_pb2.ConsentState.Name(row.state).removeprefix("CONSENT_STATE_")  # type: ignore[arg-type]
+    if row.state == WITHDRAWN:  # what has run out is withdrawn too: records under it are used no more
         raise DomainError(
-            "STATE_NOT_ALLOWED", what="授权 consent", id=request.consent_id, state=state, needed="GIVEN"
+            "STATE_NOT_ALLOWED",
+            what="授权 consent",
+            id=request.consent_id,
+            state="WITHDRAWN",
+            needed=["GIVEN", "EXPIRED"],
         )
     withdrawn = end_consents(group, [row], by, verdict)[0]
     return consents_pb2.WithdrawConsentResponse(consent=message_of(withdrawn, group.legal_date_text))
