@@ -16,7 +16,7 @@ from tanqiao.rpc.together import Together
 from tanqiao.signing.batch import item_envelopes, sign_batch
 from tanqiao.signing.directory import KeyEntry
 from tanqiao.signing.payload_types import payload_type_of
-from tanqiao_bridge.application.claim_aliases import AliasBook, with_alias_references
+from tanqiao_bridge.application.claim_aliases import ASSET_PREFIX, AliasBook, with_alias_references
 from tanqiao_bridge.application.claim_facts import ReadClaim, read_claim, require_no_identifier
 from tanqiao_bridge.application.claim_tokens import epochs_of_context, tokens_refusal
 from tanqiao_bridge.application.context import BridgeContext
@@ -46,7 +46,9 @@ def action_of(claim: claims_pb2.Claim) -> Action:
 
 def _listed_keys(read: ReadClaim, aliases: AliasBook) -> Sequence[str]:
     """Give the keys under which a list may hold the asset of a claim, or its subject."""
-    keys = aliases.expand(read.keys) if aliases.roots else read.keys
+    keys: Sequence[str] = aliases.expand(read.keys) if aliases.roots else read.keys
+    if read.polygons is not None:  # no list knows the cells of our grid, and there may be thousands
+        keys = [key for key in keys if key.startswith(ASSET_PREFIX)]
     subject = read.subject_uscc
     return keys if subject is None else (*keys, subject_key(subject))
 
