@@ -38,6 +38,8 @@ BATCHES: Final = 16
 BATCHES_AT_ONCE: Final = 3
 """Batches under way: while one is judged, another is on its way and one is written."""
 SINGLES: Final = 640
+LISTED_PER_BATCH: Final = 10
+"""Plants of a mixed batch that both lists hold: the gateways are asked about these."""
 DECLARED: Final = 20
 """Batches in the index before anything is checked."""
 LISTED_PLANTS: Final = 2_000
@@ -48,8 +50,10 @@ CHECKS_WANTED: Final = 20_000
 DECLARED_WANTED: Final = 5_000
 P99_WANTED_MS: Final = 20
 WAIT_SECONDS: Final = 120.0
-CHECKS: Final = "BatchCheckClaims"
-DECLARATIONS: Final = "BatchDeclareClaims"
+CHECKS: Final = "checks"
+MIXED: Final = "checks, some on listed plants"
+DECLARATIONS: Final = "declarations"
+METHODS: Final = {CHECKS: "BatchCheckClaims", MIXED: "BatchCheckClaims", DECLARATIONS: "BatchDeclareClaims"}
 
 _numbers = itertools.count()
 
@@ -76,18 +80,22 @@ def _batches(
     bench: Bench, database: str, federation: Federation, bare: BareIndex, seconds: float, note: str
 ) -> list[Result]:
     batches = bench.scaled(BATCHES, 1)
-    rates: dict[str, list[float]] = {CHECKS: [], DECLARATIONS: []}
-    costs: dict[str, list[float]] = {CHECKS: [], DECLARATIONS: []}
+    rates: dict[str, list[float]] = {CHECKS: [], MIXED: [], DECLARATIONS: []}
+    costs: dict[str, list[float]] = {CHECKS: [], MIXED: [], DECLARATIONS: []}
     read: list[float] = []
     written: list[float] = []
-    for method, request in ((CHECKS, _batch_of_checks()), (DECLARATIONS, declaration(federation))):
-        _send_batches(federation, method, [request] * BATCHES_AT_ONCE)  # threads and connections are made
+    for what, request in ((CHECKS, _batch_of_checks()), (DECLARATIONS, declaration(federation))):
+        _send_batches(
+            federation, METHODS[what], [request] * BATCHES_AT_ONCE
+        )  # threads and connections are made
     for _ in range(bench.rounds):
         many = [_batch_of_checks() for _ in range(batches)]
-        _measure_batches(federation, CHECKS, many, _verdict_fault, rates, costs)
+        _measure_batches(federation, CHECKS, many, rates, costs)
+        many = [_batch_of_checks(LISTED_PER_BATCH) for _ in range(batches)]
+        _measure_batches(federation, MIXED, many, rates, costs)
         read += bare.rates(bare.read, BATCH, rounds=1, seconds=seconds)
         ready = [declaration(federation) for _ in range(batches)]
-        _measure_batches(federation, DECLARATIONS, ready, _declared_fault, rates, costs)
+        _measure_batches(federation, DECLARATIONS, ready, rates, costs)
         written += bare.rates(bare.write, BATCH, rounds=1, seconds=seconds)
         wait_idle([federation.pid(BRIDGE_MEMBER)])  # the log is sealed: that is no part of what follows
     checks, declarations = f"claim checks, batches of {BATCH}", f"claims declared, batches of {BATCH}"
@@ -103,6 +111,16 @@ def _batches(
             f"wanted: {CHECKS_WANTED:,} a second; {note}",
         ),
         _cost(f"{checks}: the bridge's processor for one", database, costs[CHECKS]),
+        Result(
+            "claims",
+            f"{checks}, {LISTED_PER_BATCH} of them on plants of both lists",
+            database,
+            "checks/s",
+            tuple(rates[MIXED]),
+            tuple(read),
+            f"rows read by key from a bare table, {BATCH} with a statement",
+            "both gateways are asked about the listed ones",
+        ),
         Result(
             "claims",
             declarations,
@@ -123,24 +141,19 @@ def _cost(title: str, database: str, microseconds: Sequence[float]) -> Result:
 
 def _measure_batches(
     federation: Federation,
-    method: str,
+    what: str,
     requests: Sequence[Message],
-    fault_of: Callable[[bytes], str],
     rates: dict[str, list[float]],
     costs: dict[str, list[float]],
 ) -> None:
-    """Send requests that are bytes already; rate and the bridge's processor for an item, in microseconds."""
-    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = federation.channel(
-        BRIDGE_MEMBER, SHANGHAI
-    ).unary_unary(f"/tanqiao.api.bridge.v1.ClaimService/{method}")
-    data = [request.SerializeToString() for request in requests]
+    """Note the rate, and the bridge's processor for an item in microseconds."""
     bridge = federation.pid(BRIDGE_MEMBER)
     before = cpu_seconds(bridge)
-    took, answers = timed(lambda: _side_by_side(call, data, BATCHES_AT_ONCE))
+    took, answers = _send_batches(federation, METHODS[what], requests)
     items = len(requests) * BATCH
-    costs[method].append((cpu_seconds(bridge) - before) / items * 1_000_000)
-    rates[method].append(items / took)
-    wrong = next(filter(None, map(fault_of, answers)), "")
+    costs[what].append((cpu_seconds(bridge) - before) / items * 1_000_000)
+    rates[what].append(items / took)
+    wrong = next(filter(None, map(_FAULTS[what], answers)), "")
     if wrong:
         raise RuntimeError(wrong)
 
@@ -156,15 +169,21 @@ def _send_batches(
     return timed(lambda: _side_by_side(call, data, BATCHES_AT_ONCE))
 
 
-def _batch_of_checks() -> claims_pb2.BatchCheckClaimsRequest:
-    return claims_pb2.BatchCheckClaimsRequest(claims=new_claims(BATCH))
+def _batch_of_checks(listed: int = 0) -> claims_pb2.BatchCheckClaimsRequest:
+    """Give the checks of new claims, the first of them on plants that both lists hold."""
+    claims = new_claims(BATCH)
+    for number, claim in enumerate(claims[:listed]):
+        claim.asset.references[0].value = filing_code(LISTED_FROM + number)
+    return claims_pb2.BatchCheckClaimsRequest(claims=claims)
 
 
-def _verdict_fault(data: bytes) -> str:
+def _verdict_fault(data: bytes, listed: int = 0) -> str:
     answer = claims_pb2.BatchCheckClaimsResponse.FromString(data)
     if len(answer.verdicts) != BATCH or not answer.HasField("batch"):
         return f"{len(answer.verdicts)} verdicts for {BATCH} claims"
-    return next(filter(None, map(_kind_fault, answer.verdicts)), "")
+    if not all(map(_kind_fault, answer.verdicts[:listed])):
+        return "a claim on a listed plant passed"
+    return next(filter(None, map(_kind_fault, answer.verdicts[listed:])), "")
 
 
 def _declared_fault(data: bytes) -> str:
@@ -173,6 +192,13 @@ def _declared_fault(data: bytes) -> str:
     if failed or len(answer.statuses) != BATCH:
         return f"{len(failed)} of {len(answer.statuses)} claims were refused: {failed[:1]}"
     return ""
+
+
+_FAULTS: Final[dict[str, Callable[[bytes], str]]] = {
+    CHECKS: _verdict_fault,
+    MIXED: partial(_verdict_fault, listed=LISTED_PER_BATCH),
+    DECLARATIONS: _declared_fault,
+}
 
 
 def _singles(bench: Bench, database: str, federation: Federation, bare: BareIndex, note: str) -> list[Result]:
