@@ -24,9 +24,9 @@ from tanqiao.claims.key_filter import KeyFilter, is_size
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import parse_wire_date
 
-KNOWN_SECONDS_MAX: Final = 0.25
-"""Age at which knowledge of a list counts no more."""
-ASKED_AGAIN_SECONDS: Final = 0.1
+KNOWN_SECONDS_MAX: Final = 0.5
+"""Age at which knowledge of a list counts no more; a bridge at its limit needs a part of it to ask."""
+ASKED_AGAIN_SECONDS: Final = 0.2
 """Age at which the gateway is asked again, beside the checks."""
 STATUS_SECONDS_MAX: Final = 5.0
 FILTER_SECONDS_MAX: Final = 60.0
