@@ -77,35 +77,31 @@ class KnownNodes:
     def __init__(self, size: int, root: bytes) -> None:
         self._size = size
         self._root = root
-        self._nodes: dict[tuple[int, int], bytes] = {}
+        self._nodes: dict[tuple[int, int], tuple[bytes, tuple[bytes, ...]]] = {}
+        """By level and place: the node, and the path that leads from it to the root."""
 
     def holds(self, entry: bytes, index: int, path: Sequence[bytes]) -> bool:
         """Whether the path leads from the entry to the root; what it shows is known from then on."""
         if not 0 <= index < self._size:
             return False
-        known, fresh = self._nodes, []
-        node, level, width, used, climbing = leaf_hash(entry), 0, self._size, 0, True
-        while width > 1:
+        path, known, fresh = tuple(path), self._nodes, {}
+        node, level, width, used = leaf_hash(entry), 0, self._size, 0
+        while (there := known.get((level, index))) is None:
+            if width == 1:
+                if node != self._root or used != len(path):
+                    return False
+                break
             sibling = index ^ 1
-            if climbing:
-                below = known.get((level, index))
-                if below is not None:
-                    if below != node:
-                        return False
-                    climbing = False  # whoever put this node here put those above it as well
             if sibling < width:
                 if used == len(path):
                     return False
                 beside = path[used]
+                fresh[level, index] = (node, path[used:])
                 used += 1
-                if climbing:
-                    fresh.append(((level, index), node))
-                    fresh.append(((level, sibling), beside))
-                    node = node_hash(beside, node) if index & 1 else node_hash(node, beside)
-                elif known.get((level, sibling)) != beside:
-                    return False
+                fresh[level, sibling] = (beside, (node, *path[used:]))
+                node = node_hash(beside, node) if index & 1 else node_hash(node, beside)
             index, level, width = index >> 1, level + 1, (width + 1) >> 1
-        if used != len(path) or (climbing and node != self._root):
+        if there is not None and there != (node, path[used:]):
             return False
         known.update(fresh)
         return True

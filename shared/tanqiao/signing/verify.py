@@ -234,6 +234,7 @@ class Verifier:
         allowed: Mapping[str, AllowedMessage],
         peer: str | None,
         at_index: int,
+        hashed: bytes | None = None,
     ) -> Opened:
         """Open one envelope.
 
@@ -243,6 +244,7 @@ class Verifier:
             allowed: payload types that may arrive here.
             peer: party on the TLS connection; None where the envelope is embedded or was fetched.
             at_index: log index at which validity of the key is judged.
+            hashed: its message hash, where the caller has just made it of these very bytes.
 
         Raises:
             DomainError: a reason of family 1, MESSAGE_MALFORMED, UNKNOWN_FIELD or ENUM_UNKNOWN; the first
@@ -250,7 +252,7 @@ class Verifier:
         """
         self._require_size(envelope)
         entries = _known_keys(directory, envelope.signatures)
-        hashed = self._require_signatures(envelope, entries)
+        hashed = self._require_signatures(envelope, entries, hashed)
         rule = _rule_of(allowed, envelope.payload_type, entries[0])
         if len(entries) > rule.signatures_max:
             raise DomainError("MESSAGE_MALFORMED", detail=f"more than {rule.signatures_max} signatures")
@@ -361,21 +363,25 @@ class Verifier:
 
     # -- 3: signature ----------------------------------------------------------------------------------------
 
-    def _require_signatures(self, envelope: envelope_pb2.Envelope, entries: Sequence[KeyEntry]) -> bytes:
+    def _require_signatures(
+        self, envelope: envelope_pb2.Envelope, entries: Sequence[KeyEntry], hashed: bytes | None
+    ) -> bytes:
         """Check every signature; gives the message hash."""
         if envelope.HasField("batch_proof"):
-            return self._require_batch_proof(envelope, entries)
+            return self._require_batch_proof(envelope, entries, hashed)
         message = pae(envelope.payload_type, envelope.payload)
         for entry, signature in zip(entries, envelope.signatures, strict=True):
             if not entry.verify(signature.signature, message):
                 raise DomainError("SIGNATURE_INVALID")
         return hashlib.sha256(message).digest()
 
-    def _require_batch_proof(self, envelope: envelope_pb2.Envelope, entries: Sequence[KeyEntry]) -> bytes:
+    def _require_batch_proof(
+        self, envelope: envelope_pb2.Envelope, entries: Sequence[KeyEntry], hashed: bytes | None
+    ) -> bytes:
         if len(entries) != 1:
             raise DomainError("MESSAGE_MALFORMED", detail="a batch carries exactly one signature")
         proof = envelope.batch_proof
-        leaf = message_hash(envelope.payload_type, envelope.payload)
+        leaf = hashed or message_hash(envelope.payload_type, envelope.payload)
         signature = envelope.signatures[0].signature
         tree = self._trees.find(entries[0], signature, proof.size)
         if tree is not None and tree.holds(leaf, proof.index, proof.path):

@@ -104,7 +104,10 @@ class Leaf:
 
     def get(self, name: str) -> bytes | None:
         """Give the value of a field, None when the leaf has no such field."""
-        return next((value for known, value in self.fields if known == name), None)
+        for known, value in self.fields:
+            if known == name:
+                return value
+        return None
 
     def value(self, name: str) -> bytes:
         """Give the value of a field; `LEAF_FIELD_MISSING` when the leaf has no such field."""

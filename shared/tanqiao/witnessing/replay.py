@@ -497,8 +497,14 @@ class Replay:
     # -- parts -----------------------------------------------------------------------------------------------
 
     def _open(self, leaf: _Leaf, position: int, allowed: Mapping[str, AllowedMessage]) -> Opened:
+        envelope, hashed = leaf.message(position)
         return self._verifier.open_envelope(
-            leaf.envelope(position), leaf.directory, allowed=allowed, peer=None, at_index=leaf.seen.log_index
+            envelope,
+            leaf.directory,
+            allowed=allowed,
+            peer=None,
+            at_index=leaf.seen.log_index,
+            hashed=hashed,
         )
 
     def _of_bridge(self, audience: str) -> dict[str, AllowedMessage]:
@@ -548,6 +554,10 @@ class _Leaf:
 
     def envelope(self, position: int) -> envelope_pb2.Envelope:
         """Give the message whose hash the leaf names at a position, from beside the leaf."""
+        return self.message(position)[0]
+
+    def message(self, position: int) -> tuple[envelope_pb2.Envelope, bytes]:
+        """Give that message, and its hash as it was made here."""
         if not self._hashes:
             self._hashes = self.leaf.message_hashes
             self._beside = {
@@ -556,10 +566,11 @@ class _Leaf:
             }
         inside = -len(self._hashes) <= position < len(self._hashes)
         _hold(inside, "the leaf does not name the message that it rests on")
-        envelope = self._beside.get(self._hashes[position])
+        hashed = self._hashes[position]
+        envelope = self._beside.get(hashed)
         if envelope is None:
             raise TlogError("WITNESS_LEAF_REFUSED", "a message that the leaf names is not beside it")
-        return envelope
+        return envelope, hashed
 
 
 class _Refusals:
