@@ -6,12 +6,14 @@ real bridge; what a story needs (accounts, units, days that pass) comes over the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any, Final
 
 import pytest
+from click.testing import CliRunner
 
 from tanqiao.api.bridge.v1 import directory_pb2, directory_pb2_grpc, messages_pb2
 from tanqiao.api.common.v1 import values_pb2
@@ -24,6 +26,8 @@ from tanqiao.api.region.v1 import (
     registers_pb2,
     scenes_pb2,
 )
+from tanqiao.cli.local.members import MEMBERS
+from tanqiao.cli.main import main
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
 from tanqiao.rpc.channel import open_channel
@@ -359,6 +363,24 @@ def test_story_11_a_second_issuance_in_a_year_needs_a_reason_and_another_approve
     shown = {row["issued_on"][:7]: (row["override"], row["approved_by"]) for row in listed(wire, "issuances")}
     bodies = "operator/310000/sh.bureau; operator/310000/sh.centre"
     assert shown == {"2026-03": ("", ""), "2026-10": ("急 urgent", bodies)}
+
+
+def test_the_command_line_lists_what_a_project_was_issued(federation: Served) -> None:
+    wire = federation.region(SHANGHAI)
+    owner = remote_of(wire).open_account().account_id
+    published_project(wire, owner)
+    meter(wire, month("2026-01", 10_000_000))
+    issued = wire.role("sh.centre").issuance.IssueUnits(issue_request(wire, "2026-01")).issuance
+    home = federation.network.network.home
+    port = int(remote_of(wire).address.rpartition(":")[2])
+    ports = {member.name: port if member.party == SHANGHAI else 1 for member in MEMBERS}
+    (home / "home.json").write_text(json.dumps({"databases": "sqlite", "ports": ports}), encoding="utf-8")
+    line = ["project", "issuances", PROJECT, "--region", "shanghai", "--home", str(home)]
+    shown = CliRunner().invoke(main, [*line, "--json"])
+    assert shown.exit_code == 0, shown.output
+    (one,) = json.loads(shown.stdout)["issuances"]
+    assert (one["issuance_id"], one["quantity_kg"]) == (issued.issuance_id, "4000")
+    assert "ISSUED" in CliRunner().invoke(main, line).output
 
 
 # -- Yunnan

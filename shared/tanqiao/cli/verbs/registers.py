@@ -342,6 +342,35 @@ def list_projects(session: Session, region_name: str, role: str | None, state: s
     )
 
 
+@project.command("issuances", cls=Verb)
+@acting
+@click.argument("project_id")
+@click.option("--page-token", default="", help="From the page before.")
+@click.pass_obj
+def list_issuances(
+    session: Session, region_name: str, role: str | None, project_id: str, page_token: str
+) -> None:
+    """List a page of what a project or reduction scene has been issued, refused or waits for."""
+    client = client_for(session, region_name, "read", role)
+    answer = client.issuance.ListIssuances(
+        registers_pb2.ListIssuancesRequest(project_id=project_id, page_size=PAGE_SIZE, page_token=page_token)
+    )
+    session.output.rows(
+        ("签发 issuance", "状态 state", "数量 kg", "系列 series", "日期 day"),
+        [
+            (
+                one.issuance_id,
+                registers_pb2.IssuanceState.Name(one.state).removeprefix("ISSUANCE_STATE_"),
+                one.quantity_kg,
+                one.series.series_id or "–",
+                date_text(one.legal_date),
+            )
+            for one in answer.issuances
+        ],
+        json_value=message_fields(answer),
+    )
+
+
 @click.group()
 def activity() -> None:
     """Metered activity of projects, from which reductions are computed."""
