@@ -14,6 +14,7 @@ from tanqiao.testing.databases import DatabaseMaker
 from tanqiao.testing.network import SHANGHAI, SHENZHEN, NetworkOfTest, make_network
 from tanqiao_bridge.storage.schema import SCHEMA
 from tests.contract.bridge.harness import PlayedRegion, Running, run_bridge
+from tests.contract.hasty import hasty_nodes  # noqa: F401 - pytest finds fixtures by name
 from tests.contract.region.served import full_network
 from tests.contract.witness.harness import WitnessMaker
 from tests.contract.witness.rebuilt import Mirroring
