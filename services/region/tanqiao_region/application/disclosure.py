@@ -495,9 +495,11 @@ def _rule_documents(reading: Reading, after: str, limit: int) -> list[Row]:
 
 
 def _parameter_tables(
-    reading: Reading, after: str, limit: int, definition: str, shown: Callable[[str, object], dict[str, str]]
+    reading: Reading, after: str, limit: int, name: str, shown: Callable[[str, object], dict[str, str]]
 ) -> list[Row]:
+    """Show the values of a parameter of the pack, whose key stands behind the pack's own prefix."""
     rows: list[Row] = []
+    definition = f"{reading.pack.identity.pack_id.partition('-')[0]}.{name}"
     for value in reading.pack.parameters.values_of(definition):
         if value.provenance is Provenance.DEMONSTRATION and not reading.pack.parameters.is_test_network:
             continue
@@ -522,7 +524,7 @@ def _offset_notices(reading: Reading, after: str, limit: int) -> list[Row]:
             "used_kg": str(used_kg),
         }
 
-    return _parameter_tables(reading, after, limit, "sz.offset_notice[]", shown)
+    return _parameter_tables(reading, after, limit, "offset_notice[]", shown)
 
 
 def _points_rule(reading: Reading, after: str, limit: int) -> list[Row]:
@@ -530,7 +532,7 @@ def _points_rule(reading: Reading, after: str, limit: int) -> list[Row]:
         table = value if isinstance(value, dict) else {}
         return {"rate": str(table.get("rate", ""))}
 
-    return _parameter_tables(reading, after, limit, "sz.points_rule", shown)
+    return _parameter_tables(reading, after, limit, "points_rule", shown)
 
 
 def _agreements(reading: Reading, after: str, limit: int) -> list[Row]:

@@ -2,7 +2,7 @@
 
 `HouseholdElectricity`: a day below the allowance of the household (persons times a baseline) counts against
 that allowance; any other day counts against the mean of the seven days before, and never below zero (DOMAIN
-section 7, household electricity, form of 440300; its figures are not public).
+section 7, household electricity, the first of two forms; its figures are not public).
 
 `HouseholdElectricityPeakValley`: the conditions are public (no third tier, no household with photovoltaics,
 peak 6 to 22 h), the formula is not: it checks the file and refuses to compute.
