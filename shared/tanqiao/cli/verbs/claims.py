@@ -11,6 +11,7 @@ from tanqiao.cli.claims_conflicts import COMMANDS
 from tanqiao.cli.claims_find import find_command, show_command
 from tanqiao.cli.claims_judge import judge_command
 from tanqiao.cli.claims_nominate import nominate_command
+from tanqiao.cli.claims_overlaps import overlaps_command
 from tanqiao.cli.claims_screen import screen_command
 from tanqiao.cli.output import EXIT_REFUSED, message_fields
 from tanqiao.cli.parse import date_text, parse_period, parse_references, period_text
@@ -134,3 +135,4 @@ claims.add_command(show_command)
 claims.add_command(judge_command)
 claims.add_command(nominate_command)
 claims.add_command(screen_command)
+claims.add_command(overlaps_command)
