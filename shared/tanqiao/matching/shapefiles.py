@@ -8,7 +8,7 @@ or GB18030. Nothing is projected: a file in metres is refused.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -83,7 +83,7 @@ def _rings(path: Path, number: int, body: bytes) -> Rings | None:
     return [positions[one:after] for one, after in pairwise(starts)]
 
 
-def read_attributes(path: Path) -> list[Mapping[str, str]]:
+def read_attributes(path: Path) -> list[dict[str, str]]:
     """Give the attributes of each record of a Shapefile, in order, as text.
 
     Raises:
