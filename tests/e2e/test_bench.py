@@ -14,7 +14,7 @@ BENCH_SECONDS_MAX = 240
 UNITS = {
     "library": {"records/s", "leaves/s", "ms"},
     "bridge": {"transfers/s", "µs/transfer"},
-    "claims": {"checks/s", "claims/s", "ms"},
+    "claims": {"checks/s", "claims/s", "µs", "ms"},
     "reconcile": {"s"},
     "instalment": {"records/s"},
 }
