@@ -132,6 +132,12 @@ BAD_ROWS = {
     "a reversed period": ("2025-03-01/2025-02-01,1,0,M", "period", "RANGE_REVERSED"),
     "a month outside of the crediting period": ("2020-01,1,0,M", "period", "PERIOD_OUTSIDE_CLAIM"),
     "a month that is not over": ("2027-01,1,0,M", "period", "DATE_NOT_ALLOWED"),
+    "moments of another time zone": (
+        "2025-01-31T16:00:00Z/2025-02-28T16:00:00Z,1,0,M",
+        "period",
+        "FIELD_INVALID",
+    ),
+    "days with an offset": ("2025-02-01+00:00/2025-03-01+00:00,1,0,M", "period", "FIELD_INVALID"),
     "an over-long meter": (f"2025-02,1,0,{'M' * 65}", "meter", "TEXT_TOO_LONG"),
     "a cell too many": ("2025-02,1,0,M,extra", "", "ROW_INVALID"),
     "a cell too few": ("2025-02,1", "", "ROW_INVALID"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.region.v1 import registers_pb2, scenes_pb2
 from tanqiao.kernel.errors import DomainError
 from tanqiao.kernel.periods import Period
-from tanqiao.rpc.validation import wire_period
+from tanqiao.rpc.validation import wire_period, wire_timestamp
 from tanqiao.testing.network import NetworkOfTest
 from tests.contract.region.conftest import MakeNode
 from tests.contract.region.harness import SHANGHAI, SHENZHEN
@@ -153,6 +153,20 @@ def test_SH_15c_batches_of_a_scene_become_units_when_both_computations_agree(
     second = issue(wire, "2026-03-10/2026-04-01", 1)
     assert (second.quantity_kg, second.carried_out_g) == (1, 988)
     assert second.series.batch_number == 2
+
+
+def test_a_trip_counts_for_its_day_in_legal_time_whatever_zone_it_was_stated_in(serve: ServeRegion) -> None:
+    wire = serve(SHANGHAI)
+    owner = wire.node.open_account().account_id
+    scene.connected(wire, owner, authorised="2026-03")
+
+    def started(number: int, hour: int) -> Any:
+        start = datetime(2026, 2, 28, hour, 30, tzinfo=UTC)  # 08:00 ahead: legal midnight is 16:00
+        times = (wire_timestamp(start), wire_timestamp(start + timedelta(minutes=20)))
+        return trip(number, date(2026, 3, 1), start_time=times[0], end_time=times[1])
+
+    refused("SCENE_NOT_AUTHORISED", lambda: hand_in(wire, started(1, 15)), "第十五条")
+    assert hand_in(wire, started(2, 16)).accepted_count == 1
 
 
 def test_SH_5c_a_scene_is_suspended_resumed_and_ended_by_both_bodies(serve: ServeRegion) -> None:
