@@ -21,6 +21,9 @@ from tanqiao.testing.databases import DATABASE_KINDS, DatabaseMaker
 from tanqiao.testing.network import SHANGHAI, SHENZHEN, NetworkOfTest
 from tanqiao_bridge.application.commands import PassDeadlines
 from tanqiao_bridge.application.fsck import check_database
+from tanqiao_bridge.application.lapsing import LapseClaims
+from tanqiao_bridge.application.overdue import WatchFinals
+from tanqiao_bridge.application.retiring import RetireClaims
 from tanqiao_bridge.storage.tables import metadata
 from tests.contract.bridge.conftest import _migrated
 from tests.contract.bridge.harness import (
@@ -85,12 +88,20 @@ def row(world: World) -> AbstractContextManager[Refusals]:
 def settled(running: Running) -> str:
     """Wait until nothing changes any more: the last acknowledgements have been taken.
 
-    Each look waits until the writer has done what was in its queue, so that a slow machine waits longer.
+    Each look waits until the writer has done what was in its queue, so that a slow machine waits longer. It
+    does what the bridge does of its own accord once a minute, which then finds nothing while a test looks.
     """
+    bridge = running.bridge
     before, same = "", 0
     for _ in range(LOOKS_MAX):
-        running.bridge.writer.execute(PassDeadlines(running.bridge.context.monotonic_ms()), WAIT_SECONDS)
-        now = digest(running.bridge.database)
+        for command in (
+            PassDeadlines(bridge.context.monotonic_ms()),
+            LapseClaims(),
+            WatchFinals(),
+            RetireClaims(),
+        ):
+            bridge.writer.execute(command, WAIT_SECONDS)
+        now = digest(bridge.database)
         before, same = now, same + 1 if now == before else 0
         if same == LOOKS_THE_SAME:
             return now
