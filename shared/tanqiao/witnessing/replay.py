@@ -497,14 +497,10 @@ class Replay:
     # -- parts -----------------------------------------------------------------------------------------------
 
     def _open(self, leaf: _Leaf, position: int, allowed: Mapping[str, AllowedMessage]) -> Opened:
-        envelope, hashed = leaf.message(position)
+        envelope = leaf.envelope(position)
+        index, hashed = leaf.seen.log_index, leaf.hashes[position]
         return self._verifier.open_envelope(
-            envelope,
-            leaf.directory,
-            allowed=allowed,
-            peer=None,
-            at_index=leaf.seen.log_index,
-            hashed=hashed,
+            envelope, leaf.directory, allowed=allowed, peer=None, at_index=index, hashed=hashed
         )
 
     def _of_bridge(self, audience: str) -> dict[str, AllowedMessage]:
@@ -530,7 +526,7 @@ class _Leaf:
     seen: SeenLeaf
     leaf: Leaf
     directory: KeyDirectory
-    _hashes: tuple[bytes, ...] = ()
+    hashes: tuple[bytes, ...] = ()
     _beside: Mapping[bytes, envelope_pb2.Envelope] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
@@ -554,23 +550,18 @@ class _Leaf:
 
     def envelope(self, position: int) -> envelope_pb2.Envelope:
         """Give the message whose hash the leaf names at a position, from beside the leaf."""
-        return self.message(position)[0]
-
-    def message(self, position: int) -> tuple[envelope_pb2.Envelope, bytes]:
-        """Give that message, and its hash as it was made here."""
-        if not self._hashes:
-            self._hashes = self.leaf.message_hashes
+        if not self.hashes:
+            self.hashes = self.leaf.message_hashes
             self._beside = {
                 message_hash(envelope.payload_type, envelope.payload): envelope
                 for envelope in reversed(self.seen.envelopes)
             }
-        inside = -len(self._hashes) <= position < len(self._hashes)
+        inside = -len(self.hashes) <= position < len(self.hashes)
         _hold(inside, "the leaf does not name the message that it rests on")
-        hashed = self._hashes[position]
-        envelope = self._beside.get(hashed)
+        envelope = self._beside.get(self.hashes[position])
         if envelope is None:
             raise TlogError("WITNESS_LEAF_REFUSED", "a message that the leaf names is not beside it")
-        return envelope, hashed
+        return envelope
 
 
 class _Refusals:
