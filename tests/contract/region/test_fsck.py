@@ -13,9 +13,9 @@ from tanqiao_region.application.commands import Selection
 from tanqiao_region.application.fsck import Report, check_database
 from tanqiao_region.application.issue_offers import series_message
 from tests.contract.region.conftest import stop
-from tests.contract.region.fake_bridge import FakeBridge
-from tests.contract.region.harness import SERIES, Node, block
-from tests.contract.region.test_transfers import ended
+from tests.contract.region.fake_bridge import LOCK, REFUSE, FakeBridge
+from tests.contract.region.harness import SERIES, SHANGHAI, Node, block
+from tests.contract.region.test_transfers import ended, ready_to_send
 
 Pair = tuple[Node, Node]
 
@@ -49,6 +49,25 @@ def test_a_node_with_a_life_behind_it_is_clean(lived: Pair, network: NetworkOfTe
         # The fixture gives units without the issuance that a real node rests them on.
         assert [finding for finding in report.findings if "journal" not in finding] == []
     assert report_of(lived[1], network).clean
+
+
+def test_a_prepare_that_was_refused_behind_its_abort_is_clean(
+    pair: Pair, bridge: FakeBridge, network: NetworkOfTest
+) -> None:
+    shanghai, shenzhen = pair
+    bridge.on_lock = bridge.hold
+    holder, _, address = ready_to_send(pair)
+    sent = shanghai.transfer(holder, address, Selection(quantity_kg=10))
+    bridge.wait_until(lambda: bool(bridge.seen_of(LOCK)))
+    key, lock = (SHANGHAI, sent.transfer_id), bridge.seen_of(LOCK)[0]
+    bridge.locks[key] = lock
+    bridge.abort(key)
+    bridge.wait_until(lambda: len(bridge.finals) == 2)
+    bridge.on_answer = bridge.hold
+    del bridge.decided[key]
+    bridge.prepare([lock])
+    bridge.wait_until(lambda: bool(bridge.seen_of(REFUSE)))
+    assert report_of(shenzhen, network).findings == []
 
 
 TAMPERINGS: dict[str, tuple[str, str]] = {

@@ -176,7 +176,10 @@ def _rebuild(connection: sa.Connection, report: Report) -> _Books:
         else:
             if entry.kind in _DESTINATION_STATES:
                 key = (entry.details["source"], bytes.fromhex(entry.subject_id))
-                books.incoming[key] = _DESTINATION_STATES[entry.kind]
+                state = _DESTINATION_STATES[entry.kind]
+                dropped = books.incoming.get(key) is DestinationState.DROPPED
+                if not (dropped and state is DestinationState.REFUSED):  # a Prepare behind its ABORT (R9)
+                    books.incoming[key] = state
             if entry.kind == journal.UNITS_CORRECTED:
                 _take_pending_out(books, entry)
             if entry.kind == journal.UNITS_FINAL:
