@@ -13,8 +13,12 @@ from typing import Any, Final, NoReturn
 
 import sqlalchemy as sa
 
+from tanqiao.kernel.invariants import require
+
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any]
+_Text = tuple[str, tuple[str, ...] | None, dict[str, Any], frozenset[str]]
+"""Of a statement: text, names by place, values that are fixed, names of those that are given."""
 
 
 def fetch(
@@ -71,12 +75,15 @@ class Prepared:
     Args:
         statement: without lists that expand; made for the database where it names one.
         columns: of an INSERT, those whose values are given.
+
+    A call that leaves a value out, or names one that the statement does not have, breaks an invariant: the
+    driver would take what is missing for None.
     """
 
     def __init__(self, statement: sa.Executable, columns: Sequence[str] | None = None) -> None:
         self._statement: Final = statement
         self._columns: Final = None if columns is None else list(columns)
-        self._texts: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
+        self._texts: dict[str, _Text] = {}
 
     def rows(self, connection: sa.Connection, **values: object) -> list[Row]:
         """Run it and give its rows, with the driver's own values. Errors as for `fetch`."""
@@ -92,14 +99,17 @@ class Prepared:
         made = self._texts.get(connection.dialect.name)
         if made is None:
             made = self._texts[connection.dialect.name] = self._made(connection.dialect)
-        text, places, fixed = made
+        text, places, fixed, wanted = made
+        require(values.keys() == wanted, "a statement is given the values that it names, and no others")
         given = {**fixed, **values}
         return text, given if places is None else tuple(given[name] for name in places)
 
-    def _made(self, dialect: sa.Dialect) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
+    def _made(self, dialect: sa.Dialect) -> _Text:
         compiled: Any = self._statement.compile(dialect=dialect, column_keys=self._columns)  # type: ignore[attr-defined]
         places = tuple(compiled.positiontup) if compiled.positional else None
-        return str(compiled), places, dict(compiled.params)
+        wanted = frozenset(name for name, bind in compiled.binds.items() if bind.required)
+        fixed = {name: value for name, value in compiled.params.items() if name not in wanted}
+        return str(compiled), places, fixed, wanted
 
 
 def cursor_of(connection: sa.Connection) -> Any:  # noqa: ANN401 - the driver's

@@ -113,3 +113,12 @@ def test_a_statement_outside_of_a_transaction_begins_one(node: Database) -> None
     with engine.connect() as connection:
         assert FOUND.rows(connection, of_name="一") == [(2**40, b"\x00\xff")]
         assert connection.in_transaction()
+
+
+def test_a_value_that_is_missing_or_misnamed_is_never_taken_for_none(node: Database) -> None:
+    with pytest.raises(InvariantBroken), UnitOfWork(node) as unit:
+        MOVED.write(unit.connection, of_name="一")
+    with pytest.raises(InvariantBroken), node.reading() as connection:
+        FOUND.rows(connection, name="一")
+    with pytest.raises(InvariantBroken), UnitOfWork(node) as unit:
+        ADDED.rows(unit.connection, name="two", value=2, papers=b"")
