@@ -34,6 +34,7 @@ from tests.contract.bridge.claims_office import (
     lists,
     office,
 )
+from tests.contract.bridge.lists import ccer_project
 
 __all__ = ["lists", "office"]
 
@@ -272,3 +273,20 @@ def test_a_list_is_asked_under_every_reference_that_means_the_asset(office: Offi
     assert checked(office, filing_code=ELSEWHERE).verdict == ALLOW
     decide(office.running, ("gec_filing_code", ELSEWHERE), ("gec_filing_code", APPLIED))
     assert checked(office, filing_code=ELSEWHERE).verdict == BLOCK
+
+
+def test_of_what_a_newer_list_answers_nothing_is_known_from_the_list_before(office: Office) -> None:
+    stand_still(office)
+    office.lists["ccer"].load(
+        [ccer_project("CCER-77", APPLIED), ccer_project("CCER-79", ELSEWHERE)], date(2026, 3, 1)
+    )
+    claims = [
+        in_shenzhen(f"440300:newer:{number}", kind=PROJECT, filing_code=code)
+        for number, code in enumerate((ELSEWHERE, APPLIED))
+    ]
+    response = office.stub(claims[0].region).BatchCheckClaims(
+        claims_pb2.BatchCheckClaimsRequest(claims=claims), timeout=60
+    )
+    assert [one.verdict for one in response.verdicts] == [BLOCK, BLOCK]
+    as_of = {one.registry: one.as_of_date.month for one in response.verdicts[0].registries}
+    assert as_of == {"ccer": 3, "gec": 2}

@@ -91,17 +91,22 @@ class Gateways:
             may_hold = known_list.keys.may_hold_any
             doubtful = [position for position, of_claim in enumerate(places) if may_hold(of_claim)]
             if doubtful:
-                futures[name] = self._pool.submit(self._ask_about, name, claims, doubtful)
+                futures[name] = self._pool.submit(self._ask_about, name, claims, doubtful, known_list.as_of)
             else:
                 answers[name] = RegistryAnswer(name, answered=True, as_of=known_list.as_of)
         answers.update((name, future.result()) for name, future in futures.items())
         return Answers({name: answers[name] for name in self._stubs})
 
     def _ask_about(
-        self, name: str, claims: Sequence[claims_pb2.Claim], positions: Sequence[int]
+        self, name: str, claims: Sequence[claims_pb2.Claim], positions: Sequence[int], as_of: date
     ) -> RegistryAnswer:
-        """Ask about some of the claims; the others have no records."""
+        """Ask about some of the claims; the others have no records in the list of that day.
+
+        Where the answer is of another list, nothing is known of the others, and all are asked about.
+        """
         answer = self._ask(name, _requests([claims[position] for position in positions]))
+        if answer.answered and answer.as_of != as_of:
+            return self._ask(name, _requests(claims))
         records: list[tuple[ReadRecord, ...]] = [()] * len(claims)
         for position, found in zip(positions, answer.records, strict=answer.answered):
             records[position] = found
