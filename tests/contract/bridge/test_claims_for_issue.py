@@ -214,6 +214,20 @@ def test_an_issued_claim_stays_for_ever_and_bars_the_month(issuing: Issuing) -> 
     issuing.office.require_clean()
 
 
+def test_a_claim_whose_last_unit_was_cancelled_is_retired_if_others_were_used(issuing: Issuing) -> None:
+    office, region = issuing.office, issuing.region
+    assert issuing.answer(issuing.message()).accepted
+    kinds = {(0, 60_000): messages_pb2.USE_KIND_RETIRE, (60_000, 100_000): messages_pb2.USE_KIND_CANCEL}
+    for (start, end), kind in kinds.items():
+        use = region.use(start, end)
+        use.kind = kind
+        region.offer([use])
+        assert region.outcome(use.header.transfer_id).outcome == messages_pb2.OUTCOME_COMMIT
+        office.running.bridge.writer.submit(RetireClaims()).result(WAIT_SECONDS)
+    assert office.status_of("310000:instalment:1") == RETIRED
+    office.require_clean()
+
+
 def test_a_claim_whose_units_are_all_used_is_retired_and_stays_live(issuing: Issuing) -> None:
     office, region = issuing.office, issuing.region
     assert issuing.answer(issuing.message()).accepted

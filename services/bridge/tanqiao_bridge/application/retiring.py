@@ -61,7 +61,7 @@ def retire_claims(group: Group, _command: object) -> int:
     uses = sa.select(table.log_index).where(
         table.log_index > after,
         table.log_index <= upto,
-        table.kind == int(Kind.RETIRE),
+        table.kind.in_((int(Kind.RETIRE), int(Kind.CANCEL))),  # whichever of the two was the last
         table.outcome == int(Outcome.COMMIT),
     )
     blocks = decision_block.c
