@@ -134,14 +134,21 @@ def is_shown_only(state: GecState) -> bool:
 
 
 def is_explained(judgement: Judgement, state: GecState) -> bool:
-    """Whether a freeze is the applicant's own, or belongs to a claim that is judged by itself."""
+    """Whether a freeze is the applicant's own, or belongs to a claim that stands and is judged by itself.
+
+    What is frozen for a claim that has ended is about to be released, and may be sold then.
+    """
     frozen_for = state.frozen_for
     if frozen_for is None:
         return False
     applicant = judgement.applicant
     if frozen_for in (applicant.claim_id, applicant.project):
         return True
-    return any(frozen_for in (claim.claim_id, claim.project) for claim in judgement.facts.existing_claims)
+    ends_too = state.state is GecStateName.FROZEN
+    return any(
+        frozen_for in (claim.claim_id, claim.project) and (claim.is_live or not ends_too)
+        for claim in judgement.facts.existing_claims
+    )
 
 
 def _unsold_answer(judgement: Judgement, cell: Cell) -> VerdictKind:

@@ -9,16 +9,24 @@ import pytest
 import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2
-from tanqiao.testing.network import SHANGHAI
+from tanqiao.api.bridge.v1 import coordination_pb2_grpc as coordination_grpc
+from tanqiao.api.gateway.v1 import registry_pb2, registry_pb2_grpc
+from tanqiao.rpc.channel import open_channel
+from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE
 from tanqiao.tlog.leaf import decode_leaf
+from tanqiao_bridge.application import registry_ordering
 from tanqiao_bridge.application.rebuilding_claims import RebuiltClaims
 from tanqiao_bridge.storage.leaf_records import leaf_records
 from tanqiao_bridge.storage.tables import conflict_case, log_leaf, registry_order
+from tests.contract.bridge.case_office import ALLOW as STANDS
+from tests.contract.bridge.case_office import cases_of, resolve
 from tests.contract.bridge.claims_office import (
     ALLOW,
     CANCELLED,
     DECLARED,
     FREEZE_OTHER,
+    GEC,
+    HOLD,
     NOTICE,
     PROJECT,
     REGISTERED,
@@ -29,7 +37,7 @@ from tests.contract.bridge.claims_office import (
     office,
     refusal,
 )
-from tests.contract.bridge.harness import PlayedRegion, claim_of, declare, issue_message
+from tests.contract.bridge.harness import WAIT_SECONDS, PlayedRegion, claim_of, declare, issue_message
 from tests.contract.bridge.lists import certificates
 from tests.contract.bridge.notice_office import ACKNOWLEDGED, CONFIRMED, REFUSED, NoticeOffice
 
@@ -61,6 +69,20 @@ class Desk:
             columns = (conflict_case.c.kind, conflict_case.c.subject)
             rows = connection.execute(sa.select(*columns).order_by(conflict_case.c.case_id)).all()
         return [(row.kind, row.subject) for row in rows]
+
+    def registered(self) -> None:
+        """Have the project registered over certificates that are frozen for it."""
+        self.office.declared(project())
+        self.office.move(PLANT, NOTICE)
+        self.confirmed()
+        self.office.move(PLANT, NOTICE)
+        self.office.move(PLANT, REGISTERED)
+
+    def confirmed(self) -> None:
+        """Let the certificates' registry do all of the newest order."""
+        order_id = self.newest().order.order_id
+        self.notice.decide(order_id)
+        self.notice.wait_for(order_id, PLANT, CONFIRMED)
 
     def issue(self, claim_id: str, first: int, declared: claims_pb2.DeclareClaimResponse) -> list[str]:
         """Offer an Issue on an instalment; the reasons of the bridge's refusal, none if it was accepted."""
@@ -105,8 +127,8 @@ def project() -> claims_pb2.Claim:
     return claim
 
 
-def instalment(number: int) -> claims_pb2.Claim:
-    claim = claim_of(f"310000:instalment:{number}", filing_code=UNSOLD)
+def instalment(number: int, **changes: str) -> claims_pb2.Claim:
+    claim = claim_of(f"310000:instalment:{number}", filing_code=UNSOLD, **changes)  # type: ignore[arg-type]
     claim.gec_freeze_consent = True
     return claim
 
@@ -199,3 +221,121 @@ def test_certificates_that_come_later_are_asked_for_by_the_first_instalment_that
     assert desk.office.move(PLANT, CANCELLED).status == CANCELLED
     assert desk.kinds() == [FREEZE, RELEASE]
     desk.office.require_clean()
+
+
+def test_nothing_is_issued_on_what_was_said_before_the_freeze_was_released(desk: Desk) -> None:
+    desk.registered()
+    declared = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert declared.receipt.verdict.verdict == ALLOW
+    desk.office.move(PLANT, CANCELLED)
+    assert desk.issue("310000:instalment:1", 0, declared) == ["EXTERNAL_REGISTRY_SILENT"]
+    desk.confirmed()
+    assert desk.notice.certificates(UNSOLD) == {"UNFROZEN": 240}
+    assert desk.issue("310000:instalment:1", 0, declared) == ["EXTERNAL_REGISTRY_SILENT"]
+    # Its region may have it judged once more: it is said what stands against it now.
+    assert desk.office.move("310000:instalment:1", NOTICE).verdict.verdict == FREEZE_OTHER
+    assert desk.issue("310000:instalment:1", 0, declared) == ["EXTERNAL_REGISTRY_SILENT"]
+    desk.office.require_clean()
+
+
+def test_a_claim_that_stands_again_waits_for_the_freeze_as_any_other(desk: Desk) -> None:
+    gec = desk.office.lists["gec"]
+    with open_channel(gec.address, gec.network.network.tls(SHANGHAI_CENTRE)) as channel:
+        stub = registry_pb2_grpc.RegistryServiceStub(channel)
+        (only,) = stub.ListImports(registry_pb2.ListImportsRequest(), timeout=WAIT_SECONDS).imports
+        undo = registry_pb2.UndoImportRequest(
+            request_id="undo-of-test-1", import_id=only.import_id, reason="test"
+        )
+        stub.UndoImport(undo, timeout=WAIT_SECONDS)
+    held = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert held.receipt.verdict.verdict == HOLD
+    gec.load(GEC)
+    (case,) = cases_of(desk.office.running)
+    resolve(desk.office.running, case.case_id, STANDS)
+    assert desk.office.status_of("310000:instalment:1") == DECLARED
+    assert desk.issue("310000:instalment:1", 0, held) == ["EXTERNAL_REGISTRY_SILENT"]
+    assert desk.office.move("310000:instalment:1", NOTICE).verdict.verdict == FREEZE_OTHER
+    desk.office.require_clean()
+
+
+def test_each_issue_of_an_offer_has_its_own_order_and_one_refused_has_none(desk: Desk) -> None:
+    desk.registered()
+    periods = {1: ("2026-01-01", "2026-01-11"), 2: ("2026-01-11", "2026-02-01")}
+    offered = []
+    for number, (start, end) in periods.items():
+        claim = instalment(number, start=start, end=end)
+        claim.activity_quantity = 100
+        declared = declare(desk.office.running, SHANGHAI, claim)
+        offered.append(
+            issue_message(desk.region, declared, claim.claim_id, number * 1_000_000, 100_000, (start, end))
+        )
+        if number == 1:
+            again = issue_message(desk.region, declared, claim.claim_id, 9_000_000, 100_000, (start, end))
+    offered.append(again)
+    desk.region.offer(offered)
+    desk.region.wait(lambda: all(issue.issue_id in desk.region.receipts for issue in offered))
+    receipts = [desk.region.receipts[issue.issue_id] for issue in offered]
+    assert [receipt.accepted for receipt in receipts] == [True, True, False]
+    orders = [one.order for one in reversed(desk.notice.orders(PLANT)) if one.order.kind == CANCEL]
+    assert [(one.log_index, one.header.prev_hash) for one in orders] == [
+        (receipt.log_index, receipt.issue_hash) for receipt in receipts[:2]
+    ]
+    # So they are found page by page.
+    request = coordination_pb2.ListOrdersRequest(claim_id=PLANT, page_size=1)
+    found = 0
+    with desk.office.running.channel(SHANGHAI_CENTRE) as channel:
+        stub = coordination_grpc.CoordinationServiceStub(channel)
+        while found == 0 or request.page_token:
+            response = stub.ListOrders(request, timeout=WAIT_SECONDS)
+            found, request.page_token = found + len(response.orders), response.next_page_token
+    assert found == len(desk.kinds()) == 3
+    require_orders_in_the_mirror(desk.office)
+    desk.office.require_clean()
+
+
+def test_an_instalment_asks_for_no_project_that_is_only_declared(desk: Desk) -> None:
+    desk.office.declared(project())
+    assert declare(desk.office.running, SHANGHAI, instalment(1)).receipt.verdict.verdict == FREEZE_OTHER
+    assert desk.kinds() == [], "a place in the queue asks nobody, whoever stands behind it"
+    desk.office.move(PLANT, NOTICE)
+    assert desk.kinds() == [FREEZE]
+
+
+def test_what_is_frozen_is_released_however_much_was_cancelled_before(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_ordering, "ORDERS_LOOKED_AT_MAX", 1)
+    desk.registered()
+    declared = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert desk.issue("310000:instalment:1", 0, declared) == []
+    desk.office.move(PLANT, CANCELLED)
+    assert desk.kinds() == [FREEZE, CANCEL, RELEASE]
+
+
+def test_what_was_issued_is_cancelled_though_its_project_ends_before_that_is_decided(desk: Desk) -> None:
+    desk.registered()
+    declared = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert desk.issue("310000:instalment:1", 0, declared) == []
+    cancel = desk.newest().order.order_id
+    desk.office.move(PLANT, CANCELLED)
+    release = desk.newest().order.order_id
+    assert desk.kinds() == [FREEZE, CANCEL, RELEASE]
+    assert refusal(desk.notice.decide, release).symbol == "ORDER_REFUSED"
+    assert desk.notice.decide(cancel).confirmed_quantity_mwh == 240
+    desk.notice.wait_for(cancel, PLANT, CONFIRMED)
+    desk.confirmed()
+    assert desk.notice.certificates(UNSOLD) == {"CANCELLED": 240}
+    assert desk.cases() == []
+    desk.office.require_clean()
+
+
+def test_what_is_frozen_for_a_project_that_has_ended_explains_itself_to_no_other(desk: Desk) -> None:
+    desk.registered()
+    desk.office.move(PLANT, CANCELLED)
+    other = project()
+    other.claim_id, other.project_id = "310000:project:2", "P-0002"
+    held = desk.office.declared(other)
+    assert (held.verdict.verdict, desk.notice.certificates(UNSOLD)) == (HOLD, {"FROZEN": 240})
+    desk.confirmed()
+    other.claim_id = "310000:project:3"
+    assert desk.office.check(other).verdict == FREEZE_OTHER, "released, they are unsold as others are"

@@ -39,6 +39,7 @@ from tanqiao_bridge.application.judging import (
 from tanqiao_bridge.application.records import answered_before, note_answer
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.application.registry_ordering import release_frozen
+from tanqiao_bridge.application.verdicts import Verdicts
 from tanqiao_bridge.domain import claim_cases as rules
 from tanqiao_bridge.domain.claim_cases import CaseKind
 from tanqiao_bridge.storage import cases, log
@@ -328,8 +329,8 @@ def _open_case(group: Group, command: ResolveCase, answer: Answer) -> CaseRow | 
     return case
 
 
-def _revived(group: Group, command: ResolveCase, case: CaseRow) -> ReadClaim | None:
-    """Give the claim that stands again; it is judged as if it were declared now, with the resolution."""
+def _revived(group: Group, command: ResolveCase, case: CaseRow) -> Judged | None:
+    """Give the claim that stands again, judged as if it were declared now, with the resolution."""
     if case.kind != CaseKind.HOLD.value:
         return None
     row = claim_rows.load_claims(group.connection, case.claim_ids[:1]).get(case.claim_ids[0])
@@ -344,14 +345,19 @@ def _revived(group: Group, command: ResolveCase, case: CaseRow) -> ReadClaim | N
     refusal = refusal_of(judged) if is_refused(judged.verdict) else None
     if refusal is not None:
         raise refusal
-    return read
+    return judged
 
 
-def _revive(group: Group, read: ReadClaim, reason: str, resolved: Resolved) -> str:
-    """Let a claim stand again: its place in the queue is that of its new receipt, its lease begins anew."""
-    claim_id = read.claim.claim_id
+def _revive(group: Group, judged: Judged, reason: str, resolved: Resolved) -> str:
+    """Let a claim stand again: its place in the queue is that of its new receipt, its lease begins anew.
+
+    The receipt shows the verdict: what other registries must do first is asked for as of any other claim.
+    """
+    claim_id = judged.read.claim_id
     row = claim_rows.load_claims(group.connection, [claim_id])[claim_id]
-    (made,), receipts = move_by_bridge(group, [row], claims_pb2.CLAIM_STATUS_DECLARED, reason)
+    verdicts = Verdicts.of(group.context, log.log_size(group.connection), judged.answers, 1)
+    verdict = verdicts.payload(row.region, judged.read, judged)
+    (made,), receipts = move_by_bridge(group, [row], claims_pb2.CLAIM_STATUS_DECLARED, reason, verdict)
     tell_moved(group, [made], receipts, resolved)
     lease = group.context.claim_lease_seconds
     lapses_at = group.now - group.context.down_seconds + lease if lease else 0

@@ -92,10 +92,19 @@ def move_by_bridge(
     claims: Sequence[claim_rows.ClaimRow],
     status: int,
     reason: str,
+    verdict: bytes | None = None,
 ) -> tuple[list[Made], dict[str, Receipted]]:
     """Move claims of which no region asked; each with a leaf and a signed receipt behind its last one.
 
-    What was made and the receipts by claim: the regions are to be told (`claim_notices`).
+    Args:
+        group: the transaction.
+        claims: to be moved.
+        status: of them from now on.
+        reason: why.
+        verdict: of a claim that was judged for it, serialised; None: nothing was judged.
+
+    Returns:
+        What was made and the receipts by claim: the regions are to be told (`claim_notices`).
     """
     if not claims:
         return [], {}
@@ -109,6 +118,7 @@ def move_by_bridge(
             b"",
             status,
             row.content_digest,
+            verdict,
             bridge_reason=reason,
         )
         for row in claims

@@ -30,7 +30,7 @@ from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.issues import ClaimedIssue
 from tanqiao_bridge.application.judging import Index, is_refused, judge_claim, refusal_of
 from tanqiao_bridge.application.registry_answers import Answers
-from tanqiao_bridge.application.registry_ordering import CERTIFICATES, cancel_for_issues
+from tanqiao_bridge.application.registry_ordering import CERTIFICATES, cancel_for_issues, released_at
 from tanqiao_bridge.storage import claims as claim_rows
 
 ISSUED: Final = claims_pb2.CLAIM_STATUS_ISSUED
@@ -65,7 +65,7 @@ def judge_and_record(group: Group, items: Sequence[ClaimedIssue]) -> list[Reason
     index = Index.load(connection, list(reads.values()), aliases, resolved=True)
     stopped = contested(connection, reads)
     results: list[Reasons] = []
-    issued: dict[str, int] = {}
+    issued: dict[str, ClaimedIssue] = {}
     for item in items:
         claim_id = item.message.claim_id
         row = rows.get(claim_id)
@@ -83,13 +83,15 @@ def judge_and_record(group: Group, items: Sequence[ClaimedIssue]) -> list[Reason
                 if judged.verdict.verdict is VerdictKind.HOLD:
                     open_hold(group, reads[claim_id], judged)
         if refusal is None:
-            issued[claim_id] = ISSUED
+            issued[claim_id] = item
             results.append(())
         else:
             results.append((reason_of_error(refusal),))
-    claim_rows.set_status(connection, list(issued.items()))
-    hashes = {item.message.claim_id: item.facts.message_hash for item in items}
-    cancel_for_issues(group, [(reads[claim_id], hashes[claim_id]) for claim_id in issued])
+    claim_rows.set_status(connection, [(claim_id, ISSUED) for claim_id in issued])
+    cancel_for_issues(
+        group,
+        [(reads[claim_id], item.facts.message_hash, item.log_index) for claim_id, item in issued.items()],
+    )
     return results
 
 
@@ -128,8 +130,12 @@ def _refusal(
     if message.claim_receipt_hash not in {receipt.receipt_hash for receipt in receipts}:
         return DomainError("FIELD_INVALID", field="claim_receipt_hash", detail="no receipt of this claim")
     verdict = claims_pb2.ClaimReceipt.FromString(receipts[-1].payload).verdict
-    if verdict.verdict == claims_pb2.VERDICT_KIND_FREEZE_OTHER:
-        # Issued is only over what the other registry has confirmed as frozen (CLAIMS section 3).
+    stopped = verdict.verdict == claims_pb2.VERDICT_KIND_FREEZE_OTHER
+    if not stopped and row.attribute == claims_pb2.ATTRIBUTE_RE_GEN:
+        stopped = receipts[-1].log_index < released_at(connection, row.region, row.project_id)
+    if stopped:
+        # Issued is only over what the other registry has confirmed as frozen (CLAIMS section 3); what was
+        # said before its release was ordered counts no more.
         return DomainError(
             "EXTERNAL_REGISTRY_SILENT", article=verdict.article or None, registry=CERTIFICATES, as_of="–"
         )

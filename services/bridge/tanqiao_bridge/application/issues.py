@@ -49,12 +49,13 @@ RECEIPT_TYPE = payload_type_of(messages_pb2.IssueReceipt)
 
 @dataclass(frozen=True, slots=True)
 class ClaimedIssue:
-    """What the claim checks of an Issue look at: the message as signed, and who sent it."""
+    """What the claim checks of an Issue look at: the message as signed, who sent it, and its leaf's index."""
 
     facts: IssueFacts
     message: messages_pb2.Issue
     legal_date: str
     now: int
+    log_index: int
 
 
 JudgeIssues = Callable[[Group, Sequence[ClaimedIssue]], Sequence[Reasons]]
@@ -162,18 +163,15 @@ def _answer_fresh(
     group: Group, party: str, items: Sequence[tuple[Material, IssueFacts]], judge: JudgeIssues
 ) -> None:
     own = _own_checks(group, items)
-    passing = [
-        (material, facts) for (material, facts), reasons in zip(items, own, strict=True) if not reasons
-    ]
-    judged = judge(
-        group,
-        [
-            ClaimedIssue(facts, material.opened.message, group.legal_date, group.now)
-            for material, facts in passing
-        ],
-    )
-    by_id = {facts.issue_id: reasons for (_, facts), reasons in zip(passing, judged, strict=True)}
     first_index = log.log_size(group.connection)
+    passing = [
+        ClaimedIssue(facts, material.opened.message, group.legal_date, group.now, first_index + position)
+        for position, ((material, facts), reasons) in enumerate(zip(items, own, strict=True))
+        if not reasons
+    ]
+    judged = judge(group, passing)
+    by_id = {item.facts.issue_id: reasons for item, reasons in zip(passing, judged, strict=True)}
+    require(log.log_size(group.connection) == first_index, "the checks of claims write no leaf")
     answered, registered = [], []
     for (material, facts), reasons in zip(items, own, strict=True):
         all_reasons = (*reasons, *by_id.get(facts.issue_id, ()))

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
+import sqlalchemy as sa
+
 from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2
 from tanqiao.claims.energy import kwh, whole_units_covering
 from tanqiao.claims.keys import Strength, strength_of
@@ -27,7 +29,7 @@ from tanqiao_bridge.application.claim_facts import ReadClaim
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.judging import read_stored
 from tanqiao_bridge.storage import claims as claim_rows
-from tanqiao_bridge.storage import log, registry_orders
+from tanqiao_bridge.storage import registry_orders
 from tanqiao_bridge.storage.registry_orders import OrderRow
 
 CERTIFICATES: Final = "gec"
@@ -92,14 +94,16 @@ def write_order(
 def ask_to_freeze(group: Group, read: ReadClaim, statement_hash: bytes, article: str, log_index: int) -> None:
     """Ask, in the name of the project, that the certificates of its crediting period are frozen.
 
-    An instalment whose plant has certificates that nobody froze asks for its whole project. Nothing is asked
-    while an earlier request is undecided, and nothing for a plant without a filing code.
+    An instalment whose plant has certificates that nobody froze asks for its whole project, once that one's
+    notice has opened. Nothing is asked while an earlier request is undecided, and nothing for a plant without
+    a filing code.
     """
     owner: ReadClaim | None = read
     if read.message.object == claims_pb2.CLAIM_OBJECT_INSTALMENT:
         message = read.message
         found = claim_rows.live_projects(group.connection, [(message.region, message.project_id)])
-        owner = read_stored(found[0]) if found else None
+        opened = [row for row in found if row.status != claims_pb2.CLAIM_STATUS_DECLARED]
+        owner = read_stored(opened[0]) if opened else None
     if owner is None or not any(one.scheme == FILING_CODE for one in owner.asset.references):
         return
     orders = _orders_of(group, owner.claim_id)
@@ -116,21 +120,20 @@ def ask_to_freeze(group: Group, read: ReadClaim, statement_hash: bytes, article:
     write_order(group, statement_hash, order, log_index)
 
 
-def cancel_for_issues(group: Group, issued: Sequence[tuple[ReadClaim, bytes]]) -> None:
+def cancel_for_issues(group: Group, issued: Sequence[tuple[ReadClaim, bytes, int]]) -> None:
     """Order that the certificates of what was issued are cancelled, where the project has had them frozen.
 
     Args:
         group: the transaction that registers the units.
-        issued: instalments that passed, each with the hash of its Issue.
+        issued: instalments that passed, each with the hash of its Issue and the index of that one's leaf.
     """
-    wanted = {(read.message.region, read.message.project_id) for read, _ in issued}
+    wanted = {(read.message.region, read.message.project_id) for read, _, _ in issued}
     projects = claim_rows.live_projects(group.connection, sorted(wanted)) if wanted else []
     frozen = registry_orders.with_freezes(group.connection, [row.claim_id for row in projects])
     if not frozen:
         return
     owners = {(row.region, row.project_id): row.claim_id for row in projects if row.claim_id in frozen}
-    log_index = log.log_size(group.connection)
-    for read, issue_hash in issued:
+    for read, issue_hash, log_index in issued:
         owner = owners.get((read.message.region, read.message.project_id))
         activity = read.claim.activity
         electricity = None if activity is None else kwh(activity.quantity, activity.unit)
@@ -147,6 +150,12 @@ def cancel_for_issues(group: Group, issued: Sequence[tuple[ReadClaim, bytes]]) -
         write_order(group, issue_hash, order, log_index)
 
 
+def released_at(connection: sa.Connection, region: str, project_id: str) -> int:
+    """Give the log index at which what was frozen for a project was last released; -1: it never was."""
+    projects = claim_rows.projects_of(connection, region, project_id)
+    return max(registry_orders.indexes_of(connection, projects, RELEASE), default=-1)
+
+
 def release_frozen(group: Group, claim_id: str, cause_hash: bytes, log_index: int) -> None:
     """Order that what is frozen for a claim is released: the claim has ended."""
     orders = _orders_of(group, claim_id)
@@ -158,8 +167,9 @@ def release_frozen(group: Group, claim_id: str, cause_hash: bytes, log_index: in
 
 
 def _orders_of(group: Group, claim_id: str) -> list[OrderRow]:
+    """Give the newest orders that freeze or release; those that cancel are as many as instalments."""
     return registry_orders.list_orders(
-        group.connection, claim_id=claim_id, before=0, limit=ORDERS_LOOKED_AT_MAX
+        group.connection, claim_id=claim_id, before=0, limit=ORDERS_LOOKED_AT_MAX, kinds=(FREEZE, RELEASE)
     )
 
 

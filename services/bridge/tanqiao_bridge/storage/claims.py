@@ -196,6 +196,13 @@ def live_projects(connection: sa.Connection, wanted: Sequence[tuple[str, str]]) 
     return sorted((row for row in rows if _DECLARED <= row.status <= _RETIRED), key=attrgetter("claim_id"))
 
 
+def projects_of(connection: sa.Connection, region: str, project_id: str) -> list[str]:
+    """Give the ids of all claims of a project itself, whether they stand or have ended."""
+    keys = ("region", "project_id", "object")
+    found = rows_by_key(connection, claim, keys, [(region, project_id, _PROJECT)], ("claim_id",))
+    return sorted(row[0] for row in found)
+
+
 def live_instalments(connection: sa.Connection, region: str, project_id: str, *, limit: int) -> list[str]:
     """Give the ids of the live instalments of a project, in order."""
     statement = (

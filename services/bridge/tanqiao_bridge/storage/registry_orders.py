@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -114,11 +114,15 @@ def open_orders(connection: sa.Connection, limit: int) -> list[OrderRow]:
     return [_row(row) for row in rows]
 
 
-def list_orders(connection: sa.Connection, *, claim_id: str, before: int, limit: int) -> list[OrderRow]:
-    """Give orders, newest first, before a log index (0: from the newest)."""
+def list_orders(
+    connection: sa.Connection, *, claim_id: str, before: int, limit: int, kinds: Collection[int] = ()
+) -> list[OrderRow]:
+    """Give orders, newest first, before a log index (0: from the newest), of some kinds or of any."""
     statement = _select()
     if claim_id:
         statement = statement.where(registry_order.c.claim_id == claim_id)
+    if kinds:
+        statement = statement.where(registry_order.c.kind.in_(kinds))
     if before:
         statement = statement.where(registry_order.c.log_index < before)
     rows = connection.execute(statement.order_by(registry_order.c.log_index.desc()).limit(limit))
@@ -138,6 +142,13 @@ def with_freezes(connection: sa.Connection, claim_ids: Sequence[str]) -> set[str
     keys = [(order_id, True) for order_id in orders]
     answers = rows_by_key(connection, registry_answer, ("order_id", "decided"), keys, ("order_id", "state"))
     return {orders[bytes(row[0])] for row in answers if row[1] in _DONE}
+
+
+def indexes_of(connection: sa.Connection, claim_ids: Sequence[str], kind: int) -> list[int]:
+    """Give the log indexes of the orders of a kind for some claims."""
+    wanted = [(claim_id, kind) for claim_id in claim_ids]
+    found = rows_by_key(connection, registry_order, ("claim_id", "kind"), wanted, ("log_index",))
+    return [int(row[0]) for row in found]
 
 
 def insert_answer(

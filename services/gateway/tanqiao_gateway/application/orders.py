@@ -131,12 +131,15 @@ class Orders:
     def _settle_withdrawal(
         self, connection: sa.Connection, row: OrderRow, earlier: Sequence[OrderRow], now: int
     ) -> bytes:
-        """Refuse what nobody may do any more, whichever of the two orders came first; the answer to `row`."""
+        """Refuse what nobody may do any more, whichever of the two orders came first; the answer to `row`.
+
+        That is the freeze. What was issued stays issued: its certificates are cancelled whatever follows.
+        """
         if row.kind == RELEASE:
             for one in earlier:
-                if one.decision is None:
+                if one.decision is None and one.kind == FREEZE:
                     self._decide(connection, one, REFUSED, 0, 0, WITHDRAWN_REASON, now, BY_BRIDGE)
-        elif any(one.kind == RELEASE for one in earlier):
+        elif row.kind == FREEZE and any(one.kind == RELEASE for one in earlier):
             return self._decide(connection, row, REFUSED, 0, 0, WITHDRAWN_REASON, now, BY_BRIDGE)
         return row.received_answer
 
@@ -165,6 +168,8 @@ class Orders:
                 raise DomainError(
                     "ORDER_REFUSED", registry=self._registry, order_id=row.order_id.hex(), detail=detail
                 )
+            if row.kind == RELEASE and not decision.refuse:
+                self._require_cancelled(connection, row)
             answer = self._carry_out(connection, row, decision, today, now)
             stored = (decision.request, answer)
             request_ids.store(connection, [stored], created_at_us=now * MICROSECONDS)
@@ -172,6 +177,15 @@ class Orders:
             return answer
 
         return envelope_pb2.Envelope.FromString(run_in_transaction(self._database, work))
+
+    def _require_cancelled(self, connection: sa.Connection, row: OrderRow) -> None:
+        """Refuse to release certificates of which some are to be cancelled: they might be sold meanwhile."""
+        for one in orders.orders_of(connection, row.claim_id):
+            if one.kind == CANCEL and one.decision is None:
+                detail = f"先决定注销 to be decided first: CANCEL {one.order_id.hex()}"
+                raise DomainError(
+                    "ORDER_REFUSED", registry=self._registry, order_id=row.order_id.hex(), detail=detail
+                )
 
     def _carry_out(
         self, connection: sa.Connection, row: OrderRow, decision: Decision, today: str, now: int
