@@ -246,7 +246,12 @@ def test_a_claim_whose_units_are_all_used_is_retired_and_stays_live(issuing: Iss
     used(60_000, 100_000)
     assert round_of_the_bridge() == RETIRED
     assert round_of_the_bridge() == RETIRED
-    (notice,) = [message for _, message in region.received if isinstance(message, cases_pb2.ClaimNotice)]
+
+    def notices() -> list[cases_pb2.ClaimNotice]:
+        return [message for _, message in region.received if isinstance(message, cases_pb2.ClaimNotice)]
+
+    region.wait(lambda: bool(notices()))
+    (notice,) = notices()
     assert (notice.claim_id, notice.status) == ("310000:instalment:1", RETIRED)
     receipt = office.verified(notice.receipt, SHANGHAI).message
     assert (receipt.status, receipt.bridge_reason) == (RETIRED, REASON)
