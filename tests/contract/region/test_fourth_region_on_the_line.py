@@ -37,6 +37,7 @@ GUANGDONG: Final = "region/440000"
 PACK: Final = Path(__file__).parents[2] / "rules" / "packs" / "gd_pilot"
 ROLES: Final = ("sh.bureau", "sh.centre", "sh.exchange", "sh.project_applicant", "sh.holder")
 PLANT: Final = "PV-GD-INVENTED-1"
+CREDITED_SECONDS: Final = 60.0
 WAIT_MS: Final = 30_000
 _numbers = itertools.count(1)
 
@@ -134,8 +135,9 @@ class Pair:
         return str(self.client(party, role).accounts.OpenAccount(request).account.account_id)
 
     def send(self, giver: tuple[str, str, str], taker: tuple[str, str, str], series_id: str, kg: int) -> None:
-        """Move units across the border: (party, role, account) of both."""
+        """Move units across the border, until the taker has them: (party, role, account) of both."""
         party, role, account_id = taker
+        wanted = self.held(*taker).get(series_id, 0) + kg
         made = self.client(party, role).accounts.CreateReceivingAddress(
             accounts_pb2.CreateReceivingAddressRequest(request_id=request_id(), account_id=account_id)
         )
@@ -151,6 +153,9 @@ class Pair:
             )
         )
         assert transfer.transfer.state == ledger_pb2.TRANSFER_STATE_MOVED, transfer
+        until = time.monotonic() + CREDITED_SECONDS
+        while self.held(*taker).get(series_id, 0) != wanted and time.monotonic() < until:
+            time.sleep(0.02)  # the source is told first
 
     def held(self, party: str, role: str, account_id: str) -> dict[str, int]:
         """Units that an account holds, by series."""

@@ -57,7 +57,7 @@ def ready_to_send(pair: Pair, quantity_kg: int = 1000) -> tuple[str, str, str]:
 
 def ended(node: Node, answer: object) -> str:
     """Wait for the end of a transfer; its state at the source."""
-    states = node.orders.wait_ended([answer], 10.0)
+    states = node.orders.wait_ended([answer], 60.0)
     assert states, "the transfer has not ended"
     return str(next(iter(states.values())).name)
 
