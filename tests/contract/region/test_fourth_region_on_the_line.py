@@ -195,7 +195,7 @@ class Pair:
 
 
 @pytest.fixture
-def pair(tmp_path: Path, database_maker: DatabaseMaker) -> Iterator[Pair]:
+def pair(tmp_path: Path, database_maker: DatabaseMaker, database_kind: str) -> Iterator[Pair]:
     regions = (
         RegionPlan("310000", "shanghai", ROLES),
         RegionPlan("440000", "guangdong", ("gd.department", "gd.holder")),
@@ -204,12 +204,12 @@ def pair(tmp_path: Path, database_maker: DatabaseMaker) -> Iterator[Pair]:
         tmp_path / "network", NetworkPlan("test-pilot", regions), now=datetime.now(UTC)
     )
     under_test = NetworkOfTest(network, network.federation.directory())
-    made = [database_maker.make("sqlite", _migrated_bridge, "bridge")]
+    made = [database_maker.make(database_kind, _migrated_bridge, "bridge")]
     bridge = run_bridge(under_test, made[0].url, made[0].owner_url).bridge
     nodes: dict[str, Region] = {}
     packs = {SHANGHAI: PACKS[SHANGHAI], GUANGDONG: str(PACK)}
     for party, pack in packs.items():
-        made.append(database_maker.make("sqlite", _migrated, "region"))
+        made.append(database_maker.make(database_kind, _migrated, "region"))
         settings = settings_of(under_test, party, made[-1].url, made[-1].owner_url, bridge.server.address)
         nodes[party] = build(replace(settings, rule_pack=pack))
         nodes[party].start()
