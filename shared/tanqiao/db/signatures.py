@@ -7,7 +7,7 @@ alone. Rows are never changed or removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -18,7 +18,9 @@ from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.bulk import rows_by_key
 from tanqiao.db.direct import Prepared
 from tanqiao.kernel.invariants import require
-from tanqiao.signing.merkle import audit_path, tree_levels
+from tanqiao.signing.batch import ItemWriter
+from tanqiao.signing.forms import bytes_field
+from tanqiao.signing.merkle import tree_levels
 from tanqiao.signing.pae import message_hashes
 
 HASH_BYTES: Final = 32
@@ -27,6 +29,7 @@ SINGLE: Final = 0
 LEVELS_KEPT_MAX: Final = 64
 ROWS_PER_PAGE: Final = 1_000
 TABLES_MAX: Final = 8
+_PAYLOAD: Final = envelope_pb2.Envelope.PAYLOAD_FIELD_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +99,22 @@ def load_signatures(
     return {row[0]: SignatureRow(row[1], row[2], bytes(row[3]), bytes(row[4])) for row in rows}
 
 
-def envelope_from(row: SignatureRow, payload: bytes, item_index: int) -> envelope_pb2.Envelope:
-    """Make the envelope again: the payload as stored, the signature and the item's own path."""
+Write = Callable[[bytes, int], bytes]
+"""Gives the serialised envelope of a payload as stored, with its position in the batch."""
+
+
+def envelope_writer(row: SignatureRow) -> Write:
+    """Give what makes the very envelopes of a signature's payloads again, each with its own path."""
     if row.size == SINGLE:
-        envelope = envelope_pb2.Envelope.FromString(row.signatures)
-        envelope.payload = payload
-        return envelope
+        # Fields of serialised messages that are put one behind the other read as one message.
+        return lambda payload, _item_index: bytes_field(_PAYLOAD, payload) + row.signatures
     frame = envelope_pb2.EnvelopeBatch.FromString(row.signatures)
-    path = audit_path(_levels(row.hashes), item_index)
-    return envelope_pb2.Envelope(
-        payload=payload,
-        payload_type=row.payload_type,
-        signatures=frame.signatures,
-        batch_proof=envelope_pb2.BatchProof(size=row.size, index=item_index, path=path),
-    )
+    return ItemWriter(row.payload_type, frame.signatures, _levels(row.hashes)).write
+
+
+def envelope_from(row: SignatureRow, payload: bytes, item_index: int) -> envelope_pb2.Envelope:
+    """Make one envelope again, read; for many of one signature, `envelope_writer` is made once."""
+    return envelope_pb2.Envelope.FromString(envelope_writer(row)(payload, item_index))
 
 
 def envelopes_by_batch(

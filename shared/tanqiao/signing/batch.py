@@ -7,7 +7,7 @@ is that of its own type and payload, so that an item may travel again in another
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tanqiao.api.common.v1 import envelope_pb2
@@ -97,25 +97,46 @@ def item_envelopes(
     ]
 
 
+class ItemWriter:
+    """Writes envelopes of a batch's items, serialised: what all items share is encoded once.
+
+    Args:
+        payload_type: of every item.
+        signatures: of the batch.
+        levels: nodes of the tree over the message hashes, leaves first (`merkle.tree_levels`).
+    """
+
+    __slots__ = ("_levels", "_shared", "_size")
+
+    def __init__(
+        self,
+        payload_type: str,
+        signatures: Iterable[envelope_pb2.Signature],
+        levels: Sequence[Sequence[bytes]],
+    ) -> None:
+        shared = envelope_pb2.Envelope(payload_type=payload_type, signatures=signatures)
+        self._shared = shared.SerializeToString()
+        self._size = number_field(envelope_pb2.BatchProof.SIZE_FIELD_NUMBER, len(levels[0]))
+        self._levels = levels
+
+    def write(self, payload: bytes, index: int) -> bytes:
+        """Give the envelope of one item with its own path."""
+        proof = [self._size, number_field(envelope_pb2.BatchProof.INDEX_FIELD_NUMBER, index)]
+        for node in audit_path(self._levels, index):
+            proof += (_PATH_NODE, node)
+        written = bytes_field(envelope_pb2.Envelope.PAYLOAD_FIELD_NUMBER, payload)
+        return b"".join([written, self._shared, bytes_field(_BATCH_PROOF, b"".join(proof))])
+
+
 def item_envelope_bytes(
     batch: envelope_pb2.EnvelopeBatch, indexes: Sequence[int], levels: Sequence[Sequence[bytes]]
 ) -> list[bytes]:
     """Give the same envelopes serialised, as they are embedded in other messages.
 
-    Type and signatures, which all items share, are encoded once; `levels` are those of the batch's tree.
+    `levels` are those of the batch's tree.
     """
-    shared = envelope_pb2.Envelope(
-        payload_type=batch.payload_type, signatures=batch.signatures
-    ).SerializeToString()
-    size = number_field(envelope_pb2.BatchProof.SIZE_FIELD_NUMBER, len(batch.payloads))
-    made = []
-    for index in indexes:
-        proof = [size, number_field(envelope_pb2.BatchProof.INDEX_FIELD_NUMBER, index)]
-        for node in audit_path(levels, index):
-            proof += (_PATH_NODE, node)
-        payload = bytes_field(envelope_pb2.Envelope.PAYLOAD_FIELD_NUMBER, batch.payloads[index])
-        made.append(b"".join([payload, shared, bytes_field(_BATCH_PROOF, b"".join(proof))]))
-    return made
+    writer = ItemWriter(batch.payload_type, batch.signatures, levels)
+    return [writer.write(batch.payloads[index], index) for index in indexes]
 
 
 def item_envelope(batch: envelope_pb2.EnvelopeBatch, index: int) -> envelope_pb2.Envelope:

@@ -97,7 +97,10 @@ def test_a_witness_that_comes_late_replays_in_stretches_and_is_the_mirror(
     mirrored = store.mirrored(0)
     served = running.bridge.logs.keeper.leaves(BRIDGE, 0, 500, with_envelopes=True)[0]
     assert [leaf.data for leaf in mirrored] == [leaf.leaf for leaf in served[:size]]
-    assert [list(leaf.envelopes) for leaf in mirrored] == [leaf.envelopes for leaf in served[:size]]
+    read = envelope_pb2.Envelope.FromString
+    assert [list(leaf.envelopes) for leaf in mirrored] == [
+        [read(one) for one in leaf.envelopes] for leaf in served[:size]
+    ]
     # A restarted witness goes on from what is durable, and gives the same promise again.
     again = LyingSource(witnesses.remote(YUNNAN))
     assert witnesses.make(YUNNAN, again, database).step() == size

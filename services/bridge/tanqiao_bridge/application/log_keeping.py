@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.errors import DomainError
 from tanqiao.signing.directory import KeyDirectory
 from tanqiao.signing.federation import WitnessGroup
+from tanqiao.signing.forms import bytes_field, number_field
 from tanqiao.signing.logs import checkpoint_keys, log_name, witness_keys, witness_policy
 from tanqiao.signing.parties import BRIDGE
 from tanqiao.signing.recovery_key import Sealer
@@ -39,7 +41,7 @@ from tanqiao.tlog.note import parse_note
 from tanqiao.tlog.policy import Policy
 from tanqiao.tlog.sealing import Tree
 from tanqiao.tlog.tiles import MAX_ENTRY_BYTES, TileBuilder, parse_tile_path
-from tanqiao_bridge.storage.beside import envelopes_beside
+from tanqiao_bridge.storage.beside import written_beside
 from tanqiao_bridge.storage.leaf_kinds import announced_by_all
 from tanqiao_bridge.storage.leaf_records import leaf_records
 from tanqiao_bridge.storage.region_logs import append_region_leaves, leaves_of, size_of
@@ -53,6 +55,7 @@ KIND_LENGTH_MAX: Final = 64
 COSIGNATURE_CHARACTERS_MAX: Final = 1_024
 SHOWN_LEAVES_MAX: Final = 8_192
 SHOWN_BYTES_MAX: Final = 32 << 20
+_LEAF: Final = log_pb2.LogLeaf
 CHANGING_KINDS: Final = ("claim", "case_resolution")
 """Leaves beside which cases go: their records are sealed as they are when somebody asks."""
 
@@ -66,14 +69,24 @@ class Checkpoints:
     log_size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShownLeaf:
-    """A leaf with the messages beside it."""
+    """A leaf with the messages beside it, serialised."""
 
     log_index: int
     leaf: bytes
-    envelopes: list[envelope_pb2.Envelope]
+    envelopes: Sequence[bytes] = ()
     sealed_record: bytes = b""
+
+    @cached_property
+    def written(self) -> bytes:
+        """Itself as it stands in an answer: `log_pb2.LogLeaf`, serialised."""
+        parts = [number_field(_LEAF.LOG_INDEX_FIELD_NUMBER, self.log_index)]
+        parts.append(bytes_field(_LEAF.LEAF_FIELD_NUMBER, self.leaf))
+        parts += [bytes_field(_LEAF.ENVELOPES_FIELD_NUMBER, one) for one in self.envelopes]
+        if self.sealed_record:
+            parts.append(bytes_field(_LEAF.SEALED_RECORD_FIELD_NUMBER, self.sealed_record))
+        return b"".join(parts)
 
 
 class _ShownLeaves:
@@ -101,8 +114,7 @@ class _ShownLeaves:
                     self._bytes = 0
                 if leaf.log_index not in self._leaves:
                     self._leaves[leaf.log_index] = leaf
-                    self._bytes += len(leaf.leaf) + len(leaf.sealed_record)
-                    self._bytes += sum(len(one.payload) for one in leaf.envelopes)
+                    self._bytes += len(leaf.written)
 
 
 @contextmanager
@@ -140,6 +152,7 @@ class LogKeeper:
         self._database = database
         self._sealer = sealer
         self._shown = _ShownLeaves()
+        self._making = threading.Lock()
         self._network_id = network_id
         self._directory = directory
         self.groups: Final = groups
@@ -179,23 +192,28 @@ class LogKeeper:
     ) -> tuple[list[ShownLeaf], int]:
         """Give leaves in order, and how many the log has."""
         limit = min(limit, LEAVES_PER_PAGE_MAX)
-        beside = with_envelopes and party == BRIDGE
-        known = self._shown.behind(from_index, limit) if beside else []
-        first, limit = from_index + len(known), limit - len(known)
         with self._database.reading() as connection:
             size = size_of(connection, party)
-            leaves = leaves_of(party)(connection, first, limit) if limit else []
-            if not beside:
-                return [ShownLeaf(first + at, leaf, []) for at, leaf in enumerate(leaves)], size
-            fresh = self._with_messages(connection, first, leaves)
-        return [*known, *fresh], size
+            if not (with_envelopes and party == BRIDGE):
+                leaves = leaves_of(party)(connection, from_index, limit)
+                return [ShownLeaf(from_index + at, leaf) for at, leaf in enumerate(leaves)], size
+        # Witnesses ask for what is new all at once: the first makes it, the others wait. Who reads the whole
+        # log is behind the others and in nobody's way.
+        with self._making if size - from_index <= SHOWN_LEAVES_MAX else nullcontext():
+            known = self._shown.behind(from_index, limit)
+            first, limit = from_index + len(known), limit - len(known)
+            if not limit or first == size:
+                return known, size
+            with self._database.reading() as connection:
+                leaves = leaves_of(party)(connection, first, limit)
+                return [*known, *self._with_messages(connection, first, leaves)], size
 
     def _with_messages(
         self, connection: sa.Connection, first_index: int, leaves: Sequence[bytes]
     ) -> list[ShownLeaf]:
         """Give leaves with their messages and sealed records, and remember those that stay as they are."""
         decoded = [decode_leaf(leaf) for leaf in leaves]
-        beside = envelopes_beside(connection, decoded)
+        beside = written_beside(connection, decoded)
         sealed = [b""] * len(decoded)
         if self._sealer is not None and decoded:
             records = leaf_records(connection, first_index, decoded)
@@ -407,14 +425,4 @@ def _note_kinds(connection: sa.Connection, witness: str, kinds: Sequence[str]) -
     )
     insert_rows(
         connection, known_leaf_kind, [(witness, kind) for kind in sorted(set(kinds)) if kind not in known]
-    )
-
-
-def leaf_message(leaf: ShownLeaf) -> log_pb2.LogLeaf:
-    """Give a leaf as it is answered."""
-    return log_pb2.LogLeaf(
-        log_index=leaf.log_index,
-        leaf=leaf.leaf,
-        envelopes=leaf.envelopes,
-        sealed_record=leaf.sealed_record,
     )
