@@ -51,6 +51,7 @@ LISTED_PLANTS: Final = 2_000
 DECLARED_BATCHES: Final = 20
 WAIT_SECONDS: Final = 60.0
 PARTS: Final = ("search", "postgres", "sqlite")
+_LISTS_SEEN: Final = "SELECT count(*) FROM node_state WHERE name LIKE 'list_seen/%'"
 
 
 @dataclass(slots=True)
@@ -116,22 +117,29 @@ def main(
         found = Report(machine_facts(Path(folder)))
         room = Room(Path(folder), time.monotonic() + minutes * 60, int(free_gb * GIGABYTE))
         for part in [one for one in PARTS if not only or one in only]:
+            results: list[Result] = []
             try:
                 if part == "search":
                     report(f"search of {records:,} × {records:,} records")
-                    found.add(searching.measure(Path(folder), records))
+                    results += searching.measure(Path(folder), records)
                 else:
-                    found.add(_checks(room, part, sorted(wanted[part]), report))
+                    _checks(room, part, sorted(wanted[part]), results, report)
             except Exception as error:  # noqa: BLE001 - one part that fails leaves the others their numbers
                 found.failures.append(f"{part}: {type(error).__name__}: {error}")
+            found.add(results)
     console = Console()
     show(found, console if console.is_terminal else Console(width=max(WIDTH_MIN, console.width)), json_file)
 
 
-def _checks(room: Room, database: str, sizes: Sequence[int], report: Callable[[str], None]) -> list[Result]:
-    """Check on each size; the index grows from one to the next."""
+def _checks(
+    room: Room,
+    database: str,
+    sizes: Sequence[int],
+    results: list[Result],
+    report: Callable[[str], None],
+) -> None:
+    """Check on each size; the index grows from one to the next. What was found before a failure is kept."""
     federation = Federation(room.folder / database, database, report)
-    results: list[Result] = []
     medians: dict[int, float] = {}
     try:
         results += _declared_bytes(federation)
@@ -153,7 +161,6 @@ def _checks(room: Room, database: str, sizes: Sequence[int], report: Callable[[s
         title = f"median of a check, {last:,} claims against {first:,}"
         note = f"wanted: below {GROWTH_WANTED}"
         results.append(Result("full", title, database, "ratio", (medians[last] / medians[first],), note=note))
-    return results
 
 
 def _load(index: Index, size: int, room: Room) -> float:
@@ -176,6 +183,7 @@ def _declared_bytes(federation: Federation) -> list[Result]:
     """Declare claims as a region does, and see what they take with receipts, leaves and locks; migrates."""
     federation.start(BRIDGE_AND_GATEWAYS)
     import_lists(federation, LISTED_PLANTS)
+    _wait_until_lists_are_seen(federation)
     stub = claims_pb2_grpc.ClaimServiceStub(federation.channel(BRIDGE_MEMBER, SHANGHAI))
     sizes = []
     for _ in range(2):
@@ -191,18 +199,32 @@ def _declared_bytes(federation: Federation) -> list[Result]:
     return [Result("full", title, federation.database, "bytes", grown, note=note)]
 
 
+def _wait_until_lists_are_seen(federation: Federation) -> None:
+    """Wait until the bridge has looked at the first list of every gateway: afterwards it reviews every claim."""
+    until = time.monotonic() + WAIT_SECONDS
+    while _asked(federation, _LISTS_SEEN) < len(BRIDGE_AND_GATEWAYS) - 1:
+        if time.monotonic() > until:
+            raise TimeoutError("the bridge has not looked at the lists")
+        time.sleep(1.0)
+
+
 def _bytes_of_database(federation: Federation) -> int:
+    if federation.database == "sqlite":  # counts the pages that still lie in the WAL
+        return _asked(federation, "PRAGMA page_count") * _asked(federation, "PRAGMA page_size")
+    return _asked(federation, "SELECT pg_database_size(current_database())")
+
+
+def _asked(federation: Federation, question: str) -> int:
+    """Ask the bridge's database for a number."""
     if federation.database == "sqlite":
         path = federation.home.node(BRIDGE_MEMBER) / "data" / f"{BRIDGE_MEMBER.name}.sqlite"
-        with closing(sqlite3.connect(path)) as file:  # counts the pages that still lie in the WAL
-            sizes = [file.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")]
-        return int(sizes[0] * sizes[1])
+        with closing(sqlite3.connect(path)) as file:
+            return int(file.execute(question).fetchone()[0])
     import psycopg  # noqa: PLC0415 - only here
 
-    url = federation.postgres.admin_url.set(drivername="postgresql")
+    url = federation.postgres.admin_url.set(drivername="postgresql", database=f"tanqiao_{BRIDGE_MEMBER.name}")
     with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
-        name = f"tanqiao_{BRIDGE_MEMBER.name}"
-        return int(connection.execute("SELECT pg_database_size(%s)", (name,)).fetchall()[0][0])
+        return int(connection.execute(question).fetchall()[0][0])
 
 
 def _check(federation: Federation, size: int, wanted: int) -> tuple[float, Result]:

@@ -40,7 +40,8 @@ LIVE: Final = frozenset(
         claims_pb2.CLAIM_STATUS_RETIRED,
     }
 )
-CLAIMS_PER_REVIEW_MAX: Final = 500
+CLAIMS_PER_REVIEW_MAX: Final = 100
+"""Judged in one turn of the writer, for which decisions and declarations wait."""
 
 
 @dataclass(frozen=True, slots=True)

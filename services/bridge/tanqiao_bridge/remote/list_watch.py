@@ -7,6 +7,7 @@ again before the list counts as seen, so that a bridge that dies in between begi
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -124,7 +125,10 @@ class ListWatch:
         )
 
     def _review_claims(self, claims: Sequence[claims_pb2.Claim]) -> int:
+        """Have claims judged again, and then leave the bridge to its callers for as long as it took."""
+        begun = time.monotonic()
         answers = self._gateways.look_up(claims)
         command = ReviewClaims(tuple(claim.claim_id for claim in claims), answers)
         found: int = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
+        self._stopping.wait(time.monotonic() - begun)
         return found
