@@ -200,7 +200,7 @@ def _declared_bytes(federation: Federation) -> list[Result]:
 
 
 def _wait_until_lists_are_seen(federation: Federation) -> None:
-    """Wait until the bridge has looked at the first list of every gateway: afterwards it reviews every claim."""
+    """Wait until the bridge has seen the first list of every gateway: after one it reviews every claim."""
     until = time.monotonic() + WAIT_SECONDS
     while _asked(federation, _LISTS_SEEN) < len(BRIDGE_AND_GATEWAYS) - 1:
         if time.monotonic() > until:

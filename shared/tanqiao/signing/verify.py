@@ -185,25 +185,58 @@ class _VerifiedRoots:
         return True
 
 
-class _ProvenTrees:
-    """Trees of batches whose root was found good: their other items cost a hash or two; bounded."""
+@record
+class _Standing:
+    """What the one signature over a batch settles for all of its items, while the keys are those.
+
+    Args:
+        directory: the keys as they were then.
+        allowed: what might arrive where it was looked at.
+        entry: the key that signed; its role fits and its owner may send the type.
+        rule: what the type must satisfy there.
+        signed_by: as it is told.
+        tree: nodes of the batch's tree, whose root is under the signature.
+    """
+
+    directory: KeyDirectory
+    allowed: Mapping[str, AllowedMessage]
+    entry: KeyEntry
+    rule: AllowedMessage
+    signed_by: tuple[SignedBy, ...]
+    tree: KnownNodes
+
+
+class _Standings:
+    """Batches of which an item was opened: their other items cost a hash or two; bounded."""
 
     def __init__(self, kept_max: int) -> None:
         self._kept_max = kept_max
-        self._known: OrderedDict[tuple[bytes, bytes, int], KnownNodes] = OrderedDict()
+        self._known: OrderedDict[tuple[bytes, bytes, int, str], _Standing] = OrderedDict()
         self._lock = Lock()
 
-    def find(self, entry: KeyEntry, signature: bytes, size: int) -> KnownNodes | None:
-        with self._lock:
-            return self._known.get((entry.key_id, signature, size))
+    def find(
+        self, envelope: envelope_pb2.Envelope, directory: KeyDirectory, allowed: Mapping[str, AllowedMessage]
+    ) -> _Standing | None:
+        """Give what is settled for an envelope, None if that is to be found out."""
+        signatures = envelope.signatures
+        if len(signatures) != 1:
+            return None
+        known = self._known.get(_standing_key(envelope, signatures[0]))
+        if known is None or known.directory is not directory or known.allowed is not allowed:
+            return None
+        return known
 
-    def note(self, entry: KeyEntry, signature: bytes, size: int, root: bytes) -> KnownNodes:
-        tree = KnownNodes(size, root)
+    def note(self, envelope: envelope_pb2.Envelope, found: _Standing) -> None:
         with self._lock:
-            self._known[entry.key_id, signature, size] = tree
+            self._known[_standing_key(envelope, envelope.signatures[0])] = found
             while len(self._known) > self._kept_max:
                 self._known.popitem(last=False)
-        return tree
+
+
+def _standing_key(
+    envelope: envelope_pb2.Envelope, signature: envelope_pb2.Signature
+) -> tuple[bytes, bytes, int, str]:
+    return signature.key_id, signature.signature, envelope.batch_proof.size, envelope.payload_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +255,8 @@ class Verifier:
     _roots: _VerifiedRoots = field(
         default_factory=lambda: _VerifiedRoots(BATCH_ROOTS_KEPT_MAX), init=False, repr=False, compare=False
     )
-    _trees: _ProvenTrees = field(
-        default_factory=lambda: _ProvenTrees(BATCH_TREES_KEPT_MAX), init=False, repr=False, compare=False
+    _standings: _Standings = field(
+        default_factory=lambda: _Standings(BATCH_TREES_KEPT_MAX), init=False, repr=False, compare=False
     )
 
     def open_envelope(
@@ -250,6 +283,11 @@ class Verifier:
             DomainError: a reason of family 1, MESSAGE_MALFORMED, UNKNOWN_FIELD or ENUM_UNKNOWN; the first
                 check that fails.
         """
+        standing = self._standings.find(envelope, directory, allowed)
+        if standing is not None:
+            opened = self._open_item(envelope, standing, peer, at_index, hashed)
+            if opened is not None:
+                return opened
         self._require_size(envelope)
         entries = _known_keys(directory, envelope.signatures)
         hashed = self._require_signatures(envelope, entries, hashed)
@@ -264,6 +302,14 @@ class Verifier:
             _require_key(entry, rule, index)
         may_send = _may_send(entries[0], rule)
         self._require_header(header, entries[0], rule, peer, envelope.payload_type, may_send=may_send)
+        signed_by = tuple(SignedBy(entry.owner, entry.role, entry.key_id, entry.holder) for entry in entries)
+        if envelope.HasField("batch_proof"):
+            proof = envelope.batch_proof
+            root = root_from_path(hashed, proof.index, proof.size, proof.path)
+            tree = KnownNodes(proof.size, root or b"")
+            if tree.holds(hashed, proof.index, proof.path):
+                found = _Standing(directory, allowed, entries[0], rule, signed_by, tree)
+                self._standings.note(envelope, found)
         return Opened(
             envelope.payload_type,
             envelope.payload,
@@ -273,8 +319,42 @@ class Verifier:
             entries[0].key_id,
             envelope.batch_proof.index,
             any(entry.revoked for entry in entries),
-            tuple(SignedBy(entry.owner, entry.role, entry.key_id, entry.holder) for entry in entries),
+            signed_by,
             not all(entry.valid_at(index) for entry in entries),
+        )
+
+    def _open_item(
+        self,
+        envelope: envelope_pb2.Envelope,
+        standing: _Standing,
+        peer: str | None,
+        at_index: int,
+        hashed: bytes | None,
+    ) -> Opened | None:
+        """Open a further item of a batch; None where its path does not lead into the tree that is known."""
+        payload_type, payload, proof = envelope.payload_type, envelope.payload, envelope.batch_proof
+        _require_below(len(payload), self.limits.payload_bytes_max)
+        hashed = hashed or message_hash(payload_type, payload)
+        if not standing.tree.holds(hashed, proof.index, proof.path):
+            return None
+        entry, rule = standing.entry, standing.rule
+        message = parse_strict(rule.message_class, payload)
+        header = message.header  # type: ignore[attr-defined] # as above
+        _require_owner(header, entry)
+        index = _index_of(message, rule, at_index)
+        _require_valid(entry, rule, index)
+        self._require_header(header, entry, rule, peer, payload_type, may_send=True)
+        return Opened(
+            payload_type,
+            payload,
+            message,
+            header,
+            hashed,
+            entry.key_id,
+            proof.index,
+            entry.revoked,
+            standing.signed_by,
+            not entry.valid_at(index),
         )
 
     def open_batch(
@@ -382,17 +462,12 @@ class Verifier:
             raise DomainError("MESSAGE_MALFORMED", detail="a batch carries exactly one signature")
         proof = envelope.batch_proof
         leaf = hashed or message_hash(envelope.payload_type, envelope.payload)
-        signature = envelope.signatures[0].signature
-        tree = self._trees.find(entries[0], signature, proof.size)
-        if tree is not None and tree.holds(leaf, proof.index, proof.path):
-            return leaf
         root = root_from_path(leaf, proof.index, proof.size, proof.path)
         if root is None:
             raise DomainError("BATCH_PROOF_INVALID", position=proof.index)
-        if not self._roots.holds(entries[0], signed_bytes(proof.size, root), signature):
+        signed = signed_bytes(proof.size, root)
+        if not self._roots.holds(entries[0], signed, envelope.signatures[0].signature):
             raise DomainError("SIGNATURE_INVALID")
-        if tree is None:
-            self._trees.note(entries[0], signature, proof.size, root).holds(leaf, proof.index, proof.path)
         return leaf
 
     # -- 6 to 8: what the header says ------------------------------------------------------------------------

@@ -201,12 +201,16 @@ def pack_items(items: Sequence[bytes]) -> bytes:
 
 def unpack_items(data: bytes) -> tuple[bytes, ...]:
     """Take such a list apart; `LEAF_FORM` unless the items fill the bytes exactly."""
-    reader = _Reader(data, 0)
     items: list[bytes] = []
-    while not reader.is_done:
+    at, end = 0, len(data)
+    while at < end:
         if len(items) == MAX_ITEMS:
             raise TlogError("LEAF_FORM", "too many items")
-        items.append(reader.take(reader.number(_VALUE_LENGTH_SIZE_BYTES)))
+        start = at + _VALUE_LENGTH_SIZE_BYTES
+        at = start + int.from_bytes(data[at:start], "big")
+        items.append(data[start:at])
+    if at != end:
+        raise TlogError("LEAF_FORM", "cut off")
     return tuple(items)
 
 
@@ -232,26 +236,3 @@ def _length(size_bytes: int) -> bytes:
 
 
 _BYTE: Final = tuple(bytes([number]) for number in range(MAX_FIELDS + 1))
-
-
-class _Reader:
-    """Reads length-prefixed parts and never beyond the end."""
-
-    def __init__(self, data: bytes, position: int) -> None:
-        self._data = data
-        self._position = position
-
-    @property
-    def is_done(self) -> bool:
-        return self._position == len(self._data)
-
-    def take(self, size_bytes: int) -> bytes:
-        end = self._position + size_bytes
-        if end > len(self._data):
-            raise TlogError("LEAF_FORM", "cut off")
-        part = self._data[self._position : end]
-        self._position = end
-        return part
-
-    def number(self, size_bytes: int) -> int:
-        return int.from_bytes(self.take(size_bytes), "big")
