@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from tanqiao.api.bridge.v1 import log_pb2, log_pb2_grpc
 from tanqiao.api.region.v1 import journal_pb2, ledger_pb2
 from tanqiao.cli.local.members import BRIDGE_MEMBER, SHANGHAI, SHENZHEN
 from tests.bench.bench import Bench
@@ -32,6 +33,7 @@ IN_FLIGHT: Final = 10_000
 ENTRIES_FEW: Final = 1_000
 ENTRIES_MANY: Final = 1_000_000
 MEDIAN_OF: Final = 200
+LOG_SECONDS_MAX: Final = 600.0
 
 _numbers = itertools.count()
 
@@ -40,7 +42,7 @@ def measure(bench: Bench, database: str) -> list[Result]:
     """Measure all four, the starts last: they leave transfers that were aborted."""
     federation = bench.federation(database)
     ready = prepare(federation)
-    results = _growth(bench, database, ready)
+    results = _growth(bench, database, federation, ready)
     results += _offered(bench, database, ready)
     results += _memory(bench, database, federation, ready)
     return results + _starts(bench, database, federation, ready)
@@ -109,14 +111,20 @@ def _finish(ready: Ready, count: int) -> None:
 # -- books that grow ---------------------------------------------------------------------------------------
 
 
-def _growth(bench: Bench, database: str, ready: Ready) -> list[Result]:
-    """Measure single transfers with few journal entries behind them, and again with many."""
+def _growth(bench: Bench, database: str, federation: Federation, ready: Ready) -> list[Result]:
+    """Measure single transfers with few journal entries behind them, and again with many.
+
+    The region's log follows its journal, in the background; the many are behind it when the log has them.
+    """
     many = bench.scaled(ENTRIES_MANY, 10 * ENTRIES_FEW)
     _fill(ready, ENTRIES_FEW)
     _median_ms(ready)  # the first calls of a process are slow
     begun = _journal_size(ready)
     before = [_median_ms(ready) for _ in range(bench.rounds)]
     _fill(ready, many)
+    filled = time.perf_counter()
+    _wait_until_log_is_up(federation, _journal_size(ready))
+    log_seconds = time.perf_counter() - filled
     after = [_median_ms(ready) for _ in range(bench.rounds)]
     base = statistics.median(before)
     return [
@@ -126,7 +134,8 @@ def _growth(bench: Bench, database: str, ready: Ready) -> list[Result]:
             database,
             "ratio",
             tuple(one / base for one in after),
-            note=f"{database}: {base:.2f} ms before, {statistics.median(after):.2f} ms after",
+            note=f"{database}: {base:.2f} ms before, {statistics.median(after):.2f} ms after; "
+            f"the log was up {log_seconds:.0f} s behind the last entry",
         )
     ]
 
@@ -152,6 +161,13 @@ def _fill(ready: Ready, entries: int) -> None:
         refused = [status for status in answer.statuses if status.code]
         if refused:
             raise RuntimeError(f"{len(refused)} transfers were refused: {refused[0]}")
+
+
+def _wait_until_log_is_up(federation: Federation, size: int) -> None:
+    """Wait until the bridge has the checkpoint of Shanghai's log that covers so many entries."""
+    stub = log_pb2_grpc.LogServiceStub(federation.channel(BRIDGE_MEMBER, SHANGHAI.party))
+    request = log_pb2.GetCheckpointRequest(log=SHANGHAI.party)
+    _wait_until(lambda: stub.GetCheckpoint(request).size >= size, LOG_SECONDS_MAX)
 
 
 def _journal_size(ready: Ready) -> int:
@@ -189,11 +205,11 @@ def _undecided(ready: Ready) -> int:
     return int(status.transfers_open)
 
 
-def _wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + WAIT_SECONDS
+def _wait_until(condition: Callable[[], bool], seconds_max: float = WAIT_SECONDS) -> None:
+    until = time.monotonic() + seconds_max
     while not condition():
         if time.monotonic() > until:
-            raise TimeoutError("transfers in flight did not end")
+            raise TimeoutError(f"what the bench waits for did not come within {seconds_max:.0f} s")
         time.sleep(POLL_SECONDS)
 
 

@@ -21,7 +21,6 @@ from tanqiao.tlog.sealing import Sealer, SignersNow
 from tanqiao_region.storage.journal import FIRST_INDEX, JournalRow, read_entries
 from tanqiao_region.storage.tables import sealed_logs
 
-SEALS_PER_TURN_MAX: Final = 64
 LEAF_KIND: Final = "journal"
 FORMS_KEPT_MAX: Final = 1_024
 _INDEX_BYTES: Final = 8
@@ -87,16 +86,14 @@ class OwnLog:
         self._made: tuple[int, list[bytes]] = (0, [])
         self._sealer = Sealer(DatabaseLogStore(database, sealed_logs, party, self._read, now_ms), signer)
 
-    def seal(self) -> None:
-        """Seal what the journal has grown by.
+    def seal(self) -> bool:
+        """Seal what the journal has grown by, up to what one seal takes; whether there is more.
 
         Raises:
             TlogError: the journal is not what was sealed before; nothing is signed.
         """
-        for _ in range(SEALS_PER_TURN_MAX):
-            sealed = self._sealer.seal()
-            if sealed is None or not sealed.more:
-                return
+        sealed = self._sealer.seal()
+        return sealed is not None and sealed.more
 
     def checkpoint(self) -> StoredCheckpoint | None:
         """Give the newest checkpoint."""

@@ -8,6 +8,7 @@ to the entry with a salt; what the entry says of accounts stays here until the r
 from __future__ import annotations
 
 import threading
+import time
 from typing import Final, Protocol
 
 import structlog
@@ -59,11 +60,14 @@ class LogUplink:
             self._thread.join(STOP_SECONDS_MAX)
 
     def _run(self) -> None:
-        told = ""
-        while not self._stopping.wait(UPLINK_SECONDS):
+        told, pause = "", UPLINK_SECONDS
+        while not self._stopping.wait(pause):
+            begun, pause = time.monotonic(), UPLINK_SECONDS
             try:
-                self._own_log.seal()
+                more = self._own_log.seal()
                 self.carry_up()
+                if more:  # what is behind catches up with half of the node's time: callers need the other
+                    pause = time.monotonic() - begun
                 told = ""
             except (DomainError, TlogError) as error:
                 reason = error.symbol if isinstance(error, DomainError) else error.reason
@@ -88,9 +92,12 @@ class LogUplink:
             first = self._there
             leaves = self._own_log.leaves(first, min(LEAVES_PER_CALL, newest.size - first))
             last = first + len(leaves) == newest.size
+            begun = time.monotonic()
             self._there, self._checkpoint_there = self._sink.add_leaves(
                 first, leaves, newest.note if last else b""
             )
+            if not last:
+                self._stopping.wait(time.monotonic() - begun)
         return self._there
 
     def _is_behind(self, newest: StoredCheckpoint) -> bool:
