@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +23,7 @@ from tanqiao.tlog.proof import verify_proof
 from tanqiao.witnessing import replay
 from tanqiao.witnessing.follower import Follower
 from tanqiao.witnessing.replay import SeenLeaf
+from tanqiao_bridge.storage.beside import written_beside
 from tests.contract.bridge.harness import PlayedRegion, Running
 from tests.contract.witness.harness import LyingSource, WitnessMaker, trade
 
@@ -105,6 +108,33 @@ def test_a_witness_that_comes_late_replays_in_stretches_and_is_the_mirror(
     again = LyingSource(witnesses.remote(YUNNAN))
     assert witnesses.make(YUNNAN, again, database).step() == size
     assert [taken[0] for taken in again.taken] == [size]
+
+
+def test_leaves_that_all_witnesses_ask_for_at_once_are_made_once(
+    running: Running, shanghai: PlayedRegion, shenzhen: PlayedRegion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trade(running, shanghai, 30)
+    made: list[int] = []
+
+    def slowly(connection: Any, leaves: Sequence[Any]) -> list[list[bytes]]:
+        made.append(len(leaves))
+        time.sleep(0.2)
+        return written_beside(connection, leaves)
+
+    monkeypatch.setattr("tanqiao_bridge.application.log_keeping.written_beside", slowly)
+    keeper = running.bridge.logs.keeper
+    size = keeper.leaves(BRIDGE, 0, 1, with_envelopes=False)[1]
+    with ThreadPoolExecutor(3) as pool:
+        shown = [
+            one.result()
+            for one in [pool.submit(keeper.leaves, BRIDGE, 0, 500, with_envelopes=True) for _ in range(3)]
+        ]
+    assert made[0] == size
+    assert sum(made) - size < size // 2, "a claim's leaf alone is made for each, as cases may go beside it"
+    answers = [[one.written for one in leaves] for leaves, _ in shown]
+    assert [[log_pb2.LogLeaf.FromString(one).log_index for one in leaves] for leaves in answers] == [
+        list(range(size))
+    ] * 3
 
 
 def test_a_witness_killed_at_any_step_cosigns_the_same_tree_afterwards(

@@ -55,6 +55,8 @@ KIND_LENGTH_MAX: Final = 64
 COSIGNATURE_CHARACTERS_MAX: Final = 1_024
 SHOWN_LEAVES_MAX: Final = 8_192
 SHOWN_BYTES_MAX: Final = 32 << 20
+KNOWN_BETWEEN_MAX: Final = 16
+"""Leaves at which two questions to the database cost more than to make them again."""
 _LEAF: Final = log_pb2.LogLeaf
 CHANGING_KINDS: Final = ("claim", "case_resolution")
 """Leaves beside which cases go: their records are sealed as they are when somebody asks."""
@@ -97,13 +99,10 @@ class _ShownLeaves:
         self._leaves: dict[int, ShownLeaf] = {}
         self._bytes = 0
 
-    def behind(self, first_index: int, limit: int) -> list[ShownLeaf]:
-        """Give those from an index on, without a gap."""
-        found: list[ShownLeaf] = []
+    def of(self, indexes: range) -> list[ShownLeaf | None]:
+        """Give those of these indexes, None for one that is not remembered."""
         with self._lock:
-            while len(found) < limit and (leaf := self._leaves.get(first_index + len(found))) is not None:
-                found.append(leaf)
-        return found
+            return [self._leaves.get(index) for index in indexes]
 
     def note(self, leaves: Iterable[ShownLeaf]) -> None:
         """Remember leaves; all others are forgotten where they become too many."""
@@ -115,6 +114,16 @@ class _ShownLeaves:
                 if leaf.log_index not in self._leaves:
                     self._leaves[leaf.log_index] = leaf
                     self._bytes += len(leaf.written)
+
+
+def _runs_of_none(shown: Sequence[ShownLeaf | None]) -> list[range]:
+    """Give where leaves are to be made; what is made between two that lie close is made again with them."""
+    runs: list[range] = []
+    for place, leaf in enumerate(shown):
+        if leaf is None:
+            joins = runs and place - runs[-1].stop <= KNOWN_BETWEEN_MAX
+            runs[-1:] = [range(runs[-1].start, place + 1)] if joins else [*runs[-1:], range(place, place + 1)]
+    return runs
 
 
 @contextmanager
@@ -200,13 +209,15 @@ class LogKeeper:
         # Witnesses ask for what is new all at once: the first makes it, the others wait. Who reads the whole
         # log is behind the others and in nobody's way.
         with self._making if size - from_index <= SHOWN_LEAVES_MAX else nullcontext():
-            known = self._shown.behind(from_index, limit)
-            first, limit = from_index + len(known), limit - len(known)
-            if not limit or first == size:
-                return known, size
-            with self._database.reading() as connection:
-                leaves = leaves_of(party)(connection, first, limit)
-                return [*known, *self._with_messages(connection, first, leaves)], size
+            shown = self._shown.of(range(from_index, min(size, from_index + limit)))
+            missing = _runs_of_none(shown)
+            if missing:
+                with self._database.reading() as connection:
+                    for run in missing:
+                        first = from_index + run.start
+                        leaves = leaves_of(party)(connection, first, len(run))
+                        shown[run.start : run.stop] = self._with_messages(connection, first, leaves)
+            return [leaf for leaf in shown if leaf is not None], size
 
     def _with_messages(
         self, connection: sa.Connection, first_index: int, leaves: Sequence[bytes]
