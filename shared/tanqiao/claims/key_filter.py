@@ -6,6 +6,9 @@ it and asks the gateway about the few assets that the filter does not rule out (
 Form: 2**n bits, least significant bit of each byte first. A key (UTF-8) sets the bits ``first + i * step``
 modulo 2**n for i in 0 … `PROBES` - 1; `first` and `step` are the first two big-endian 64-bit numbers of its
 SHA-256, `step` made odd (Kirsch and Mitzenmacher 2006: two hashes do as well as many).
+
+A "no" is certain only if both sides write a key in the same way. So the version of a list begins with the
+number of that form, and who knows another form trusts no filter of it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,13 @@ from typing import Final
 
 from tanqiao.kernel.errors import require
 
+KEY_FORM: Final = 1
+"""Number of the form of keys (`tanqiao.claims.keys`: schemes, canonical values, key texts) and of the filter.
+
+Whoever changes either raises it, and has the gateways make the keys of the lists that they hold anew.
+"""
+FORM_BYTES: Final = 4
+DIGEST_BYTES: Final = 32
 PROBES: Final = 8
 BITS_PER_KEY: Final = 24
 """At the least: one absent key in 20,000 is asked about in vain."""
@@ -28,6 +38,19 @@ _read_places: Final = struct.Struct(">QQ").unpack_from
 
 Place = tuple[int, int]
 """Where a key's bits begin, and how far they are apart: the same in filters of every size."""
+
+
+def version_of(digest: bytes) -> bytes:
+    """Give the version of a list: the number of the form of its keys in 4 bytes, then its SHA-256."""
+    require(len(digest) == DIGEST_BYTES, "a list is named by a SHA-256")
+    return KEY_FORM.to_bytes(FORM_BYTES, "big") + digest
+
+
+def is_of_known_form(list_version: bytes) -> bool:
+    """Whether the filter of a list version holds keys of the form that this software makes."""
+    return len(list_version) == FORM_BYTES + DIGEST_BYTES and list_version.startswith(
+        KEY_FORM.to_bytes(FORM_BYTES, "big")
+    )
 
 
 def place_of(key: str) -> Place:

@@ -15,7 +15,7 @@ import pytest
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.gateway.v1 import registry_pb2
-from tanqiao.claims.key_filter import bits_of, place_of
+from tanqiao.claims.key_filter import DIGEST_BYTES, FORM_BYTES, KEY_FORM, bits_of, place_of, version_of
 from tanqiao_bridge.remote.known_lists import (
     ASKED_AGAIN_SECONDS,
     KNOWN_SECONDS_MAX,
@@ -43,6 +43,8 @@ MARCH_1 = date(2026, 3, 1)
 HELD = place_of("asset:vcs:1")
 ABSENT = place_of("asset:vcs:2")
 ELSEWHERE = "99310000000000799"
+FIRST = version_of(b"1" * DIGEST_BYTES)
+SECOND = version_of(b"2" * DIGEST_BYTES)
 _numbers = itertools.count(1)
 
 
@@ -74,14 +76,14 @@ class Parts:
 class FakeGateway:
     """One list, as the two calls show it."""
 
-    version: bytes = b"version 1"
+    version: bytes = FIRST
     parts: list[Part | Exception] = field(default_factory=list)
     is_silent: bool = False
     statuses: int = 0
     fetches: list[Parts] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.serve(b"version 1")
+        self.serve(FIRST)
 
     def serve(self, version: bytes, *keys: str) -> None:
         """Put a list in force."""
@@ -170,7 +172,7 @@ def test_another_list_is_another_filter_and_the_same_one_is_not_fetched_again(wa
     watched.now += ASKED_AGAIN_SECONDS
     watched.asked_beside()
     assert len(watched.gateway.fetches) == 1
-    watched.gateway.serve(b"version 2", "asset:vcs:2")
+    watched.gateway.serve(SECOND, "asset:vcs:2")
     watched.now += ASKED_AGAIN_SECONDS
     watched.asked_beside()
     known = watched.lists.current("vcs")
@@ -186,6 +188,28 @@ def test_a_gateway_without_a_list_is_asked_each_time(watched: Watched) -> None:
     assert not watched.gateway.fetches
 
 
+@pytest.mark.parametrize(
+    "form", [b"", (KEY_FORM + 1).to_bytes(FORM_BYTES, "big"), (KEY_FORM - 1).to_bytes(FORM_BYTES, "big")]
+)
+def test_keys_of_another_form_are_not_trusted_and_their_filter_is_not_fetched(
+    watched: Watched, form: bytes
+) -> None:
+    watched.gateway.serve(form + b"1" * DIGEST_BYTES)  # without a number: a gateway from before there was one
+    watched.asked_beside()
+    assert watched.lists.current("vcs") is None
+    assert not watched.gateway.fetches
+    # Its software is brought up to date, and goes back again.
+    watched.gateway.serve(FIRST)
+    watched.now += ASKED_AGAIN_SECONDS
+    watched.asked_beside()
+    assert watched.lists.current("vcs") is not None
+    watched.gateway.serve(form + b"1" * DIGEST_BYTES)
+    watched.now += ASKED_AGAIN_SECONDS
+    watched.asked_beside()
+    assert watched.lists.current("vcs") is None
+    assert len(watched.gateway.fetches) == 1
+
+
 def test_what_was_found_silent_by_a_check_is_not_known_any_more(watched: Watched) -> None:
     watched.asked_beside()
     watched.gateway.is_silent = True
@@ -195,18 +219,18 @@ def test_what_was_found_silent_by_a_check_is_not_known_any_more(watched: Watched
 
 SIZE = 128
 BROKEN: dict[str, list[Part | Exception]] = {
-    "no_filter": [Part(list_version=b"version 1")],
+    "no_filter": [Part(list_version=FIRST)],
     "nothing": [],
-    "half": [Part(list_version=b"version 1", size_bytes=SIZE, bits=bytes(SIZE // 2))],
-    "too_much": [Part(list_version=b"version 1", size_bytes=SIZE, bits=bytes(SIZE + 1))],
-    "no_power_of_two": [Part(list_version=b"version 1", size_bytes=SIZE + 1, bits=bytes(SIZE + 1))],
-    "too_large": [Part(list_version=b"version 1", size_bytes=1 << 40, bits=bytes(SIZE))],
-    "of_another_list": [Part(list_version=b"version 2", size_bytes=SIZE, bits=bytes(SIZE))],
+    "half": [Part(list_version=FIRST, size_bytes=SIZE, bits=bytes(SIZE // 2))],
+    "too_much": [Part(list_version=FIRST, size_bytes=SIZE, bits=bytes(SIZE + 1))],
+    "no_power_of_two": [Part(list_version=FIRST, size_bytes=SIZE + 1, bits=bytes(SIZE + 1))],
+    "too_large": [Part(list_version=FIRST, size_bytes=1 << 40, bits=bytes(SIZE))],
+    "of_another_list": [Part(list_version=SECOND, size_bytes=SIZE, bits=bytes(SIZE))],
     "of_two_lists": [
-        Part(list_version=b"version 1", size_bytes=SIZE, bits=bytes(SIZE // 2)),
-        Part(list_version=b"version 2", size_bytes=SIZE, bits=bytes(SIZE // 2)),
+        Part(list_version=FIRST, size_bytes=SIZE, bits=bytes(SIZE // 2)),
+        Part(list_version=SECOND, size_bytes=SIZE, bits=bytes(SIZE // 2)),
     ],
-    "cut": [Part(list_version=b"version 1", size_bytes=SIZE, bits=bytes(SIZE)), Silent()],
+    "cut": [Part(list_version=FIRST, size_bytes=SIZE, bits=bytes(SIZE)), Silent()],
 }
 
 
@@ -216,7 +240,7 @@ def test_a_filter_that_is_not_whole_is_none_and_is_fetched_again_later(watched: 
     watched.asked_beside()
     assert watched.lists.current("vcs") is None
     assert len(watched.gateway.fetches) == 1
-    watched.gateway.serve(b"version 1")
+    watched.gateway.serve(FIRST)
     watched.now += NOT_FETCHED_AGAIN_SECONDS
     watched.asked_beside()
     assert watched.lists.current("vcs") is not None
@@ -253,6 +277,21 @@ def test_what_no_known_list_holds_needs_no_gateway_and_what_one_may_hold_does(of
     assert silent.verdict == HOLD
     assert {one.registry: one.answered for one in silent.registries} == {"ccer": False, "gec": True}
     assert checked(office).verdict == HOLD
+
+
+def test_a_gateway_that_forms_keys_otherwise_is_asked_about_each_claim(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tanqiao_gateway.application.key_filters.version_of", lambda digest: bytes(4) + digest
+    )
+    gateways = office.running.bridge.gateways
+    gateways._known = KnownLists(gateways._stubs, AtOnce(), lambda: 0.0)
+    for _ in range(2):
+        assert [gateways._known.current(name) for name in gateways.names] == [None, None]
+        assert checked(office).verdict == ALLOW
+    office.lists["ccer"].gateway.server.stop(0)
+    assert checked(office).verdict == HOLD, "nothing was known of the list"
 
 
 def test_of_a_batch_only_what_a_list_may_hold_is_asked_about(office: Office) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.api.common.v1 import values_pb2
 from tanqiao.api.gateway.v1 import registry_pb2
-from tanqiao.claims.key_filter import KeyFilter, place_of
+from tanqiao.claims.key_filter import FORM_BYTES, KEY_FORM, KeyFilter, is_of_known_form, place_of
 from tanqiao.testing.network import BRIDGE
 from tanqiao_gateway.application.fsck import check_database
 from tests.contract.gateway.conftest import WAIT_SECONDS, RunningGateway
@@ -321,6 +321,12 @@ def test_the_filter_of_the_list_in_force_rules_out_what_it_does_not_hold(
     assert later != version
     assert keys.may_hold(place_of("asset:gec_filing_code:99310000000000009"))
     assert not keys.may_hold_any(list(map(place_of, held)))
+    assert is_of_known_form(version)
+    with monkeypatch.context() as patched:  # software that forms keys in another way holds the same list
+        patched.setattr("tanqiao.claims.key_filter.KEY_FORM", KEY_FORM + 1)
+        newer, _ = _filter(running)
+    assert not is_of_known_form(newer)
+    assert newer[FORM_BYTES:] == later[FORM_BYTES:]
     # Taken back, the list before it is in force again, under the version that it had.
     undo = registry_pb2.UndoImportRequest(request_id="undo-1", import_id="2", reason="误传（虚构）")
     running.call(lambda: running.stub().UndoImport(undo, timeout=WAIT_SECONDS))

@@ -3,6 +3,7 @@
 While checks come, each gateway is asked again and again which list is in force; a filter of that list's keys
 is fetched once. For `KNOWN_SECONDS_MAX` after the moment at which that question left, a check of an asset
 that the filter rules out needs no call: an answer of the gateway itself may be older when it is judged on.
+A filter of keys in a form that the bridge does not know is not trusted, and its gateway asked each time.
 A gateway that does not answer is forgotten at once, and the next check asks it and finds it silent.
 """
 
@@ -20,7 +21,7 @@ import grpc
 import structlog
 
 from tanqiao.api.gateway.v1 import registry_pb2, registry_pb2_grpc
-from tanqiao.claims.key_filter import KeyFilter, is_size
+from tanqiao.claims.key_filter import KeyFilter, is_of_known_form, is_size
 from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.validation import parse_wire_date
 
@@ -123,7 +124,7 @@ class KnownLists:
         status = self._stubs[registry].GetRegistryStatus(
             registry_pb2.GetRegistryStatusRequest(), timeout=STATUS_SECONDS_MAX
         )
-        if not status.import_id or not status.list_version:
+        if not status.import_id or not is_of_known_form(status.list_version):
             return None
         as_of = parse_wire_date(status.as_of_date, "as_of_date")
         held = self._held.get(registry, _Held())

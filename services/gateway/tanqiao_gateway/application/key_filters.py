@@ -6,7 +6,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 
-from tanqiao.claims.key_filter import KEYS_MAX, bits_of
+from tanqiao.claims.key_filter import KEYS_MAX, bits_of, version_of
 from tanqiao.db.engine import Database
 from tanqiao_gateway.storage import records
 from tanqiao_gateway.storage.records import ImportRow
@@ -21,9 +21,12 @@ class ListFilter:
 
 
 def list_version(row: ImportRow) -> bytes:
-    """Name a list by all that its records were made of: another database's first import is another list."""
+    """Name a list by the form of its keys and all that its records were made of.
+
+    Another database's first import is another list, and so is the same one under keys of another form.
+    """
     facts = (row.import_number, row.digest, row.mapping, row.as_of_date, row.imported_at, row.row_count)
-    return hashlib.sha256(repr(facts).encode()).digest()
+    return version_of(hashlib.sha256(repr(facts).encode()).digest())
 
 
 class KeyFilters:

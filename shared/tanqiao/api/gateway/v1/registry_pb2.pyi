@@ -568,7 +568,9 @@ class GetRegistryStatusResponse(_message.Message):
     """The list in force; empty: none."""
     source: _builtins.str
     list_version: _builtins.bytes
-    """Of the list in force, whose records never change: another list has another one. Empty: there is none."""
+    """Of the list in force, whose records never change: another list has another one. Its first 4 bytes, big-endian, are
+    the number of the form of its keys; 32 more name the list. Empty: there is none.
+    """
     @_builtins.property
     def as_of_date(self) -> _values_pb2.Date: ...
     @_builtins.property
