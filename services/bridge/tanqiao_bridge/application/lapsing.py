@@ -19,6 +19,7 @@ from tanqiao_bridge.application.claim_notices import tell_moved
 from tanqiao_bridge.application.claim_receipts import move_by_bridge
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.judging import read_stored
+from tanqiao_bridge.application.outages import note_outage
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage.claim_tables import bridge_time
 
@@ -53,7 +54,9 @@ def lapse_claims(group: Group, _command: object) -> int:
 def measure_downtime(connection: sa.Connection, now: int) -> int:
     """Add the time since the bridge was last known to run; how long it was down in all, in seconds."""
     values = {row.name: int(row.value) for row in connection.execute(sa.select(bridge_time))}
-    down = values.get(DOWN_SECONDS, 0) + max(0, now - values.get(ALIVE_AT, now))
+    seconds = max(0, now - values.get(ALIVE_AT, now))
+    note_outage(connection, now, seconds)
+    down = values.get(DOWN_SECONDS, 0) + seconds
     _note(connection, DOWN_SECONDS, down)
     _note(connection, ALIVE_AT, now)
     return down
