@@ -4,11 +4,16 @@ A claim is RETIRED once nothing of what was issued on it is held any more and so
 cancelled was not. It stays live for ever either way. The bridge moves it by itself, with a leaf and a
 receipt, and its region is told; it looks behind the decisions, in the order of the log, so that a use costs
 nothing for it, and where it stands is durable.
+
+A round looks at the claims of the units that were used since the last one, and at no others: nothing else can
+have made one of them RETIRED. One whose next units are held beside those just used costs no more than that;
+of another, the rows of its units are read up to the first that is held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,6 +21,7 @@ import sqlalchemy as sa
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.db.bulk import rows_by_key
 from tanqiao.db.node_state import get_state, set_state
+from tanqiao.db.spans import rows_within
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.types import Kind, Outcome
 from tanqiao_bridge.application.claim_aliases import lock_keys
@@ -32,13 +38,12 @@ from tanqiao_bridge.storage.tables import (
     issue,
     location,
     node_state,
-    series,
 )
 
 LEAVES_PER_ROUND_MAX: Final = 5_000
 REASON: Final = "all its units are used"
 _ISSUED: Final = int(claims_pb2.CLAIM_STATUS_ISSUED)
-_SOURCE: Final = ("region", "source_id")
+_ISSUED_UNITS: Final = ("series_id", "start_serial", "end_serial", "claim_id")
 _ISSUE: Final = ("claim_id", "accepted", "series_id", "start_serial", "end_serial")
 _CURSOR: Final = "retired_looked_to"
 _BEFORE_ALL: Final = -1
@@ -66,9 +71,9 @@ def retire_claims(group: Group, _command: object) -> int:
     )
     blocks = decision_block.c
     used = group.connection.execute(
-        sa.select(blocks.series_id).where(blocks.log_index.in_(uses)).distinct().order_by(blocks.series_id)
-    ).scalars()
-    done = _due(group.connection, list(used))
+        sa.select(blocks.series_id, blocks.start_serial, blocks.end_serial).where(blocks.log_index.in_(uses))
+    )
+    done = _due(group.connection, [UnitBlock(*row) for row in used])
     if done:
         lock_keys(group.connection, {key for row in done for key in read_stored(row).locks})
         tell_moved(group, *move_by_bridge(group, done, claims_pb2.CLAIM_STATUS_RETIRED, REASON))
@@ -76,23 +81,37 @@ def retire_claims(group: Group, _command: object) -> int:
     return last - upto
 
 
-def _due(connection: sa.Connection, series_ids: list[str]) -> list[claim_rows.ClaimRow]:
-    """Give the claims, ISSUED in these series, that hold nothing any more, in order of id."""
-    wanted = [(series_id,) for series_id in series_ids]
-    sources = {tuple(row) for row in rows_by_key(connection, series, ("series_id",), wanted, _SOURCE)}
-    issued = [(region, source, _ISSUED) for region, source in sorted(sources)]
-    keys = ("region", "project_id", "status")
-    ids = sorted(row[0] for row in rows_by_key(connection, claim, keys, issued, ("claim_id",)))
-    found = rows_by_key(connection, issue, ("claim_id",), [(one,) for one in ids], _ISSUE)
+def _due(connection: sa.Connection, used: Sequence[UnitBlock]) -> list[claim_rows.ClaimRow]:
+    """Give the ISSUED claims of these units that hold nothing any more, by id."""
+    beside = [row.block for row in locations.load_touched(connection, used) if row.state == locations.HELD]
+    found = rows_within(connection, issue, used, _ISSUED_UNITS, only="accepted")
+    holding = _touching([(UnitBlock(*row[:3]), row[3]) for row in found], beside)
+    wanted = sorted({row[3] for row in found} - holding)
+    keys = [(claim_id, _ISSUED) for claim_id in wanted]
+    ids = sorted(
+        row[0] for row in rows_by_key(connection, claim, ("claim_id", "status"), keys, ("claim_id",))
+    )
     blocks: dict[str, list[UnitBlock]] = {}
-    for claim_id, accepted, *block in found:
+    for claim_id, accepted, *block in rows_by_key(
+        connection, issue, ("claim_id",), [(one,) for one in ids], _ISSUE
+    ):
         if accepted:
             blocks.setdefault(claim_id, []).append(UnitBlock(*block))
-    used_up = [
-        claim_id for claim_id in ids if claim_id in blocks and _is_used_up(connection, blocks[claim_id])
-    ]
+    used_up = [claim_id for claim_id in ids if _is_used_up(connection, blocks[claim_id])]
     rows = claim_rows.load_claims(connection, used_up)
     return [rows[claim_id] for claim_id in used_up]
+
+
+def _touching(issued: Sequence[tuple[UnitBlock, str]], held: Iterable[UnitBlock]) -> set[str]:
+    """Give the claims on whose units something is held; the units of two claims are disjoint."""
+    ordered = sorted(issued)
+    starts = [(units.series_id, units.start) for units, _ in ordered]
+    found: set[str] = set()
+    for block in held:
+        first = max(0, bisect_right(starts, (block.series_id, block.start)) - 1)
+        last = bisect_left(starts, (block.series_id, block.end))
+        found.update(claim_id for units, claim_id in ordered[first:last] if units.overlaps(block))
+    return found
 
 
 def _is_used_up(connection: sa.Connection, blocks: Sequence[UnitBlock]) -> bool:
@@ -102,9 +121,14 @@ def _is_used_up(connection: sa.Connection, blocks: Sequence[UnitBlock]) -> bool:
 
 
 def _has(connection: sa.Connection, block: UnitBlock, state: int) -> bool:
+    """Whether a row of the block is in a state: read from its first row on, up to the one that is."""
     columns = location.c
+    before = sa.select(sa.func.max(columns.start_serial)).where(
+        columns.series_id == block.series_id, columns.start_serial <= block.start
+    )
     wanted = sa.select(columns.start_serial).where(
         columns.series_id == block.series_id,
+        columns.start_serial >= sa.func.coalesce(before.scalar_subquery(), block.start),
         columns.start_serial < block.end,
         columns.end_serial > block.start,
         columns.state == state,

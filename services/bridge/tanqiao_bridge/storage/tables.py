@@ -158,8 +158,15 @@ issue = Table(
     Column("signature_id", BigInteger, ForeignKey("signature.signature_id"), nullable=False),
     Column("item_index", Integer, nullable=False),
     Index(None, "claim_id"),
+    Index(
+        "ix_issue_units",
+        "series_id",
+        "start_serial",
+        sqlite_where=text("accepted"),
+        postgresql_where=text("accepted"),
+    ),
 )
-"""Each Issue once, accepted or refused, with the stored answer."""
+"""Each Issue once, accepted or refused, with the stored answer; the units of those accepted are disjoint."""
 
 decision = Table(
     "decision",
@@ -192,6 +199,7 @@ decision_block = Table(
     Column("log_index", BigInteger, primary_key=True),
     Column("start_serial", BigInteger, primary_key=True),
     Column("end_serial", BigInteger, nullable=False),
+    Index(None, "log_index"),
 )
 """Blocks that a COMMIT moved or used, keyed by series for tracing."""
 
