@@ -1,8 +1,7 @@
 """Set-based statements for the hot paths: one statement for a batch, whatever its size, on both databases.
 
-PostgreSQL takes whole columns as arrays (`unnest`): one round trip and one plan; a few rows go as they are,
-for writing an array takes the driver longer than a dozen values. SQLite runs a prepared statement per row
-inside the library, which needs no round trip. Values pass the driver as they are: integers,
+PostgreSQL takes whole columns as arrays (`unnest`): one round trip and one plan. SQLite runs a prepared
+statement per row inside the library, which needs no round trip. Values pass the driver as they are: integers,
 text, bytes, booleans (integers on SQLite) and None.
 """
 
@@ -23,9 +22,6 @@ Row = Sequence[Any]
 PARAMETERS_PER_STATEMENT_MAX: Final = 30_000
 ALIKE_LOOKED_FOR_MIN: Final = 64
 """Rows of a batch in which values that are alike are looked for."""
-FEW_ROWS_MAX: Final = 4
-FEW_VALUES_MAX: Final = 50
-"""Rows and values that go to PostgreSQL without arrays: statements with more values the driver reads anew."""
 _UNLESS_THERE: Final = " ON CONFLICT DO NOTHING"
 _POSTGRESQL: Final[sa.Dialect] = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
 
@@ -93,9 +89,8 @@ def rows_by_key(
         return []
     wanted = tuple(columns if columns is not None else table.columns.keys())
     if connection.dialect.name != "sqlite":
-        few = _few(keys)
-        statement = _postgres_select(table, tuple(key_columns), wanted, few)
-        return fetch(connection, statement, _values_of(keys, few))
+        statement = _postgres_select(table, tuple(key_columns), wanted)
+        return fetch(connection, statement, _columns_of(keys))
     found: list[tuple[Any, ...]] = []
     no_key = (None,) * len(key_columns)
     for part in slices(keys, PARAMETERS_PER_STATEMENT_MAX // len(key_columns) // 2):
@@ -115,9 +110,8 @@ def delete_by_key(
     if connection.dialect.name == "sqlite":
         statement = _sqlite_delete(table, tuple(key_columns))
         return write_each(connection, statement, [tuple(key) for key in keys])
-    few = _few(keys)
-    statement = _postgres_delete(table, tuple(key_columns), few)
-    return write(connection, statement, _values_of(keys, few))
+    statement = _postgres_delete(table, tuple(key_columns))
+    return write(connection, statement, _columns_of(keys))
 
 
 def update_by_key(
@@ -143,9 +137,8 @@ def update_by_key(
         statement = _sqlite_update(table, tuple(key_columns), tuple(value_columns))
         values = [(*row[key_count:], *row[:key_count]) for row in rows]
         return write_each(connection, statement, values)
-    few = _few(rows)
-    statement = _postgres_update(table, tuple(key_columns), tuple(value_columns), few)
-    return write(connection, statement, _values_of(rows, few))
+    statement = _postgres_update(table, tuple(key_columns), tuple(value_columns))
+    return write(connection, statement, _columns_of(rows))
 
 
 def statement_size(count: int) -> int:
@@ -163,17 +156,6 @@ def slices(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
         yield rows[start : start + size]
 
 
-def _few(rows: Sequence[Row]) -> int:
-    """Give the number of the rows where they are few, 0 where they go as arrays."""
-    count = len(rows)
-    return count if count <= FEW_ROWS_MAX and count * len(rows[0]) <= FEW_VALUES_MAX else 0
-
-
-def _values_of(rows: Sequence[Row], few: int) -> tuple[Any, ...]:
-    """Give the parameters of a statement for these rows: value by value where they are few, else arrays."""
-    return tuple(value for row in rows for value in row) if few else _columns_of(rows)
-
-
 def _columns_of(rows: Sequence[Row]) -> tuple[list[Any], ...]:
     return tuple(list(column) for column in zip(*rows, strict=True))
 
@@ -185,14 +167,6 @@ def _quoted(names: Sequence[str], prefix: str = "") -> str:
 def _arrays(table: sa.Table, names: Sequence[str]) -> str:
     """Give one parameter per column, cast to the array of its type, in the fast binary form."""
     return ", ".join(f"{_value(table, name)}[]" for name in names)
-
-
-def _rows(table: sa.Table, names: Sequence[str], few: int) -> str:
-    """Give what the rows stand in: as many rows of parameters where they are few, else arrays."""
-    if not few:
-        return f"unnest({_arrays(table, names)})"
-    row = f"({', '.join(_value(table, name) for name in names)})"
-    return f"(VALUES {', '.join([row] * few)})"
 
 
 def _value(table: sa.Table, name: str) -> str:
@@ -220,9 +194,6 @@ def _postgres_insert_of(
     In a large batch many columns are alike in all rows (region, status, moment): such a value is sent once.
     Writing an array into the driver's form takes longer than looking whether it is needed.
     """
-    few = _few(rows)
-    if few:
-        return _postgres_insert_few(table, names, few), _values_of(rows, few)
     columns = _columns_of(rows)
     if len(rows) < ALIKE_LOOKED_FOR_MIN:
         return _postgres_insert(table, names, frozenset()), columns
@@ -235,12 +206,6 @@ def _postgres_insert_of(
     once = [column[0] for name, column in by_name.items() if name in alike]
     many = [column for name, column in by_name.items() if name not in alike]
     return _postgres_insert(table, names, alike), (*once, *many)
-
-
-@lru_cache(maxsize=512)
-def _postgres_insert_few(table: sa.Table, names: tuple[str, ...], few: int) -> str:
-    row = f"({', '.join(_value(table, name) for name in names)})"
-    return f'INSERT INTO "{table.name}" ({_quoted(names)}) VALUES {", ".join([row] * few)}'  # noqa: S608
 
 
 @lru_cache(maxsize=512)
@@ -270,9 +235,9 @@ def _sqlite_select(table: sa.Table, keys: tuple[str, ...], wanted: tuple[str, ..
 
 
 @lru_cache(maxsize=512)
-def _postgres_select(table: sa.Table, keys: tuple[str, ...], wanted: tuple[str, ...], few: int) -> str:
+def _postgres_select(table: sa.Table, keys: tuple[str, ...], wanted: tuple[str, ...]) -> str:
     return (
-        f"SELECT {_quoted(wanted, 't.')} FROM {_rows(table, keys, few)} AS k ({_quoted(keys)}) "  # noqa: S608
+        f"SELECT {_quoted(wanted, 't.')} FROM unnest({_arrays(table, keys)}) AS k ({_quoted(keys)}) "  # noqa: S608
         f'JOIN "{table.name}" AS t ON {_equal("t", "k", keys)}'
     )
 
@@ -283,9 +248,9 @@ def _sqlite_delete(table: sa.Table, keys: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=512)
-def _postgres_delete(table: sa.Table, keys: tuple[str, ...], few: int) -> str:
+def _postgres_delete(table: sa.Table, keys: tuple[str, ...]) -> str:
     return (
-        f'DELETE FROM "{table.name}" AS t USING {_rows(table, keys, few)} AS k ({_quoted(keys)}) '  # noqa: S608
+        f'DELETE FROM "{table.name}" AS t USING unnest({_arrays(table, keys)}) AS k ({_quoted(keys)}) '  # noqa: S608
         f"WHERE {_equal('t', 'k', keys)}"
     )
 
@@ -297,10 +262,10 @@ def _sqlite_update(table: sa.Table, keys: tuple[str, ...], values: tuple[str, ..
 
 
 @lru_cache(maxsize=512)
-def _postgres_update(table: sa.Table, keys: tuple[str, ...], values: tuple[str, ...], few: int) -> str:
+def _postgres_update(table: sa.Table, keys: tuple[str, ...], values: tuple[str, ...]) -> str:
     changes = ", ".join(f'"{name}" = k."{name}"' for name in values)
     names = (*keys, *values)
     return (
         f'UPDATE "{table.name}" AS t SET {changes} '  # noqa: S608
-        f"FROM {_rows(table, names, few)} AS k ({_quoted(names)}) WHERE {_equal('t', 'k', keys)}"
+        f"FROM unnest({_arrays(table, names)}) AS k ({_quoted(names)}) WHERE {_equal('t', 'k', keys)}"
     )

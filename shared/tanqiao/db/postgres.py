@@ -37,8 +37,6 @@ _REQUIRED: Final[dict[str, frozenset[str]]] = {
     "client_encoding": frozenset({"UTF8"}),
     "standard_conforming_strings": frozenset({"on"}),
 }
-PREPARED_MAX: Final = 400
-"""Statements that a connection keeps prepared; a node has some two hundred, of several sizes each."""
 _NO_PLACE: Final = ("too many clients", "too many connections", "connection slots are reserved")
 """What a server says in English that has no place left; in another language it is told at once."""
 _ASK: Final = (
@@ -87,7 +85,6 @@ def _engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to 
 
     @sa.event.listens_for(engine, "connect")
     def check_settings(connection: psycopg.Connection[Any], _record: object) -> None:
-        connection.prepared_max = PREPARED_MAX
         try:
             row = connection.execute(_ASK).fetchone()
             connection.rollback()
