@@ -51,7 +51,7 @@ LISTED_PLANTS: Final = 2_000
 DECLARED_BATCHES: Final = 20
 WAIT_SECONDS: Final = 60.0
 PARTS: Final = ("search", "postgres", "sqlite")
-_LISTS_SEEN: Final = "SELECT count(*) FROM node_state WHERE name LIKE 'list_seen/%'"
+_LISTS_SEEN: Final = "SELECT count(*) FROM node_state WHERE name LIKE 'list_seen/%' AND value <> ''"
 
 
 @dataclass(slots=True)

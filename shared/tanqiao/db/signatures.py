@@ -134,8 +134,10 @@ def envelopes_by_batch(
     result = connection.execution_options(yield_per=ROWS_PER_PAGE).execute(ordered)
     for rows in result.partitions():
         signatures = load_signatures(connection, table, [row.signature_id for row in rows])
+        writers = {signature_id: envelope_writer(row) for signature_id, row in signatures.items()}
         for row in rows:
-            yield row, envelope_from(signatures[row.signature_id], bytes(row.payload), row.item_index)
+            written = writers[row.signature_id](bytes(row.payload), row.item_index)
+            yield row, envelope_pb2.Envelope.FromString(written)
 
 
 @lru_cache(maxsize=LEVELS_KEPT_MAX)

@@ -82,7 +82,7 @@ class KnownNodes:
 
     def holds(self, entry: bytes, index: int, path: Sequence[bytes]) -> bool:
         """Whether the path leads from the entry to the root; what it shows is known from then on."""
-        if not 0 <= index < self._size:
+        if not 0 <= index < self._size or len(path) > self._size.bit_length():
             return False
         path, known, fresh = tuple(path), self._nodes, {}
         node, level, width, used = leaf_hash(entry), 0, self._size, 0

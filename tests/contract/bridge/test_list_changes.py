@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
+
+import pytest
 
 from tanqiao.api.gateway.v1 import registry_pb2, registry_pb2_grpc
+from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.channel import open_channel
 from tanqiao.testing.network import SHANGHAI_CENTRE
 from tanqiao_bridge.domain.claim_cases import CaseKind
@@ -72,6 +76,32 @@ def test_the_first_list_that_a_bridge_sees_is_looked_at_for_the_claims_that_were
     assert [len(_cases(office, f"310000:free:{number}")) for number in range(1, 4)] == [1, 1, 1]
     assert not _cases(office, "310000:other:1")
     assert office.running.bridge.lists.look("ccer") == 0
+
+
+def test_a_review_that_a_full_writer_stops_goes_on_where_it_stood(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 5):
+        start, end = f"2026-0{number}-01", f"2026-0{number + 1}-01"
+        office.declared(claim_of(f"310000:free:{number}", filing_code=FREE, start=start, end=end))
+    office.lists["ccer"].load([ccer_project("CCER-99", FREE)], as_of=date(2026, 3, 1))
+    watch = office.running.bridge.lists
+    monkeypatch.setattr("tanqiao_bridge.remote.list_watch.CLAIMS_PER_REVIEW_MAX", 1)
+    asked: list[str] = []
+    honest = watch._writer.submit_waiting
+
+    def full_once(command: Any, **names: Any) -> Any:
+        asked.extend(command.claim_ids)
+        if len(asked) == 3:
+            raise DomainError("BUSY")
+        return honest(command, **names)
+
+    monkeypatch.setattr(watch._writer, "submit_waiting", full_once)
+    with pytest.raises(DomainError, match="BUSY"):
+        watch.look("ccer")
+    assert watch.look("ccer") == 2
+    assert asked == [f"310000:free:{number}" for number in (1, 2, 3, 3, 4)]
+    assert watch.look("ccer") == 0
 
 
 def test_a_record_that_appears_under_another_reference_of_the_asset_is_a_late_fact(office: Office) -> None:

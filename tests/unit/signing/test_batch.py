@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -272,9 +273,41 @@ def test_an_item_has_the_same_hash_in_another_batch(net: NetworkOfTest) -> None:
 def test_an_item_whose_path_was_changed_is_refused(
     net: NetworkOfTest, change: Callable[[envelope_pb2.Envelope], object], symbol: str
 ) -> None:
-    envelope = item_envelope(batch_of(net, 5), 1)
+    batch = batch_of(net, 5)
+    envelope = item_envelope(batch, 1)
     change(envelope)
     assert refused_alone(net, envelope) == symbol
+    knows = Verifier(NETWORK_ID, BRIDGE)
+    open_one(net, item_envelope(batch, 0), knows)
+    with pytest.raises(DomainError) as refusal:
+        open_one(net, envelope, knows)
+    assert refusal.value.symbol == symbol, "what another item has shown changes nothing"
+
+
+def test_a_path_of_a_million_nodes_behind_an_opened_item_is_refused_before_it_is_looked_at(
+    net: NetworkOfTest,
+) -> None:
+    batch = batch_of(net, 5)
+    verifier = Verifier(NETWORK_ID, BRIDGE)
+    open_one(net, item_envelope(batch, 0), verifier)
+    envelope = item_envelope(batch, 1)
+    envelope.batch_proof.path.extend([b""] * 1_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DomainError) as refusal:
+            open_one(net, envelope, verifier)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert refusal.value.symbol == "MESSAGE_MALFORMED"
+
+
+def test_no_tree_is_kept_that_is_larger_than_a_batch_may_be(net: NetworkOfTest) -> None:
+    batch = batch_of(net, 5)
+    verifier = Verifier(NETWORK_ID, BRIDGE, Limits(batch_items_max=4))
+    for index in range(5):
+        assert open_one(net, item_envelope(batch, index), verifier).envelope_index == index
+    assert not verifier._standings._known
 
 
 def test_a_batch_signature_is_no_signature_of_a_message(net: NetworkOfTest) -> None:

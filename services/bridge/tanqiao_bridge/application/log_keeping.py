@@ -73,12 +73,13 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class ShownLeaf:
-    """A leaf with the messages beside it, serialised."""
+    """A leaf with the messages beside it, serialised; whether what is beside it stays as it is."""
 
     log_index: int
     leaf: bytes
     envelopes: Sequence[bytes] = ()
     sealed_record: bytes = b""
+    stays: bool = False
 
     @cached_property
     def written(self) -> bytes:
@@ -113,7 +114,7 @@ class _ShownLeaves:
                     self._bytes = 0
                 if leaf.log_index not in self._leaves:
                     self._leaves[leaf.log_index] = leaf
-                    self._bytes += len(leaf.written)
+                    self._bytes += 2 * len(leaf.written)  # its parts, and itself as it is answered
 
 
 def _runs_of_none(shown: Sequence[ShownLeaf | None]) -> list[range]:
@@ -207,8 +208,9 @@ class LogKeeper:
                 leaves = leaves_of(party)(connection, from_index, limit)
                 return [ShownLeaf(from_index + at, leaf) for at, leaf in enumerate(leaves)], size
         # Witnesses ask for what is new all at once: the first makes it, the others wait. Who reads the whole
-        # log is behind the others and in nobody's way.
-        with self._making if size - from_index <= SHOWN_LEAVES_MAX else nullcontext():
+        # log is behind the others; what it reads is not kept.
+        at_the_tip = size - from_index <= SHOWN_LEAVES_MAX
+        with self._making if at_the_tip else nullcontext():
             shown = self._shown.of(range(from_index, min(size, from_index + limit)))
             missing = _runs_of_none(shown)
             if missing:
@@ -217,12 +219,14 @@ class LogKeeper:
                         first = from_index + run.start
                         leaves = leaves_of(party)(connection, first, len(run))
                         shown[run.start : run.stop] = self._with_messages(connection, first, leaves)
+                if at_the_tip:
+                    self._shown.note(leaf for leaf in shown if leaf is not None and leaf.stays)
             return [leaf for leaf in shown if leaf is not None], size
 
     def _with_messages(
         self, connection: sa.Connection, first_index: int, leaves: Sequence[bytes]
     ) -> list[ShownLeaf]:
-        """Give leaves with their messages and sealed records, and remember those that stay as they are."""
+        """Give leaves with their messages and sealed records."""
         decoded = [decode_leaf(leaf) for leaf in leaves]
         beside = written_beside(connection, decoded)
         sealed = [b""] * len(decoded)
@@ -232,16 +236,18 @@ class LogKeeper:
                 self._sealer.seal(first_index + at, hash_leaf(data), record.SerializeToString())
                 for at, (data, record) in enumerate(zip(leaves, records, strict=True))
             ]
-        made = [
-            ShownLeaf(first_index + at, leaf, envelopes, record)
-            for at, (leaf, envelopes, record) in enumerate(zip(leaves, beside, sealed, strict=True))
+        return [
+            ShownLeaf(
+                first_index + at,
+                data,
+                envelopes,
+                record,
+                leaf.kind not in CHANGING_KINDS and len(envelopes) == len(leaf.message_hashes),
+            )
+            for at, (data, leaf, envelopes, record) in enumerate(
+                zip(leaves, decoded, beside, sealed, strict=True)
+            )
         ]
-        self._shown.note(
-            one
-            for one, leaf in zip(made, decoded, strict=True)
-            if leaf.kind not in CHANGING_KINDS and len(one.envelopes) == len(leaf.message_hashes)
-        )
-        return made
 
     def tile(self, party: str, path: str) -> bytes:
         """Give a tile or bundle of the sealed log by its path; LOG_CHECK_FAILED where there is none."""

@@ -30,6 +30,9 @@ ANSWER_SECONDS_MAX: Final = 30.0
 STOP_SECONDS_MAX: Final = 10.0
 PAGES_MAX: Final = 100_000
 
+Change = tuple[str, str, str]
+"""A registry, the import seen last (empty: none), the import in force."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -42,6 +45,8 @@ class ListWatch:
         self._gateways = gateways
         self._stopping = threading.Event()
         self._turn = threading.Lock()
+        self._reached: dict[str, tuple[Change, str]] = {}
+        """By registry, how far its review has come: a writer that is full for a while begins none again."""
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -84,29 +89,33 @@ class ListWatch:
             if found is None:
                 return 0
             self._writer.submit(NoteList(registry, current)).result(ANSWER_SECONDS_MAX)
+            self._reached.pop(registry, None)
             return found
 
     def _look_at(self, registry: str, seen: str | None, current: str) -> int | None:
         if not current:
             return 0  # its claims wait for it: a registry without a list is silent
-        if seen:
-            return self._review(registry, seen, current)
-        return self._review_all()
+        change = registry, seen or "", current
+        if self._reached.get(registry, (None,))[0] != change:
+            self._reached[registry] = change, ""
+        return self._review(change) if seen else self._review_all(change)
 
-    def _review_all(self) -> int | None:
+    def _review_all(self, change: Change) -> int | None:
         """Review every live claim: those declared before a registry's first list was seen rest on none."""
-        found, after = 0, ""
+        found, after = 0, self._reached[change[0]][1]
         while not self._stopping.is_set():
             claims = self._queries.live_claims(after, CLAIMS_PER_REVIEW_MAX)
             if not claims:
                 return found
             found += self._review_claims(claims)
             after = claims[-1].claim_id
+            self._reached[change[0]] = change, after
         return None
 
-    def _review(self, registry: str, seen: str, current: str) -> int | None:
-        """Review page by page; None where the gateway fell silent: it is begun again later."""
-        found, token = 0, ""
+    def _review(self, change: Change) -> int | None:
+        """Review page by page; None where the gateway fell silent: it goes on from that page later."""
+        registry, seen, current = change
+        found, token = 0, self._reached[registry][1]
         for _ in range(PAGES_MAX):
             page = self._gateways.changes(registry, seen, current, token)
             if page is None or self._stopping.is_set():
@@ -115,6 +124,7 @@ class ListWatch:
             token = page.next_page_token
             if not token:
                 return found
+            self._reached[registry] = change, token
         return found
 
     def _review_page(self, page: registry_pb2.ListChangesResponse) -> int:
@@ -129,6 +139,7 @@ class ListWatch:
         begun = time.monotonic()
         answers = self._gateways.look_up(claims)
         command = ReviewClaims(tuple(claim.claim_id for claim in claims), answers)
-        found: int = self._writer.submit(command).result(ANSWER_SECONDS_MAX)
+        waiting = self._writer.submit_waiting(command, seconds_max=ANSWER_SECONDS_MAX)
+        found: int = waiting.result(ANSWER_SECONDS_MAX)
         self._stopping.wait(time.monotonic() - begun)
         return found

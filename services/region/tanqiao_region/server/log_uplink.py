@@ -19,6 +19,8 @@ from tanqiao_region.application.own_log import OwnLog, StoredCheckpoint
 
 UPLINK_SECONDS: Final = 1.0
 LEAVES_PER_CALL: Final = 1_000
+REST: Final = 0.5
+"""For how long, after so long a piece of work, a log that is behind leaves the node to its callers."""
 STOP_SECONDS_MAX: Final = 30.0
 
 _log = structlog.get_logger("tanqiao.region.log")
@@ -65,9 +67,10 @@ class LogUplink:
             begun, pause = time.monotonic(), UPLINK_SECONDS
             try:
                 more = self._own_log.seal()
+                sealed = time.monotonic()
                 self.carry_up()
-                if more:  # what is behind catches up with half of the node's time: callers need the other
-                    pause = time.monotonic() - begun
+                if more:
+                    pause = min(UPLINK_SECONDS, (sealed - begun) * REST)
                 told = ""
             except (DomainError, TlogError) as error:
                 reason = error.symbol if isinstance(error, DomainError) else error.reason
@@ -97,7 +100,7 @@ class LogUplink:
                 first, leaves, newest.note if last else b""
             )
             if not last:
-                self._stopping.wait(time.monotonic() - begun)
+                self._stopping.wait((time.monotonic() - begun) * REST)
         return self._there
 
     def _is_behind(self, newest: StoredCheckpoint) -> bool:
