@@ -16,8 +16,10 @@ from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao_bridge.application import registry_ordering
 from tanqiao_bridge.application.rebuilding_claims import RebuiltClaims
+from tanqiao_bridge.storage.cases import OPEN
 from tanqiao_bridge.storage.leaf_records import leaf_records
 from tanqiao_bridge.storage.tables import conflict_case, log_leaf, registry_order
+from tanqiao_gateway.application.fsck import check_database
 from tests.contract.bridge.case_office import ALLOW as STANDS
 from tests.contract.bridge.case_office import cases_of, resolve
 from tests.contract.bridge.claims_office import (
@@ -30,6 +32,7 @@ from tests.contract.bridge.claims_office import (
     NOTICE,
     PROJECT,
     REGISTERED,
+    REJECTED,
     UNSOLD,
     WITHDRAWN_STATUS,
     Office,
@@ -238,15 +241,21 @@ def test_nothing_is_issued_on_what_was_said_before_the_freeze_was_released(desk:
     desk.office.require_clean()
 
 
-def test_a_claim_that_stands_again_waits_for_the_freeze_as_any_other(desk: Desk) -> None:
+def take_back_the_list(desk: Desk) -> None:
+    """Undo the newest import of certificates: their registry has nothing to say."""
     gec = desk.office.lists["gec"]
     with open_channel(gec.address, gec.network.network.tls(SHANGHAI_CENTRE)) as channel:
         stub = registry_pb2_grpc.RegistryServiceStub(channel)
-        (only,) = stub.ListImports(registry_pb2.ListImportsRequest(), timeout=WAIT_SECONDS).imports
+        imports = stub.ListImports(registry_pb2.ListImportsRequest(), timeout=WAIT_SECONDS).imports
         undo = registry_pb2.UndoImportRequest(
-            request_id="undo-of-test-1", import_id=only.import_id, reason="test"
+            request_id=f"undo-of-test-{len(imports)}", import_id=imports[0].import_id, reason="test"
         )
         stub.UndoImport(undo, timeout=WAIT_SECONDS)
+
+
+def test_a_claim_that_stands_again_waits_for_the_freeze_as_any_other(desk: Desk) -> None:
+    gec = desk.office.lists["gec"]
+    take_back_the_list(desk)
     held = declare(desk.office.running, SHANGHAI, instalment(1))
     assert held.receipt.verdict.verdict == HOLD
     gec.load(GEC)
@@ -339,3 +348,113 @@ def test_what_is_frozen_for_a_project_that_has_ended_explains_itself_to_no_other
     desk.confirmed()
     other.claim_id = "310000:project:3"
     assert desk.office.check(other).verdict == FREEZE_OTHER, "released, they are unsold as others are"
+
+
+def hold_and_reject(desk: Desk) -> int:
+    """Have the opened project held for what is frozen for nobody, and rejected meanwhile; its open case."""
+    frozen = certificates(
+        "GEC-FROZEN", UNSOLD, state="FROZEN", period_start="2026-05-01", period_end="2026-06-01"
+    )
+    desk.office.lists["gec"].load([*GEC, frozen])
+    assert refusal(desk.office.move, PLANT, NOTICE).symbol == "CLAIM_HOLD"
+    take_back_the_list(desk)
+    assert desk.office.move(PLANT, REJECTED).status == REJECTED
+    (case,) = [one for one in cases_of(desk.office.running) if one.state == OPEN]
+    return int(case.case_id)
+
+
+def require_all_clean(desk: Desk) -> None:
+    desk.office.require_clean()
+    require_orders_in_the_mirror(desk.office)
+    report = check_database(desk.office.lists["gec"].gateway.database)
+    assert report.clean, report.as_text()
+
+
+def test_a_project_that_a_case_lets_stand_again_is_frozen_for_again_and_issues_over_that_alone(
+    desk: Desk,
+) -> None:
+    desk.office.declared(project())
+    desk.office.move(PLANT, NOTICE)
+    desk.confirmed()
+    before = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert before.receipt.verdict.verdict == ALLOW
+    case_id = hold_and_reject(desk)
+    assert desk.kinds() == [FREEZE, RELEASE]
+    # Its certificates look frozen for it, and are about to be free: it stands again once that is decided.
+    assert desk.notice.certificates(UNSOLD) == {"FROZEN": 240}
+    waiting = refusal(resolve, desk.office.running, case_id, STANDS)
+    assert waiting.symbol == "EXTERNAL_REGISTRY_SILENT"
+    assert desk.office.status_of(PLANT) == REJECTED
+    desk.confirmed()
+    assert desk.notice.certificates(UNSOLD) == {"UNFROZEN": 240}
+    resolve(desk.office.running, case_id, STANDS)
+    assert desk.office.status_of(PLANT) == DECLARED
+
+    # What was said before the release counts no more, nor does the freeze of then.
+    assert desk.issue("310000:instalment:1", 0, before) == ["EXTERNAL_REGISTRY_SILENT"]
+    assert refusal(desk.office.move, PLANT, REGISTERED).symbol == "EXTERNAL_REGISTRY_SILENT"
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == FREEZE_OTHER
+    assert desk.kinds() == [FREEZE, RELEASE, FREEZE]
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == FREEZE_OTHER
+    assert desk.kinds() == [FREEZE, RELEASE, FREEZE], "one request at a time"
+    assert desk.office.move("310000:instalment:1", NOTICE).verdict.verdict == FREEZE_OTHER
+    assert desk.issue("310000:instalment:1", 0, before) == ["EXTERNAL_REGISTRY_SILENT"]
+    desk.confirmed()
+    assert desk.notice.certificates(UNSOLD) == {"FROZEN": 240}
+    # It is a standing order as the first was: what a newer list shows is frozen too.
+    desk.office.lists["gec"].load(
+        [*GEC, certificates("GEC-LATER", UNSOLD, period_start="2026-02-01", period_end="2026-03-01")]
+    )
+    assert set(desk.notice.certificates(UNSOLD)) == {"FROZEN"}
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
+    assert desk.office.move(PLANT, REGISTERED).status == REGISTERED
+    assert desk.office.move("310000:instalment:1", NOTICE).verdict.verdict == ALLOW
+    assert desk.issue("310000:instalment:1", 0, before) == []
+    assert desk.kinds() == [FREEZE, RELEASE, FREEZE, CANCEL]
+    desk.confirmed()
+    assert desk.notice.certificates(UNSOLD)["CANCELLED"] == 240
+    # As it ends, what is frozen is released as the first time.
+    assert desk.office.move(PLANT, CANCELLED).status == CANCELLED
+    assert desk.kinds() == [FREEZE, RELEASE, FREEZE, CANCEL, RELEASE]
+    desk.confirmed()
+    assert "FROZEN" not in desk.notice.certificates(UNSOLD)
+    require_all_clean(desk)
+
+
+def test_a_release_that_was_refused_has_left_the_freeze_and_ends_nothing(desk: Desk) -> None:
+    desk.office.declared(project())
+    desk.office.move(PLANT, NOTICE)
+    desk.confirmed()
+    case_id = hold_and_reject(desk)
+    release = desk.newest().order.order_id
+    desk.notice.decide(release, refuse=True, reason="另案冻结（虚构）")
+    desk.notice.wait_for(release, PLANT, REFUSED)
+    resolve(desk.office.running, case_id, STANDS)
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
+    assert desk.kinds() == [FREEZE, RELEASE], "it is frozen"
+    assert desk.office.move(PLANT, REGISTERED).status == REGISTERED
+    declared = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert desk.issue("310000:instalment:1", 0, declared) == []
+    assert desk.kinds() == [FREEZE, RELEASE, CANCEL]
+    desk.confirmed()
+    desk.office.move(PLANT, CANCELLED)
+    assert desk.kinds() == [FREEZE, RELEASE, CANCEL, RELEASE]
+    require_all_clean(desk)
+
+
+def test_nothing_is_cancelled_for_a_project_that_stands_again_without_a_freeze(desk: Desk) -> None:
+    desk.office.declared(project())
+    desk.office.move(PLANT, NOTICE)
+    desk.confirmed()
+    case_id = hold_and_reject(desk)
+    desk.confirmed()
+    desk.office.lists["gec"].load([certificates("GEC-OTHER", "99310000000000799")])
+    resolve(desk.office.running, case_id, STANDS)
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW, "its plant has no certificates"
+    assert desk.office.move(PLANT, REGISTERED).status == REGISTERED
+    declared = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert desk.issue("310000:instalment:1", 0, declared) == []
+    assert desk.kinds() == [FREEZE, RELEASE]
+    desk.office.move(PLANT, CANCELLED)
+    assert desk.kinds() == [FREEZE, RELEASE], "nothing has been frozen since"
+    require_all_clean(desk)

@@ -38,7 +38,7 @@ from tanqiao_bridge.application.judging import (
 )
 from tanqiao_bridge.application.records import answered_before, note_answer
 from tanqiao_bridge.application.registry_answers import Answers
-from tanqiao_bridge.application.registry_ordering import release_frozen
+from tanqiao_bridge.application.registry_ordering import release_frozen, require_released
 from tanqiao_bridge.application.verdicts import Verdicts
 from tanqiao_bridge.domain import claim_cases as rules
 from tanqiao_bridge.domain.claim_cases import CaseKind
@@ -270,7 +270,8 @@ def resolve_case(group: Group, command: ResolveCase) -> Answer:
 
     Raises:
         DomainError: CASE_UNKNOWN, CASE_CLOSED, APPROVERS_MISSING, FIELD_INVALID, CONCURRENT_CHANGE; for a
-            claim that is to stand again, the reason of its verdict.
+            claim that is to stand again, the reason of its verdict, or EXTERNAL_REGISTRY_SILENT while it is
+            not decided whether what was frozen for it is released.
     """
     answer = Answer()
     if answered_before(group, command.request, answer):
@@ -340,6 +341,7 @@ def _revived(group: Group, command: ResolveCase, case: CaseRow) -> Judged | None
     read = with_index(read_stored(declared), log.log_size(group.connection))
     aliases = lock_claims(group.connection, [read], command.asked)
     index = Index.load(group.connection, [read], aliases, resolved=True)
+    require_released(group, row.claim_id)
     index.resolutions.setdefault(row.claim_id, []).append(case)
     judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
     refusal = refusal_of(judged) if is_refused(judged.verdict) else None

@@ -5,6 +5,10 @@ programme of a region has none: where its matrix answers FREEZE_OTHER, the owner
 *asks* that registry, in the name of the project's claim. What it refuses, or does in part, or says nothing
 about, leaves the claim where it is; a person looks. What it has confirmed is cancelled as units are issued
 on it, and released when the claim ends.
+
+A claim that a case lets stand again begins anew: what was frozen for it before a release counts no more, and
+it asks again. It cannot stand again while a release of its own is undecided: until then its certificates
+look frozen and may be sold at any moment.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2
 from tanqiao.claims.energy import kwh, whole_units_covering
 from tanqiao.claims.keys import Strength, strength_of
 from tanqiao.claims.model import Attribute
+from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.rpc.validation import wire_period
 from tanqiao.signing.envelope import sign_envelope
@@ -106,8 +111,7 @@ def ask_to_freeze(group: Group, read: ReadClaim, statement_hash: bytes, article:
         owner = read_stored(opened[0]) if opened else None
     if owner is None or not any(one.scheme == FILING_CODE for one in owner.asset.references):
         return
-    orders = _orders_of(group, owner.claim_id)
-    if any(one.kind == FREEZE and one.decision is None for one in orders):
+    if any(one.decision is None for one in _freezes_of(group, owner.claim_id)):
         return
     order = coordination_pb2.RegistryOrder(
         kind=FREEZE,
@@ -158,12 +162,35 @@ def released_at(connection: sa.Connection, region: str, project_id: str) -> int:
 
 def release_frozen(group: Group, claim_id: str, cause_hash: bytes, log_index: int) -> None:
     """Order that what is frozen for a claim is released: the claim has ended."""
-    orders = _orders_of(group, claim_id)
-    asked = any(one.kind == FREEZE and one.decision != REFUSED for one in orders)
-    if not asked or any(one.kind == RELEASE for one in orders):
+    if all(one.decision == REFUSED for one in _freezes_of(group, claim_id)):
         return
     order = coordination_pb2.RegistryOrder(kind=RELEASE, claim_id=claim_id)
     write_order(group, cause_hash, order, log_index)
+
+
+def require_released(group: Group, claim_id: str) -> None:
+    """Refuse that a claim stands again before it is decided what becomes of what was frozen for it.
+
+    Raises:
+        DomainError: EXTERNAL_REGISTRY_SILENT; the same may be tried again once the registry has answered.
+    """
+    for one in _orders_of(group, claim_id):
+        if one.kind == RELEASE and one.decision is None:
+            raise DomainError("EXTERNAL_REGISTRY_SILENT", registry=one.registry, as_of="–")
+
+
+def _freezes_of(group: Group, claim_id: str) -> list[OrderRow]:
+    """Give the orders to freeze since the claim's last release, newest first.
+
+    A release that the registry refused, or did in part, has left something frozen: it ends nothing.
+    """
+    found = []
+    for one in _orders_of(group, claim_id):
+        if one.kind == FREEZE:
+            found.append(one)
+        elif one.decision in registry_orders.RELEASED:
+            break
+    return found
 
 
 def _orders_of(group: Group, claim_id: str) -> list[OrderRow]:

@@ -30,6 +30,8 @@ _DONE: Final = frozenset(
         coordination_pb2.REGISTRY_ORDER_STATE_PART_CONFIRMED,
     }
 )
+RELEASED: Final = frozenset({None, coordination_pb2.REGISTRY_ORDER_STATE_CONFIRMED})
+"""Decisions about a release after which nothing counts as frozen; None: that may come at any moment."""
 _ANSWERS: Final = ("acknowledged_answer", "decision", "decided_answer")
 _BYTES: Final = (
     "order_id",
@@ -130,18 +132,27 @@ def list_orders(
 
 
 def with_freezes(connection: sa.Connection, claim_ids: Sequence[str]) -> set[str]:
-    """Give those of the claims for which certificates were frozen, wholly or in part."""
-    wanted = [(claim_id,) for claim_id in claim_ids]
-    orders = {
-        bytes(row[0]): row[1]
-        for row in rows_by_key(
-            connection, registry_order, ("claim_id",), wanted, ("order_id", "claim_id", "kind")
+    """Give those of the claims for which something was frozen since their last release, if only in part."""
+    wanted = [
+        (claim_id, kind)
+        for claim_id in claim_ids
+        for kind in (
+            coordination_pb2.REGISTRY_ORDER_KIND_FREEZE,
+            coordination_pb2.REGISTRY_ORDER_KIND_RELEASE,
         )
-        if row[2] == coordination_pb2.REGISTRY_ORDER_KIND_FREEZE
-    }
-    keys = [(order_id, True) for order_id in orders]
+    ]
+    columns = ("order_id", "claim_id", "kind", "log_index")
+    orders = rows_by_key(connection, registry_order, ("claim_id", "kind"), wanted, columns)
+    keys = [(row[0], True) for row in orders]
     answers = rows_by_key(connection, registry_answer, ("order_id", "decided"), keys, ("order_id", "state"))
-    return {orders[bytes(row[0])] for row in answers if row[1] in _DONE}
+    decisions = {bytes(row[0]): row[1] for row in answers}
+    newest: dict[str, tuple[int, bool]] = {}
+    for order_id, claim_id, kind, log_index in orders:
+        decision = decisions.get(bytes(order_id))
+        frozen = kind == coordination_pb2.REGISTRY_ORDER_KIND_FREEZE
+        if decision in (_DONE if frozen else RELEASED):
+            newest[claim_id] = max(newest.get(claim_id, (log_index, frozen)), (log_index, frozen))
+    return {claim_id for claim_id, (_, frozen) in newest.items() if frozen}
 
 
 def indexes_of(connection: sa.Connection, claim_ids: Sequence[str], kind: int) -> list[int]:

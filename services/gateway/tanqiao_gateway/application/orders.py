@@ -4,12 +4,15 @@ An order is stored with its acknowledgement before it is answered; the registry'
 and what it does to certificates is appended in the same transaction as the signed decision. A freeze that was
 confirmed wholly is a standing order: what a later list shows as newly issued is frozen when it is imported,
 until the day on which the notice ends. What is frozen stays frozen until it is cancelled or released.
+
+A release ends what the bridge ordered for the claim before it, by the index of its log, whichever comes here
+first. What it orders afterwards, for a claim that stands again, is a freeze like any other.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +46,12 @@ REFUSED: Final = coordination_pb2.REGISTRY_ORDER_STATE_REFUSED
 MICROSECONDS: Final = 1_000_000
 BY_BRIDGE: Final = "bridge"
 WITHDRAWN_REASON: Final = "项目已撤回 the project was withdrawn"
+_DECIDED_BEFORE: Final[Mapping[int, int]] = {RELEASE: CANCEL, FREEZE: RELEASE}
+"""What is decided first, if it is open for the same claim."""
+_NAMES: Final[Mapping[int, str]] = {
+    CANCEL: "注销 to be decided first: CANCEL",
+    RELEASE: "解冻 to be decided first: RELEASE",
+}
 ENDED_REASON: Final = "通知已失效 the coordination notice has ended"
 
 
@@ -137,9 +146,9 @@ class Orders:
         """
         if row.kind == RELEASE:
             for one in earlier:
-                if one.decision is None and one.kind == FREEZE:
+                if one.decision is None and one.kind == FREEZE and _is_released(one, [row]):
                     self._decide(connection, one, REFUSED, 0, 0, WITHDRAWN_REASON, now, BY_BRIDGE)
-        elif row.kind == FREEZE and any(one.kind == RELEASE for one in earlier):
+        elif row.kind == FREEZE and _is_released(row, earlier):
             return self._decide(connection, row, REFUSED, 0, 0, WITHDRAWN_REASON, now, BY_BRIDGE)
         return row.received_answer
 
@@ -168,8 +177,8 @@ class Orders:
                 raise DomainError(
                     "ORDER_REFUSED", registry=self._registry, order_id=row.order_id.hex(), detail=detail
                 )
-            if row.kind == RELEASE and not decision.refuse:
-                self._require_cancelled(connection, row)
+            if not decision.refuse:
+                self._require_turn(connection, row)
             answer = self._carry_out(connection, row, decision, today, now)
             stored = (decision.request, answer)
             request_ids.store(connection, [stored], created_at_us=now * MICROSECONDS)
@@ -178,11 +187,16 @@ class Orders:
 
         return envelope_pb2.Envelope.FromString(run_in_transaction(self._database, work))
 
-    def _require_cancelled(self, connection: sa.Connection, row: OrderRow) -> None:
-        """Refuse to release certificates of which some are to be cancelled: they might be sold meanwhile."""
+    def _require_turn(self, connection: sa.Connection, row: OrderRow) -> None:
+        """Refuse to release certificates of which some are to be cancelled: they might be sold meanwhile.
+
+        And to freeze for a claim while an earlier release for it is open, which would undo it.
+        """
+        first = _DECIDED_BEFORE.get(row.kind)
         for one in orders.orders_of(connection, row.claim_id):
-            if one.kind == CANCEL and one.decision is None:
-                detail = f"先决定注销 to be decided first: CANCEL {one.order_id.hex()}"
+            if one.kind == first and one.decision is None:
+                name = _NAMES[one.kind]
+                detail = f"先决定{name} {one.order_id.hex()}"
                 raise DomainError(
                     "ORDER_REFUSED", registry=self._registry, order_id=row.order_id.hex(), detail=detail
                 )
@@ -286,7 +300,7 @@ def apply_standing(connection: sa.Connection, today: str, now: int) -> None:
         return
     orders.take_turn(connection)
     for row in standing:
-        if any(one.kind == RELEASE for one in orders.orders_of(connection, row.claim_id)):
+        if _is_released(row, orders.orders_of(connection, row.claim_id)):
             continue
         order = coordination_pb2.RegistryOrder.FromString(row.payload)
         effects = [Effect(lot, frozen_mwh=part) for lot, part in _meant(connection, order)]
@@ -318,6 +332,17 @@ def answer_of(connection: sa.Connection, request: ClientRequest) -> bytes | None
     if isinstance(answer, DomainError):
         raise answer
     return answer
+
+
+def _is_released(freeze: OrderRow, known: Sequence[OrderRow]) -> bool:
+    """Whether one of these orders releases what a freeze means: the bridge ordered it later."""
+    at = _log_index(freeze)
+    return any(one.kind == RELEASE and _log_index(one) >= at for one in known)
+
+
+def _log_index(row: OrderRow) -> int:
+    """Give where an order stands among the bridge's."""
+    return coordination_pb2.RegistryOrder.FromString(row.payload).log_index
 
 
 def _require_reason(reason: str) -> None:
