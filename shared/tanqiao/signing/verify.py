@@ -12,10 +12,9 @@ leaves.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any, Final
 
 from google.protobuf.message import Message
@@ -29,6 +28,7 @@ from tanqiao.signing.merkle import KnownNodes, root_from_path, tree_levels
 from tanqiao.signing.pae import message_hash, message_hashes, pae, require_payload_type
 from tanqiao.signing.parties import party_matches
 from tanqiao.signing.payload_types import payload_type_of
+from tanqiao.signing.proven import Standing, Standings, VerifiedRoots
 from tanqiao.signing.strict import parse_strict
 from tanqiao.signing.suites import KEY_ID_BYTES
 
@@ -162,83 +162,6 @@ class Opened:
     tree: BatchTree = NO_TREE
 
 
-class _VerifiedRoots:
-    """Batch signatures that were found good, so that single items of one batch cost one check; bounded."""
-
-    def __init__(self, kept_max: int) -> None:
-        self._kept_max = kept_max
-        self._known: OrderedDict[tuple[bytes, bytes, bytes], None] = OrderedDict()
-        self._lock = Lock()
-
-    def holds(self, entry: KeyEntry, message: bytes, signature: bytes) -> bool:
-        key = (entry.key_id, message, signature)
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return True
-        if not entry.verify(signature, message):
-            return False
-        with self._lock:
-            self._known[key] = None
-            while len(self._known) > self._kept_max:
-                self._known.popitem(last=False)
-        return True
-
-
-@record
-class _Standing:
-    """What the one signature over a batch settles for all of its items, while the keys are those.
-
-    Args:
-        directory: the keys as they were then.
-        allowed: what might arrive where it was looked at.
-        entry: the key that signed; its role fits and its owner may send the type.
-        rule: what the type must satisfy there.
-        signed_by: as it is told.
-        tree: nodes of the batch's tree, whose root is under the signature.
-    """
-
-    directory: KeyDirectory
-    allowed: Mapping[str, AllowedMessage]
-    entry: KeyEntry
-    rule: AllowedMessage
-    signed_by: tuple[SignedBy, ...]
-    tree: KnownNodes
-
-
-class _Standings:
-    """Batches of which an item was opened: their other items cost a hash or two; bounded."""
-
-    def __init__(self, kept_max: int) -> None:
-        self._kept_max = kept_max
-        self._known: OrderedDict[tuple[bytes, bytes, int, str], _Standing] = OrderedDict()
-        self._lock = Lock()
-
-    def find(
-        self, envelope: envelope_pb2.Envelope, directory: KeyDirectory, allowed: Mapping[str, AllowedMessage]
-    ) -> _Standing | None:
-        """Give what is settled for an envelope, None if that is to be found out."""
-        signatures = envelope.signatures
-        if len(signatures) != 1:
-            return None
-        known = self._known.get(_standing_key(envelope, signatures[0]))
-        if known is None or known.directory is not directory or known.allowed is not allowed:
-            return None
-        return known
-
-    def note(self, envelope: envelope_pb2.Envelope, found: _Standing) -> None:
-        with self._lock:
-            self._known[_standing_key(envelope, envelope.signatures[0])] = found
-            while len(self._known) > self._kept_max:
-                self._known.popitem(last=False)
-
-
-def _standing_key(
-    envelope: envelope_pb2.Envelope, signature: envelope_pb2.Signature
-) -> tuple[bytes, bytes, int, str]:
-    return signature.key_id, signature.signature, envelope.batch_proof.size, envelope.payload_type
-
-
 @dataclass(frozen=True, slots=True)
 class Verifier:
     """Opens envelopes for one party of one network.
@@ -252,11 +175,11 @@ class Verifier:
     network_id: str
     own_party: str
     limits: Limits = field(default_factory=Limits)
-    _roots: _VerifiedRoots = field(
-        default_factory=lambda: _VerifiedRoots(BATCH_ROOTS_KEPT_MAX), init=False, repr=False, compare=False
+    _roots: VerifiedRoots = field(
+        default_factory=lambda: VerifiedRoots(BATCH_ROOTS_KEPT_MAX), init=False, repr=False, compare=False
     )
-    _standings: _Standings = field(
-        default_factory=lambda: _Standings(BATCH_TREES_KEPT_MAX), init=False, repr=False, compare=False
+    _standings: Standings = field(
+        default_factory=lambda: Standings(BATCH_TREES_KEPT_MAX), init=False, repr=False, compare=False
     )
 
     def open_envelope(
@@ -310,7 +233,7 @@ class Verifier:
             root = root_from_path(hashed, proof.index, proof.size, proof.path)
             tree = KnownNodes(proof.size, root or b"")
             if tree.holds(hashed, proof.index, proof.path):
-                found = _Standing(directory, allowed, entries[0], rule, signed_by, tree)
+                found = Standing(directory, allowed, entries[0], rule, signed_by, tree)
                 self._standings.note(envelope, found)
         return Opened(
             envelope.payload_type,
@@ -328,7 +251,7 @@ class Verifier:
     def _open_item(
         self,
         envelope: envelope_pb2.Envelope,
-        standing: _Standing,
+        standing: Standing,
         peer: str | None,
         at_index: int,
         hashed: bytes | None,
