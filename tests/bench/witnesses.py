@@ -28,7 +28,8 @@ PACED_SECONDS: Final = 20
 BATCHES_A_SECOND: Final = 5
 LISTED_PLANTS: Final = 100
 WAIT_SECONDS: Final = 300.0
-POLL_SECONDS: Final = 0.02
+POLL_SECONDS: Final = 0.1
+"""A lag is measured this much too long at most; asked more often, the bridge would be busy answering."""
 _CALL: Final = "from tanqiao.cli.main import main; main()"
 
 
