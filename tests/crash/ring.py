@@ -104,9 +104,12 @@ class Ring:
     def start(self, letter: str) -> None:
         """Begin a life; one that ends while it begins is begun again by the keeper.
 
-        A start that fails while the disk is full for another one is made again, as an operator would.
+        A start that fails while the disk is full for another one is made again, as an operator would. What
+        lives is left alone: an act that stops a node which had just died finds it begun again by the keeper.
         """
         with self.lock:
+            if letter in self.running and not self.points.lives[letter].dead:
+                return
             breaks = self.points.whole()
             try:
                 self._begin(letter)

@@ -43,7 +43,12 @@ from tanqiao_bridge.application.judging import (
     read_stored,
 )
 from tanqiao_bridge.application.registry_answers import Answers
-from tanqiao_bridge.application.registry_ordering import CERTIFICATES, ask_to_freeze, release_frozen
+from tanqiao_bridge.application.registry_ordering import (
+    CERTIFICATES,
+    ask_to_freeze,
+    release_frozen,
+    require_released,
+)
 from tanqiao_bridge.application.verdicts import Verdicts
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log
@@ -340,6 +345,7 @@ def _judged_again(
             EXTERNAL_REGISTRY_SILENT for a registration while a freeze that was asked for is not confirmed.
     """
     require_uncontested(group.connection, row.claim_id)
+    require_released(group, row.claim_id)
     index = Index.load(group.connection, [read], aliases, resolved=True)
     judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
     verdicts = Verdicts.of(group.context, log.log_size(group.connection), command.answers, 1)

@@ -20,6 +20,7 @@ from tanqiao_bridge.application.claim_receipts import move_by_bridge
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.judging import read_stored
 from tanqiao_bridge.application.outages import note_outage
+from tanqiao_bridge.application.registry_ordering import release_frozen
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage.claim_tables import bridge_time
 
@@ -46,7 +47,10 @@ def lapse_claims(group: Group, _command: object) -> int:
     due = claim_rows.lapsing(group.connection, running_seconds, limit=LAPSES_PER_GROUP_MAX)
     if due:
         lock_keys(group.connection, {key for row in due for key in read_stored(row).locks})
-        tell_moved(group, *move_by_bridge(group, due, claims_pb2.CLAIM_STATUS_LAPSED, REASON))
+        made, receipts = move_by_bridge(group, due, claims_pb2.CLAIM_STATUS_LAPSED, REASON)
+        tell_moved(group, made, receipts)
+        for one in made:
+            release_frozen(group, one.claim_id, one.receipt_hash, one.log_index)
     _note(group.connection, ALIVE_AT, group.now)
     return len(due)
 

@@ -174,7 +174,11 @@ def require_released(group: Group, claim_id: str) -> None:
     Raises:
         DomainError: EXTERNAL_REGISTRY_SILENT; the same may be tried again once the registry has answered.
     """
-    for one in _orders_of(group, claim_id):
+    row = claim_rows.load_claims(group.connection, [claim_id]).get(claim_id)
+    owners = {claim_id}
+    if row is not None:
+        owners.update(claim_rows.projects_of(group.connection, row.region, row.project_id))
+    for one in (one for owner in sorted(owners) for one in _orders_of(group, owner)):
         if one.kind == RELEASE and one.decision is None:
             raise DomainError("EXTERNAL_REGISTRY_SILENT", registry=one.registry, as_of="–")
 

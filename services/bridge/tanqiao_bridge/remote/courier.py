@@ -11,6 +11,7 @@ import threading
 import time
 from typing import Any, Final
 
+import sqlalchemy as sa
 import structlog
 
 from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2
@@ -57,6 +58,8 @@ class OrderCourier:
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._pauses: dict[bytes, tuple[float, float]] = {}
+        """By order that is not decided: when it is sent again, and the pause after that."""
+        self._asked_to: dict[str, tuple[int, bytes]] = {}
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -90,15 +93,19 @@ class OrderCourier:
 
     def _round(self) -> None:
         with self._database.reading() as connection:
-            rows = registry_orders.open_orders(connection, ORDERS_PER_ROUND_MAX)
+            rows = [row for registry in self._gateways.names for row in self._due_from(connection, registry)]
             records = registry_orders.key_records_of(connection, BRIDGE) if rows else []
-        known = {row.order_id for row in rows}
-        self._pauses = {order_id: pause for order_id, pause in self._pauses.items() if order_id in known}
         key_records = [envelope_pb2.Envelope.FromString(record) for record in records]
         silent: set[str] = set()
+        sending: set[tuple[str, str]] = set()
         for row in rows:
             if self._stopping.is_set():
                 return
+            if row.acknowledged_answer is None:
+                # No order overtakes one of the same claim: a release before its cancellation frees too much.
+                if (row.registry, row.claim_id) in sending:
+                    continue
+                sending.add((row.registry, row.claim_id))
             due, pause = self._pauses.get(row.order_id, (0.0, TICK_SECONDS))
             if row.registry in silent or time.monotonic() < due:
                 continue
@@ -110,6 +117,20 @@ class OrderCourier:
                 silent.add(row.registry)
             else:
                 self._take(row, answer)
+
+    def _due_from(self, connection: sa.Connection, registry: str) -> list[OrderRow]:
+        """Give the oldest orders that a registry does not have yet, and the next of those it thinks about.
+
+        Of what it has acknowledged, each round takes the next page: many that wait for a person hold up none.
+        """
+        unsent = registry_orders.open_orders(connection, registry, ORDERS_PER_ROUND_MAX, acknowledged=False)
+        after = self._asked_to.get(registry, (-1, b""))
+        asked = registry_orders.open_orders(
+            connection, registry, ORDERS_PER_ROUND_MAX, acknowledged=True, after=after
+        )
+        is_last = len(asked) < ORDERS_PER_ROUND_MAX
+        self._asked_to[registry] = (-1, b"") if is_last else (asked[-1].log_index, asked[-1].order_id)
+        return [*unsent, *asked]
 
     def _take(self, row: OrderRow, envelope: envelope_pb2.Envelope) -> None:
         try:
@@ -125,6 +146,8 @@ class OrderCourier:
                 return
             answers = Answers() if acknowledged else self._gateways.look_up([self._claim(row.claim_id)])
             self._writer.submit(TakeOrderAnswer(opened, envelope, answers)).result(ANSWER_SECONDS_MAX)
+            if not acknowledged:
+                self._pauses.pop(row.order_id, None)
         except DomainError as refusal:
             # It is asked again: what cannot be taken now may be taken later, and the claim waits meanwhile.
             _log.warning("an answer is not taken", order_id=row.order_id.hex(), reason=refusal.symbol)

@@ -105,11 +105,30 @@ def load_order(connection: sa.Connection, order_id: bytes) -> OrderRow | None:
     return None if row is None else _row(row)
 
 
-def open_orders(connection: sa.Connection, limit: int) -> list[OrderRow]:
-    """Give orders that are not decided, in the order in which they were given."""
+def open_orders(
+    connection: sa.Connection,
+    registry: str,
+    limit: int,
+    *,
+    acknowledged: bool,
+    after: tuple[int, bytes] = (-1, b""),
+) -> list[OrderRow]:
+    """Give orders to a registry that are not decided, in the order in which they were given.
+
+    Args:
+        connection: inside a transaction.
+        registry: who is to decide.
+        limit: most rows.
+        acknowledged: whether the registry has said that it has them.
+        after: index of the log and id of the order behind which they are.
+    """
+    place = sa.tuple_(registry_order.c.log_index, registry_order.c.order_id)
+    known = _acknowledged.c.order_id
     rows = connection.execute(
         _select()
-        .where(_decided.c.order_id.is_(None))
+        .where(registry_order.c.registry == registry, _decided.c.order_id.is_(None))
+        .where(known.is_not(None) if acknowledged else known.is_(None))
+        .where(place > after)
         .order_by(registry_order.c.log_index, registry_order.c.order_id)
         .limit(limit)
     )
@@ -150,7 +169,7 @@ def with_freezes(connection: sa.Connection, claim_ids: Sequence[str]) -> set[str
     for order_id, claim_id, kind, log_index in orders:
         decision = decisions.get(bytes(order_id))
         frozen = kind == coordination_pb2.REGISTRY_ORDER_KIND_FREEZE
-        if decision in (_DONE if frozen else RELEASED):
+        if decision in (_DONE | {None} if frozen else RELEASED):
             newest[claim_id] = max(newest.get(claim_id, (log_index, frozen)), (log_index, frozen))
     return {claim_id for claim_id, (_, frozen) in newest.items() if frozen}
 

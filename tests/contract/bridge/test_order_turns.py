@@ -1,0 +1,139 @@
+"""No order overtakes another, none is starved, and nothing is issued over what may be free (虚构)."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tanqiao.testing.network import SHANGHAI
+from tanqiao_bridge.application.lapsing import LapseClaims
+from tanqiao_bridge.remote import courier as couriers
+from tests.contract.bridge.case_office import ALLOW as STANDS
+from tests.contract.bridge.case_office import advance_days, cases_of, resolve
+from tests.contract.bridge.claims_office import (
+    ALLOW,
+    CANCELLED,
+    DECLARED,
+    GEC,
+    HOLD,
+    NOTICE,
+    PROJECT,
+    UNSOLD,
+    WITHDRAWN_STATUS,
+    lists,
+    office,
+    refusal,
+)
+from tests.contract.bridge.harness import WAIT_SECONDS, claim_of, declare
+from tests.contract.bridge.lists import certificates
+from tests.contract.bridge.notice_office import ACKNOWLEDGED, REFUSED
+from tests.contract.bridge.test_regional_freezes import (
+    CANCEL,
+    FREEZE,
+    PLANT,
+    RELEASE,
+    Desk,
+    desk,
+    hold_and_reject,
+    instalment,
+    project,
+)
+
+__all__ = ["desk", "lists", "office"]
+
+OTHER_PLANT = "310000:project:2"
+OTHER_CODE = "99310000000000788"
+MONTH = "310000:instalment:1"
+
+
+def received(desk: Desk) -> set[int]:
+    """What kinds of order have arrived at the certificates' registry."""
+    return {int(one.order.kind) for one in desk.notice.received()}
+
+
+def test_an_issue_cancels_though_the_bridge_has_not_heard_that_its_freeze_was_confirmed(desk: Desk) -> None:
+    desk.office.declared(project())
+    desk.office.move(PLANT, NOTICE)
+    freeze = desk.newest().order.order_id
+    desk.notice.wait_for(freeze, PLANT, ACKNOWLEDGED)
+    desk.office.running.bridge.courier.stop()  # what is decided from here on the bridge hears of later
+    desk.notice.decide(freeze)
+    declared = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert declared.receipt.verdict.verdict == ALLOW, (
+        "the registry itself says that it is frozen for this plant"
+    )
+    assert desk.issue(MONTH, 0, declared) == []
+    assert desk.kinds() == [FREEZE, CANCEL]
+
+
+def test_a_release_waits_until_the_registry_has_the_cancellation_before_it(desk: Desk) -> None:
+    desk.registered()
+    declared = declare(desk.office.running, SHANGHAI, instalment(1))
+    courier = desk.office.running.bridge.courier
+    courier.stop()
+    assert desk.issue(MONTH, 0, declared) == []
+    cancel = desk.newest().order.order_id
+    desk.office.move(PLANT, CANCELLED)
+    assert desk.kinds() == [FREEZE, CANCEL, RELEASE]
+    courier._stopping.clear()
+    courier._pauses[cancel] = (time.monotonic() + 600, 600)  # as after a registry that was silent for a while
+    courier._round()
+    assert received(desk) == {FREEZE}
+    courier._pauses.clear()
+    courier._round()
+    assert received(desk) == {FREEZE, CANCEL}
+    courier._round()
+    assert received(desk) == {FREEZE, CANCEL, RELEASE}
+
+
+def test_orders_that_wait_for_a_person_hold_up_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(couriers, "ORDERS_PER_ROUND_MAX", 1)
+    desk.registered()
+    declared = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert desk.issue(MONTH, 0, declared) == []
+    desk.notice.wait_for(desk.newest().order.order_id, PLANT, ACKNOWLEDGED)
+    desk.office.lists["gec"].load([*GEC, certificates("GEC-2", OTHER_CODE)])
+    other = claim_of(OTHER_PLANT, kind=PROJECT, filing_code=OTHER_CODE, end="2027-01-01", project_id="P-0002")
+    other.gec_freeze_consent = True
+    desk.office.declared(other)
+    desk.office.move(OTHER_PLANT, NOTICE)
+    (freeze,) = desk.notice.orders(OTHER_PLANT)
+    desk.notice.wait_for(freeze.order.order_id, OTHER_PLANT, ACKNOWLEDGED)
+
+
+def test_an_instalment_stands_again_only_when_the_release_of_its_project_is_decided(desk: Desk) -> None:
+    desk.registered()
+    desk.office.move(PLANT, CANCELLED)
+    declared = declare(desk.office.running, SHANGHAI, instalment(1))
+    assert declared.receipt.verdict.verdict == HOLD
+    (case,) = [one for one in cases_of(desk.office.running) if one.state == "open"]
+    refused = refusal(resolve, desk.office.running, int(case.case_id), STANDS)
+    assert refused.symbol == "EXTERNAL_REGISTRY_SILENT"
+    desk.confirmed()
+
+
+def test_an_instalment_moves_on_only_when_the_release_of_its_project_is_decided(desk: Desk) -> None:
+    desk.registered()
+    assert declare(desk.office.running, SHANGHAI, instalment(1)).receipt.verdict.verdict == ALLOW
+    desk.office.move(PLANT, CANCELLED)
+    assert refusal(desk.office.move, MONTH, NOTICE).symbol == "EXTERNAL_REGISTRY_SILENT"
+    assert desk.office.move(MONTH, WITHDRAWN_STATUS).status == WITHDRAWN_STATUS
+
+
+def test_a_project_that_lapses_has_released_what_was_frozen_for_it(desk: Desk) -> None:
+    desk.office.declared(project())
+    desk.office.move(PLANT, NOTICE)
+    desk.confirmed()
+    case_id = hold_and_reject(desk)
+    release = desk.newest().order.order_id
+    desk.notice.decide(release, refuse=True, reason="the registry keeps it")
+    desk.notice.wait_for(release, PLANT, REFUSED)
+    resolve(desk.office.running, case_id, STANDS)
+    assert desk.office.status_of(PLANT) == DECLARED
+    bridge = desk.office.running.bridge
+    advance_days(desk.office.running, bridge.settings.claim_lease_days + 200)
+    assert bridge.writer.submit(LapseClaims()).result(WAIT_SECONDS) >= 0
+    assert desk.kinds() == [FREEZE, RELEASE, RELEASE]
+    desk.confirmed()
+    assert desk.notice.certificates(UNSOLD) == {"UNFROZEN": 240}
