@@ -84,8 +84,7 @@ def watch_finals(group: Group, _command: object) -> int:
     )
     rows = _decided(group.connection, after + 1)
     due_at = moment_before(load_outages(group.connection), group.now, FINAL_SECONDS_MAX)
-    # What a clock that was ahead has dated in the future keeps nobody waiting for that day.
-    due = list(takewhile(lambda row: row.decided_at <= due_at or row.decided_at > group.now, rows))
+    due = list(takewhile(lambda row: row.decided_at <= due_at, rows))
     for region, side, key, row in _missing(group.connection, due):
         if region not in now.passed_by:
             now.name(region, side, key, row)
