@@ -19,7 +19,7 @@ from tanqiao.tlog.reading import audit_log
 from tanqiao.tlog.tiles import Tile, TileBuilder, bundles_of_growth, encode_bundle
 from tests.bench.bench import Bench, timed
 from tests.bench.results import Result
-from tests.golden.museum.exhibits import ORIGIN, POLICY, WITNESSES, signed
+from tests.golden.museum.exhibits import LATER_WITNESSES, ORIGIN, POLICY, REPLACED_FROM, WITNESSES, signed
 from tests.golden.museum.files import good_proof_files
 
 LEAVES: Final = 1_000_000
@@ -108,7 +108,8 @@ def _leaf(number: int) -> bytes:
 
 
 def _replay_file(leaves: Sequence[bytes], root: bytes) -> bytes:
-    note = signed(Checkpoint(ORIGIN, len(leaves), root).encode(), *WITNESSES).encode()
+    witnesses = WITNESSES if len(leaves) < REPLACED_FROM else LATER_WITNESSES
+    note = signed(Checkpoint(ORIGIN, len(leaves), root).encode(), *witnesses).encode()
     entries = b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves)
     claim = Claim(series_id="310000:SHCCER:p-1:2025:1").encode()
     return encode_file("conservation", [("claim", claim), ("checkpoint", note)], len(entries)) + entries
