@@ -226,9 +226,8 @@ class Verifier:
         may_send = _may_send(entries[0], rule)
         self._require_header(header, entries[0], rule, peer, envelope.payload_type, may_send=may_send)
         signed_by = tuple(SignedBy(entry.owner, entry.role, entry.key_id, entry.holder) for entry in entries)
-        if (
-            0 < envelope.batch_proof.size <= self.limits.batch_items_max
-        ):  # else the tree might grow without end
+        # The tree of a larger batch than any that is taken whole might grow without end: it is not kept.
+        if 0 < envelope.batch_proof.size <= self.limits.batch_items_max:
             proof = envelope.batch_proof
             root = root_from_path(hashed, proof.index, proof.size, proof.path)
             tree = KnownNodes(proof.size, root or b"")

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.testing.network import SHANGHAI
 from tanqiao_bridge.application.lapsing import LapseClaims
 from tanqiao_bridge.remote import courier as couriers
@@ -14,7 +15,6 @@ from tests.contract.bridge.case_office import advance_days, cases_of, resolve
 from tests.contract.bridge.claims_office import (
     ALLOW,
     CANCELLED,
-    DECLARED,
     GEC,
     HOLD,
     NOTICE,
@@ -27,7 +27,7 @@ from tests.contract.bridge.claims_office import (
 )
 from tests.contract.bridge.harness import WAIT_SECONDS, claim_of, declare
 from tests.contract.bridge.lists import certificates
-from tests.contract.bridge.notice_office import ACKNOWLEDGED, REFUSED
+from tests.contract.bridge.notice_office import ACKNOWLEDGED
 from tests.contract.bridge.test_regional_freezes import (
     CANCEL,
     FREEZE,
@@ -35,9 +35,10 @@ from tests.contract.bridge.test_regional_freezes import (
     RELEASE,
     Desk,
     desk,
-    hold_and_reject,
     instalment,
     project,
+    require_all_clean,
+    stands_over_a_refused_release,
 )
 
 __all__ = ["desk", "lists", "office"]
@@ -45,6 +46,7 @@ __all__ = ["desk", "lists", "office"]
 OTHER_PLANT = "310000:project:2"
 OTHER_CODE = "99310000000000788"
 MONTH = "310000:instalment:1"
+LAPSED = claims_pb2.CLAIM_STATUS_LAPSED
 
 
 def received(desk: Desk) -> set[int]:
@@ -122,18 +124,12 @@ def test_an_instalment_moves_on_only_when_the_release_of_its_project_is_decided(
 
 
 def test_a_project_that_lapses_has_released_what_was_frozen_for_it(desk: Desk) -> None:
-    desk.office.declared(project())
-    desk.office.move(PLANT, NOTICE)
-    desk.confirmed()
-    case_id = hold_and_reject(desk)
-    release = desk.newest().order.order_id
-    desk.notice.decide(release, refuse=True, reason="the registry keeps it")
-    desk.notice.wait_for(release, PLANT, REFUSED)
-    resolve(desk.office.running, case_id, STANDS)
-    assert desk.office.status_of(PLANT) == DECLARED
+    stands_over_a_refused_release(desk)
     bridge = desk.office.running.bridge
     advance_days(desk.office.running, bridge.settings.claim_lease_days + 200)
-    assert bridge.writer.submit(LapseClaims()).result(WAIT_SECONDS) >= 0
+    bridge.writer.submit(LapseClaims()).result(WAIT_SECONDS)
+    assert desk.office.status_of(PLANT) == LAPSED
     assert desk.kinds() == [FREEZE, RELEASE, RELEASE]
     desk.confirmed()
     assert desk.notice.certificates(UNSOLD) == {"UNFROZEN": 240}
+    require_all_clean(desk)

@@ -73,11 +73,15 @@ class Desk:
             rows = connection.execute(sa.select(*columns).order_by(conflict_case.c.case_id)).all()
         return [(row.kind, row.subject) for row in rows]
 
-    def registered(self) -> None:
-        """Have the project registered over certificates that are frozen for it."""
+    def opened(self) -> None:
+        """Open the project's notice; the certificates of its plant are frozen for it."""
         self.office.declared(project())
         self.office.move(PLANT, NOTICE)
         self.confirmed()
+
+    def registered(self) -> None:
+        """Have the project registered over certificates that are frozen for it."""
+        self.opened()
         self.office.move(PLANT, NOTICE)
         self.office.move(PLANT, REGISTERED)
 
@@ -363,6 +367,17 @@ def hold_and_reject(desk: Desk) -> int:
     return int(case.case_id)
 
 
+def stands_over_a_refused_release(desk: Desk) -> None:
+    """Have the project stand again, declared, after the registry refused to release what is frozen for it."""
+    desk.opened()
+    case_id = hold_and_reject(desk)
+    release = desk.newest().order.order_id
+    desk.notice.decide(release, refuse=True, reason="另案冻结（虚构）")
+    desk.notice.wait_for(release, PLANT, REFUSED)
+    resolve(desk.office.running, case_id, STANDS)
+    assert desk.office.status_of(PLANT) == DECLARED
+
+
 def require_all_clean(desk: Desk) -> None:
     desk.office.require_clean()
     require_orders_in_the_mirror(desk.office)
@@ -373,9 +388,7 @@ def require_all_clean(desk: Desk) -> None:
 def test_a_project_that_a_case_lets_stand_again_is_frozen_for_again_and_issues_over_that_alone(
     desk: Desk,
 ) -> None:
-    desk.office.declared(project())
-    desk.office.move(PLANT, NOTICE)
-    desk.confirmed()
+    desk.opened()
     before = declare(desk.office.running, SHANGHAI, instalment(1))
     assert before.receipt.verdict.verdict == ALLOW
     case_id = hold_and_reject(desk)
@@ -422,14 +435,7 @@ def test_a_project_that_a_case_lets_stand_again_is_frozen_for_again_and_issues_o
 
 
 def test_a_release_that_was_refused_has_left_the_freeze_and_ends_nothing(desk: Desk) -> None:
-    desk.office.declared(project())
-    desk.office.move(PLANT, NOTICE)
-    desk.confirmed()
-    case_id = hold_and_reject(desk)
-    release = desk.newest().order.order_id
-    desk.notice.decide(release, refuse=True, reason="另案冻结（虚构）")
-    desk.notice.wait_for(release, PLANT, REFUSED)
-    resolve(desk.office.running, case_id, STANDS)
+    stands_over_a_refused_release(desk)
     assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
     assert desk.kinds() == [FREEZE, RELEASE], "it is frozen"
     assert desk.office.move(PLANT, REGISTERED).status == REGISTERED
@@ -443,9 +449,7 @@ def test_a_release_that_was_refused_has_left_the_freeze_and_ends_nothing(desk: D
 
 
 def test_nothing_is_cancelled_for_a_project_that_stands_again_without_a_freeze(desk: Desk) -> None:
-    desk.office.declared(project())
-    desk.office.move(PLANT, NOTICE)
-    desk.confirmed()
+    desk.opened()
     case_id = hold_and_reject(desk)
     desk.confirmed()
     desk.office.lists["gec"].load([certificates("GEC-OTHER", "99310000000000799")])

@@ -345,7 +345,7 @@ def _judged_again(
             EXTERNAL_REGISTRY_SILENT for a registration while a freeze that was asked for is not confirmed.
     """
     require_uncontested(group.connection, row.claim_id)
-    require_released(group, row.claim_id)
+    require_released(group, row)
     index = Index.load(group.connection, [read], aliases, resolved=True)
     judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
     verdicts = Verdicts.of(group.context, log.log_size(group.connection), command.answers, 1)

@@ -168,19 +168,17 @@ def release_frozen(group: Group, claim_id: str, cause_hash: bytes, log_index: in
     write_order(group, cause_hash, order, log_index)
 
 
-def require_released(group: Group, claim_id: str) -> None:
-    """Refuse that a claim stands again before it is decided what becomes of what was frozen for it.
+def require_released(group: Group, row: claim_rows.ClaimRow) -> None:
+    """Refuse that a claim gets on before it is decided what becomes of what was frozen for its project.
 
     Raises:
         DomainError: EXTERNAL_REGISTRY_SILENT; the same may be tried again once the registry has answered.
     """
-    row = claim_rows.load_claims(group.connection, [claim_id]).get(claim_id)
-    owners = {claim_id}
-    if row is not None:
-        owners.update(claim_rows.projects_of(group.connection, row.region, row.project_id))
-    for one in (one for owner in sorted(owners) for one in _orders_of(group, owner)):
-        if one.kind == RELEASE and one.decision is None:
-            raise DomainError("EXTERNAL_REGISTRY_SILENT", registry=one.registry, as_of="–")
+    owners = {row.claim_id, *claim_rows.projects_of(group.connection, row.region, row.project_id)}
+    for owner in sorted(owners):
+        for one in _orders_of(group, owner):
+            if one.kind == RELEASE and one.decision is None:
+                raise DomainError("EXTERNAL_REGISTRY_SILENT", registry=one.registry, as_of="–")
 
 
 def _freezes_of(group: Group, claim_id: str) -> list[OrderRow]:

@@ -20,7 +20,7 @@ from tanqiao_region.application.own_log import OwnLog, StoredCheckpoint
 UPLINK_SECONDS: Final = 1.0
 LEAVES_PER_CALL: Final = 1_000
 REST: Final = 0.5
-"""For how long, after so long a piece of work, a log that is behind leaves the node to its callers."""
+"""Seconds for each second of work in which a log that is behind leaves the node to its callers."""
 STOP_SECONDS_MAX: Final = 30.0
 
 _log = structlog.get_logger("tanqiao.region.log")
