@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
 
@@ -102,6 +103,8 @@ class Database:
         self._failure: str | None = None
         self._closed = False
         self._doubts_end = threading.Event()
+        self._doubts: list[DomainError] = []  # of commits that are asked about
+        self._on_doubt: list[Callable[[DomainError], None]] = []
         self._last = threading.local()  # the refusal of the transaction that this thread is in
         for engine in {writer, reader} - {None}:
             sa.event.listen(engine, "handle_error", self._translate)
@@ -137,25 +140,43 @@ class Database:
     def was_committed(self, mark: str) -> bool:
         """Ask what became of a commit whose answer was lost; waits for the server.
 
+        Until it is known, writes are refused: they would wait behind it for as long as the server is away.
         Where nobody can say it, every later write of this process is refused: its memory cannot be right.
         """
-        found = away.was_committed(self, mark, self._doubts_end)
-        if found is None:
-            self.mark_failed(f"the server cannot say whether transaction {mark} was committed")
+        refusal = DomainError(
+            DATABASE_UNAVAILABLE,
+            directory=self.place,
+            detail=f"the server went away during a commit; transaction {mark} is asked about",
+        )
+        self._doubts.append(refusal)
+        try:
+            for listener in self._on_doubt:
+                listener(refusal)
+            found = away.was_committed(self, mark, self._doubts_end)
+            if found is None:
+                self.mark_failed(f"the server cannot say whether transaction {mark} was committed")
+        finally:
+            self._doubts.remove(refusal)
         return bool(found)
+
+    def on_doubt(self, listener: Callable[[DomainError], None]) -> None:
+        """Call with a refusal, from the thread that commits, when it is not known what became of a commit."""
+        self._on_doubt.append(listener)
 
     def end_doubts(self) -> None:
         """Let nobody wait any longer for the outcome of a commit: the process ends."""
         self._doubts_end.set()
 
     def require_writable(self) -> None:
-        """Raise DATABASE_UNAVAILABLE after a failure of the storage."""
+        """Raise DATABASE_UNAVAILABLE after a failure of the storage, and while a commit is in doubt."""
         if self._failure is not None:
             raise DomainError(
                 DATABASE_UNAVAILABLE,
                 detail=f"writing stopped until this process is restarted, after: {self._failure}",
                 state="FAILED",
             )
+        for refusal in self._doubts:
+            raise copy(refusal)
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:

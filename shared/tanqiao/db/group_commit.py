@@ -106,6 +106,7 @@ class GroupCommit(Generic[Command, Answer]):
         self._worker_sleeps = False
         self._expected = 1
         self._closing = False
+        database.on_doubt(self._refuse_waiting)
         self._worker = threading.Thread(target=self._work, name=f"group-commit-{name}", daemon=True)
         self._worker.start()
 
@@ -117,15 +118,15 @@ class GroupCommit(Generic[Command, Answer]):
 
         Raises:
             DomainError: BUSY when the queue is full, SERVER_STOPPING when it is closed,
-                DATABASE_UNAVAILABLE when the storage failed.
+                DATABASE_UNAVAILABLE when the storage failed, or while a commit is in doubt.
         """
         return self.submit_many((command,), patient=patient)[0]
 
     def submit_many(self, commands: Sequence[Command], *, patient: bool = False) -> list[Future[Answer]]:
         """Queue several commands together, all or none; they may still be split over groups."""
-        self._database.require_writable()
         futures: list[Future[Answer]] = [Future() for _ in commands]
         with self._changed:
+            self._database.require_writable()
             if self._closing:
                 raise DomainError("SERVER_STOPPING", what=self._name)
             if len(self._waiting) + len(futures) > self._waiting_max:
@@ -237,6 +238,15 @@ class GroupCommit(Generic[Command, Answer]):
             self._changed.wait(seconds)
         finally:
             self._worker_sleeps = False
+
+    def _refuse_waiting(self, refusal: DomainError) -> None:
+        """Let nobody wait behind a commit in doubt: nothing of these was begun."""
+        with self._changed:
+            refused = [*self._waiting]
+            self._waiting.clear()
+            self._urgent = 0
+            self._room.notify_all()
+        _fail([one.future for one in refused if one.future.set_running_or_notify_cancel()], refusal)
 
     def _run(self, commands: list[Command], futures: list[Future[Answer]]) -> None:
         try:

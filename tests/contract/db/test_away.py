@@ -111,6 +111,42 @@ def test_the_callers_of_a_group_in_doubt_get_their_answers_and_its_listeners_are
     assert notes(database) == [1, 2, 4]
 
 
+def test_nobody_waits_behind_a_commit_in_doubt(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, known = threading.Event(), threading.Event()
+    status = away._status
+
+    def handle(connection: sa.Connection, commands: Any) -> list[int]:
+        begun.set()
+        assert second_waits.wait(30)
+        for number in commands:
+            connection.execute(sa.text("INSERT INTO note VALUES (:number)"), {"number": number})
+        return list(commands)
+
+    monkeypatch.setattr(
+        away, "_status", lambda database, mark: status(database, mark) if known.is_set() else away.AWAY
+    )
+    group = GroupCommit(database, handle, name="test")
+    second_waits = threading.Event()
+    lose_the_answer(database, committed=True)
+    doubtful = group.submit(1)
+    assert begun.wait(30)
+    behind = group.submit(2)
+    second_waits.set()
+    refusal = behind.exception(30)
+    assert isinstance(refusal, DomainError)
+    assert (refusal.symbol, refusal.metadata["directory"]) == ("DATABASE_UNAVAILABLE", database.place)
+    for write in (lambda: group.submit(3), lambda: run_in_transaction(database, insert(4))):
+        with pytest.raises(DomainError) as caught:
+            write()
+        assert caught.value.symbol == "DATABASE_UNAVAILABLE"
+    assert not doubtful.done()
+    known.set()
+    assert doubtful.result(30) == 1
+    assert group.execute(5, 30) == 5
+    group.close()
+    assert notes(database) == [1, 5]
+
+
 def test_where_nobody_can_say_what_became_of_a_commit_nothing_more_is_written(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from tanqiao.kernel.units import UnitBlock
 from tanqiao.protocol.types import Kind
 from tanqiao.rpc.validation import wire_date
 from tanqiao.testing.network import NetworkOfTest
+from tanqiao_region.application import journal
 from tanqiao_region.application.commands import By, Selection
 from tanqiao_region.application.disclosure import Disclosures
 from tanqiao_region.application.dossier_acts import KINDS_OF_DOSSIER
@@ -29,6 +30,7 @@ from tanqiao_region.application.list_fsck import check_versions
 from tanqiao_region.storage import versions
 from tanqiao_region.storage.disclosure import ISSUED
 from tanqiao_region.storage.dossiers import load_dossier
+from tanqiao_region.storage.journal import read_entries
 from tanqiao_region.storage.tables import issuance
 from tanqiao_region.storage.version_tables import register_version
 from tests.contract.region.conftest import MakeNode
@@ -311,6 +313,28 @@ def test_lists_of_a_random_life_are_given_as_of_every_index(
     recorder.compare()
     assert recorder.changed() >= {"projects", "methodologies", "issuances", "uses", "rule-documents"}
     assert "recognition-agreements" in recorder.changed()
+
+
+def test_an_agreement_stands_from_its_entry_of_the_journal(
+    on_the_line: Office, network: NetworkOfTest
+) -> None:
+    recorder = Recorder(on_the_line.node)
+    slug = "recognition-agreements"
+    _, head = recorder.disclosures.lists()
+    on_the_line.node.recognise(network, agreement_id="A-1")
+    with on_the_line.node.region.database.reading() as connection:
+        rows = read_entries(connection, from_index=head + 1, limit=10, kinds=[journal.AGREEMENT_RECORDED])
+    (entry,) = (journal.entry_message(row) for row in rows)
+    assert entry.subject_id == "A-1"
+    assert len(entry.message_hash) == 32
+    assert {**entry.details} == {
+        "from_region": SHANGHAI,
+        "to_region": SHENZHEN,
+        "from": "2026-01-01",
+        "to": "2027-01-01",
+    }
+    assert [position for position, _ in recorder.rows(slug)[1]] == ["A-1"]
+    assert recorder.rows(slug, entry.journal_index - 1)[1] == []
 
 
 @pytest.mark.long

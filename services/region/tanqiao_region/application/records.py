@@ -18,10 +18,11 @@ from tanqiao.rpc.protocol_facts import log_index_of
 from tanqiao.signing.approvals import CORRECTION_TYPE, FREEZE_TYPE
 from tanqiao.signing.directory import KeyDirectory, KeyEntry, KeyRole
 from tanqiao.signing.federation import authority_of, open_key_record
+from tanqiao.signing.pae import message_hash
 from tanqiao.signing.parties import BRIDGE, parse_party
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.signing.verify import Verifier, allow, require_signers
-from tanqiao_region.application import cases, corrections, freezes
+from tanqiao_region.application import cases, corrections, freezes, journal
 from tanqiao_region.application.group import Group
 from tanqiao_region.domain.rules.facts import Recognition
 from tanqiao_region.storage import node, versions
@@ -136,22 +137,30 @@ def _take_recognition(group: Group, notice: messages_pb2.RecordNotice) -> None:
                 sender, second = record.header.sender, notice.record.SerializeToString()
                 raise cases.second_record(group, sender, record.agreement_id.encode(), first, second)
             return
-    period = record.period
+    start, end = _date(record.period.start_date), _date(record.period.end_date)
     node.store_recognition(
         group.connection,
         {
             "agreement_id": record.agreement_id,
             "from_region": record.from_region,
             "to_region": record.to_region,
-            "start_date": _date(period.start_date).isoformat(),
-            "end_date": _date(period.end_date).isoformat(),
+            "start_date": start.isoformat(),
+            "end_date": end.isoformat(),
             "payload": notice.record.payload,
             "envelope": notice.record.SerializeToString(),
         },
     )
-    # No entry of the journal is written with it.
-    versions.keep_unjournaled(
-        group.connection, versions.AGREEMENT, record.agreement_id, notice.record.payload
+    versions.keep_version(group.connection, versions.AGREEMENT, record.agreement_id, notice.record.payload)
+    group.journal.append(
+        journal.AGREEMENT_RECORDED,
+        record.agreement_id,
+        details={
+            "from_region": record.from_region,
+            "to_region": record.to_region,
+            "from": start.isoformat(),
+            "to": end.isoformat(),
+        },
+        message_hash=message_hash(RECOGNITION_TYPE, notice.record.payload),
     )
     group.aftermath.recognitions = load_recognitions(group.connection)
 

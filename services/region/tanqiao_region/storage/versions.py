@@ -39,12 +39,6 @@ def keep_version(connection: sa.Connection, register: str, object_id: str, conte
     insert_rows(connection, register_version, [(register, object_id, first_index, content)], _COLUMNS)
 
 
-def keep_unjournaled(connection: sa.Connection, register: str, object_id: str, content: bytes) -> None:
-    """The same for a change that has no entry: it stands from the present head on."""
-    first_index = journal_head(connection)[0]
-    insert_rows(connection, register_version, [(register, object_id, first_index, content)], _COLUMNS)
-
-
 def kept_from(connection: sa.Connection) -> int:
     """Give the first index of the journal as of which lists can be given."""
     columns = register_version.c

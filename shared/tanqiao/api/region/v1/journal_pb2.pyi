@@ -84,6 +84,10 @@ class _JournalEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Jour
     """The bridge moved a claim of this region by itself, or a resolution names one; the subject is the claim;
     details: status, reason, case_id, resolution, log_index.
     """
+    JOURNAL_EVENT_KIND_AGREEMENT_RECORDED: _JournalEventKind.ValueType  # 71
+    """An agreement signed by the roots of both regions came into the books; the subject is its id; details:
+    from_region, to_region, from, to.
+    """
     JOURNAL_EVENT_KIND_CONSENTS_RECORDED: _JournalEventKind.ValueType  # 61
     """Users' mandates and consents were recorded; the subject is the recipient; details: records, digest, by."""
     JOURNAL_EVENT_KIND_CONSENT_WITHDRAWN: _JournalEventKind.ValueType  # 62
@@ -149,6 +153,10 @@ JOURNAL_EVENT_KIND_CERTIFICATE_CHANGED: JournalEventKind.ValueType  # 60
 JOURNAL_EVENT_KIND_CLAIM_NOTICED: JournalEventKind.ValueType  # 70
 """The bridge moved a claim of this region by itself, or a resolution names one; the subject is the claim;
 details: status, reason, case_id, resolution, log_index.
+"""
+JOURNAL_EVENT_KIND_AGREEMENT_RECORDED: JournalEventKind.ValueType  # 71
+"""An agreement signed by the roots of both regions came into the books; the subject is its id; details:
+from_region, to_region, from, to.
 """
 JOURNAL_EVENT_KIND_CONSENTS_RECORDED: JournalEventKind.ValueType  # 61
 """Users' mandates and consents were recorded; the subject is the recipient; details: records, digest, by."""
