@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 
 from tanqiao.db.faults import DATABASE_UNAVAILABLE
+from tanqiao.db.sessions import session_of
 from tanqiao.kernel.errors import DomainError
 
 DOUBT_SECONDS_MAX: Final = 300.0
@@ -58,12 +59,14 @@ def mark_of(connection: sa.Connection) -> str:
     """
     if connection.dialect.name != "postgresql":
         return ""
-    driver: psycopg.Connection[tuple[str | None]] = connection.connection.driver_connection  # type: ignore[assignment]
-    try:  # the driver's own cursor: this is asked in every transaction
-        row = driver.execute(_MARK).fetchone()
+    driver: Any = connection.connection.driver_connection
+    try:  # not through SQLAlchemy: this is asked in every transaction
+        rows = session_of(connection.connection).rows(_MARK, ())
+        if rows is None:
+            rows = driver.execute(_MARK).fetchall()
     except psycopg.Error:
         return ""  # it is gone already: the COMMIT says so, and nothing was committed
-    return (row[0] or "") if row else ""
+    return rows[0][0] or "" if rows else ""
 
 
 def was_committed(

@@ -13,10 +13,9 @@ from typing import Any, Final, NoReturn
 
 import sqlalchemy as sa
 
+from tanqiao.db.sessions import Row, Values, session_of
 from tanqiao.kernel.invariants import require
 
-Row = tuple[Any, ...]
-Values = Sequence[Any] | Mapping[str, Any]
 _Text = tuple[str, tuple[str, ...] | None, dict[str, Any], frozenset[str]]
 """Of a statement: text, names by place, values that are fixed, names of those that are given."""
 
@@ -35,8 +34,13 @@ def fetch(
         DomainError: a condition of the storage, as `Database` translates it.
         sqlalchemy.exc.DBAPIError: any other error of the driver.
     """
-    cursor = cursor_of(connection)
+    cursor = None
     try:
+        if connection.dialect.name == "postgresql":
+            found = session_of(connection.connection).rows(statement, parameters)
+            if found is not None:
+                return found
+        cursor = cursor_of(connection)
         cursor.execute(statement, parameters)
         rows: list[Row] = cursor.fetchall()
     except connection.dialect.loaded_dbapi.Error as error:
@@ -47,8 +51,13 @@ def fetch(
 
 def write(connection: sa.Connection, statement: str, parameters: Values) -> int:
     """Run a statement that gives no rows; the number of rows that it wrote. Errors as for `fetch`."""
-    cursor = cursor_of(connection)
+    cursor = None
     try:
+        if connection.dialect.name == "postgresql":
+            count = session_of(connection.connection).write(statement, parameters)
+            if count is not None:
+                return count
+        cursor = cursor_of(connection)
         cursor.execute(statement, parameters)
         written: int = cursor.rowcount
     except connection.dialect.loaded_dbapi.Error as error:

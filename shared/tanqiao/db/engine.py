@@ -96,7 +96,6 @@ class Database:
         self.sqlite_path: Final = sqlite_path
         self._writer = writer
         self._reader = reader
-        self._reader_once = None if sqlite_path is not None else postgres.without_transactions(reader)
         self._wait_seconds_max = connection_wait_seconds_max
         self._writer_lock = writer_lock
         self._gate = _WriterGate(one_at_a_time=sqlite_path is not None)
@@ -225,6 +224,13 @@ class Database:
         """Give a connection inside a read-only transaction that sees one snapshot to its end."""
         with self._transaction(self._reader) as connection:
             yield connection
+            if (
+                self.dialect == "postgresql"
+                and connection.in_transaction()
+                and not self._is_broken(connection)
+            ):
+                # At a ROLLBACK the driver forgets every statement that it has prepared.
+                connection.commit()
 
     @contextmanager
     def reading_once(self) -> Iterator[sa.Connection]:
@@ -232,12 +238,12 @@ class Database:
 
         On SQLite, where there is no trip, it is `reading`.
         """
-        if self._reader_once is None:
+        if self.dialect == "sqlite":
             with self.reading() as connection:
                 yield connection
             return
-        with self._connected(self._reader_once) as connection:
-            yield connection
+        with self._connected(self._reader) as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:

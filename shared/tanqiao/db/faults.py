@@ -154,6 +154,7 @@ _POSTGRES_FAULTS: Final[dict[str, tuple[str, bool, bool]]] = {
     "40": (BUSY, False, True),  # serialization failure, deadlock
     "40003": (DATABASE_UNAVAILABLE, False, False),  # completion unknown: not to be run again by us
     "55P03": (BUSY, False, True),  # lock time-out
+    "26000": (BUSY, False, True),  # somebody let the server forget what this session had prepared
     "57014": (BUSY, False, False),  # statement time-out
     "57P": (DATABASE_UNAVAILABLE, False, False),  # shutting down, starting up, crashed
     "25P03": (DATABASE_UNAVAILABLE, False, False),  # idle too long inside a transaction: connection closed

@@ -5,6 +5,8 @@ from __future__ import annotations
 import select
 import time
 import weakref
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
@@ -13,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL
 
 from tanqiao.db.faults import setting_invalid
+from tanqiao.db.sessions import doubt_with_the_driver
 from tanqiao.kernel.errors import DomainError
 
 CONNECT_TIMEOUT_SECONDS: Final = 20
@@ -39,6 +42,7 @@ _REQUIRED: Final[dict[str, frozenset[str]]] = {
 }
 _NO_PLACE: Final = ("too many clients", "too many connections", "connection slots are reserved")
 """What a server says in English that has no place left; in another language it is told at once."""
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _ASK: Final = (
     "SELECT "
     + ", ".join(f"current_setting('{name}')" for name in _REQUIRED)
@@ -52,18 +56,14 @@ def writer_engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed 
 
 
 def reader_engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
-    """Make an engine whose transactions are read-only and see one snapshot."""
-    engine = _engine(url, **pool)
+    """Make an engine that only reads, and whose transactions see one snapshot."""
+    engine = _engine(url, {"default_transaction_read_only": "on"}, **pool)
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
-def without_transactions(reader: sa.Engine) -> sa.Engine:
-    """Give the same connections for single statements, each of which is a snapshot of its own."""
-    return reader.execution_options(isolation_level="AUTOCOMMIT")
-
-
-def _engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
+def _engine(url: URL, settings: Mapping[str, str] = _NONE, **pool: Any) -> sa.Engine:  # noqa: ANN401 - as above
     options = {
+        **settings,
         "timezone": "UTC",
         "statement_timeout": STATEMENT_TIMEOUT_MS,
         "lock_timeout": LOCK_TIMEOUT_MS,
@@ -78,6 +78,7 @@ def _engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to 
             "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
         },
         pool_pre_ping=True,
+        pool_use_lifo=True,  # the session that has just worked has its statements prepared
         use_native_hstore=False,  # no column is one: the server need not be asked at each start
         hide_parameters=True,  # an error is logged, and a value in it may be personal
         **pool,
@@ -94,6 +95,7 @@ def _engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to 
             raise
 
     _ping_in_doubt(engine)
+    doubt_with_the_driver(engine)
     return engine
 
 

@@ -257,5 +257,5 @@ class Queries:
 
     def unsent(self, party: str, epoch: int, *, after: int, limit: int) -> list[PendingMessage]:
         """Give the next numbered messages to a region."""
-        with self._database.reading() as connection:
+        with self._database.reading_once() as connection:
             return outbox.pending(connection, party, epoch, after=after, limit=limit)

@@ -192,7 +192,7 @@ class Line:
 
     def numbered(self, after: int, limit: int) -> list[tuple[sync_pb2.ConnectRequest, int]]:
         """Give the outbox behind a number as frames, each with the last number in it."""
-        with self._database.reading() as connection:
+        with self._database.reading_once() as connection:
             rows = outbox.pending(
                 connection, BRIDGE, self._context.incarnation, after=after, limit=min(limit, BATCH_ITEMS_MAX)
             )

@@ -48,7 +48,9 @@ def store_value(connection: sa.Connection, name: str, value: object) -> None:
         insert_rows(connection, node_state, [(name, str(value))])
 
 
-_LOCK_WRITER: Final = sa.select(node_state.c.value).where(node_state.c.name == WRITER).with_for_update()
+_LOCK_WRITER: Final = Prepared(
+    sa.select(node_state.c.value).where(node_state.c.name == WRITER).with_for_update()
+)
 
 
 def lock_writer(connection: sa.Connection) -> dict[str, str]:
@@ -58,7 +60,7 @@ def lock_writer(connection: sa.Connection) -> dict[str, str]:
     transaction, so that the journal's index stays dense and nobody waits half-way for another.
     """
     if connection.dialect.name != "sqlite":
-        connection.execute(_LOCK_WRITER)
+        _LOCK_WRITER.rows(connection)
     return load_values(connection, (APPLIED_LOG_INDEX, INCARNATION, RECOVERING))
 
 

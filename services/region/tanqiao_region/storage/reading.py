@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
 from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.db.bulk import rows_by_key
 from tanqiao.db.signatures import SignatureRow, envelope_from, load_signatures
 from tanqiao_region.storage.accounts import Viewer, seen_among
 from tanqiao_region.storage.holdings import HELD, LOCKED, RETIRING
@@ -67,24 +68,28 @@ class IncomingView:
     decision: envelope_pb2.Envelope | None
 
 
-_OUT_COLUMNS: Final = (
-    _OUT.transfer_id,
-    _OUT.kind,
-    _OUT.state,
-    _OUT.destination,
-    _OUT.account_id,
-    _OUT.quantity_kg,
-    _OUT.blocks,
-    _OUT.companion,
-    _OUT.decision_payload,
-    _OUT.created_at,
-    _OUT.ended_at,
-    _OUT.payload,
-    _OUT.signature_id,
-    _OUT.item_index,
-    _OUT.decision_signature_id,
-    _OUT.decision_item_index,
-)
+class _Outgoing(NamedTuple):
+    """What is read of a row of `outgoing_transfer`."""
+
+    transfer_id: bytes
+    kind: int
+    state: int
+    destination: str
+    account_id: str
+    quantity_kg: int
+    blocks: bytes
+    companion: bytes
+    decision_payload: bytes
+    created_at: int
+    ended_at: int | None
+    payload: bytes
+    signature_id: int | None
+    item_index: int | None
+    decision_signature_id: int | None
+    decision_item_index: int | None
+
+
+_OUT_COLUMNS: Final = tuple(_OUT[name] for name in _Outgoing._fields)
 _IN_COLUMNS: Final = (
     _IN.source,
     _IN.transfer_id,
@@ -104,11 +109,6 @@ _IN_COLUMNS: Final = (
     _IN.answer_item_index,
     _IN.decision_signature_id,
     _IN.decision_item_index,
-)
-
-# Made once: making a statement costs more than running it.
-_FIND_OUTGOING: Final = sa.select(*_OUT_COLUMNS).where(
-    _OUT.transfer_id.in_(sa.bindparam("ids", expanding=True))
 )
 
 Signatures = dict[int, SignatureRow]
@@ -182,7 +182,9 @@ def find_outgoing(
     connection: sa.Connection, transfer_ids: Sequence[bytes], *, with_envelopes: bool
 ) -> list[OutgoingView]:
     """Give outgoing transfers and uses by id, in no particular order."""
-    rows = connection.execute(_FIND_OUTGOING, {"ids": list(transfer_ids)}).all()
+    ids = [(transfer_id,) for transfer_id in dict.fromkeys(transfer_ids)]
+    found = rows_by_key(connection, outgoing_transfer, ("transfer_id",), ids, _Outgoing._fields)
+    rows = [_Outgoing(*row) for row in found]
     return _outgoing_views(connection, rows, with_envelopes=with_envelopes)
 
 
