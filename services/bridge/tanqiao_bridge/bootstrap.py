@@ -368,7 +368,7 @@ def _build(
     tls = TlsFiles.of(settings.tls_directory)
     queries = Queries(database)
     lines = Lines(context, queries)
-    gateways = Gateways(settings.gateways, tls)
+    gateways = Gateways(settings.gateways, tls, lambda: context.log_size)
     roots = LocationRoots(database, context, settings.location_root_seconds)
     engine = BridgeEngine(context, judge_and_record, lines.send, _other_handlers(roots))
     writer: GroupCommit[Any, Any] = GroupCommit(

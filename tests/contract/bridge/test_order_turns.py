@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import Queue
+from threading import Event
 
 import pytest
 
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.testing.network import SHANGHAI
 from tanqiao_bridge.application.lapsing import LapseClaims
+from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.remote import courier as couriers
+from tanqiao_bridge.remote.gateways import Gateways
 from tests.contract.bridge.case_office import ALLOW as STANDS
 from tests.contract.bridge.case_office import advance_days, cases_of, resolve
 from tests.contract.bridge.claims_office import (
     ALLOW,
     CANCELLED,
+    FREEZE_OTHER,
     GEC,
     HOLD,
     NOTICE,
@@ -25,7 +34,7 @@ from tests.contract.bridge.claims_office import (
     office,
     refusal,
 )
-from tests.contract.bridge.harness import WAIT_SECONDS, claim_of, declare
+from tests.contract.bridge.harness import WAIT_SECONDS, claim_of, declare, issue_message
 from tests.contract.bridge.lists import certificates
 from tests.contract.bridge.notice_office import ACKNOWLEDGED
 from tests.contract.bridge.test_regional_freezes import (
@@ -35,6 +44,7 @@ from tests.contract.bridge.test_regional_freezes import (
     RELEASE,
     Desk,
     desk,
+    hold_and_reject,
     instalment,
     project,
     require_all_clean,
@@ -121,6 +131,73 @@ def test_an_instalment_moves_on_only_when_the_release_of_its_project_is_decided(
     desk.office.move(PLANT, CANCELLED)
     assert refusal(desk.office.move, MONTH, NOTICE).symbol == "EXTERNAL_REGISTRY_SILENT"
     assert desk.office.move(MONTH, WITHDRAWN_STATUS).status == WITHDRAWN_STATUS
+
+
+@dataclass
+class LateAnswers:
+    """The registries' next answer about each instalment stays on its way until all are let go."""
+
+    arrived: Queue[str] = field(default_factory=Queue)
+    let_go: Event = field(default_factory=Event)
+    held: set[str] = field(default_factory=set)
+
+    def hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        look_up = Gateways.look_up
+
+        def late(gateways: Gateways, claims: Sequence[claims_pb2.Claim]) -> Answers:
+            answers = look_up(gateways, claims)
+            claim_id = claims[0].claim_id
+            if ":instalment:" in claim_id and claim_id not in self.held:
+                self.held.add(claim_id)
+                self.arrived.put(claim_id)
+                assert self.let_go.wait(WAIT_SECONDS)
+            return answers
+
+        monkeypatch.setattr(Gateways, "look_up", late)
+
+
+def test_no_verdict_rests_on_what_the_registry_said_before_a_release_that_was_decided_since(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = desk.office.running
+    desk.opened()
+    days = ("2026-01-01", "2026-01-11", "2026-01-21", "2026-02-01")
+    periods = list(itertools.pairwise(days))
+    new, moved, revived = (
+        instalment(number, start=start, end=end) for number, (start, end) in enumerate(periods, start=1)
+    )
+    declared = {moved.claim_id: declare(running, SHANGHAI, moved)}
+    project_case = hold_and_reject(desk)
+    declared[revived.claim_id] = declare(running, SHANGHAI, revived)
+    assert declared[revived.claim_id].receipt.verdict.verdict == HOLD, "its project has ended"
+    (case,) = [one.case_id for one in cases_of(running) if revived.claim_id in one.claim_ids]
+    late = LateAnswers()
+    late.hold(monkeypatch)
+    with ThreadPoolExecutor(3) as pool:
+        declaring = pool.submit(declare, running, SHANGHAI, new)
+        moving = pool.submit(desk.office.move, moved.claim_id, NOTICE)
+        resolving = pool.submit(resolve, running, case, STANDS)
+        try:
+            assert len({late.arrived.get(timeout=WAIT_SECONDS) for _ in periods}) == len(periods)
+            assert desk.notice.certificates(UNSOLD) == {"FROZEN": 240}
+            desk.confirmed()
+            resolve(running, project_case, STANDS)
+            assert desk.notice.certificates(UNSOLD) == {"UNFROZEN": 240}
+        finally:
+            late.let_go.set()
+        declared[new.claim_id] = declaring.result(WAIT_SECONDS)
+        moving.result(WAIT_SECONDS)
+        resolving.result(WAIT_SECONDS)
+    for number, (claim, period) in enumerate(zip((new, moved, revived), periods, strict=True)):
+        response = declared[claim.claim_id]
+        issue = issue_message(desk.region, response, claim.claim_id, number * 1_000_000, 100_000, period)
+        assert desk.offered(issue) == ["EXTERNAL_REGISTRY_SILENT"], claim.claim_id
+        request = claims_pb2.GetClaimRequest(claim_id=claim.claim_id)
+        newest = desk.office.stub(SHANGHAI).GetClaim(request, timeout=WAIT_SECONDS).receipts[-1]
+        receipt = claims_pb2.ClaimReceipt.FromString(newest.payload)
+        assert receipt.verdict.verdict == FREEZE_OTHER, "the registries were asked again"
+    assert desk.kinds() == [FREEZE, RELEASE], "nothing is cancelled: nothing was issued"
+    require_all_clean(desk)
 
 
 def test_a_project_that_lapses_has_released_what_was_frozen_for_it(desk: Desk) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import sqlalchemy as sa
 
-from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2
+from tanqiao.api.bridge.v1 import claims_pb2, coordination_pb2, messages_pb2
 from tanqiao.api.bridge.v1 import coordination_pb2_grpc as coordination_grpc
 from tanqiao.api.gateway.v1 import registry_pb2, registry_pb2_grpc
+from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.rpc.channel import open_channel
 from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE
 from tanqiao.tlog.leaf import decode_leaf
-from tanqiao_bridge.application import registry_ordering
 from tanqiao_bridge.application.rebuilding_claims import RebuiltClaims
+from tanqiao_bridge.storage import registry_orders
 from tanqiao_bridge.storage.cases import OPEN
 from tanqiao_bridge.storage.leaf_records import leaf_records
 from tanqiao_bridge.storage.tables import conflict_case, log_leaf, registry_order
@@ -42,7 +43,13 @@ from tests.contract.bridge.claims_office import (
 )
 from tests.contract.bridge.harness import WAIT_SECONDS, PlayedRegion, claim_of, declare, issue_message
 from tests.contract.bridge.lists import certificates
-from tests.contract.bridge.notice_office import ACKNOWLEDGED, CONFIRMED, REFUSED, NoticeOffice
+from tests.contract.bridge.notice_office import (
+    ACKNOWLEDGED,
+    CONFIRMED,
+    PART_CONFIRMED,
+    REFUSED,
+    NoticeOffice,
+)
 
 __all__ = ["lists", "office"]
 
@@ -93,7 +100,10 @@ class Desk:
 
     def issue(self, claim_id: str, first: int, declared: claims_pb2.DeclareClaimResponse) -> list[str]:
         """Offer an Issue on an instalment; the reasons of the bridge's refusal, none if it was accepted."""
-        issue = issue_message(self.region, declared, claim_id, first, first + 100_000)
+        return self.offered(issue_message(self.region, declared, claim_id, first, first + 100_000))
+
+    def offered(self, issue: messages_pb2.Issue) -> list[str]:
+        """Offer an Issue; the reasons of the bridge's refusal, none if it was accepted."""
         self.region.offer([issue])
         self.region.wait(lambda: issue.issue_id in self.region.receipts)
         receipt = self.region.receipts[issue.issue_id]
@@ -314,15 +324,31 @@ def test_an_instalment_asks_for_no_project_that_is_only_declared(desk: Desk) -> 
     assert desk.kinds() == [FREEZE]
 
 
-def test_what_is_frozen_is_released_however_much_was_cancelled_before(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registry_ordering, "ORDERS_LOOKED_AT_MAX", 1)
-    desk.registered()
-    declared = declare(desk.office.running, SHANGHAI, instalment(1))
-    assert desk.issue("310000:instalment:1", 0, declared) == []
-    desk.office.move(PLANT, CANCELLED)
-    assert desk.kinds() == [FREEZE, CANCEL, RELEASE]
+def test_what_is_frozen_in_part_is_released_however_many_requests_were_refused_since(desk: Desk) -> None:
+    desk.office.declared(project())
+    desk.office.move(PLANT, NOTICE)
+    first = desk.newest().order
+    desk.notice.decide(first.order_id, quantity_mwh=100, reason="其余另有安排（虚构）")
+    desk.notice.wait_for(first.order_id, PLANT, PART_CONFIRMED)
+    desk.office.declared(claim_of("310000:project:9", kind=PROJECT, project_id="P-0009"))  # the log goes on
+
+    def refuse_many(unit: UnitOfWork) -> None:
+        partial = registry_orders.load_order(unit.connection, first.order_id)
+        assert partial is not None
+        for number in range(100):
+            order_id = number.to_bytes(16, "big")
+            refused = replace(partial, order_id=order_id, log_index=first.log_index + 1)
+            registry_orders.insert_order(unit.connection, refused)
+            registry_orders.insert_answer(
+                unit.connection, order_id, decided=True, state=REFUSED, envelope=b"", now=1
+            )
+        unit.commit()
+
+    run_in_transaction(desk.office.running.bridge.database, refuse_many)
+    desk.office.move(PLANT, WITHDRAWN_STATUS)
+    assert desk.newest().order.kind == RELEASE
+    desk.confirmed()
+    assert desk.notice.certificates(UNSOLD) == {"UNFROZEN": 100, "ISSUED": 140}
 
 
 def test_what_was_issued_is_cancelled_though_its_project_ends_before_that_is_decided(desk: Desk) -> None:
@@ -436,15 +462,39 @@ def test_a_project_that_a_case_lets_stand_again_is_frozen_for_again_and_issues_o
 
 def test_a_release_that_was_refused_has_left_the_freeze_and_ends_nothing(desk: Desk) -> None:
     stands_over_a_refused_release(desk)
-    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
-    assert desk.kinds() == [FREEZE, RELEASE], "it is frozen"
-    assert desk.office.move(PLANT, REGISTERED).status == REGISTERED
+    assert desk.office.move(PLANT, REGISTERED).status == REGISTERED, "it is frozen"
     declared = declare(desk.office.running, SHANGHAI, instalment(1))
     assert desk.issue("310000:instalment:1", 0, declared) == []
-    assert desk.kinds() == [FREEZE, RELEASE, CANCEL]
+    # As it goes on without a notice it has asked again, for what is issued later.
+    assert desk.kinds() == [FREEZE, RELEASE, FREEZE, CANCEL]
     desk.confirmed()
     desk.office.move(PLANT, CANCELLED)
-    assert desk.kinds() == [FREEZE, RELEASE, CANCEL, RELEASE]
+    assert desk.kinds() == [FREEZE, RELEASE, FREEZE, CANCEL, RELEASE]
+    require_all_clean(desk)
+
+
+def test_what_is_issued_after_a_refused_release_is_frozen_for_a_project_that_stands_again(
+    desk: Desk,
+) -> None:
+    stands_over_a_refused_release(desk)
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW, "what there is is frozen"
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
+    assert desk.kinds() == [FREEZE, RELEASE, FREEZE], "one request at a time"
+    again, _, first = (one.order for one in desk.notice.orders(PLANT))
+    assert first.article
+    assert (again.article, again.period, again.references) == (first.article, first.period, first.references)
+    desk.notice.decide(again.order_id, refuse=True, reason="业主另有安排（虚构）")
+    desk.notice.wait_for(again.order_id, PLANT, REFUSED)
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
+    assert desk.kinds() == [FREEZE, RELEASE, FREEZE, FREEZE], "asked once more it is a new request"
+    desk.confirmed()
+    desk.office.lists["gec"].load(
+        [*GEC, certificates("GEC-LATER", UNSOLD, period_start="2026-02-01", period_end="2026-03-01")]
+    )
+    assert desk.notice.certificates(UNSOLD) == {"FROZEN": 480}
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
+    assert desk.office.move(PLANT, REGISTERED).status == REGISTERED
+    assert desk.kinds() == [FREEZE, RELEASE, FREEZE, FREEZE], "it stands"
     require_all_clean(desk)
 
 

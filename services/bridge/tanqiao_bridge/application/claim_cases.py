@@ -340,8 +340,8 @@ def _revived(group: Group, command: ResolveCase, case: CaseRow) -> Judged | None
     declared = replace(row, status=int(claims_pb2.CLAIM_STATUS_DECLARED))
     read = with_index(read_stored(declared), log.log_size(group.connection))
     aliases = lock_claims(group.connection, [read], command.asked)
-    index = Index.load(group.connection, [read], aliases, resolved=True)
     require_released(group, row)
+    index = Index.load(group.connection, [read], aliases, resolved=True).for_answers(command.answers)
     index.resolutions.setdefault(row.claim_id, []).append(case)
     judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
     refusal = refusal_of(judged) if is_refused(judged.verdict) else None

@@ -46,6 +46,7 @@ from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.application.registry_ordering import (
     CERTIFICATES,
     ask_to_freeze,
+    ask_to_freeze_again,
     release_frozen,
     require_released,
 )
@@ -130,7 +131,8 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
     A claim whose verdict is BLOCK or HOLD is stored with it and is not live.
 
     Raises:
-        DomainError: REGION_RECOVERING while a region has not reported to a bridge that was restored.
+        DomainError: REGION_RECOVERING while a region has not reported to a bridge that was restored;
+            CONCURRENT_CHANGE where the registries are to be asked again.
     """
     if not isinstance(command, DeclareClaims):  # pragma: no cover - the table of handlers gives nothing else
         raise DomainError("INTERNAL", correlation_id="declare")
@@ -152,7 +154,7 @@ def declare_claims(group: Group, command: object) -> list[Receipted | DomainErro
         if refusal is None and item.opened.message_hash not in stored
     ]
     aliases = lock_claims(group.connection, reads, command.asked)
-    index = Index.load(group.connection, reads, aliases)
+    index = Index.load(group.connection, reads, aliases).for_answers(command.answers)
     size = log.log_size(group.connection)
     verdicts = Verdicts.of(group.context, size, command.answers, len(command.items))
     decided_on = date.fromisoformat(group.legal_date)
@@ -283,7 +285,8 @@ def move_claim(group: Group, command: object) -> Receipted:
     Raises:
         DomainError: REGION_RECOVERING while a region has not reported to a bridge that was restored;
             CLAIM_UNKNOWN, REGION_SCOPE_MISMATCH, CLAIM_STATE_WRONG, CLAIM_HOLD while it is contested,
-            CLAIM_UNITS_LEFT for a claim to be superseded, and for a registration the reason of its verdict.
+            CLAIM_UNITS_LEFT for a claim to be superseded, CONCURRENT_CHANGE where the registries are to be
+            asked again, and for a registration the reason of its verdict.
     """
     if not isinstance(command, MoveClaim):  # pragma: no cover - the table of handlers gives nothing else
         raise DomainError("INTERNAL", correlation_id="move")
@@ -332,6 +335,8 @@ def move_claim(group: Group, command: object) -> Receipted:
         release_frozen(group, row.claim_id, made.answers, made.log_index)
     elif verdict is not None and verdict.verdict == claims_pb2.VERDICT_KIND_FREEZE_OTHER:
         ask_to_freeze(group, read, made.answers, verdict.article, made.log_index)
+    elif statement.status == claims_pb2.CLAIM_STATUS_NOTICE or row.status == DECLARED:
+        ask_to_freeze_again(group, read, made.answers, made.log_index)
     return insert_receipts(group, [made])[row.claim_id]
 
 
@@ -341,12 +346,13 @@ def _judged_again(
     """Judge a claim that moves on; the verdict that its receipt shows.
 
     Raises:
-        DomainError: CLAIM_HOLD while it is contested, the reason of a verdict that does not pass, and
-            EXTERNAL_REGISTRY_SILENT for a registration while a freeze that was asked for is not confirmed.
+        DomainError: CLAIM_HOLD while it is contested, CONCURRENT_CHANGE where the registries are to be asked
+            again, the reason of a verdict that does not pass, and EXTERNAL_REGISTRY_SILENT for a
+            registration while a freeze that was asked for is not confirmed.
     """
     require_uncontested(group.connection, row.claim_id)
     require_released(group, row)
-    index = Index.load(group.connection, [read], aliases, resolved=True)
+    index = Index.load(group.connection, [read], aliases, resolved=True).for_answers(command.answers)
     judged = judge_claim(read, index, command.answers, 0, decided_on=date.fromisoformat(group.legal_date))
     verdicts = Verdicts.of(group.context, log.log_size(group.connection), command.answers, 1)
     verdict = verdicts.message(row.region, read, judged)

@@ -123,6 +123,21 @@ class Index:
         subjects = {read.message.subject_uscc for read in claims if len(read.locks) > len(read.keys)} - {""}
         return keys, subjects
 
+    def for_answers(self, answers: Answers) -> Index:
+        """Give the index, for verdicts that rest on these answers.
+
+        Whom certificates are frozen for has to stand since before the registries were asked: those of a
+        claim that a case let stand meanwhile were released first, and the answer may be of the time before.
+
+        Raises:
+            DomainError: CONCURRENT_CHANGE; the registries are to be asked again.
+        """
+        for claim_id in sorted(answers.frozen_for):
+            row = self.rows.get(claim_id)
+            if row is not None and row.declared_index >= answers.asked_at_index:
+                raise DomainError("CONCURRENT_CHANGE", what="claim", id=claim_id)
+        return self
+
     def add(self, row: claim_rows.ClaimRow, keys: Iterable[str]) -> None:
         """Note a claim that the same transaction stores; it is read again if another meets it."""
         self.rows[row.claim_id] = row

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from tanqiao.claims.model import Asset, Claim
+from tanqiao.claims.model import Asset, Claim, GecStateName
 
 ReadRecord = tuple[Claim, Asset]
 """A record of an outside list, read as a claim of its programme on an asset of its own."""
@@ -24,9 +24,13 @@ class RegistryAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What all gateways said to a batch of questions, in the order of the questions."""
+    """What all gateways said to a batch of questions, in the order of the questions.
+
+    `asked_at_index` is the size of the bridge's log before the first of them was asked.
+    """
 
     by_registry: Mapping[str, RegistryAnswer] = field(default_factory=dict)
+    asked_at_index: int = 0
     silent: tuple[str, ...] = field(init=False)
     """Registries that did not answer."""
     _records: Mapping[int, list[ReadRecord]] = field(init=False, repr=False)
@@ -41,6 +45,16 @@ class Answers:
                         records.setdefault(position, []).extend(found)
         object.__setattr__(self, "silent", silent)
         object.__setattr__(self, "_records", records)
+
+    @property
+    def frozen_for(self) -> set[str]:
+        """Claims for which the registries say that certificates are frozen."""
+        states = (claim.gec for found in self._records.values() for claim, _ in found)
+        return {
+            state.frozen_for
+            for state in states
+            if state is not None and state.state is GecStateName.FROZEN and state.frozen_for is not None
+        }
 
     def records_of(self, index: int) -> list[ReadRecord]:
         """Give the records that answer one question."""

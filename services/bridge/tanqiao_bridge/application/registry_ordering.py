@@ -7,7 +7,8 @@ about, leaves the claim where it is; a person looks. What it has confirmed is ca
 on it, and released when the claim ends.
 
 A claim that a case lets stand again begins anew: what was frozen for it before a release counts no more, and
-it asks again. It cannot stand again while a release of its own is undecided: until then its certificates
+it asks again. So it does where the release was refused: what was frozen still is, and nothing stands for what
+is issued later. It cannot stand again while a release of its own is undecided: until then its certificates
 look frozen and may be sold at any moment.
 """
 
@@ -44,11 +45,11 @@ ORDER_TYPE: Final = payload_type_of(coordination_pb2.RegistryOrder)
 ORDER_ID_BYTES: Final = 16
 STANDING_YEARS: Final = 2
 """A certificate is valid for two years; a freeze stands as long for what is issued late."""
-ORDERS_LOOKED_AT_MAX: Final = 100
 
 FREEZE: Final = coordination_pb2.REGISTRY_ORDER_KIND_FREEZE
 CANCEL: Final = coordination_pb2.REGISTRY_ORDER_KIND_CANCEL
 RELEASE: Final = coordination_pb2.REGISTRY_ORDER_KIND_RELEASE
+CONFIRMED: Final = coordination_pb2.REGISTRY_ORDER_STATE_CONFIRMED
 REFUSED: Final = coordination_pb2.REGISTRY_ORDER_STATE_REFUSED
 
 
@@ -109,10 +110,36 @@ def ask_to_freeze(group: Group, read: ReadClaim, statement_hash: bytes, article:
         found = claim_rows.live_projects(group.connection, [(message.region, message.project_id)])
         opened = [row for row in found if row.status != claims_pb2.CLAIM_STATUS_DECLARED]
         owner = read_stored(opened[0]) if opened else None
-    if owner is None or not any(one.scheme == FILING_CODE for one in owner.asset.references):
+    if owner is None or not _has_filing_code(owner):
         return
-    if any(one.decision is None for one in _freezes_of(group, owner.claim_id)):
+    freezes, _ = _standing(group, owner.claim_id)
+    if None not in freezes:
+        _ask(group, owner, statement_hash, article, log_index)
+
+
+def ask_to_freeze_again(group: Group, read: ReadClaim, statement_hash: bytes, log_index: int) -> None:
+    """Ask again, for a project whose certificates are all frozen, where nothing stands for later ones.
+
+    A release ends the standing order of the freezes before it, also one that the registry refused or did in
+    part: what it issues afterwards is frozen for nobody until it is asked once more, with the same article.
+    """
+    if read.message.object != claims_pb2.CLAIM_OBJECT_PROJECT or not _has_filing_code(read):
         return
+    freezes, kept_at = _standing(group, read.claim_id)
+    if None in freezes or not -1 < freezes.get(CONFIRMED, -1) < kept_at:
+        return
+    (newest,) = registry_orders.list_orders(
+        group.connection, claim_id=read.claim_id, before=0, limit=1, kinds=(FREEZE,)
+    )
+    article = coordination_pb2.RegistryOrder.FromString(newest.payload).article
+    _ask(group, read, statement_hash, article, log_index)
+
+
+def _has_filing_code(read: ReadClaim) -> bool:
+    return any(one.scheme == FILING_CODE for one in read.asset.references)
+
+
+def _ask(group: Group, owner: ReadClaim, statement_hash: bytes, article: str, log_index: int) -> None:
     order = coordination_pb2.RegistryOrder(
         kind=FREEZE,
         claim_id=owner.claim_id,
@@ -162,7 +189,8 @@ def released_at(connection: sa.Connection, region: str, project_id: str) -> int:
 
 def release_frozen(group: Group, claim_id: str, cause_hash: bytes, log_index: int) -> None:
     """Order that what is frozen for a claim is released: the claim has ended."""
-    if all(one.decision == REFUSED for one in _freezes_of(group, claim_id)):
+    freezes, _ = _standing(group, claim_id)
+    if freezes.keys() <= {REFUSED}:
         return
     order = coordination_pb2.RegistryOrder(kind=RELEASE, claim_id=claim_id)
     write_order(group, cause_hash, order, log_index)
@@ -176,30 +204,27 @@ def require_released(group: Group, row: claim_rows.ClaimRow) -> None:
     """
     owners = {row.claim_id, *claim_rows.projects_of(group.connection, row.region, row.project_id)}
     for owner in sorted(owners):
-        for one in _orders_of(group, owner):
-            if one.kind == RELEASE and one.decision is None:
-                raise DomainError("EXTERNAL_REGISTRY_SILENT", registry=one.registry, as_of="–")
+        if (RELEASE, None) in registry_orders.newest_of(group.connection, owner, (RELEASE,)):
+            raise DomainError("EXTERNAL_REGISTRY_SILENT", registry=CERTIFICATES, as_of="–")
 
 
-def _freezes_of(group: Group, claim_id: str) -> list[OrderRow]:
-    """Give the orders to freeze since the claim's last release, newest first.
+def _standing(group: Group, claim_id: str) -> tuple[dict[int | None, int], int]:
+    """Give what was asked for since a claim's last release, and where a release left it as it was.
 
-    A release that the registry refused, or did in part, has left something frozen: it ends nothing.
+    A release that the registry refused, or did in part, has left something frozen: it is no last one.
+
+    Returns:
+        The log index of the newest order to freeze by its decision (None: not decided), and that of the
+        newest release that was refused or done in part; -1: there is none.
     """
-    found = []
-    for one in _orders_of(group, claim_id):
-        if one.kind == FREEZE:
-            found.append(one)
-        elif one.decision in registry_orders.RELEASED:
-            break
-    return found
-
-
-def _orders_of(group: Group, claim_id: str) -> list[OrderRow]:
-    """Give the newest orders that freeze or release; those that cancel are as many as instalments."""
-    return registry_orders.list_orders(
-        group.connection, claim_id=claim_id, before=0, limit=ORDERS_LOOKED_AT_MAX, kinds=(FREEZE, RELEASE)
+    newest = registry_orders.newest_of(group.connection, claim_id, (FREEZE, RELEASE))
+    releases = {decision: at for (kind, decision), at in newest.items() if kind == RELEASE}
+    released_at = max((releases.get(decision, -1) for decision in registry_orders.RELEASED), default=-1)
+    freezes = {decision: at for (kind, decision), at in newest.items() if kind == FREEZE and at > released_at}
+    kept_at = max(
+        (at for decision, at in releases.items() if decision not in registry_orders.RELEASED), default=-1
     )
+    return freezes, kept_at
 
 
 def _standing_until(group: Group, owner: ReadClaim) -> date:

@@ -7,7 +7,7 @@ names those that were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -44,9 +44,16 @@ _log = structlog.get_logger(__name__)
 
 
 class Gateways:
-    """Channels to the gateways; asked side by side."""
+    """Channels to the gateways; asked side by side.
 
-    def __init__(self, addresses: Mapping[str, str], tls: TlsFiles) -> None:
+    Args:
+        addresses: of the gateways, by registry.
+        tls: of this node.
+        log_size: gives how many leaves of the bridge's log are durable.
+    """
+
+    def __init__(self, addresses: Mapping[str, str], tls: TlsFiles, log_size: Callable[[], int]) -> None:
+        self._log_size = log_size
         self._channels = {name: open_channel(address, tls) for name, address in sorted(addresses.items())}
         self._stubs = {
             name: registry_pb2_grpc.RegistryServiceStub(channel) for name, channel in self._channels.items()
@@ -67,9 +74,10 @@ class Gateways:
         """Ask every gateway for the assets and subjects of these claims; never raises for a silent one."""
         if not self._stubs:
             return Answers()
+        asked_at_index = self._log_size()
         requests = _requests(claims)  # made once for all gateways
         futures = {name: self._pool.submit(self._ask, name, requests) for name in self._stubs}
-        return Answers({name: future.result() for name, future in futures.items()})
+        return Answers({name: future.result() for name, future in futures.items()}, asked_at_index)
 
     def look_up_recent(self, claims: Sequence[claims_pb2.Claim], keys: Sequence[Sequence[str]]) -> Answers:
         """Answer for a check: of what no list holds, as `KnownLists` knows it, no gateway is asked.

@@ -174,6 +174,25 @@ def with_freezes(connection: sa.Connection, claim_ids: Sequence[str]) -> set[str
     return {claim_id for claim_id, (_, frozen) in newest.items() if frozen}
 
 
+def newest_of(
+    connection: sa.Connection, claim_id: str, kinds: Collection[int]
+) -> dict[tuple[int, int | None], int]:
+    """Give the log index of a claim's newest order of each of some kinds and each decision (None: none yet).
+
+    However many orders there are, the one that matters is among these.
+    """
+    decided = sa.and_(
+        registry_answer.c.order_id == registry_order.c.order_id, registry_answer.c.decided.is_(sa.true())
+    )
+    rows = connection.execute(
+        sa.select(registry_order.c.kind, registry_answer.c.state, sa.func.max(registry_order.c.log_index))
+        .select_from(registry_order.outerjoin(registry_answer, decided))
+        .where(registry_order.c.claim_id == claim_id, registry_order.c.kind.in_(kinds))
+        .group_by(registry_order.c.kind, registry_answer.c.state)
+    )
+    return {(kind, decision): int(log_index) for kind, decision, log_index in rows}
+
+
 def indexes_of(connection: sa.Connection, claim_ids: Sequence[str], kind: int) -> list[int]:
     """Give the log indexes of the orders of a kind for some claims."""
     wanted = [(claim_id, kind) for claim_id in claim_ids]
