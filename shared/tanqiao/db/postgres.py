@@ -51,8 +51,12 @@ _ASK: Final = (
 
 
 def writer_engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
-    """Make an engine whose transactions are READ COMMITTED, as the overlap guard demands."""
-    return _engine(url, **pool)
+    """Make an engine whose transactions are READ COMMITTED, as the overlap guard demands.
+
+    What a writer asks is asked by key, and its sessions keep their plans: one that was made while a table was
+    small, or before the server has counted it, would read the whole of it for as long as it is kept.
+    """
+    return _engine(url, {"enable_seqscan": "off"}, **pool)
 
 
 def reader_engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy
@@ -64,6 +68,7 @@ def reader_engine(url: URL, **pool: Any) -> sa.Engine:  # noqa: ANN401 - handed 
 def _engine(url: URL, settings: Mapping[str, str] = _NONE, **pool: Any) -> sa.Engine:  # noqa: ANN401 - as above
     options = {
         **settings,
+        "jit": "off",  # to compile a statement takes longer than to run it
         "timezone": "UTC",
         "statement_timeout": STATEMENT_TIMEOUT_MS,
         "lock_timeout": LOCK_TIMEOUT_MS,
