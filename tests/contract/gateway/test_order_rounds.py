@@ -16,6 +16,7 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.rpc.channel import open_channel
 from tanqiao.rpc.protocol_facts import date_message
 from tanqiao.signing.envelope import sign_envelope
+from tanqiao.signing.pae import message_hash
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.testing.network import BRIDGE, SHANGHAI_CENTRE
 from tanqiao_gateway.application.fsck import check_database
@@ -39,14 +40,17 @@ class Desk:
         self.running = running
         self.envelopes: dict[bytes, gateway_pb2.PlaceOrderRequest] = {}
 
-    def placed(self, kind: int, log_index: int) -> bytes:
-        """Bring an order that the bridge gave at an index of its log; its id."""
+    def placed(
+        self, kind: int, log_index: int, epoch: int = 1, order_id: bytes = b"", claim_id: str = CLAIM
+    ) -> bytes:
+        """Bring an order that the bridge gave in an epoch at an index of its log; its id."""
         network = self.running.network
         order = coordination_pb2.RegistryOrder(
-            order_id=secrets.token_bytes(16),
+            order_id=order_id or secrets.token_bytes(16),
             kind=kind,  # type: ignore[arg-type]
-            claim_id=CLAIM,
+            claim_id=claim_id,
             log_index=log_index,
+            bridge_epoch=epoch,
         )
         if kind == FREEZE:
             order.references.append(PLANT)
@@ -62,6 +66,10 @@ class Desk:
 
     def state(self, order_id: bytes) -> int:
         """Bring an order again; where it stands."""
+        return int(self.answer(order_id).state)
+
+    def answer(self, order_id: bytes) -> coordination_pb2.RegistryOrderAnswer:
+        """Bring an order again; what is said of it."""
         with open_channel(
             self.running.gateway.server.address, self.running.network.network.tls(BRIDGE)
         ) as channel:
@@ -69,7 +77,7 @@ class Desk:
             envelope = self.running.call(
                 lambda: stub.PlaceOrder(self.envelopes[order_id], timeout=WAIT_SECONDS)
             ).envelope
-        return int(coordination_pb2.RegistryOrderAnswer.FromString(envelope.payload).state)
+        return coordination_pb2.RegistryOrderAnswer.FromString(envelope.payload)
 
     def confirmed(self, order_id: bytes) -> int:
         """Have the registry do what is ordered; how many MWh."""
@@ -147,5 +155,44 @@ def test_a_release_that_comes_late_refuses_no_later_freeze_and_is_decided_before
     assert f"RELEASE {release.hex()}" in caught.value.sentence("en")
     assert desk.confirmed(release) == 240
     assert desk.confirmed(again) == 240
+    assert desk.states() == {"FROZEN"}
+    desk.require_clean()
+
+
+def test_what_a_restored_bridge_orders_at_a_lower_index_comes_after_what_it_forgot(desk: Desk) -> None:
+    assert desk.confirmed(desk.placed(FREEZE, 500)) == 240
+    assert desk.confirmed(desk.placed(RELEASE, 510)) == 240
+    freeze = desk.placed(FREEZE, 400, epoch=2)
+    assert desk.state(freeze) == ACKNOWLEDGED
+    assert desk.confirmed(freeze) == 240
+    assert desk.states() == {"FROZEN"}
+    open_one = desk.placed(FREEZE, 405, epoch=2)
+    assert desk.state(desk.placed(FREEZE, 600)) == ACKNOWLEDGED, "of before the backup, late"
+    release = desk.placed(RELEASE, 410, epoch=2)
+    assert desk.state(open_one) == REFUSED
+    assert desk.confirmed(release) == 240
+    assert desk.states() == {"UNFROZEN"}
+    assert desk.state(desk.placed(FREEZE, 700)) == REFUSED, "the release is of a later epoch"
+    desk.require_clean()
+
+
+def test_an_order_given_again_after_a_backup_gets_what_was_said_of_the_first(desk: Desk) -> None:
+    order_id = desk.placed(FREEZE, 500)
+    first = desk.envelopes[order_id].envelope
+    for epoch, changes in ((1, {}), (0, {}), (2, {"claim_id": "310000:project:2"})):
+        with pytest.raises(DomainError) as refused:
+            desk.placed(FREEZE, 400, epoch, order_id, **changes)
+        assert refused.value.symbol == "REQUEST_ID_REUSED"
+    with pytest.raises(DomainError, match="REQUEST_ID_REUSED"):
+        desk.placed(RELEASE, 400, 2, order_id)
+    assert desk.placed(FREEZE, 400, 2, order_id) == order_id
+    assert desk.state(order_id) == ACKNOWLEDGED
+    assert desk.confirmed(order_id) == 240
+    answer = desk.answer(order_id)
+    envelope = desk.envelopes[order_id].envelope
+    assert envelope != first
+    assert answer.order_hash == message_hash(envelope.payload_type, envelope.payload)
+    assert answer.header.prev_hash == answer.order_hash
+    assert (answer.state, answer.asked_quantity_mwh, answer.confirmed_quantity_mwh) == (CONFIRMED, 240, 240)
     assert desk.states() == {"FROZEN"}
     desk.require_clean()

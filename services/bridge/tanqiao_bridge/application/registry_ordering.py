@@ -74,6 +74,7 @@ def write_order(
     order.header.CopyFrom(group.context.header((f"gateway/{CERTIFICATES}",), prev_hash=statement_hash))
     order.order_id = order_id_of(statement_hash)
     order.log_index = log_index
+    order.bridge_epoch = group.context.epoch
     payload = order.SerializeToString()
     envelope = sign_envelope(group.context.signer, ORDER_TYPE, payload)
     registry_orders.insert_order(

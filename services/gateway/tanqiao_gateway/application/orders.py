@@ -5,8 +5,9 @@ and what it does to certificates is appended in the same transaction as the sign
 confirmed wholly is a standing order: what a later list shows as newly issued is frozen when it is imported,
 until the day on which the notice ends. What is frozen stays frozen until it is cancelled or released.
 
-A release ends what the bridge ordered for the claim before it, by the index of its log, whichever comes here
-first. What it orders afterwards, for a claim that stands again, is a freeze like any other.
+A release ends what the bridge ordered for the claim before it, by its epoch and the index of its log,
+whichever comes here first. What it orders afterwards, for a claim that stands again, is a freeze like any
+other.
 """
 
 from __future__ import annotations
@@ -102,6 +103,9 @@ class Orders:
     def place(self, opened: Opened, envelope: envelope_pb2.Envelope) -> envelope_pb2.Envelope:
         """Store an order of the bridge and acknowledge it; the same order again gets the newest answer.
 
+        So does one that the bridge gave again, for the same statement, after it was restored from before it
+        had given the first: what was done for that one is not done twice.
+
         Raises:
             DomainError: REQUEST_ID_REUSED where another order has the id; METHOD_UNKNOWN at another registry.
         """
@@ -114,7 +118,7 @@ class Orders:
             known = orders.load_order(unit.connection, order.order_id)
             if known is not None:
                 if known.order_hash != opened.message_hash:
-                    raise DomainError("REQUEST_ID_REUSED", request_id=order.order_id.hex())
+                    return self._answer_again(known, order, opened.message_hash)
                 return known.answer
             orders.take_turn(unit.connection)
             asked = sum(part for _, part in _meant(unit.connection, order))
@@ -136,6 +140,27 @@ class Orders:
             return answer
 
         return envelope_pb2.Envelope.FromString(run_in_transaction(self._database, work))
+
+    def _answer_again(
+        self, known: OrderRow, order: coordination_pb2.RegistryOrder, order_hash: bytes
+    ) -> bytes:
+        """Say of an order of a later epoch of the bridge what was said of the one that it forgot."""
+        first = coordination_pb2.RegistryOrder.FromString(known.payload)
+        is_same = (order.kind, order.claim_id) == (first.kind, first.claim_id)
+        if order.bridge_epoch <= first.bridge_epoch or not is_same:
+            raise DomainError("REQUEST_ID_REUSED", request_id=order.order_id.hex())
+        said = coordination_pb2.RegistryOrderAnswer.FromString(
+            envelope_pb2.Envelope.FromString(known.answer).payload
+        )
+        return self._answer(
+            order,
+            order_hash,
+            said.state,
+            said.asked_quantity_mwh,
+            said.confirmed_quantity_mwh,
+            said.reason,
+            said.answer_time.seconds,
+        )
 
     def _settle_withdrawal(
         self, connection: sa.Connection, row: OrderRow, earlier: Sequence[OrderRow], now: int
@@ -336,13 +361,14 @@ def answer_of(connection: sa.Connection, request: ClientRequest) -> bytes | None
 
 def _is_released(freeze: OrderRow, known: Sequence[OrderRow]) -> bool:
     """Whether one of these orders releases what a freeze means: the bridge ordered it later."""
-    at = _log_index(freeze)
-    return any(one.kind == RELEASE and _log_index(one) >= at for one in known)
+    at = _place(freeze)
+    return any(one.kind == RELEASE and _place(one) >= at for one in known)
 
 
-def _log_index(row: OrderRow) -> int:
-    """Give where an order stands among the bridge's."""
-    return coordination_pb2.RegistryOrder.FromString(row.payload).log_index
+def _place(row: OrderRow) -> tuple[int, int]:
+    """Give where an order stands among the bridge's: its epoch, and the index of the log."""
+    order = coordination_pb2.RegistryOrder.FromString(row.payload)
+    return order.bridge_epoch, order.log_index
 
 
 def _require_reason(reason: str) -> None:

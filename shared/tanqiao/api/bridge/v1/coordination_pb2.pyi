@@ -189,6 +189,7 @@ class RegistryOrder(_message.Message):
     STANDING_UNTIL_DATE_FIELD_NUMBER: _builtins.int
     ARTICLE_FIELD_NUMBER: _builtins.int
     LOG_INDEX_FIELD_NUMBER: _builtins.int
+    BRIDGE_EPOCH_FIELD_NUMBER: _builtins.int
     order_id: _builtins.bytes
     """16 bytes, made from the statement that caused it."""
     kind: Global___RegistryOrderKind.ValueType
@@ -197,6 +198,8 @@ class RegistryOrder(_message.Message):
     article: _builtins.str
     log_index: _builtins.int
     """Of the receipt of the step that caused it: the bridge's key is judged at it."""
+    bridge_epoch: _builtins.int
+    """In which the bridge gave it. A bridge that was restored goes on at a lower index, in a later epoch."""
     @_builtins.property
     def header(self) -> _envelope_pb2.Header: ...
     @_builtins.property
@@ -228,10 +231,11 @@ class RegistryOrder(_message.Message):
         standing_until_date: _values_pb2.Date | None = ...,
         article: _builtins.str = ...,
         log_index: _builtins.int = ...,
+        bridge_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "period", b"period", "standing_until_date", b"standing_until_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["article", b"article", "claim_id", b"claim_id", "header", b"header", "kind", b"kind", "log_index", b"log_index", "order_id", b"order_id", "period", b"period", "quantities", b"quantities", "references", b"references", "standing_until_date", b"standing_until_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["article", b"article", "bridge_epoch", b"bridge_epoch", "claim_id", b"claim_id", "header", b"header", "kind", b"kind", "log_index", b"log_index", "order_id", b"order_id", "period", b"period", "quantities", b"quantities", "references", b"references", "standing_until_date", b"standing_until_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
