@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
-from tanqiao.api.bridge.v1 import claims_pb2, recovery_pb2, recovery_pb2_grpc
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tanqiao.api.bridge.v1 import claims_pb2, messages_pb2, recovery_pb2, recovery_pb2_grpc
+from tanqiao.api.common.v1 import envelope_pb2
+from tanqiao.signing.batch import item_envelopes
+from tanqiao.signing.envelope import sign_envelope
+from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.testing.databases import DatabaseMaker
-from tanqiao.testing.network import BRIDGE, SHENZHEN
+from tanqiao.testing.network import BRIDGE, SHANGHAI, SHENZHEN
 from tanqiao_bridge.bootstrap import restore_from
 from tanqiao_bridge.storage import policy
 from tanqiao_gateway.application.fsck import check_database
-from tests.contract.bridge.claims_office import CANCELLED, NOTICE, REGISTERED, Office, lists, office
+from tests.contract.bridge.claims_office import (
+    ALLOW,
+    CANCELLED,
+    NOTICE,
+    REGISTERED,
+    UNSOLD,
+    Office,
+    lists,
+    office,
+)
 from tests.contract.bridge.conftest import _migrated
-from tests.contract.bridge.harness import WAIT_SECONDS, run_bridge, settings_of
+from tests.contract.bridge.harness import WAIT_SECONDS, PlayedRegion, issue_message, run_bridge, settings_of
 from tests.contract.bridge.notice_office import CONFIRMED, REGISTER, WITHDRAW, NoticeOffice, project
 from tests.contract.bridge.test_coordination import FARM, _issue, notice
+from tests.contract.bridge.test_regional_freezes import (
+    CANCEL,
+    FREEZE,
+    PLANT,
+    RELEASE,
+    Desk,
+    desk,
+    instalment,
+)
+from tests.contract.bridge.test_regional_freezes import project as regional_project
 
-__all__ = ["lists", "notice", "office"]
+__all__ = ["desk", "lists", "notice", "office"]
+
+MONTH = "310000:instalment:1"
 
 
-def _report_nothing(office: Office, epoch: int) -> None:
-    """Have every region say that it has nothing above the backup."""
+def _report(office: Office, epoch: int, items: Sequence[recovery_pb2.ReportItem]) -> None:
+    """Have Shanghai say what it has above the backup, and every other region that it has nothing."""
     with office.running.bridge.database.reading() as connection:
         regions = sorted(policy.known_regions(connection))
     assert regions
     for region in regions:
         with office.running.channel(region) as channel:
             stub = recovery_pb2_grpc.RecoveryServiceStub(channel)
-            request = recovery_pb2.SubmitReportRequest(bridge_epoch=epoch, complete=True)
+            own = items if region == SHANGHAI else ()
+            request = recovery_pb2.SubmitReportRequest(bridge_epoch=epoch, complete=True, items=own)
             stub.SubmitReport(request, timeout=WAIT_SECONDS)
 
 
-def _restored_from_the_first_day(notice: NoticeOffice, url: str, owner_url: str) -> None:
+def _restored_from_the_first_day(
+    notice: NoticeOffice, url: str, owner_url: str, items: Sequence[recovery_pb2.ReportItem] = ()
+) -> None:
     """Lose the bridge, and go on with a database in which nothing had happened yet."""
     office, network = notice.office, notice.network
     office.close_channels()
@@ -40,7 +73,7 @@ def _restored_from_the_first_day(notice: NoticeOffice, url: str, owner_url: str)
     addresses = {name: one.address for name, one in office.lists.items()}
     office.running = run_bridge(network, url, owner_url, gateways=addresses)
     office.stub(SHENZHEN)
-    _report_nothing(office, begun.epoch)
+    _report(office, begun.epoch, items)
 
 
 def test_an_order_that_was_forgotten_is_given_again_and_done_once(
@@ -75,3 +108,92 @@ def test_an_order_that_was_forgotten_is_given_again_and_done_once(
     assert check_database(gec.database).clean
     office.require_clean()
     assert office.running.bridge.context.epoch == 2, BRIDGE
+
+
+class _Kept:
+    """What Shanghai keeps of its claims and Issues, as a node does: both sides' signed messages."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.items: list[recovery_pb2.ReportItem] = []
+
+    def _keep(self, statement: envelope_pb2.Envelope, response: Any) -> Any:
+        item = recovery_pb2.ReportItem(message=response.envelope, statement=statement)
+        self.items.append(item)
+        return response
+
+    def declared(self, claim: claims_pb2.Claim) -> Any:
+        statement = self._desk.office.network.envelope(claims_pb2.DeclareStatement(claim=claim), SHANGHAI)
+        request = claims_pb2.DeclareClaimRequest(envelope=statement)
+        stub = self._desk.office.stub(SHANGHAI)
+        return self._keep(statement, stub.DeclareClaim(request, timeout=WAIT_SECONDS))
+
+    def moved(self, claim_id: str, status: int) -> Any:
+        wish = claims_pb2.ClaimStatement(claim_id=claim_id, status=status, reason="test")  # type: ignore[arg-type]
+        statement = self._desk.office.network.envelope(wish, SHANGHAI)
+        stub = self._desk.office.stub(SHANGHAI)
+        if status == CANCELLED:
+            gone = claims_pb2.ReleaseClaimRequest(envelope=statement)
+            return self._keep(statement, stub.ReleaseClaim(gone, timeout=WAIT_SECONDS))
+        request = claims_pb2.RegisterClaimRequest(envelope=statement)
+        return self._keep(statement, stub.RegisterClaim(request, timeout=WAIT_SECONDS))
+
+    def issued(self, declared: claims_pb2.DeclareClaimResponse) -> None:
+        region = self._desk.region
+        issue = issue_message(region, declared, MONTH, 0, 100_000)
+        assert self._desk.offered(issue) == []
+        wanted = payload_type_of(messages_pb2.IssueReceipt)
+        batches = [frame.numbered.batch for frame in region.frames if frame.WhichOneof("frame") == "numbered"]
+        (receipt,) = [
+            one for batch in batches if batch.payload_type == wanted for one in item_envelopes(batch)
+        ]
+        signer = self._desk.office.network.signer(SHANGHAI)
+        signed = sign_envelope(signer, payload_type_of(issue), issue.SerializeToString())
+        papers = recovery_pb2.Papers(issue=signed, series=[issue.series])
+        self.items.append(recovery_pb2.ReportItem(message=receipt, papers=papers))
+
+
+def _as_the_registry_has_them(desk: Desk) -> None:
+    """Demand that the bridge has every order of the plant that its registry has, and what became of it."""
+    theirs = {bytes(one.order.order_id): one.answer.state for one in desk.notice.received()}
+    for order_id, state in theirs.items():
+        desk.notice.wait_for(order_id, PLANT, state)
+    assert {bytes(one.order.order_id) for one in desk.notice.orders(PLANT)} == theirs.keys()
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_regions_report_causes_its_orders_again_and_nothing_is_done_twice(
+    desk: Desk, database_kind: str, database_maker: DatabaseMaker, ended: bool
+) -> None:
+    kept = _Kept(desk)
+    kept.declared(regional_project())
+    kept.moved(PLANT, NOTICE)
+    desk.confirmed()
+    kept.moved(PLANT, NOTICE)
+    kept.moved(PLANT, REGISTERED)
+    month = instalment(1)
+    month.activity_quantity = 100
+    declared = kept.declared(month)
+    assert declared.receipt.verdict.verdict == ALLOW
+    kept.issued(declared)
+    desk.confirmed()
+    if ended:
+        kept.moved(PLANT, CANCELLED)
+        desk.confirmed()
+    frozen = {"UNFROZEN": 140} if ended else {"FROZEN": 140}
+    assert desk.notice.certificates(UNSOLD) == {"CANCELLED": 100, **frozen}
+
+    desk.region.disconnect()
+    backup = database_maker.make(database_kind, _migrated, "bridge")
+    _restored_from_the_first_day(desk.notice, backup.url, backup.owner_url, kept.items)
+    _as_the_registry_has_them(desk)
+    assert desk.kinds() == [FREEZE, CANCEL, *([RELEASE] if ended else [])]
+    assert desk.notice.certificates(UNSOLD) == {"CANCELLED": 100, **frozen}
+    if not ended:
+        desk.region = PlayedRegion(desk.office.running, SHANGHAI)
+        assert desk.office.move(PLANT, CANCELLED).status == CANCELLED
+        desk.confirmed()
+        assert desk.kinds() == [FREEZE, CANCEL, RELEASE]
+        assert desk.notice.certificates(UNSOLD) == {"CANCELLED": 100, "UNFROZEN": 140}
+    assert check_database(desk.office.lists["gec"].gateway.database).clean
+    desk.office.require_clean()

@@ -1,4 +1,8 @@
-"""Receipts of claims of an epoch before: the index of claims as it was, with the old bytes."""
+"""Receipts of claims of an epoch before: the index of claims as it was, with the old bytes.
+
+What a receipt had caused at the registry of green certificates is ordered again. An order's id is made from
+the statement that caused it, so that the registry answers with what it decided about the first one.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ from tanqiao.kernel.errors import DomainError
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.claim_facts import read_claim
 from tanqiao_bridge.application.claim_tokens import store_tokens
-from tanqiao_bridge.application.claims import claim_row, lease_of
+from tanqiao_bridge.application.claims import RELEASES, claim_row, lease_of
 from tanqiao_bridge.application.context import Group
+from tanqiao_bridge.application.judging import read_stored
+from tanqiao_bridge.application.registry_ordering import ask_to_freeze, release_frozen
 from tanqiao_bridge.application.reported import OpenedItem
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log, recovery
@@ -71,4 +77,19 @@ def adopt_claim(group: Group, item: OpenedItem) -> int | None:
             )
         ],
     )
+    _order_again(group, receipt, statement.message_hash, log_index, declares=declares)
     return log_index
+
+
+def _order_again(
+    group: Group, receipt: claims_pb2.ClaimReceipt, statement_hash: bytes, log_index: int, *, declares: bool
+) -> None:
+    """Order what the receipt caused: an instalment asks as it is declared, a project in its notice."""
+    if receipt.status in RELEASES:
+        release_frozen(group, receipt.claim_id, statement_hash, log_index)
+        return
+    if receipt.verdict.verdict != claims_pb2.VERDICT_KIND_FREEZE_OTHER:
+        return
+    read = read_stored(claim_rows.load_claims(group.connection, [receipt.claim_id])[receipt.claim_id])
+    if not declares or read.message.object == claims_pb2.CLAIM_OBJECT_INSTALMENT:
+        ask_to_freeze(group, read, statement_hash, receipt.verdict.article, log_index)

@@ -29,7 +29,9 @@ from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.deciding import DECISION_TYPE, check_agreement
 from tanqiao_bridge.application.decision_leaves import BLOCKS_IN_LEAF_MAX
 from tanqiao_bridge.application.issues import register_series
+from tanqiao_bridge.application.judging import read_stored
 from tanqiao_bridge.application.placing import Place, Placing
+from tanqiao_bridge.application.registry_ordering import cancel_for_issues
 from tanqiao_bridge.application.reported import OpenedItem
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import locations, log, policy, recovery
@@ -222,8 +224,11 @@ def adopt_issue(group: Group, adopted: AdoptedIssue) -> int | None:
         register_series(group, stated, adopted.region, log_index)
         placing.book.register([block], (adopted.region, locations.HELD))
         placing.write(log_index)
-        if stated.claim_id in claim_rows.load_claims(connection, [stated.claim_id]):
+        row = claim_rows.load_claims(connection, [stated.claim_id]).get(stated.claim_id)
+        if row is not None:
             claim_rows.set_status(connection, [(stated.claim_id, claims_pb2.CLAIM_STATUS_ISSUED)])
+            issue_hash = item.issue.message_hash  # type: ignore[union-attr]
+            cancel_for_issues(group, [(read_stored(row), issue_hash, log_index)])
     material = Material(item.issue, None, item.papers.issue)  # type: ignore[arg-type]
     insert_rows(
         connection,
