@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 import sqlalchemy as sa
 
+from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.region.v1 import dossiers_pb2
 from tanqiao.db.bulk import insert_rows
 from tanqiao.kernel.errors import DomainError
@@ -26,7 +27,9 @@ from tanqiao_region.application import journal
 from tanqiao_region.application.commands import By, Selection
 from tanqiao_region.application.disclosure import Disclosures
 from tanqiao_region.application.dossier_acts import KINDS_OF_DOSSIER
+from tanqiao_region.application.group import Group
 from tanqiao_region.application.list_fsck import check_versions
+from tanqiao_region.application.records import take_record
 from tanqiao_region.storage import versions
 from tanqiao_region.storage.disclosure import ISSUED
 from tanqiao_region.storage.dossiers import load_dossier
@@ -34,7 +37,7 @@ from tanqiao_region.storage.journal import read_entries
 from tanqiao_region.storage.tables import issuance
 from tanqiao_region.storage.version_tables import register_version
 from tests.contract.region.conftest import MakeNode
-from tests.contract.region.harness import SHANGHAI, SHENZHEN, YUNNAN, Node
+from tests.contract.region.harness import SHANGHAI, SHENZHEN, YUNNAN, Node, agreement
 from tests.contract.region.test_certificates import Desk, desk  # noqa: F401 - a fixture
 from tests.contract.region.test_orders import block_freeze, local_orders, signed
 from tests.contract.region.test_rule_parameters import BUREAU as SZ_RECOGNISER
@@ -335,6 +338,26 @@ def test_an_agreement_stands_from_its_entry_of_the_journal(
     }
     assert [position for position, _ in recorder.rows(slug)[1]] == ["A-1"]
     assert recorder.rows(slug, entry.journal_index - 1)[1] == []
+
+
+def test_agreements_of_one_transaction_stand_each_from_its_own_entry(
+    on_the_line: Office, network: NetworkOfTest
+) -> None:
+    """Messages of one frame leave their entries together: none is in the table when the next one comes."""
+    recorder = Recorder(on_the_line.node)
+    names = ["A-1", "A-2", "A-3"]
+
+    def work(group: Group) -> int:
+        last = group.journal.last_index
+        for name in names:
+            envelope = agreement(network, agreement_id=name)
+            take_record(group, messages_pb2.RecordNotice(record=envelope, log_index=0))
+        return last
+
+    last = on_the_line.node.run(work)
+    for count in range(len(names) + 1):
+        _, rows = recorder.rows("recognition-agreements", last + count)
+        assert [position for position, _ in rows] == names[:count]
 
 
 @pytest.mark.long

@@ -150,8 +150,7 @@ def _take_recognition(group: Group, notice: messages_pb2.RecordNotice) -> None:
             "envelope": notice.record.SerializeToString(),
         },
     )
-    versions.keep_version(group.connection, versions.AGREEMENT, record.agreement_id, notice.record.payload)
-    group.journal.append(
+    index = group.journal.append(
         journal.AGREEMENT_RECORDED,
         record.agreement_id,
         details={
@@ -161,6 +160,9 @@ def _take_recognition(group: Group, notice: messages_pb2.RecordNotice) -> None:
             "to": end.isoformat(),
         },
         message_hash=message_hash(RECOGNITION_TYPE, notice.record.payload),
+    )
+    versions.keep_version_from(
+        group.connection, versions.AGREEMENT, record.agreement_id, notice.record.payload, index
     )
     group.aftermath.recognitions = load_recognitions(group.connection)
 

@@ -35,7 +35,13 @@ def register_of_dossiers(kind: int) -> str:
 
 def keep_version(connection: sa.Connection, register: str, object_id: str, content: bytes) -> None:
     """Note what stands from the next entry of the journal on: the one that this change is written with."""
-    first_index = journal_head(connection)[0] + 1
+    keep_version_from(connection, register, object_id, content, journal_head(connection)[0] + 1)
+
+
+def keep_version_from(
+    connection: sa.Connection, register: str, object_id: str, content: bytes, first_index: int
+) -> None:
+    """Note what stands from an entry on, where others of the same transaction are not written yet."""
     insert_rows(connection, register_version, [(register, object_id, first_index, content)], _COLUMNS)
 
 
