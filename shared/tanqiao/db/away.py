@@ -14,13 +14,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 
+from tanqiao.db.direct import fetch
 from tanqiao.db.faults import DATABASE_UNAVAILABLE
-from tanqiao.db.sessions import session_of
 from tanqiao.kernel.errors import DomainError
 
 DOUBT_SECONDS_MAX: Final = 300.0
@@ -56,17 +56,13 @@ def mark_of(connection: sa.Connection) -> str:
     """Give the number under which the server remembers a transaction; empty where it wrote nothing.
 
     On SQLite, too: there a commit fails by an I/O error alone, after which nothing is written.
+
+    Raises:
+        DomainError: as from any statement; nothing is committed then.
     """
     if connection.dialect.name != "postgresql":
         return ""
-    driver: Any = connection.connection.driver_connection
-    try:  # not through SQLAlchemy: this is asked in every transaction
-        rows = session_of(connection.connection).rows(_MARK, ())
-        if rows is None:
-            rows = driver.execute(_MARK).fetchall()
-    except psycopg.Error:
-        return ""  # it is gone already: the COMMIT says so, and nothing was committed
-    return rows[0][0] or "" if rows else ""
+    return str(fetch(connection, _MARK, ())[0][0] or "")
 
 
 def was_committed(

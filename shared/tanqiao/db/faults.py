@@ -140,6 +140,22 @@ def _is_without_room(path: Path) -> bool:
     return False
 
 
+_FORGOTTEN: Final = "26000"
+_NOT_SUPPORTED: Final = "0A000"
+_CHECKS_A_PLAN: Final = "RevalidateCachedQuery"
+"""The server's function that refuses a prepared statement whose columns have got another type since."""
+
+
+def is_of_a_plan(state: str, function: str) -> bool:
+    """Whether a prepared statement alone is refused: the same one succeeds when it is prepared anew.
+
+    Args:
+        state: SQLSTATE.
+        function: of the server's source in which the error was raised; sentences are in any language.
+    """
+    return state == _FORGOTTEN or (state == _NOT_SUPPORTED and function == _CHECKS_A_PLAN)
+
+
 # SQLSTATE → symbol; the longest prefix that fits decides.
 _POSTGRES_FAULTS: Final[dict[str, tuple[str, bool, bool]]] = {
     # prefix: (symbol, stops writing, is a conflict)
@@ -154,7 +170,6 @@ _POSTGRES_FAULTS: Final[dict[str, tuple[str, bool, bool]]] = {
     "40": (BUSY, False, True),  # serialization failure, deadlock
     "40003": (DATABASE_UNAVAILABLE, False, False),  # completion unknown: not to be run again by us
     "55P03": (BUSY, False, True),  # lock time-out
-    "26000": (BUSY, False, True),  # somebody let the server forget what this session had prepared
     "57014": (BUSY, False, False),  # statement time-out
     "57P": (DATABASE_UNAVAILABLE, False, False),  # shutting down, starting up, crashed
     "25P03": (DATABASE_UNAVAILABLE, False, False),  # idle too long inside a transaction: connection closed
@@ -173,6 +188,8 @@ def _classify_postgres(error: psycopg.Error, *, disconnected: bool) -> Fault | N
         if disconnected or isinstance(error, psycopg.OperationalError):
             return Fault(DATABASE_UNAVAILABLE, one_line(error))
         return None
+    if is_of_a_plan(state, error.diag.source_function or ""):
+        return Fault(BUSY, f"{state}: {one_line(error.diag.message_primary or str(error))}", is_conflict=True)
     for length in _SQLSTATE_PREFIX_LENGTHS:
         known = _POSTGRES_FAULTS.get(state[:length])
         if known is not None:

@@ -17,8 +17,10 @@ from typing import Any, Final, NamedTuple, Protocol
 import psycopg
 import sqlalchemy as sa
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
+
+from tanqiao.db.faults import is_of_a_plan
 
 CALLS_BEFORE: Final = 5
 """As the driver's own `prepare_threshold`: what is run less often is not worth a second round trip."""
@@ -84,7 +86,9 @@ class Session:
         if result is None:
             return None
         self._transformer.set_pgresult(result)
-        return self._transformer.load_rows(0, result.ntuples, tuple)
+        rows = self._transformer.load_rows(0, result.ntuples, tuple)
+        self._transformer.set_pgresult(None)  # else it would keep the server's answer until the next one
+        return rows
 
     def write(self, statement: str, parameters: Values) -> int | None:
         """Give the number of rows that a prepared statement wrote; None and errors as for `rows`."""
@@ -99,9 +103,12 @@ class Session:
         ):
             return None  # the cursor begins the transaction, and says that one has failed
         text = _text_of(statement)
-        values: Any = [parameters[name] for name in text.names] if text.names else parameters  # type: ignore[call-overload]
-        if len(values) != len(text.formats):
+        try:
+            values: Any = [parameters[name] for name in text.names] if text.names else parameters  # type: ignore[call-overload]
+        except (KeyError, TypeError):
             return None  # the cursor says what is wrong
+        if len(values) != len(text.formats):
+            return None  # as above
         transformer = self._transformer
         dumped: Any = transformer.dump_sequence(values, text.formats)
         key = (statement, transformer.types or ())
@@ -112,6 +119,12 @@ class Session:
             return None
         result = pgconn.exec_prepared(name, dumped, transformer.formats, Format.BINARY)
         if result.status not in _DONE:
+            if _is_of_a_plan(result):
+                # Outside a transaction no ROLLBACK would follow, and every later call would fail as this one.
+                del self._names[key]
+                self.doubt()
+                if pgconn.transaction_status == TransactionStatus.IDLE:
+                    return None
             raise self._error(result)
         return result
 
@@ -181,6 +194,14 @@ def doubt_with_the_driver(engine: sa.Engine) -> None:
         driver: psycopg.Connection[Any], record: sa.pool.ConnectionPoolEntry, _state: object
     ) -> None:
         doubt(driver, record.info)
+
+
+def _is_of_a_plan(result: PGresult) -> bool:
+    state, function = (
+        (result.error_field(field) or b"").decode("ascii", "replace")
+        for field in (DiagnosticField.SQLSTATE, DiagnosticField.SOURCE_FUNCTION)
+    )
+    return is_of_a_plan(state, function)
 
 
 @lru_cache(maxsize=TEXTS_KEPT_MAX)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tanqiao.db import sessions
 from tanqiao.db.direct import fetch, write
-from tanqiao.db.engine import Database
+from tanqiao.db.engine import Database, TransactionConflictError
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.kernel.errors import DomainError
 from tanqiao.testing.databases import DatabaseMaker, DatabaseUnderTest
@@ -222,6 +222,102 @@ def test_a_session_whose_statements_were_taken_away_is_a_conflict(node: Database
     run_in_transaction(node, work)
     with node.reading() as connection:
         assert fetch(connection, "SELECT count(*) FROM held", ()) == [(OFTEN,)]
+
+
+def test_what_was_taken_away_before_a_commit_is_a_conflict(node: Database) -> None:
+    tried: list[int] = []
+
+    def work(unit: UnitOfWork) -> None:
+        write(unit.connection, INSERT, (1, "", None, None))
+        if not tried:
+            assert "pg_current_xact_id" in prepared(unit.connection)[0]
+            unit.connection.exec_driver_sql("DEALLOCATE ALL")
+        tried.append(1)
+        unit.commit()
+
+    for _ in range(OFTEN):
+        with UnitOfWork(node) as unit:
+            fetch(unit.connection, "SELECT 1", ())
+            unit.commit()
+    run_in_transaction(node, work)
+    assert len(tried) == 2, "the commit was refused, and all of it was run again"
+    with node.reading() as connection:
+        assert fetch(connection, "SELECT number FROM held", ()) == [(1,)]
+
+
+def ask_once(node: Database) -> list[tuple[Any, ...]]:
+    with node.reading_once() as connection:
+        return fetch(connection, SELECT, {"number": 1})
+
+
+def test_a_question_of_one_statement_is_answered_whatever_was_taken_away(node: Database) -> None:
+    for _ in range(OFTEN):
+        assert ask_once(node) == []
+    with node.reading_once() as connection:
+        assert prepared(connection)
+        connection.exec_driver_sql("DEALLOCATE ALL")
+    for _ in range(OFTEN):
+        assert ask_once(node) == []
+    with node.reading_once() as connection:
+        assert prepared(connection)
+
+
+def test_a_column_that_got_another_type_is_read_anew(made: DatabaseUnderTest, node: Database) -> None:
+    def read() -> list[tuple[Any, ...]]:
+        with node.reading() as connection:
+            for _ in range(OFTEN):
+                rows = fetch(connection, SELECT, {"number": 1})
+            return rows
+
+    def work(unit: UnitOfWork) -> None:
+        for _ in range(OFTEN):
+            fetch(unit.connection, SELECT, {"number": 1})
+        unit.commit()
+
+    def alter(change: str) -> None:
+        with made.open(owner=True).writing() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE held {change}")
+            connection.commit()
+
+    with UnitOfWork(node) as unit:
+        insert_often(unit)
+        unit.commit()
+    run_in_transaction(node, work)
+    for _ in range(OFTEN):
+        ask_once(node)
+    alter("ALTER COLUMN counts TYPE text")
+    assert ask_once(node) == [(1, "", None, None)]
+    run_in_transaction(node, work)
+    assert read() == [(1, "", None, None)]
+    alter("ALTER COLUMN paper TYPE text")
+    with pytest.raises(TransactionConflictError):
+        read()
+    assert read() == [(1, "", None, None)]
+
+
+def test_a_readers_session_asks_what_is_left_after_a_rollback(node: Database) -> None:
+    def read(connection: sa.Connection) -> None:
+        for _ in range(OFTEN):
+            assert fetch(connection, SELECT, {"number": 1}) == []
+            connection.exec_driver_sql("SELECT 5").scalar()
+
+    for _ in range(2):
+        with node.reading() as connection:
+            read(connection)
+            with pytest.raises(sa.exc.DBAPIError):
+                fetch(connection, "SELECT 1 / %s::int", (0,))
+        with node.reading_once() as connection:
+            assert prepared(connection) == []
+            read(connection)
+
+
+def test_no_answer_of_the_server_is_kept_when_its_rows_are_given(node: Database) -> None:
+    large = "SELECT repeat('x', 100000000)"
+    with node.reading() as connection:
+        for _ in range(OFTEN):
+            assert len(fetch(connection, large, ())[0][0]) == 100_000_000
+        kept = sessions.session_of(connection.connection)._transformer.pgresult
+        assert kept is None
 
 
 def test_a_table_that_got_a_column_is_read_as_before(made: DatabaseUnderTest, node: Database) -> None:

@@ -80,6 +80,7 @@ POSTGRES: list[tuple[type[psycopg.Error], str, bool, bool]] = [
     (psycopg.errors.DeadlockDetected, "BUSY", False, True),
     (psycopg.errors.StatementCompletionUnknown, "DATABASE_UNAVAILABLE", False, False),
     (psycopg.errors.LockNotAvailable, "BUSY", False, True),
+    (psycopg.errors.InvalidSqlStatementName, "BUSY", False, True),
     (psycopg.errors.QueryCanceled, "BUSY", False, False),
     (psycopg.errors.AdminShutdown, "DATABASE_UNAVAILABLE", False, False),
     (psycopg.errors.CrashShutdown, "DATABASE_UNAVAILABLE", False, False),
@@ -101,7 +102,13 @@ def test_a_state_of_postgresql_means(
 
 
 @pytest.mark.parametrize(
-    "kind", [psycopg.errors.UniqueViolation, psycopg.errors.UndefinedTable, psycopg.errors.InternalError_]
+    "kind",
+    [
+        psycopg.errors.UniqueViolation,
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.InternalError_,
+        psycopg.errors.FeatureNotSupported,
+    ],
 )
 def test_a_constraint_or_a_bug_on_postgresql_is_no_fault_of_the_storage(kind: type[psycopg.Error]) -> None:
     assert classify(kind("made by the test")) is None
