@@ -136,7 +136,9 @@ def is_shown_only(state: GecState) -> bool:
 def is_explained(judgement: Judgement, state: GecState) -> bool:
     """Whether a freeze is the applicant's own, or belongs to a claim that stands and is judged by itself.
 
-    What is frozen for a claim that has ended is about to be released, and may be sold then.
+    What is frozen for a claim that has ended is about to be released, and may be sold then. So it will be
+    with what is frozen for another project of a region, which may stand beside the applicant on the same
+    plant: it ends as that one likes, and nothing of it is cancelled for the applicant.
     """
     frozen_for = state.frozen_for
     if frozen_for is None:
@@ -146,9 +148,18 @@ def is_explained(judgement: Judgement, state: GecState) -> bool:
         return True
     ends_too = state.state is GecStateName.FROZEN
     return any(
-        frozen_for in (claim.claim_id, claim.project) and (claim.is_live or not ends_too)
+        frozen_for in (claim.claim_id, claim.project)
+        and (not ends_too or (claim.is_live and not _is_beside(applicant, claim)))
         for claim in judgement.facts.existing_claims
     )
+
+
+def _is_beside(applicant: Claim, claim: Claim) -> bool:
+    """Whether a claim is of another project of a region than the applicant."""
+    if claim.region_code is None:
+        return False
+    own = (applicant.region_code, applicant.project)
+    return applicant.project is None or own != (claim.region_code, claim.project)
 
 
 def _unsold_answer(judgement: Judgement, cell: Cell) -> VerdictKind:

@@ -13,7 +13,7 @@ from tanqiao.api.bridge.v1 import coordination_pb2_grpc as coordination_grpc
 from tanqiao.api.gateway.v1 import registry_pb2, registry_pb2_grpc
 from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.rpc.channel import open_channel
-from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE
+from tanqiao.testing.network import SHANGHAI, SHANGHAI_CENTRE, SHENZHEN
 from tanqiao.tlog.leaf import decode_leaf
 from tanqiao_bridge.application.rebuilding_claims import RebuiltClaims
 from tanqiao_bridge.storage import registry_orders
@@ -378,6 +378,37 @@ def test_what_is_frozen_for_a_project_that_has_ended_explains_itself_to_no_other
     desk.confirmed()
     other.claim_id = "310000:project:3"
     assert desk.office.check(other).verdict == FREEZE_OTHER, "released, they are unsold as others are"
+
+
+@pytest.mark.parametrize("region", [SHANGHAI, SHENZHEN])
+def test_who_has_the_other_half_of_a_plant_issues_nothing_over_what_is_frozen_for_the_first(
+    desk: Desk, region: str
+) -> None:
+    half, other = (
+        project(),
+        claim_of("310000:project:2", kind=PROJECT, region=region, filing_code=UNSOLD, project_id="P-0002"),
+    )
+    other.gec_freeze_consent = True
+    for claim in (half, other):
+        claim.part.share_ppm = 500_000
+    desk.office.declared(half)
+    desk.office.move(PLANT, NOTICE)
+    desk.confirmed()
+    assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
+    assert desk.office.move(PLANT, REGISTERED).status == REGISTERED
+    month = instalment(2, project_id="P-0002", region=region)
+    month.part.share_ppm = 500_000
+    for claim in (other, month):
+        held = desk.office.declared(claim)
+        assert (held.status, held.verdict.verdict) == (REJECTED, HOLD)
+        assert [one.claim_id for one in held.verdict.colliding_claims] == ["gec:GEC-UNSOLD"]
+    # Nothing would be cancelled for it, and the first ends as it likes: then it is asked for as any other.
+    assert desk.office.move(PLANT, CANCELLED).status == CANCELLED
+    desk.confirmed()
+    assert desk.notice.certificates(UNSOLD) == {"UNFROZEN": 240}
+    other.claim_id = "310000:project:3"
+    assert desk.office.declared(other).verdict.verdict == FREEZE_OTHER
+    require_all_clean(desk)
 
 
 def hold_and_reject(desk: Desk) -> int:

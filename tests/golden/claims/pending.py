@@ -164,3 +164,31 @@ def precedence_and_silence() -> None:
         ),
         why="The year lies inside the applicant's own days, so even that collision is certain.",
     )
+    half, mine = {"share_ppm": 500_000}, applicant("SZ_PHCER", consent=True, project="P2")
+    frozen = certificate("e1", "FROZEN", MAY, frozen_for="p1")
+    case(
+        "Frozen for the project that the applicant is of",
+        "freeze own_instalments",
+        mine,
+        [claim("p1", "SZ_PHCER", object="project", project="P2", status="REGISTERED"), frozen],
+        expected("ALLOW", None, "SZ-22", flagged=["e1"]),
+    )
+    for programme in ("SZ_PHCER", "SH_SHCER"):
+        for status in ("REGISTERED", "CANCELLED"):
+            case(
+                f"Frozen for another project that has half of the plant, of {programme} and {status}",
+                "freeze",
+                {**mine, "part": half},
+                [claim("p1", programme, object="project", project="P1", part=half, status=status), frozen],
+                expected("HOLD", "quantity", "SZ-22", colliding=["e1"]),
+            )
+    case(
+        "Cancelled for another project that has half of the plant: for that one's electricity",
+        "freeze",
+        {**mine, "part": half},
+        [
+            claim("p1", "SZ_PHCER", object="project", project="P1", part=half),
+            certificate("e1", "CANCELLED", MAY, frozen_for="p1"),
+        ],
+        expected("ALLOW", None, "SZ-22", flagged=["e1"]),
+    )
