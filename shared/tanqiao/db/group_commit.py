@@ -197,20 +197,9 @@ class GroupCommit(Generic[Command, Answer]):
     def _take(self) -> list[_Waiting[Command, Answer]]:
         """Wait for commands; an empty list means closed and drained."""
         with self._changed:
-            while not self._urgent and not self._closing:
-                left = self._due_at - time.monotonic() if self._waiting else None
-                if left is not None and left <= 0:
-                    break
-                self._sleep(wanted=1, seconds=left)
-            # Callers that were just answered come back within the window: without it the first of them
-            # would get a group of its own and make all others wait for a whole forced write.
-            if 0 < self._urgent < self._expected and not self._closing:
-                until = time.monotonic() + self._gather_seconds
-                while self._urgent < self._expected and not self._closing:
-                    left = until - time.monotonic()
-                    if left <= 0:
-                        break
-                    self._sleep(wanted=min(self._expected, self._group_max), seconds=left)
+            self._gather()
+            while not self._waiting and not self._closing:
+                self._gather()  # those that came were refused meanwhile: another commit is in doubt
             group = [self._waiting.popleft() for _ in range(self._group_size())]
             self._room.notify_all()
             urgent = sum(not one.patient for one in group)
@@ -218,6 +207,23 @@ class GroupCommit(Generic[Command, Answer]):
             if urgent:
                 self._expected = max(1, urgent, (self._expected + urgent) // 2)
             return group
+
+    def _gather(self) -> None:
+        """Sleep until there is a group to be made; what waits may be refused while it sleeps."""
+        while not self._urgent and not self._closing:
+            left = self._due_at - time.monotonic() if self._waiting else None
+            if left is not None and left <= 0:
+                break
+            self._sleep(wanted=1, seconds=left)
+        # Callers that were just answered come back within the window: without it the first of them
+        # would get a group of its own and make all others wait for a whole forced write.
+        if 0 < self._urgent < self._expected and not self._closing:
+            until = time.monotonic() + self._gather_seconds
+            while self._urgent < self._expected and not self._closing:
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._sleep(wanted=min(self._expected, self._group_max), seconds=left)
 
     def _group_size(self) -> int:
         """Tell how many of the waiting commands the next group takes."""

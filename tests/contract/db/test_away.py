@@ -147,6 +147,26 @@ def test_nobody_waits_behind_a_commit_in_doubt(database: Database, monkeypatch: 
     assert notes(database) == [1, 5]
 
 
+def test_a_group_goes_on_whose_commands_were_refused_while_it_gathered(database: Database) -> None:
+    def handle(connection: sa.Connection, commands: Any) -> list[int]:
+        for number in commands:
+            connection.execute(sa.text("INSERT INTO note VALUES (:number)"), {"number": number})
+        return list(commands)
+
+    gather_seconds = 1.2
+    group = GroupCommit(database, handle, name="test", gather_ms_max=gather_seconds * 1000)
+    assert [one.result(30) for one in group.submit_many([1, 2])] == [1, 2]
+    lose_the_answer(database, committed=False)
+    refused = group.submit(3)  # a second one is waited for
+    with pytest.raises(DomainError):
+        run_in_transaction(database, insert(4))
+    assert isinstance(refused.exception(0), DomainError)
+    time.sleep(gather_seconds + 0.2)  # until it waits no longer
+    assert group.execute(5, 30) == 5
+    group.close()
+    assert notes(database) == [1, 2, 5]
+
+
 def test_where_nobody_can_say_what_became_of_a_commit_nothing_more_is_written(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
