@@ -18,7 +18,7 @@ from typing import Final
 
 from sqlalchemy.engine import URL, make_url
 
-from tanqiao.cli.local.home import Choice, write_private
+from tanqiao.cli.local.home import DIRECTORY_MODE, Choice, write_private
 from tanqiao.cli.local.members import BRIDGE_MEMBER, GATEWAYS, MEMBERS, Member, RegionMember, network_plan
 from tanqiao.cli.local.settings import settings_of, to_toml
 from tanqiao.db.provision import PostgresUrls, provision_postgres
@@ -32,6 +32,7 @@ ENVIRONMENT: Final[dict[str, str]] = {
 HOME: Final = Path("/var/lib/tanqiao")
 NETWORK_ID: Final = "test-compose"
 POSTGRES_PORT: Final = 5432
+DATA_FOLDER: Final = "data"
 MIGRATION_TIMEOUT_SECONDS: Final = 300
 
 
@@ -88,12 +89,18 @@ def migrate(member: Member, database: PostgresUrls) -> None:
     )
 
 
+def make_folders(member: Member) -> None:
+    """Make the folder of the files that a node keeps beside PostgreSQL: a witness's promises."""
+    (HOME / member.name / DATA_FOLDER).mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+
+
 def prepare(admin: URL) -> None:
     """Do everything, in the order in which one step needs the other."""
     provision_network(HOME, plan(), now=datetime.now(UTC))
     for member in MEMBERS:
         database = database_of(admin, member)
         migrate(member, database)
+        make_folders(member)
         write_private(HOME / member.name / "config.toml", settings_text(member, database, as_owner=False))
         print(f"{member.name}: ready to serve at port {member.port}", flush=True)
 

@@ -6,6 +6,7 @@ import copy
 import importlib
 import re
 import shlex
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import yaml
 from sqlalchemy.engine import make_url
 
 from compose import prepare
-from tanqiao.cli.local.home import PRIVATE_FILE_MODE, write_private
-from tanqiao.cli.local.members import MEMBERS, Member
+from tanqiao.cli.local.home import DIRECTORY_MODE, PRIVATE_FILE_MODE, write_private
+from tanqiao.cli.local.members import MEMBERS, Member, RegionMember
 from tanqiao.db.provision import PostgresUrls
 from tests.unit.layout import compose_rules
 from tests.unit.layout.modules import ROOT
@@ -184,6 +185,28 @@ def test_each_program_reads_the_settings_that_prepare_writes(
     assert settings.database_url == service
     assert settings.owner_database_url == (owner if as_owner else "")
     assert path.stat().st_mode & 0o777 == PRIVATE_FILE_MODE
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
+def test_prepare_makes_the_folder_of_each_file_that_the_settings_name(
+    member: Member, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "HOME", tmp_path)
+    node = tmp_path / member.name
+    node.mkdir()
+    for _again in range(2):
+        prepare.make_folders(member)
+    url = make_url("postgresql+psycopg://someone:secret@postgres/tanqiao")
+    settings = tomllib.loads(prepare.settings_text(member, PostgresUrls(url, url), as_owner=False))
+    files = [
+        value.removeprefix("sqlite:///")
+        for value in settings.values()
+        if isinstance(value, str) and value.startswith("sqlite:///")
+    ]
+    assert bool(files) == isinstance(member, RegionMember)
+    for file in files:
+        assert (node / file).parent.is_dir(), file
+        assert (node / file).parent.stat().st_mode & 0o777 == DIRECTORY_MODE
 
 
 def dockerfile_instructions() -> list[list[str]]:
