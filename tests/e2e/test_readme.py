@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MARKED = re.compile(r"<!-- run -->\n```sh\n(.*?)```", re.DOTALL)
+BY_HAND = README[README.index("## A first transfer by hand") : README.index("## From another language")]
 FENCED = re.compile(r"^```(\w*)", re.MULTILINE)
 
 
@@ -46,6 +47,8 @@ def test_the_commands_of_the_readme_do_what_it_says(tanqiao: CommandLine) -> Non
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     for said in (
         "NOTICE_PERIOD_RUNNING",
+        "BLOCK",
+        "claimed already",
         "refused, as it must be",
         "310000:SHCER:README-1:2026:1[0,29000)",
         "tanqiao.api.bridge.v1.DirectoryService/ListRegions",
@@ -76,3 +79,9 @@ def test_the_chinese_section_stands_alone() -> None:
         "buf curl",
     ):
         assert word in chinese
+
+
+def test_the_chinese_section_has_every_command_of_the_first_transfer() -> None:
+    by_hand = README[README.index("## 手工完成第一笔划转") : README.index("## 用其他语言调用")]
+    indented = "".join(f"{line[4:]}\n" for line in by_hand.splitlines() if line.startswith("    "))
+    assert indented == "".join(MARKED.findall(BY_HAND))

@@ -59,6 +59,14 @@ def test_the_commands_of_the_national_office(run: Run, running: Running) -> None
     assert [one["claim_id"] for one in refused["compared"] if one["collides"]] == ["310000:instalment:1"]
     run("claims explain", code=2)
 
+    month = "claims check --programme sz_phcer --region shenzhen --period 2026-01"
+    taken = asked.asset.references[0]
+    blocked = json.loads(run(f"{month} --ref {taken.scheme}={taken.value} --json", code=1))
+    assert (blocked["verdict"], blocked["level"]) == ("VERDICT_KIND_BLOCK", "interval")
+    assert [one["claim_id"] for one in blocked["colliding_claims"]] == ["310000:instalment:1"]
+    assert json.loads(run(f"{month} --ref meter=FREE-1 --json"))["verdict"] == "VERDICT_KIND_ALLOW"
+    run(f"{month} --ref meter", code=2)
+
     (case,) = json.loads(run("claims conflicts --region shanghai --json"))["cases"]
     assert case["case_id"] == str(case_id)
     assert "authority/bridge"[:9] in run("claims conflicts")
@@ -93,6 +101,7 @@ def test_the_commands_of_the_national_office(run: Run, running: Running) -> None
         "ExplainVerdict",
         "ListConflicts",
         "WatchConflicts",
+        "CheckClaim",
         "CheckClaims",
         "FindAssets",
     }

@@ -25,6 +25,8 @@ ATTRIBUTES: Final = {
     name.removeprefix("ATTRIBUTE_").lower(): name for name, number in claims_pb2.Attribute.items() if number
 }
 PAGE_SIZE: Final = 200
+QUESTION_ID: Final = "question"
+"""What a claim is called that is only asked about; the ids of declared claims begin with a region's code."""
 
 
 @click.group()
@@ -33,9 +35,21 @@ def claims() -> None:
 
 
 @claims.command("check", cls=Verb)
-@click.option("--ref", "references", multiple=True, required=True, help="scheme=value; repeatable.")
+@click.option(
+    "--ref",
+    "references",
+    multiple=True,
+    required=True,
+    help="scheme=value, for instance gec_filing_code=…, meter=…; repeatable.",
+)
 @click.option("--programme", type=click.Choice(sorted(PROGRAMMES)), required=True, help="Who would claim.")
-@click.option("--attribute", type=click.Choice(sorted(ATTRIBUTES)), default="re_gen", show_default=True)
+@click.option(
+    "--attribute",
+    type=click.Choice(sorted(ATTRIBUTES)),
+    default="re_gen",
+    show_default=True,
+    help="What is claimed of the asset.",
+)
 @click.option("--period", required=True, help="2026-01 or 2026-01-01..2027-01-01")
 @click.option("--kind", default="", help="What the asset is, in the words of the claim index.")
 @click.option("--region", default="", help="Region that would claim: 310000 …")
@@ -54,7 +68,8 @@ def check(
     """Ask whether a claim would collide; declares nothing. Exits with 1 unless the verdict is ALLOW."""
     from tanqiao.cli.session import require_region
 
-    claim = claims_pb2.Claim(
+    question = claims_pb2.Claim(
+        claim_id=QUESTION_ID,
         object=claims_pb2.CLAIM_OBJECT_PROJECT,
         asset=claims_pb2.Asset(references=parse_references(references), kind=kind),
         attribute=claims_pb2.Attribute.Value(ATTRIBUTES[attribute]),
@@ -64,7 +79,7 @@ def check(
         region=require_region(region).party if region else "",
         no_duplicate_commitment=commitment,
     )
-    answer = session.bridge.claims.CheckClaim(claims_pb2.CheckClaimRequest(claim=claim))
+    answer = session.bridge.claims.CheckClaim(claims_pb2.CheckClaimRequest(claim=question))
     show_verdict(session, answer.verdict)
     if answer.verdict.verdict != claims_pb2.VERDICT_KIND_ALLOW:
         raise click.exceptions.Exit(EXIT_REFUSED)
