@@ -283,7 +283,13 @@ def _change(change: conflicts_pb2.ConflictChange) -> str:
 @click.option(
     "--capacity-kw", nargs=2, type=click.IntRange(min=0), default=(0, 0), help="From and to; 0: open."
 )
-@click.option("--limit", type=click.IntRange(1, ASSETS_SHOWN_MAX), default=100, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, ASSETS_SHOWN_MAX),
+    default=100,
+    show_default=True,
+    help="Most assets that are shown.",
+)
 @asking
 @click.pass_obj
 def assets_command(

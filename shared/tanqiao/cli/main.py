@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from tanqiao.cli.output import EXIT_CODES
+from tanqiao.cli.output import EXIT_CODES, EXIT_INTERRUPTED, EXIT_USAGE
 
 _FEDERATION: Final = "tanqiao.cli.verbs.federation"
 _ACCOUNTS: Final = "tanqiao.cli.verbs.accounts"
@@ -75,6 +77,23 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 
 class Commands(click.Group):
     """The commands, each loaded when it is asked for, so that `--help` answers at once."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own parameters
+        """Run a command; Ctrl-C ends with its own code wherever it comes, also before a command has begun."""
+        run: Callable[..., Any] = super().main
+        if not extra.pop("standalone_mode", True):
+            return run(*args, standalone_mode=False, **extra)
+        try:
+            code = run(*args, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+        except click.Abort as abort:
+            # A question that nobody answers, because there is no terminal, is a matter of usage.
+            unanswered = isinstance(abort.__context__, EOFError)
+            click.echo("没有输入 / nothing to read" if unanswered else "已停止 / stopped", err=True)
+            code = EXIT_USAGE if unanswered else EXIT_INTERRUPTED
+        sys.exit(code if isinstance(code, int) else 0)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Give the commands in the order of the table."""

@@ -18,6 +18,7 @@ from tanqiao.kernel.periods import parse_date
 from tanqiao.kernel.units import UnitBlock
 from tanqiao.rpc.protocol_facts import block_message
 
+INVENTED_MARK: Final = "（虚构 invented）"
 PERIOD_SEPARATOR: Final = ".."
 FILE_BYTES_MAX: Final = 1 << 20
 MONTHS: Final = 12
@@ -83,6 +84,11 @@ def selection(kg: int | None, series: str, blocks: tuple[str, ...]) -> ledger_pb
 def blocks_text(blocks: list[values_pb2.UnitBlock]) -> str:
     """Give blocks as they are typed, one a line."""
     return "\n".join(f"{block.series_id}[{block.start_serial},{block.end_serial})" for block in blocks)
+
+
+def shown_name(name: str, *, invented: bool) -> str:
+    """Give a name as it is shown: what is invented is marked, once."""
+    return f"{name}{INVENTED_MARK}" if invented and not name.endswith(INVENTED_MARK) else name
 
 
 def parse_references(texts: tuple[str, ...]) -> list[claims_pb2.AssetReference]:

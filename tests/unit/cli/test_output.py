@@ -49,6 +49,12 @@ def test_every_command_teaches_and_takes_json_and_home(path: str) -> None:
         assert "Exit codes" in result.output
 
 
+@pytest.mark.parametrize("path", sorted(_all_commands()))
+def test_every_option_says_what_it_is(path: str) -> None:
+    options = [one for one in _all_commands()[path].params if isinstance(one, click.Option)]
+    assert [one.opts for one in options if not one.help] == []
+
+
 def test_an_unknown_command_ends_with_the_code_of_usage() -> None:
     assert CliRunner().invoke(main, ["fly"]).exit_code == 2
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from tanqiao.api.region.v1 import registers_pb2
-from tanqiao.cli.parse import parse_period, parse_references, period_text, read_message, selection
+from tanqiao.cli.parse import (
+    parse_period,
+    parse_references,
+    period_text,
+    read_message,
+    selection,
+    shown_name,
+)
 from tanqiao.kernel.errors import DomainError
 
 
@@ -80,3 +87,16 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DomainError) as caught:
         read_message(tmp_path / "none.json", registers_pb2.Project())
     assert caught.value.symbol == "FILE_MISSING"
+
+
+@pytest.mark.parametrize(
+    ("name", "invented", "shown"),
+    [
+        ("甲", True, "甲（虚构 invented）"),
+        ("甲（虚构 invented）", True, "甲（虚构 invented）"),
+        ("甲", False, "甲"),
+        ("", True, "（虚构 invented）"),
+    ],
+)
+def test_what_is_invented_is_marked_once(name: str, invented: bool, shown: str) -> None:
+    assert shown_name(name, invented=invented) == shown

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from tanqiao.cli.parse import INVENTED_MARK
 from tanqiao.kernel.identity import organisation_code_check_character, uscc_check_character
 
-INVENTED: Final = "（虚构 invented）"
+INVENTED: Final = INVENTED_MARK
 RUNS_MAX: Final = 999_999
 METHODOLOGY_SHANGHAI: Final = "SHCER01010012024I"
 METHODOLOGY_SHENZHEN: Final = "SZ-DEMO-PV-01"

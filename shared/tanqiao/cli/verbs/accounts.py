@@ -9,7 +9,7 @@ import click
 from tanqiao.api.region.v1 import accounts_pb2
 from tanqiao.cli.acting import acting, client_for, holder_party
 from tanqiao.cli.output import message_fields
-from tanqiao.cli.parse import blocks_text
+from tanqiao.cli.parse import blocks_text, shown_name
 from tanqiao.cli.session import Session, new_request_id, require_region
 from tanqiao.cli.verb import Verb
 from tanqiao.signing.provision import HOLDER
@@ -92,7 +92,7 @@ def list_accounts(session: Session, region_name: str, role: str | None, kind: st
                 account.account_id,
                 _word(accounts_pb2.AccountKind.Name(account.kind), "ACCOUNT_KIND_"),
                 _word(accounts_pb2.AccountState.Name(account.state), "ACCOUNT_STATE_"),
-                account.display_name + ("（虚构 invented）" if account.invented else ""),
+                shown_name(account.display_name, invented=account.invented),
             )
             for account in found
         ],
@@ -128,7 +128,7 @@ def show(session: Session, region_name: str, role: str | None, account_id: str) 
     session.output.answer(
         {
             "账户 account": account.account_id,
-            "名称 name": account.display_name + ("（虚构 invented）" if account.invented else ""),
+            "名称 name": shown_name(account.display_name, invented=account.invented),
             "代表 acts for it": account.holder_party or "–",
             "持有 held kg": balance.held_kg,
             "锁定 locked kg": balance.locked_kg,

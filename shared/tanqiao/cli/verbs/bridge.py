@@ -26,6 +26,8 @@ CLOCK_OPERATOR: Final = "operator/310000/sh.centre"
 """Moves the clocks of the local federation; on a test network any operator may."""
 PAGE_SIZE: Final = 200
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
+DAYS_MAX: Final = 36_525
+"""A test clock moves by a century at most in one step."""
 SHANGHAI_OFFSET: Final = timedelta(hours=8)
 
 
@@ -276,7 +278,7 @@ def show_clock(session: Session) -> None:
 
 @clock.command("advance", cls=Verb)
 @click.option("--to", "to_date", help="Date (09:00 Asia/Shanghai): 2026-03-10")
-@click.option("--days", type=click.IntRange(min=1), help="Or so many days from now.")
+@click.option("--days", type=click.IntRange(1, DAYS_MAX), help="Or so many days from now.")
 @click.pass_obj
 def advance(session: Session, to_date: str | None, days: int | None) -> None:
     """Move the clocks of all nodes forward to the same moment."""

@@ -103,12 +103,20 @@ def show_case(session: Session, case_id: int, signed: Path | None) -> None:
 @cases.command("resolve", cls=Verb)
 @click.argument("case_id", type=click.IntRange(min=1))
 @click.argument("file", type=FILE)
-@click.option("--as", "resolution", type=click.Choice(sorted(RESOLUTIONS)), required=True)
+@click.option(
+    "--as", "resolution", type=click.Choice(sorted(RESOLUTIONS)), required=True, help="How the case ends."
+)
 @click.option("--authority", required=True, help="Whose approver signs first: shanghai, 440300 … or bridge.")
 @click.option("--claim", "claim_ids", multiple=True, help="Of a block: the claims that are barred.")
-@click.option("--reason", required=True)
+@click.option("--reason", required=True, help="Why, in words; it is signed.")
 @click.option("--document", required=True, help="Reference of the document that it rests on.")
-@click.option("--key-epoch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--key-epoch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Epoch of the approvers' keys, as `keys list` shows.",
+)
 @click.pass_obj
 def resolve_case(  # noqa: PLR0913, PLR0917 - an option each
     session: Session,
@@ -135,11 +143,23 @@ def resolve_case(  # noqa: PLR0913, PLR0917 - an option each
 @cases.command("alias", cls=Verb)
 @click.argument("file", type=FILE)
 @click.option("--ref", "references", multiple=True, required=True, help="scheme=value; twice.")
-@click.option("--as", "relation", type=click.Choice(sorted(RELATIONS)), required=True)
+@click.option(
+    "--as",
+    "relation",
+    type=click.Choice(sorted(RELATIONS)),
+    required=True,
+    help="How the references belong together.",
+)
 @click.option("--authority", required=True, help="Whose approver signs first: shanghai, 440300 … or bridge.")
-@click.option("--reason", required=True)
+@click.option("--reason", required=True, help="Why, in words; it is signed.")
 @click.option("--document", required=True, help="Reference of the review that it rests on.")
-@click.option("--key-epoch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--key-epoch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Epoch of the approvers' keys, as `keys list` shows.",
+)
 @click.pass_obj
 def decide_alias(
     session: Session,

@@ -37,9 +37,15 @@ def clawback() -> None:
 @click.option("--region", required=True, help="Region whose authority orders it.")
 @click.option("--issuance", required=True, help="Id of the issuance.")
 @click.option("--block", "blocks", multiple=True, help="series[start,end); repeatable. [default: all of it]")
-@click.option("--reason", required=True)
+@click.option("--reason", required=True, help="Why, in words; it is signed.")
 @click.option("--document", required=True, help="Reference of the document that it rests on.")
-@click.option("--key-epoch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--key-epoch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Epoch of the approvers' keys, as `keys list` shows.",
+)
 @click.pass_obj
 def prepare(session: Session, /, file: Path, region: str, **values: Any) -> None:  # noqa: ANN401
     """Write an order that nobody has signed yet to FILE; `tanqiao approve` adds signatures."""

@@ -42,12 +42,26 @@ MARKS: Final = {"passed": "✓", "failed": "✗", "not run": "–"}
 @click.option("--only", multiple=True, metavar="NAME", help="Check this requirement alone; repeatable.")
 @click.option("--prepare", is_flag=True, help="Make the test network, say where it is, and end.")
 @click.option("--list", "as_list", is_flag=True, help="Show every requirement with its article, and end.")
-@click.option("--dial", type=click.IntRange(1, SECONDS_MAX), default=DIAL_SECONDS_DEFAULT, show_default=True)
 @click.option(
-    "--wait", type=click.IntRange(1, SECONDS_MAX), default=ANSWER_SECONDS_DEFAULT, show_default=True
+    "--dial",
+    type=click.IntRange(1, SECONDS_MAX),
+    default=DIAL_SECONDS_DEFAULT,
+    show_default=True,
+    help="Seconds in which the region has to dial in.",
 )
 @click.option(
-    "--patience", type=click.IntRange(1, SECONDS_MAX), default=PATIENCE_SECONDS_DEFAULT, show_default=True
+    "--wait",
+    type=click.IntRange(1, SECONDS_MAX),
+    default=ANSWER_SECONDS_DEFAULT,
+    show_default=True,
+    help="Seconds for one answer.",
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(1, SECONDS_MAX),
+    default=PATIENCE_SECONDS_DEFAULT,
+    show_default=True,
+    help="Seconds of silence that decide nothing.",
 )
 @click.pass_obj
 def conformance(  # noqa: PLR0913, PLR0917 - click hands over every option

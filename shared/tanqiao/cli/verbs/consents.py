@@ -35,7 +35,12 @@ def consent() -> None:
 @acting
 @click.option("--account", required=True, help="Account of the operator or scene body: the recipient.")
 @click.option("--user", required=True, help="What the recipient calls its user; no identity number.")
-@click.option("--kind", type=click.Choice(list(KINDS)), required=True)
+@click.option(
+    "--kind",
+    type=click.Choice(list(KINDS)),
+    required=True,
+    help="A mandate to act, or a consent to the use of data.",
+)
 @click.option("--project", default="", help="Project or scene; empty: whatever the recipient does.")
 @click.option("--person", default="", help="Account of the user at this node, if there is one.")
 @click.option("--text-version", required=True, help="Which text the user agreed to.")

@@ -57,7 +57,14 @@ def list_disclosures(session: Session, region_name: str, role: str | None) -> No
 @disclosure.command("export", cls=Verb)
 @acting
 @click.argument("slug")
-@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json"]),
+    default="csv",
+    show_default=True,
+    help="Form of the file.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write. [default: print]"
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from google.protobuf.message import DecodeError
 
 from tanqiao.api.bridge.v1 import directory_pb2, log_pb2, messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
@@ -59,7 +60,9 @@ def one_key(command: F) -> F:
     with_holder = click.option("--holder", default="", help="Whose hand, where an epoch has two keys.")(
         with_epoch
     )
-    return click.option("--role", type=click.Choice(ROLES), default="message", show_default=True)(with_holder)
+    return click.option(
+        "--role", type=click.Choice(ROLES), default="message", show_default=True, help="What the key signs."
+    )(with_holder)
 
 
 @keys.command("list", cls=Verb)
@@ -88,7 +91,9 @@ def list_keys(session: Session, owner: str) -> None:
 
 @keys.command(cls=Verb)
 @click.argument("party")
-@click.option("--role", type=click.Choice(ROLES), default="message", show_default=True)
+@click.option(
+    "--role", type=click.Choice(ROLES), default="message", show_default=True, help="What the key signs."
+)
 @click.option("--ring", type=click.Path(path_type=Path), help="Key ring. [default: of the local node]")
 @click.option("--holder", default="", help="Whose hand an approver's or a body's key is in.")
 @click.option(
@@ -162,8 +167,16 @@ def revoke(
 @keys.command(cls=Verb)
 @click.argument("party")
 @click.option("--ring", type=click.Path(path_type=Path), help="Key ring. [default: of the local node]")
-@click.option("--role", type=click.Choice(ROTATED), default="message", show_default=True)
-@click.option("--wait-seconds", type=click.IntRange(min=0), default=60, show_default=True)
+@click.option(
+    "--role", type=click.Choice(ROTATED), default="message", show_default=True, help="What the key signs."
+)
+@click.option(
+    "--wait-seconds",
+    type=click.IntRange(min=0),
+    default=60,
+    show_default=True,
+    help="How long to wait for the node to take the new key.",
+)
 @with_root
 @click.pass_obj
 def rotate(
@@ -217,7 +230,7 @@ def submit(session: Session, record: Path) -> None:
     data = record.read_bytes()[: RECORD_BYTES_MAX + 1]
     try:
         envelope = envelope_pb2.Envelope.FromString(base64.b64decode(data, validate=False))
-    except ValueError as error:
+    except (ValueError, DecodeError) as error:
         raise DomainError("FIELD_INVALID", field="record", detail=f"{record} is no signed record") from error
     _submit(session, envelope, show=True)
 
@@ -276,8 +289,15 @@ def password(file: Path | None, *, confirm: bool = False) -> str:
 
 
 def ring_of(session: Session, party: str) -> Path:
-    """Give the ring of a node of the local federation."""
-    return session.home.network().node(party) / "keys"
+    """Give the ring of a node of the local federation.
+
+    Raises:
+        DomainError: NOT_FOUND for a party that has none.
+    """
+    network = session.home.network()
+    if party not in {owner for _, owner in network.plan.nodes()}:
+        raise DomainError("NOT_FOUND", what="node", id=party)
+    return network.node(party) / "keys"
 
 
 def root_for(session: Session, owner: str, root_file: Path | None, password_file: Path | None) -> Any:  # noqa: ANN401 - a StoredKey, loaded late

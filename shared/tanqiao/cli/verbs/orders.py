@@ -55,7 +55,7 @@ def freeze() -> None:
 
 @freeze.command("prepare", cls=Verb)
 @click.argument("file", type=FILE)
-@click.option("--scope", type=click.Choice(list(SCOPES)), required=True)
+@click.option("--scope", type=click.Choice(list(SCOPES)), required=True, help="What is frozen or freed.")
 @click.option("--authority", required=True, help="Who orders: shanghai, 440300 … or bridge.")
 @click.option("--block", "blocks", multiple=True, help="series[start,end); repeatable.")
 @click.option("--holder", default="", help="Pseudonym of a holder, hexadecimal.")
@@ -64,9 +64,15 @@ def freeze() -> None:
 @click.option("--account", default="", help="Account at the authority's own node.")
 @click.option("--here", is_flag=True, help="Units: an order to the authority's own node alone (a court's).")
 @click.option("--lift", is_flag=True, help="Lift what the same authority froze.")
-@click.option("--reason", required=True)
+@click.option("--reason", required=True, help="Why, in words; it is signed.")
 @click.option("--document", required=True, help="Reference of the document that it rests on.")
-@click.option("--key-epoch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--key-epoch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Epoch of the approvers' keys, as `keys list` shows.",
+)
 @click.pass_obj
 def prepare_freeze(  # noqa: PLR0913, PLR0917 - an option each
     session: Session,
@@ -175,9 +181,15 @@ def correction() -> None:
 @click.option("--to-region", required=True, help="Where they are from now on.")
 @click.option("--address", required=True, help="Receiving address there, for units that are missing there.")
 @click.option("--transfer", default="", help="SOURCE:ID of the transfer whose case this settles.")
-@click.option("--reason", required=True)
+@click.option("--reason", required=True, help="Why, in words; it is signed.")
 @click.option("--document", required=True, help="Reference of the document that it rests on.")
-@click.option("--key-epoch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--key-epoch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Epoch of the approvers' keys, as `keys list` shows.",
+)
 @click.pass_obj
 def prepare_correction(  # noqa: PLR0913, PLR0917 - an option each
     session: Session,

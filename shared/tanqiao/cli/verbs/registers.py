@@ -19,6 +19,7 @@ from tanqiao.cli.parse import (
     parse_references,
     period_text,
     read_message,
+    shown_name,
     to_date,
 )
 from tanqiao.cli.session import Session, new_request_id
@@ -63,7 +64,7 @@ def list_methodologies(session: Session, region_name: str, role: str | None) -> 
             (
                 one.methodology_id,
                 one.unit_class or "–",
-                one.title + ("（虚构 invented）" if one.invented else ""),
+                shown_name(one.title, invented=one.invented),
                 date_text(one.publish_date),
                 one.quantification,
             )
@@ -332,7 +333,7 @@ def list_projects(session: Session, region_name: str, role: str | None, state: s
         [
             (
                 one.project_id,
-                one.title + ("（虚构 invented）" if one.invented else ""),
+                shown_name(one.title, invented=one.invented),
                 registers_pb2.ProjectState.Name(one.state).removeprefix("PROJECT_STATE_"),
                 one.claim_id or "–",
             )
@@ -537,7 +538,7 @@ def _show_project(
         one if answer is None else answer,
         {
             "项目 project": one.project_id,
-            "名称 title": one.title + ("（虚构 invented）" if one.invented else ""),
+            "名称 title": shown_name(one.title, invented=one.invented),
             "状态 state": registers_pb2.ProjectState.Name(one.state).removeprefix("PROJECT_STATE_"),
             "声明 claim": f"{one.claim_id or '–'} {_claim_status(one)}".rstrip(),
             "公示 notice": (

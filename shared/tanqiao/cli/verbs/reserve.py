@@ -11,7 +11,7 @@ from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.api.region.v1 import reserve_pb2
 from tanqiao.cli.acting import acting, client_for
 from tanqiao.cli.output import message_fields
-from tanqiao.cli.parse import date_text, read_message, to_date
+from tanqiao.cli.parse import date_text, read_message, shown_name, to_date
 from tanqiao.cli.session import Session, new_request_id
 from tanqiao.cli.verb import Verb
 from tanqiao.cli.verbs.proving import not_proven, policy_of
@@ -60,7 +60,7 @@ def list_resources(session: Session, region_name: str, role: str | None, page_to
         [
             (
                 one.entry_id,
-                one.title + ("（虚构 invented）" if one.invented else ""),
+                shown_name(one.title, invented=one.invented),
                 one.resource_kind,
                 one.state,
                 one.ftz_area or "–",

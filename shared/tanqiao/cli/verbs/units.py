@@ -187,7 +187,7 @@ def local_transfer(session: Session, /, region_name: str, role: str | None, **va
 @click.option(
     "--document-file", type=click.Path(path_type=Path, dir_okay=False), help="Its digest is signed."
 )
-@click.option("--year", type=int, default=0, help="Compliance year.")
+@click.option("--year", type=click.IntRange(0, 9999), default=0, help="Compliance year.")
 @click.option("--validate-only", is_flag=True, help="Check and change nothing.")
 @click.option("--request-id", help="Same id and same content: the first answer again.")
 @click.pass_obj

@@ -62,9 +62,15 @@ def _changes(session: Session, after_index: int) -> list[witness_groups_pb2.Witn
 @click.option("--quorum", type=click.IntRange(min=1), help="How many make a leaf final. [default: majority]")
 @click.option("--authority", required=True, help="Who signs first: a region, or bridge.")
 @click.option("--replaces", type=click.IntRange(min=0), help="Log index of the group. [default: the newest]")
-@click.option("--reason", required=True)
+@click.option("--reason", required=True, help="Why, in words; it is signed.")
 @click.option("--document", required=True, help="Reference of the document that it rests on.")
-@click.option("--key-epoch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--key-epoch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Epoch of the approvers' keys, as `keys list` shows.",
+)
 @click.pass_obj
 def prepare(  # noqa: PLR0913, PLR0917 - an option each
     session: Session,
