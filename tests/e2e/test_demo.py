@@ -36,7 +36,17 @@ def test_the_story_is_told_on_sqlite_and_again_on_top_of_what_is_there(tanqiao: 
     assert (first["run"], first["passed"], first["test_clock"]) == (1, True, True)
     again = tanqiao("demo")
     assert again.code == 0, again.out + again.err
-    for said in ("run 2", "2026-03-02", "测试时钟", "虚构", "CC BY 4.0", "结果 Results", "消纳记录", "签名"):
+    for said in (
+        "run 2",
+        "2026-03-02",
+        "测试时钟",
+        "虚构",
+        "CC BY 4.0",
+        "结果 Results",
+        "消纳记录",
+        "鹏城会展演示公司",
+        "签名",
+    ):
         assert said in again.out
     assert "still up" in again.out
     assert all(node["serving"] for node in tanqiao.ok("status")["nodes"])

@@ -138,7 +138,7 @@ def write_table(path: Path, rows: list[Row]) -> None:
 
 def _show(session: Session, page: claim_queries_pb2.ClaimList) -> None:
     session.output.rows(
-        ("声明 claim", "项目 programme", "地区 region", "状态 status", "期间 period", "资产 asset"),
+        ("声明 claim", "机制 programme", "地区 region", "状态 status", "期间 period", "资产 asset"),
         [
             (
                 str(row["claim_id"]),

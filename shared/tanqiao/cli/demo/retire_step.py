@@ -13,6 +13,7 @@ from tanqiao.cli.parse import blocks_text, date_text
 
 WAIT_MS = 20_000
 SHOWN_CHARACTERS = 24
+SEALED = "公众所见为承诺值 the public sees a commitment"
 
 
 def retire(story: Story) -> None:
@@ -38,7 +39,7 @@ def retire(story: Story) -> None:
         .retirements.GetRetirement(ledger_pb2.GetRetirementRequest(retirement_id=done.retirement_id))
         .retirement
     )
-    _show(story, record)
+    _show(story, record, done.beneficiary.name)
     story.require(
         "消纳完成 retired (read by the national reader)",
         record.state == ledger_pb2.USE_STATE_USED and record.quantity_kg == RETIRED_KG,
@@ -58,11 +59,12 @@ def retire(story: Story) -> None:
     )
 
 
-def _show(story: Story, record: ledger_pb2.Retirement) -> None:
+def _show(story: Story, record: ledger_pb2.Retirement, named: str) -> None:
+    """Print the record as the reader has it; the holder alone, who was told by the node, can say for whom."""
     lines = [
         f"编号 number      {record.retirement_id}",
         f"用途 purpose     {record.purpose}: {record.purpose_text}",
-        f"受益方 for       {record.beneficiary.name}",
+        f"受益方 for       {record.beneficiary.name or f'{named} · {SEALED}'}",
         f"数量 quantity    {record.quantity_kg} kg CO2e",
         *(f"序列 serials     {line}" for line in blocks_text(list(record.blocks)).splitlines()),
         f"条款 article     {record.article}",

@@ -211,7 +211,7 @@ def list_recognitions(session: Session) -> None:
             "协议 agreement",
             "从 from",
             "到 to",
-            "项目 programmes",
+            "机制 programmes",
             "用途 purposes",
             "期限 period",
             "已用 used kg",

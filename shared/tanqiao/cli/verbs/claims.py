@@ -127,7 +127,7 @@ def list_claims(session: Session, region: str, references: tuple[str, ...]) -> N
         request.reference.CopyFrom(reference)
     answer = session.bridge.claims.ListClaims(request)
     session.output.rows(
-        ("声明 claim", "项目 programme", "地区 region", "状态 status", "期间 period", "资产 asset"),
+        ("声明 claim", "机制 programme", "地区 region", "状态 status", "期间 period", "资产 asset"),
         [
             (
                 claim.claim_id,
