@@ -52,6 +52,8 @@ from tanqiao.claims.parameters import (
 from tanqiao.kernel.errors import DomainError
 
 SCHEMA: Final = "tanqiao-verdict-cases/1"
+TIME_ZONE: Final = "Asia/Shanghai"
+"""Zone of every date without a time; a document may name it, and no other."""
 CASES_MAX: Final = 100_000
 """Most cases of one document."""
 
@@ -116,6 +118,8 @@ def read_parameters(node: Node | None) -> Parameters:
     parameters = DEFAULT_PARAMETERS
     if node.has("share_whole_ppm") and node.integer("share_whole_ppm") != SHARE_WHOLE_PPM:
         raise invalid(node.path_of("share_whole_ppm"), f"{SHARE_WHOLE_PPM} is expected")
+    if node.has("time_zone") and node.text("time_zone") != TIME_ZONE:
+        raise invalid(node.path_of("time_zone"), f"{TIME_ZONE} is expected")
     if node.has("polygon_overlap_tolerance_m2"):
         tolerance_m2 = node.integer("polygon_overlap_tolerance_m2")
         parameters = replace(parameters, polygon_overlap_tolerance_m2=tolerance_m2)

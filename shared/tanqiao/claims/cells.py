@@ -139,6 +139,8 @@ def is_explained(judgement: Judgement, state: GecState) -> bool:
     What is frozen for a claim that has ended is about to be released, and may be sold then. So it will be
     with what is frozen for another project of a region, which may stand beside the applicant on the same
     plant: it ends as that one likes, and nothing of it is cancelled for the applicant.
+    A claim to another asset or another attribute collides with nothing here: that it froze these certificates
+    all the same is for a person to see.
     """
     frozen_for = state.frozen_for
     if frozen_for is None:
@@ -150,6 +152,8 @@ def is_explained(judgement: Judgement, state: GecState) -> bool:
     return any(
         frozen_for in (claim.claim_id, claim.project)
         and (not ends_too or (claim.is_live and not _is_beside(applicant, claim)))
+        and claim.attribute is applicant.attribute
+        and not judgement.relation(claim.asset_id).is_different
         for claim in judgement.facts.existing_claims
     )
 

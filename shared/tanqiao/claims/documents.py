@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from tanqiao.claims.moments import Interval, parse_microsecond, parse_second
+from tanqiao.claims.moments import Interval, parse_day, parse_microsecond, parse_second
 from tanqiao.kernel.errors import DomainError
+
+_NUMBER_MAX: Final = 10**15
+"""Greatest quantity and greatest measure (capacity, distance, depth) that is read."""
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""What JSON can escape and UTF-8 cannot write."""
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -85,6 +92,8 @@ class Node:
         value = self._required(key)
         if not isinstance(value, str) or not value.strip():
             raise invalid(self.path_of(key), "a text is expected")
+        if not value.isascii() and _SURROGATE.search(value) is not None:
+            raise invalid(self.path_of(key), "a text of Unicode characters is expected, not a lone surrogate")
         return value
 
     def text_or_none(self, key: str) -> str | None:
@@ -117,6 +126,8 @@ class Node:
         value = self._required(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
             raise invalid(self.path_of(key), f"a whole number of at least {minimum} is expected")
+        if value > _NUMBER_MAX:
+            raise invalid(self.path_of(key), f"a whole number of at most {_NUMBER_MAX} is expected")
         return value
 
     def integer_or_none(self, key: str) -> int | None:
@@ -130,15 +141,17 @@ class Node:
         value = self._required(key)
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             raise invalid(self.path_of(key), "a number is expected")
-        if not math.isfinite(value) or value < 0:
+        finite = isinstance(value, int) or math.isfinite(value)  # a great int is no float
+        if not finite or value < 0:
             raise invalid(self.path_of(key), "a number that is not negative is expected")
+        if value > _NUMBER_MAX:
+            raise invalid(self.path_of(key), f"a number of at most {_NUMBER_MAX} is expected")
         return int((Decimal(str(value)) * scale).to_integral_value(ROUND_CEILING))
 
     def day(self, key: str) -> date:
         """Read a legal date YYYY-MM-DD."""
-        text = self.text(key)
         try:
-            return date.fromisoformat(text)
+            return parse_day(self.text(key))
         except ValueError as error:
             raise invalid(self.path_of(key), "a date YYYY-MM-DD is expected") from error
 
@@ -148,7 +161,7 @@ class Node:
             return None
         text = str(self._required(key))
         try:
-            return date.fromisoformat(text + "-01-01"[len(text) - len("2026") :])
+            return parse_day(text + "-01-01"[len(text) - len("2026") :])
         except ValueError as error:
             raise invalid(self.path_of(key), "a date, a month or a year is expected") from error
 

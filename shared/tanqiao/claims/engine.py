@@ -39,7 +39,7 @@ from tanqiao.claims.model import (
 from tanqiao.claims.moments import Interval
 from tanqiao.claims.notice import NoticeClaims
 from tanqiao.claims.parameters import Bar
-from tanqiao.claims.sale import SoldOnce, judge_own_state
+from tanqiao.claims.sale import SoldOnce, judge_own_state, judge_taken_for_ccer
 from tanqiao.kernel.errors import require
 
 ALONE_KEPT_MAX: Final = 256
@@ -148,6 +148,8 @@ def _judge_claims(judgement: Judgement) -> None:
     elif applicant.programme in (Programme.GEC, Programme.GREEN_POWER):
         judge_own_state(judgement)
         sold.judge()
+        if applicant.programme is Programme.GREEN_POWER:
+            judge_taken_for_ccer(judgement, sold.certain_kwh())
 
 
 def _cell(judgement: Judgement, claim: Claim) -> Cell:

@@ -29,6 +29,7 @@ _RING_POSITIONS_MIN: Final = 4
 _MICRODEGREES: Final = 1_000_000
 _LONGITUDE_MAX: Final = 180.0
 _LATITUDE_MAX: Final = 90.0
+_OUTSIDE: Final = "outside the range of degrees, longitude stands first"
 
 
 def parse_polygons(value: object, path: str) -> Polygons:
@@ -86,14 +87,18 @@ def _position(value: object, path: str) -> Position:
     if len(members) not in (2, 3):
         raise _invalid(path, "a position is longitude and latitude")
     longitude, latitude = _degrees(members[0], path), _degrees(members[1], path)
-    if abs(longitude) > _LONGITUDE_MAX or abs(latitude) > _LATITUDE_MAX:
-        raise _invalid(path, "outside the range of degrees, longitude stands first")
+    if abs(latitude) > _LATITUDE_MAX:
+        raise _invalid(path, _OUTSIDE)
     return longitude, latitude
 
 
 def _degrees(value: object, path: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise _invalid(path, "a number of degrees is expected")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _invalid(path, "a number of degrees is expected")
+    if abs(value) > _LONGITUDE_MAX:  # before the conversion: a great int is no float
+        raise _invalid(path, _OUTSIDE)
     return float(value)
 
 

@@ -8,6 +8,7 @@ no programme of the matrix credits reductions of that time.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Final
@@ -23,6 +24,8 @@ _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MICROSECONDS_OF_A_SECOND: Final = 1_000_000
+_DAY_LENGTH: Final = len("2026-01-01")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def second_of_date(day: date) -> int:
@@ -36,18 +39,32 @@ def microsecond_of(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def parse_day(text: str) -> date:
+    """Read a legal date YYYY-MM-DD: neither a week date nor one without hyphens, which ISO 8601 knows too.
+
+    Raises:
+        ValueError: the text is none.
+    """
+    if _DAY.fullmatch(text) is None:
+        raise ValueError("a date is written YYYY-MM-DD")
+    return date.fromisoformat(text)
+
+
 def parse_microsecond(text: str) -> int:
     """Read a date (midnight in Asia/Shanghai) or a date-time with an offset or ``Z``.
 
     Raises:
         ValueError: the text is neither, or a date-time without an offset.
     """
-    if len(text) == len("2026-01-01"):
-        return second_of_date(date.fromisoformat(text)) * _MICROSECONDS_OF_A_SECOND
+    day = parse_day(text[:_DAY_LENGTH])
+    if len(text) == _DAY_LENGTH:
+        return second_of_date(day) * _MICROSECONDS_OF_A_SECOND
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a date-time needs an offset or Z")
-    return microsecond_of(moment)
+    microsecond = microsecond_of(moment)
+    _day_of(microsecond // _MICROSECONDS_OF_A_SECOND)  # in Shanghai too, it is a day of the years 1 to 9999
+    return microsecond
 
 
 def parse_second(text: str) -> int:
@@ -64,10 +81,12 @@ def parse_second(text: str) -> int:
 
 def format_second(second: int) -> str:
     """Write a moment as a date where it is midnight in Asia/Shanghai, else as a date-time of that zone."""
-    moment = datetime.fromtimestamp(second, SHANGHAI)
-    if (second + _SHANGHAI_OFFSET_SECONDS) % SECONDS_OF_A_DAY == 0:
-        return moment.date().isoformat()
-    return moment.isoformat()
+    day = _day_of(second).isoformat()
+    in_the_day = (second + _SHANGHAI_OFFSET_SECONDS) % SECONDS_OF_A_DAY
+    if in_the_day == 0:
+        return day
+    minutes, seconds = divmod(in_the_day, 60)
+    return f"{day}T{minutes // 60:02}:{minutes % 60:02}:{seconds:02}+08:00"
 
 
 def _day_of(second: int) -> date:

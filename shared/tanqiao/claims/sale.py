@@ -2,6 +2,8 @@
 
 The certificate's own state decides first: what is frozen or cancelled for CCER stays so even after the
 coordination notice has ended, what was sold is not sold again, what cannot be traded is not sold at all.
+Green power has no state of its own. It counts as a sold certificate of the same electricity (DOMAIN section
+3.2), so that what was frozen, cancelled or credited for CCER is taken from the meter before it.
 """
 
 from __future__ import annotations
@@ -11,9 +13,20 @@ from tanqiao.claims.energy import kwh
 from tanqiao.claims.intervals import meet, parts_meet
 from tanqiao.claims.judgement import Judgement, Stage
 from tanqiao.claims.matrix import SOLD_STATES, Cell
-from tanqiao.claims.model import Action, Claim, GecStateName, Level, Metering, VerdictKind
+from tanqiao.claims.model import (
+    Action,
+    Claim,
+    ClaimObject,
+    ClaimStatus,
+    GecStateName,
+    Level,
+    Metering,
+    Programme,
+    VerdictKind,
+)
 
 _STOPPED_FOR_CCER = frozenset({GecStateName.FROZEN, GecStateName.CANCELLED})
+_CREDITED = frozenset({ClaimStatus.ISSUED, ClaimStatus.RETIRED})
 
 
 def judge_own_state(judgement: Judgement) -> None:
@@ -70,7 +83,7 @@ class SoldOnce:
         if cell is None:
             return
         judgement = self._judgement
-        left_kwh = self._metered_left_kwh()
+        left_kwh = _metered_left_kwh(judgement)
         certain = [(claim, relation) for claim, relation in self._sold if relation.is_certainly_same]
         if left_kwh is None:
             for claim, _ in self._sold:
@@ -87,25 +100,89 @@ class SoldOnce:
         else:
             judgement.passed(Stage.NO_OVERLAP, cell.article)
 
-    def _metered_left_kwh(self) -> int | None:
-        """Give the metered electricity of the period less the applicant's, or None where it is not known."""
-        judgement = self._judgement
-        applicant = judgement.applicant
-        if applicant.activity is None:
-            return None
-        claimed_kwh = kwh(applicant.activity.quantity, applicant.activity.unit)
-        same_assets = judgement.same_assets()
-        readings = {
-            _reading_kwh(reading)
-            for reading in judgement.facts.metering
-            if reading.asset_id in same_assets
-            and reading.attribute is applicant.attribute
-            and reading.interval == applicant.interval
-        }
-        if claimed_kwh is None or len(readings) != 1:
-            return None
-        metered_kwh = readings.pop()
-        return None if metered_kwh is None else metered_kwh - claimed_kwh
+    def certain_kwh(self) -> int:
+        """Give the electricity that was certainly sold of the applicant's plant in its period."""
+        return sum(_kwh_of(claim) for claim, relation in self._sold if relation.is_certainly_same)
+
+
+def judge_taken_for_ccer(judgement: Judgement, sold_kwh: int) -> None:
+    """Look at what CCER took of the electricity that is to be sold as green power (N124-2).
+
+    Certificates that are frozen or cancelled, and credited instalments, are the same electricity told twice:
+    the greater sum counts. Together with what was sold and what is claimed it may not exceed the meter.
+    Without a reading of exactly that period, or where an instalment cannot be told to it, a person must look.
+    """
+    certificates, instalments = _taken_for_ccer(judgement)
+    if not certificates and not instalments:
+        return
+    everything = [*certificates, *instalments]
+    left_kwh = _metered_left_kwh(judgement)
+    if left_kwh is None or not all(_is_told(judgement.applicant, claim) for claim, _ in everything):
+        verdict = VerdictKind.HOLD
+    elif sold_kwh + max(_sum_kwh(certificates), _sum_kwh(instalments)) > left_kwh:
+        verdict = VerdictKind.BLOCK
+    else:
+        verdict = VerdictKind.ALLOW
+    for claim, relation in everything:
+        if verdict is VerdictKind.ALLOW:
+            judgement.flag(claim, "N124-2", Level.QUANTITY)
+        else:
+            judgement.collide(claim, relation, (verdict, Level.QUANTITY, "N124-2"))
+
+
+_Taken = list[tuple[Claim, Relation]]
+
+
+def _taken_for_ccer(judgement: Judgement) -> tuple[_Taken, _Taken]:
+    """Give the stopped certificates and the credited instalments that meet the applicant's electricity."""
+    applicant = judgement.applicant
+    certificates: _Taken = []
+    instalments: _Taken = []
+    for claim in judgement.facts.existing_claims:
+        state = claim.gec
+        stopped = claim.programme is Programme.GEC and claim.is_live
+        stopped = stopped and state is not None and state.state in _STOPPED_FOR_CCER
+        credited = claim.programme is Programme.CCER and claim.object is ClaimObject.ISSUANCE
+        credited = credited and claim.status in _CREDITED
+        if not (stopped or credited) or claim.attribute is not applicant.attribute:
+            continue
+        relation = judgement.relation(claim.asset_id)
+        if relation.is_different or not meet(applicant, claim):
+            continue
+        if parts_meet(applicant.part, claim.part):
+            (certificates if stopped else instalments).append((claim, relation))
+    return certificates, instalments
+
+
+def _is_told(applicant: Claim, claim: Claim) -> bool:
+    """Whether the claim's whole quantity is electricity of the applicant's period."""
+    activity = claim.activity
+    known = activity is not None and kwh(activity.quantity, activity.unit) is not None
+    return known and applicant.interval.covers(claim.interval)
+
+
+def _sum_kwh(claims: _Taken) -> int:
+    return sum(_kwh_of(claim) for claim, _ in claims)
+
+
+def _metered_left_kwh(judgement: Judgement) -> int | None:
+    """Give the metered electricity of the period less the applicant's, or None where it is not known."""
+    applicant = judgement.applicant
+    if applicant.activity is None:
+        return None
+    claimed_kwh = kwh(applicant.activity.quantity, applicant.activity.unit)
+    same_assets = judgement.same_assets()
+    readings = {
+        _reading_kwh(reading)
+        for reading in judgement.facts.metering
+        if reading.asset_id in same_assets
+        and reading.attribute is applicant.attribute
+        and reading.interval == applicant.interval
+    }
+    if claimed_kwh is None or len(readings) != 1:
+        return None
+    metered_kwh = readings.pop()
+    return None if metered_kwh is None else metered_kwh - claimed_kwh
 
 
 def _reading_kwh(reading: Metering) -> int | None:

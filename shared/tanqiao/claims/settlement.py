@@ -89,7 +89,7 @@ def settle(
         if metered_kwh is None or claimed_kwh is None:
             return _UNDECIDED
         _settle_period(ledger, period, metered_kwh, claimed_kwh, (taken, cancellable))
-    return _settled(ledger, applicant, periods, cancellable)
+    return _settled(ledger, periods, cancellable)
 
 
 def _settle_period(
@@ -123,14 +123,12 @@ def _settle_period(
             left_kwh -= kwh(quantity, activity.unit) or 0
 
 
-def _settled(
-    ledger: _Ledger, applicant: Claim, periods: Sequence[PeriodActivity], cancellable: Sequence[Claim]
-) -> Settlement:
+def _settled(ledger: _Ledger, periods: Sequence[PeriodActivity], cancellable: Sequence[Claim]) -> Settlement:
     position = {claim.claim_id: place for place, claim in enumerate(cancellable)}
     orders = tuple(sorted(ledger.orders, key=lambda order: position[order.claim_id]))
     allowed = None
     if ledger.allowed > 0:
-        activity = Activity(ledger.allowed, _unit(applicant, periods))
+        activity = Activity(ledger.allowed, periods[0].unit)
         allowed = Allowed(activity, tuple(ledger.by_period))
     return Settlement(
         all_allowed=ledger.allowed == ledger.claimed,
@@ -138,10 +136,6 @@ def _settled(
         cut_by=tuple(ledger.cut_by),
         orders=orders,
     )
-
-
-def _unit(applicant: Claim, periods: Sequence[PeriodActivity]) -> str:
-    return applicant.activity.unit if applicant.activity is not None else periods[0].unit
 
 
 def _readings(
@@ -171,9 +165,15 @@ def _claimed_periods(applicant: Claim, readings: Sequence[Metering]) -> tuple[Pe
     if any(earlier.interval.meets(later.interval) for earlier, later in pairwise(ordered)):
         return None
     total = sum(period.quantity for period in periods)
-    if activity is not None and (activity.unit != unit or activity.quantity != total):
+    if activity is not None and not _is_equal(activity, Activity(total, unit)):
         return None
     return periods
+
+
+def _is_equal(first: Activity, second: Activity) -> bool:
+    """Whether two quantities are one electricity, in whatever unit each is written."""
+    first_kwh = kwh(first.quantity, first.unit)
+    return first_kwh is not None and first_kwh == kwh(second.quantity, second.unit)
 
 
 def _metered_kwh(interval: Interval, readings: Sequence[Metering]) -> int | None:

@@ -19,6 +19,7 @@ from tests.golden.claims.pending import precedence_and_silence
 from tests.golden.claims.periods import intervals
 from tests.golden.claims.sales import sales
 from tests.golden.claims.same_assets import same_assets
+from tests.golden.claims.second_reading import second_reading
 
 FILE = Path(__file__).parent / "cases.json"
 
@@ -37,6 +38,7 @@ def document() -> Json:
         sales,
         foreign_and_reserve,
         precedence_and_silence,
+        second_reading,
     ):
         chapter()
     return {

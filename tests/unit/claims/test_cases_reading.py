@@ -52,6 +52,7 @@ APPLICANT = "applicant_claim"
 FIRST, FIRST_AT = "existing_claims/0", "existing_claims[0]"
 CONSENT_OF_ONE = {"gec_freeze_consent": 1}
 OPEN_PERIOD = [{"from": "2025-01-01"}]
+BEYOND_FLOATS = {"type": "Polygon", "coordinates": [[[10**400, 0], [1, 0], [1, 1], [10**400, 0]]]}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,15 @@ OPEN_PERIOD = [{"from": "2025-01-01"}]
         (change(f"{APPLICANT}/activity_by_period", OPEN_PERIOD), f"{APPLICANT}.activity_by_period[0].to"),
         (change("metering", [{"asset_id": "a9"}]), "metering[0].asset_id"),
         (change("expected", "ALLOW"), "expected"),
+        (change("assets/0/capacity_kw", 10**400), "assets[0].capacity_kw"),
+        (change("assets/0/facts", {"water_depth_m": 1e308}), "assets[0].facts.water_depth_m"),
+        (change("assets/0/polygon", BEYOND_FLOATS), "assets[0].polygon.coordinates[0][0]"),
+        (change(f"{FIRST}/activity", {"quantity": 10**16, "unit": "km"}), f"{FIRST_AT}.activity.quantity"),
+        (change(f"{FIRST}/claim_id", "e\ud800"), f"{FIRST_AT}.claim_id"),
+        (change("decided_on", "2026-W11-4"), "decided_on"),
+        (change("decided_on", "20260312"), "decided_on"),
+        (change(f"{FIRST}/from", "2025-W01-1"), f"{FIRST_AT}.from"),
+        (change(f"{FIRST}/to", "9999-12-31T23:59:59-12:00"), f"{FIRST_AT}.to"),
     ],
 )  # fmt: skip
 def test_a_case_that_cannot_be_read_says_where_and_why(fault: Callable[[Json], None], field: str) -> None:
@@ -157,6 +167,10 @@ def test_one_bad_case_does_not_keep_the_others_from_being_judged() -> None:
         (
             {"schema": "tanqiao-verdict-cases/1", "cases": [], "parameters": {"share_whole_ppm": 100}},
             "parameters.share_whole_ppm",
+        ),
+        (
+            {"schema": "tanqiao-verdict-cases/1", "cases": [], "parameters": {"time_zone": "UTC"}},
+            "parameters.time_zone",
         ),
         (
             {

@@ -100,6 +100,35 @@ def test_a_case_that_cannot_be_read_is_named_and_the_others_are_judged(tmp_path:
     assert result.stderr.strip().endswith("T001: T001.decided_on: is missing")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("case_id", "\ud800"), ("assets", [{"asset_id": "a1", "kind": "csp", "capacity_kw": 10**400}])],
+)
+def test_what_json_can_say_and_nobody_can_write_stops_no_other_case(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    cases = document()
+    cases["cases"] = cases["cases"][:2]
+    cases["cases"][0][key] = value
+    file = tmp_path / "cases.json"
+    file.write_text(json.dumps(cases), encoding="ascii")
+    result = run(str(file), "--json")
+    assert result.exit_code == 2
+    assert [json.loads(line)["case_id"] for line in result.stdout.splitlines()] == ["T002"]
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_period_since_the_first_day_of_the_calendar_is_printed(tmp_path: Path) -> None:
+    cases = document()
+    case = next(case for case in cases["cases"] if case["expected"]["allowed"] is not None)
+    start = case["applicant_claim"]["from"]
+    text = json.dumps(case, ensure_ascii=False).replace(f'"from": "{start}"', '"from": "0001-01-01"')
+    cases["cases"] = [json.loads(text)]
+    result = run(write(tmp_path / "cases.json", cases), "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["verdict"] == "SPLIT"
+
+
 def test_a_polygon_that_crosses_itself_is_named(tmp_path: Path) -> None:
     cases = document()
     case = next(case for case in cases["cases"] if "polygon_overlap" in case["topics"])

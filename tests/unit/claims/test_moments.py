@@ -21,7 +21,20 @@ def test_a_date_is_midnight_in_shanghai() -> None:
     assert parse_second("2025-05-01") == parse_second("2025-05-01T00:00:00+08:00")
 
 
-@pytest.mark.parametrize("text", ["2025-05-01T00:00:00", "2025-13-01", "tomorrow", "2025-05-01T00:00:00.5Z"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2025-05-01T00:00:00",
+        "2025-13-01",
+        "tomorrow",
+        "2025-05-01T00:00:00.5Z",
+        "2025-W18-4",
+        "2025-W18-4T00:00:00Z",
+        "20250501T000000Z",
+        "9999-12-31T16:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+    ],
+)
 def test_a_bound_without_an_offset_or_with_a_fraction_is_no_bound(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_second(text)
@@ -40,6 +53,11 @@ def test_a_moment_without_an_offset_breaks_an_invariant() -> None:
 def test_midnight_is_written_as_a_date_and_everything_else_with_its_time() -> None:
     assert format_second(parse_second("2025-05-01")) == "2025-05-01"
     assert format_second(parse_second("2025-05-01T01:02:03Z")) == "2025-05-01T09:02:03+08:00"
+
+
+def test_the_first_and_the_last_day_of_the_calendar_are_written_as_they_are_read() -> None:
+    assert format_second(parse_second("0001-01-01")) == "0001-01-01"
+    assert format_second(parse_second("9999-12-31T15:59:59Z")) == "9999-12-31T23:59:59+08:00"
 
 
 def test_an_interval_that_is_empty_or_reversed_breaks_an_invariant() -> None:
