@@ -8,6 +8,8 @@ Green power has no state of its own. It counts as a sold certificate of the same
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tanqiao.claims.assets import Relation
 from tanqiao.claims.energy import kwh
 from tanqiao.claims.intervals import meet, parts_meet
@@ -112,46 +114,63 @@ def judge_taken_for_ccer(judgement: Judgement, sold_kwh: int) -> None:
     the greater sum counts. Together with what was sold and what is claimed it may not exceed the meter.
     Without a reading of exactly that period, or where an instalment cannot be told to it, a person must look.
     """
-    certificates, instalments = _taken_for_ccer(judgement)
-    if not certificates and not instalments:
+    taken = _taken_for_ccer(judgement)
+    if not taken:
         return
-    everything = [*certificates, *instalments]
     left_kwh = _metered_left_kwh(judgement)
-    if left_kwh is None or not all(_is_told(judgement.applicant, claim) for claim, _ in everything):
-        verdict = VerdictKind.HOLD
-    elif sold_kwh + max(_sum_kwh(certificates), _sum_kwh(instalments)) > left_kwh:
-        verdict = VerdictKind.BLOCK
-    else:
-        verdict = VerdictKind.ALLOW
-    for claim, relation in everything:
-        if verdict is VerdictKind.ALLOW:
+    told = [entry for entry in taken if _is_told(judgement.applicant, entry[0])]
+    certain = [entry for entry in told if entry[1].is_certainly_same]
+    bite: dict[str, VerdictKind] = {}
+    if left_kwh is None:
+        bite = {claim.claim_id: VerdictKind.HOLD for claim, _ in taken}
+    elif sold_kwh + _taken_kwh(certain) > left_kwh:
+        bite = {claim.claim_id: VerdictKind.BLOCK for claim, _ in certain}
+    elif len(told) < len(taken) or sold_kwh + _taken_kwh(told) > left_kwh:
+        sure = {claim.claim_id for claim, _ in certain}
+        doubts = [claim.claim_id for claim, _ in taken if claim.claim_id not in sure]
+        bite = dict.fromkeys(doubts, VerdictKind.HOLD)
+    for claim, relation in taken:
+        verdict = bite.get(claim.claim_id)
+        if verdict is None:
             judgement.flag(claim, "N124-2", Level.QUANTITY)
         else:
             judgement.collide(claim, relation, (verdict, Level.QUANTITY, "N124-2"))
 
 
-_Taken = list[tuple[Claim, Relation]]
-
-
-def _taken_for_ccer(judgement: Judgement) -> tuple[_Taken, _Taken]:
+def _taken_for_ccer(judgement: Judgement) -> list[tuple[Claim, Relation]]:
     """Give the stopped certificates and the credited instalments that meet the applicant's electricity."""
     applicant = judgement.applicant
-    certificates: _Taken = []
-    instalments: _Taken = []
+    taken: list[tuple[Claim, Relation]] = []
     for claim in judgement.facts.existing_claims:
-        state = claim.gec
-        stopped = claim.programme is Programme.GEC and claim.is_live
-        stopped = stopped and state is not None and state.state in _STOPPED_FOR_CCER
-        credited = claim.programme is Programme.CCER and claim.object is ClaimObject.ISSUANCE
-        credited = credited and claim.status in _CREDITED
-        if not (stopped or credited) or claim.attribute is not applicant.attribute:
+        if not (_is_stopped(claim) or _is_credited(claim)) or claim.attribute is not applicant.attribute:
             continue
         relation = judgement.relation(claim.asset_id)
         if relation.is_different or not meet(applicant, claim):
             continue
         if parts_meet(applicant.part, claim.part):
-            (certificates if stopped else instalments).append((claim, relation))
-    return certificates, instalments
+            taken.append((claim, relation))
+    return taken
+
+
+def _is_stopped(claim: Claim) -> bool:
+    state = claim.gec
+    return (
+        claim.programme is Programme.GEC
+        and claim.is_live
+        and state is not None
+        and state.state in _STOPPED_FOR_CCER
+    )
+
+
+def _is_credited(claim: Claim) -> bool:
+    instalment = claim.programme is Programme.CCER and claim.object is ClaimObject.ISSUANCE
+    return instalment and claim.status in _CREDITED
+
+
+def _taken_kwh(taken: Sequence[tuple[Claim, Relation]]) -> int:
+    certificates_kwh = sum(_kwh_of(claim) for claim, _ in taken if _is_stopped(claim))
+    instalments_kwh = sum(_kwh_of(claim) for claim, _ in taken if _is_credited(claim))
+    return max(certificates_kwh, instalments_kwh)
 
 
 def _is_told(applicant: Claim, claim: Claim) -> bool:
@@ -159,10 +178,6 @@ def _is_told(applicant: Claim, claim: Claim) -> bool:
     activity = claim.activity
     known = activity is not None and kwh(activity.quantity, activity.unit) is not None
     return known and applicant.interval.covers(claim.interval)
-
-
-def _sum_kwh(claims: _Taken) -> int:
-    return sum(_kwh_of(claim) for claim, _ in claims)
 
 
 def _metered_left_kwh(judgement: Judgement) -> int | None:

@@ -77,36 +77,28 @@ def settle(
         return _UNDECIDED
     ledger = _Ledger()
     for period in periods:
-        unclear = [
+        unclear = frozenset(
             claim.claim_id
             for claim in (*taken, *cancellable)
             if claim.interval.meets(period.interval) and not _countable(claim, period.interval)
-        ]
-        if unclear:
-            return Settlement(undecided=True, unclear_claims=frozenset(unclear))
+        )
         metered_kwh = _metered_kwh(period.interval, readings)
         claimed_kwh = kwh(period.quantity, period.unit)
         if metered_kwh is None or claimed_kwh is None:
-            return _UNDECIDED
-        _settle_period(ledger, period, metered_kwh, claimed_kwh, (taken, cancellable))
+            return Settlement(undecided=True, unclear_claims=unclear)
+        taken_here = [claim for claim in taken if period.interval.covers(claim.interval)]
+        free_kwh = max(0, metered_kwh - sum(_activity_kwh(claim) for claim in taken_here))
+        all_free = claimed_kwh <= free_kwh
+        allowed = period.quantity if all_free else whole_units_within(free_kwh, period.unit)
+        if unclear and allowed > 0:  # where nothing is left they can take nothing more
+            return Settlement(undecided=True, unclear_claims=unclear)
+        if not all_free:
+            ledger.cut_by.extend(claim.claim_id for claim in taken_here)
+        _credit(ledger, period, allowed, cancellable)
     return _settled(ledger, periods, cancellable)
 
 
-def _settle_period(
-    ledger: _Ledger,
-    period: PeriodActivity,
-    metered_kwh: int,
-    claimed_kwh: int,
-    claims: tuple[Sequence[Claim], Sequence[Claim]],
-) -> None:
-    taken, cancellable = claims
-    taken_here = [claim for claim in taken if period.interval.covers(claim.interval)]
-    free_kwh = max(0, metered_kwh - sum(_activity_kwh(claim) for claim in taken_here))
-    if claimed_kwh <= free_kwh:
-        allowed = period.quantity
-    else:
-        allowed = whole_units_within(free_kwh, period.unit)
-        ledger.cut_by.extend(claim.claim_id for claim in taken_here)
+def _credit(ledger: _Ledger, period: PeriodActivity, allowed: int, cancellable: Sequence[Claim]) -> None:
     ledger.claimed += period.quantity
     ledger.allowed += allowed
     ledger.by_period.append(PeriodActivity(period.interval, allowed, period.unit))

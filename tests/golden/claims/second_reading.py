@@ -135,6 +135,37 @@ def _green_power() -> None:
         **metered,
     )
     case(
+        "Green power that is frozen, and an issued year of CCER beside it",
+        topics,
+        sale(),
+        [
+            certificate("e1", "FROZEN", quantity=100, frozen_for="p9"),
+            claim("e2", "CCER", project="C1", activity={"quantity": 900, "unit": "MWh"}),
+        ],
+        expected("BLOCK", "quantity", "N124-2", colliding=["e1"], flagged=["e2"]),
+        **metered,
+    )
+    for quantity, answer in (
+        (50, expected("ALLOW", None, "N124-2", flagged=["e1", "e2"])),
+        (
+            51,
+            expected("HOLD", "policy", "POLICY-CANDIDATE", colliding=["e2"], also=["N124-2"], flagged=["e1"]),
+        ),
+    ):
+        case(
+            f"Green power beside a freeze of 30 MWh here and of 20 at a nominated entry: {quantity} MWh",
+            topics,
+            sale(quantity),
+            [
+                certificate("e1", "FROZEN", quantity=30, frozen_for="p9"),
+                certificate("e2", "FROZEN", quantity=20, frozen_for="p9", asset_id="a2"),
+            ],
+            answer,
+            assets=[*SOLAR_THERMAL, asset("a2", refs=[("plant_id", "P2")])],
+            links=[link("candidate")],
+            metering=[reading(MAY, 100)],
+        )
+    case(
         "Green power of a month that CCER only applied for",
         topics,
         sale(),
@@ -323,6 +354,32 @@ def _instalments() -> None:
         [project],
         expected("BLOCK", "quantity", "N124-2"),
         **solar(metering=[reading(JANUARY, 0)]),
+    )
+    quarter = ("2025-01-01", "2025-04-01")
+    for state, frozen_for in (("FROZEN", "p1"), ("REDEEMED", None)):
+        case(
+            f"Issue: all was sold, whatever a quarter's {state} certificates are of the month",
+            "metering",
+            _instalment(JANUARY, 100),
+            [
+                project,
+                certificate("e1", "TRANSFERRED", JANUARY, quantity=100),
+                certificate("e2", state, quarter, frozen_for=frozen_for),
+            ],
+            expected("BLOCK", "quantity", "N124-2", colliding=["e1"]),
+            **solar(metering=[reading(JANUARY, 100)]),
+        )
+    case(
+        "Issue: a MWh is left, and a quarter's certificates cannot be told to the month",
+        "metering",
+        _instalment(JANUARY, 100),
+        [
+            project,
+            certificate("e1", "TRANSFERRED", JANUARY, quantity=99),
+            certificate("e2", "REDEEMED", quarter, quantity=1),
+        ],
+        expected("HOLD", "quantity", "N124-2", colliding=["e2"]),
+        **solar(metering=[reading(JANUARY, 100)]),
     )
     case(
         "Issue: the meter stands at a linked entry of the plant",
