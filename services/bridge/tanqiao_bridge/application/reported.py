@@ -136,12 +136,12 @@ class ReportOpener:
         )
 
     def open(self, row: Item) -> OpenedItem:
-        """Open a kept item; papers that do not verify are left out."""
+        """Open a kept item; papers that do not verify are left out, and what its message does not answer."""
         item = recovery_pb2.ReportItem.FromString(row.item)
         opened = self._main(row.region, item.message)
         promise = self._promise(item.papers)
         decision = decision_facts(opened) if isinstance(opened.message, messages_pb2.Decision) else None
-        issue = self._paper(item.papers.issue)
+        issue, statement = self._paper(item.papers.issue), self._paper(item.statement)
         if issue is not None:
             issue_facts(issue)
         return OpenedItem(
@@ -151,8 +151,8 @@ class ReportOpener:
             decision,
             promise.lock,
             promise.ready,
-            issue,
-            self._paper(item.statement),
+            issue if _is_answered(opened, issue) else None,
+            statement if _is_answered(opened, statement) else None,
             item.papers,
         )
 
@@ -179,3 +179,8 @@ class ReportOpener:
         return verifier.open_envelope(
             envelope, self._context.directory, allowed=allowed, peer=peer, at_index=self._context.log_size
         )
+
+
+def _is_answered(receipt: Opened, paper: Opened | None) -> bool:
+    """Whether a receipt names this Issue or statement: of another one the bridge has said nothing."""
+    return paper is not None and paper.message_hash == receipt.header.prev_hash
