@@ -27,8 +27,16 @@ def _sodium() -> Any:  # noqa: ANN401 - rbcl has no types
     """Load libsodium when it is first needed: most programs never do.
 
     rbcl unpacks a copy at each import and leaves it behind; it is removed once it is mapped.
+
+    Raises:
+        DomainError: SETTING_INVALID where no library can be mapped from the folder for temporary files: it is
+            full, or its file system is mounted with `noexec`.
     """
-    rbcl = importlib.import_module("rbcl")
+    try:
+        rbcl = importlib.import_module("rbcl")
+    except OSError as error:
+        detail = f"libsodium is unpacked and mapped in the folder for temporary files, and cannot be: {error}"
+        raise DomainError("SETTING_INVALID", setting="TMPDIR", detail=detail) from error
     unpacked: str = importlib.import_module("rbcl._sodium").lib_path
     try:
         Path(unpacked).unlink(missing_ok=True)

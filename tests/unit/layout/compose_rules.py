@@ -164,6 +164,20 @@ def our_containers_are_confined(compose: Compose) -> Iterator[str]:
         yield from (f"{name}: {fault}" for fault, holds in faults.items() if holds)
 
 
+def libraries_can_be_mapped(compose: Compose) -> Iterator[str]:
+    """A library that a package unpacks at run time is mapped from /tmp, which Docker forbids by default."""
+    for name, service in compose["services"].items():
+        if not is_ours(service):
+            continue
+        options = [
+            str(mount).partition(":")[2].split(",")
+            for mount in service.get("tmpfs", [])
+            if str(mount).partition(":")[0] == "/tmp"  # noqa: S108 - of the container
+        ]
+        if not any("exec" in one for one in options):
+            yield f"{name}: no library can be mapped from its /tmp"
+
+
 def servers_have_health_checks(compose: Compose) -> Iterator[str]:
     """What stays up is asked whether it serves; what runs once is waited for."""
     for name, service in compose["services"].items():
@@ -188,6 +202,7 @@ COMPOSE_RULES: Final[tuple[Callable[[Compose], Iterator[str]], ...]] = (
     paths_lie_in_volumes,
     ports_agree,
     our_containers_are_confined,
+    libraries_can_be_mapped,
     servers_have_health_checks,
     secrets_are_not_written_down,
 )

@@ -124,6 +124,11 @@ def spoil(path: str, value: object) -> Callable[[dict[str, Any]], None]:
             "may gain privileges",
         ),
         (
+            spoil("services/bridge/tmpfs", ["/tmp:size=64m,mode=1777"]),  # noqa: S108 - of the container
+            compose_rules.libraries_can_be_mapped,
+            "no library can be mapped",
+        ),
+        (
             spoil("services/yunnan/healthcheck", None),
             compose_rules.servers_have_health_checks,
             "nobody asks",

@@ -165,3 +165,19 @@ def test_the_unpacked_library_is_not_left_behind(tmp_path: Path) -> None:
     )
     assert len(done.stdout.strip()) == 64
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_that_takes_no_library_is_one_line_that_names_it() -> None:
+    program = """
+import resource
+from tanqiao.kernel import DomainError
+from tanqiao.voprf import group
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    group.scalar_of(bytes(64))
+except DomainError as refusal:
+    print(refusal.symbol, refusal.sentence("en"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("SETTING_INVALID The setting TMPDIR is not valid: libsodium is unpacked")
+    assert "File too large" in done.stdout
