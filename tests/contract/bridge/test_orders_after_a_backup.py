@@ -29,7 +29,7 @@ from tests.contract.bridge.claims_office import (
 )
 from tests.contract.bridge.conftest import _migrated
 from tests.contract.bridge.harness import WAIT_SECONDS, PlayedRegion, issue_message, run_bridge, settings_of
-from tests.contract.bridge.notice_office import CONFIRMED, REGISTER, WITHDRAW, NoticeOffice, project
+from tests.contract.bridge.notice_office import CONFIRMED, REFUSED, REGISTER, WITHDRAW, NoticeOffice, project
 from tests.contract.bridge.test_coordination import FARM, _issue, notice
 from tests.contract.bridge.test_regional_freezes import (
     CANCEL,
@@ -39,6 +39,7 @@ from tests.contract.bridge.test_regional_freezes import (
     Desk,
     desk,
     instalment,
+    require_orders_in_the_mirror,
 )
 from tests.contract.bridge.test_regional_freezes import project as regional_project
 
@@ -196,4 +197,38 @@ def test_what_regions_report_causes_its_orders_again_and_nothing_is_done_twice(
         assert desk.kinds() == [FREEZE, CANCEL, RELEASE]
         assert desk.notice.certificates(UNSOLD) == {"CANCELLED": 100, "UNFROZEN": 140}
     assert check_database(desk.office.lists["gec"].gateway.database).clean
+    desk.office.require_clean()
+
+
+def test_what_may_be_frozen_by_a_request_that_was_forgotten_is_cancelled_and_released(
+    desk: Desk, database_kind: str, database_maker: DatabaseMaker
+) -> None:
+    kept = _Kept(desk)
+    kept.declared(regional_project())
+    kept.moved(PLANT, NOTICE)
+    first = desk.newest().order.order_id
+    desk.notice.decide(first, refuse=True, reason="业主另有安排（虚构）")
+    desk.notice.wait_for(first, PLANT, REFUSED)
+    kept.moved(PLANT, NOTICE)
+    desk.confirmed()
+    kept.moved(PLANT, REGISTERED)
+    assert desk.kinds() == [FREEZE, FREEZE]
+
+    desk.region.disconnect()
+    backup = database_maker.make(database_kind, _migrated, "bridge")
+    _restored_from_the_first_day(desk.notice, backup.url, backup.owner_url, kept.items)
+    desk.notice.wait_for(first, PLANT, REFUSED)
+    assert desk.kinds() == [FREEZE], "the second one was asked for only because the first was refused"
+    desk.region = PlayedRegion(desk.office.running, SHANGHAI).connect()
+    month = instalment(1)
+    month.activity_quantity = 100
+    kept.issued(kept.declared(month))
+    assert desk.kinds() == [FREEZE, CANCEL]
+    desk.confirmed()
+    assert desk.office.move(PLANT, CANCELLED).status == CANCELLED
+    assert desk.kinds() == [FREEZE, CANCEL, RELEASE]
+    desk.confirmed()
+    assert desk.notice.certificates(UNSOLD) == {"CANCELLED": 100, "UNFROZEN": 140}
+    assert check_database(desk.office.lists["gec"].gateway.database).clean
+    require_orders_in_the_mirror(desk.office)
     desk.office.require_clean()

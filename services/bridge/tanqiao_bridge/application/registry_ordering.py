@@ -50,7 +50,6 @@ FREEZE: Final = coordination_pb2.REGISTRY_ORDER_KIND_FREEZE
 CANCEL: Final = coordination_pb2.REGISTRY_ORDER_KIND_CANCEL
 RELEASE: Final = coordination_pb2.REGISTRY_ORDER_KIND_RELEASE
 CONFIRMED: Final = coordination_pb2.REGISTRY_ORDER_STATE_CONFIRMED
-REFUSED: Final = coordination_pb2.REGISTRY_ORDER_STATE_REFUSED
 
 
 def order_id_of(statement_hash: bytes) -> bytes:
@@ -190,8 +189,7 @@ def released_at(connection: sa.Connection, region: str, project_id: str) -> int:
 
 def release_frozen(group: Group, claim_id: str, cause_hash: bytes, log_index: int) -> None:
     """Order that what is frozen for a claim is released: the claim has ended."""
-    freezes, _ = _standing(group, claim_id)
-    if freezes.keys() <= {REFUSED}:
+    if claim_id not in registry_orders.with_freezes(group.connection, [claim_id]):
         return
     order = coordination_pb2.RegistryOrder(kind=RELEASE, claim_id=claim_id)
     write_order(group, cause_hash, order, log_index)

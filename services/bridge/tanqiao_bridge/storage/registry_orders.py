@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import coordination_pb2, messages_pb2
 from tanqiao.db.bulk import insert_rows, rows_by_key
-from tanqiao_bridge.storage.tables import key_record, registry_answer, registry_order
+from tanqiao_bridge.storage.tables import key_record, recovery_item, registry_answer, registry_order
 
 COLUMNS: Final = (
     "order_id",
@@ -151,7 +151,11 @@ def list_orders(
 
 
 def with_freezes(connection: sa.Connection, claim_ids: Sequence[str]) -> set[str]:
-    """Give those of the claims for which something was frozen since their last release, if only in part."""
+    """Give those of the claims for which something was frozen since their last release, if only in part.
+
+    Of a freeze that was ordered again after a backup, and refused, nobody here knows whether it was asked for
+    once more: that may have been done, and counts as frozen.
+    """
     wanted = [
         (claim_id, kind)
         for claim_id in claim_ids
@@ -165,13 +169,28 @@ def with_freezes(connection: sa.Connection, claim_ids: Sequence[str]) -> set[str
     keys = [(row[0], True) for row in orders]
     answers = rows_by_key(connection, registry_answer, ("order_id", "decided"), keys, ("order_id", "state"))
     decisions = {bytes(row[0]): row[1] for row in answers}
+    refused = [
+        log_index
+        for order_id, _, _, log_index in orders
+        if decisions.get(bytes(order_id)) == coordination_pb2.REGISTRY_ORDER_STATE_REFUSED
+    ]
+    adopted = adopted_at(connection, refused) if refused else set()
     newest: dict[str, tuple[int, bool]] = {}
     for order_id, claim_id, kind, log_index in orders:
         decision = decisions.get(bytes(order_id))
         frozen = kind == coordination_pb2.REGISTRY_ORDER_KIND_FREEZE
-        if decision in (_DONE | {None} if frozen else RELEASED):
+        counts = decision in (_DONE | {None} if frozen else RELEASED)
+        if counts or (frozen and log_index in adopted):
             newest[claim_id] = max(newest.get(claim_id, (log_index, frozen)), (log_index, frozen))
     return {claim_id for claim_id, (_, frozen) in newest.items() if frozen}
+
+
+def adopted_at(connection: sa.Connection, log_indexes: Sequence[int]) -> set[int]:
+    """Give those of the log's indexes at which a bridge that was restored took back what regions reported."""
+    keys = [(log_index,) for log_index in log_indexes]
+    return {
+        int(row[0]) for row in rows_by_key(connection, recovery_item, ("log_index",), keys, ("log_index",))
+    }
 
 
 def newest_of(
