@@ -140,21 +140,24 @@ def is_explained(judgement: Judgement, state: GecState) -> bool:
     with what is frozen for another project of a region, which may stand beside the applicant on the same
     plant: it ends as that one likes, and nothing of it is cancelled for the applicant.
     A claim to another asset or another attribute collides with nothing here: that it froze these certificates
-    all the same is for a person to see.
+    all the same is for a person to see. A project is called as its region likes, and is not the claim of
+    another project whose id it has for a name.
     """
     frozen_for = state.frozen_for
     if frozen_for is None:
         return False
-    applicant = judgement.applicant
+    applicant, others = judgement.applicant, judgement.facts.existing_claims
+    ends_too = state.state is GecStateName.FROZEN
+    if ends_too and any(claim.claim_id == frozen_for and _is_beside(applicant, claim) for claim in others):
+        return False
     if frozen_for in (applicant.claim_id, applicant.project):
         return True
-    ends_too = state.state is GecStateName.FROZEN
     return any(
         frozen_for in (claim.claim_id, claim.project)
         and (not ends_too or (claim.is_live and not _is_beside(applicant, claim)))
         and claim.attribute is applicant.attribute
         and not judgement.relation(claim.asset_id).is_different
-        for claim in judgement.facts.existing_claims
+        for claim in others
     )
 
 

@@ -380,13 +380,15 @@ def test_what_is_frozen_for_a_project_that_has_ended_explains_itself_to_no_other
     assert desk.office.check(other).verdict == FREEZE_OTHER, "released, they are unsold as others are"
 
 
-@pytest.mark.parametrize("region", [SHANGHAI, SHENZHEN])
+@pytest.mark.parametrize(
+    ("region", "project_id"), [(SHANGHAI, "P-0002"), (SHENZHEN, "P-0002"), (SHENZHEN, PLANT)]
+)
 def test_who_has_the_other_half_of_a_plant_issues_nothing_over_what_is_frozen_for_the_first(
-    desk: Desk, region: str
+    desk: Desk, region: str, project_id: str
 ) -> None:
     half, other = (
         project(),
-        claim_of("310000:project:2", kind=PROJECT, region=region, filing_code=UNSOLD, project_id="P-0002"),
+        claim_of("310000:project:2", kind=PROJECT, region=region, filing_code=UNSOLD, project_id=project_id),
     )
     other.gec_freeze_consent = True
     for claim in (half, other):
@@ -396,7 +398,7 @@ def test_who_has_the_other_half_of_a_plant_issues_nothing_over_what_is_frozen_fo
     desk.confirmed()
     assert desk.office.move(PLANT, NOTICE).verdict.verdict == ALLOW
     assert desk.office.move(PLANT, REGISTERED).status == REGISTERED
-    month = instalment(2, project_id="P-0002", region=region)
+    month = instalment(2, project_id=project_id, region=region)
     month.part.share_ppm = 500_000
     for claim in (other, month):
         held = desk.office.declared(claim)
