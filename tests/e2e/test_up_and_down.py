@@ -159,8 +159,15 @@ def test_another_kind_of_database_needs_another_home(stopped: CommandLine) -> No
     assert (code, error["reason"]) == (2, "SETTING_INVALID")
 
 
-@pytest.mark.parametrize("moment", ["while-it-starts", "when-it-serves"])
-def test_ctrl_c_is_clean(tanqiao: CommandLine, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("while-it-starts", signal.SIGINT),
+        ("while-it-starts", signal.SIGTERM),
+        ("when-it-serves", signal.SIGINT),
+    ],
+)
+def test_ctrl_c_is_clean(tanqiao: CommandLine, moment: str, number: int) -> None:
     run_file = tanqiao.home / "run.json"
     with subprocess.Popen(
         tanqiao.command("up", "--foreground"),
@@ -182,7 +189,7 @@ def test_ctrl_c_is_clean(tanqiao: CommandLine, moment: str) -> None:
                 assert line, said_so_far
                 said_so_far += line
         pids = [node["pid"] for node in json.loads(run_file.read_text(encoding="utf-8"))["nodes"].values()]
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         said = process.stdout.read()
         assert process.wait(timeout=120) == (130 if moment == "while-it-starts" else 0)
     assert "Traceback" not in said

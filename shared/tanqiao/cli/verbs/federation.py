@@ -44,13 +44,16 @@ def up(session: Session, databases: str | None, ports: str, foreground: bool) ->
     """
     from tanqiao.cli.local.start import start_federation
 
-    federation = start_federation(session, databases=databases, ports=ports)
-    show_states(session)
+    stopping = threading.Event()
     if foreground:
-        # Handled before it is announced: a signal that comes at once is not lost.
-        stopping = threading.Event()
+        # A service manager ends with SIGTERM what a person ends with Ctrl-C, also while it starts.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    federation = start_federation(session, databases=databases, ports=ports)
+    if foreground:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: stopping.set())
+    show_states(session)
+    if foreground:
         session.output.step("Ctrl-C 停止 / stops everything")
         while not stopping.wait(WAKE_SECONDS):
             pass
