@@ -11,13 +11,18 @@ from queue import Queue
 from threading import Event
 
 import pytest
+import sqlalchemy as sa
 
 from tanqiao.api.bridge.v1 import claims_pb2
+from tanqiao.db.bulk import insert_rows
+from tanqiao.db.unit_of_work import UnitOfWork, run_in_transaction
 from tanqiao.testing.network import SHANGHAI
 from tanqiao_bridge.application.lapsing import LapseClaims
 from tanqiao_bridge.application.registry_answers import Answers
 from tanqiao_bridge.remote import courier as couriers
 from tanqiao_bridge.remote.gateways import Gateways
+from tanqiao_bridge.storage import registry_orders
+from tanqiao_bridge.storage.tables import registry_order
 from tests.contract.bridge.case_office import ALLOW as STANDS
 from tests.contract.bridge.case_office import advance_days, cases_of, resolve
 from tests.contract.bridge.claims_office import (
@@ -210,3 +215,45 @@ def test_a_project_that_lapses_has_released_what_was_frozen_for_it(desk: Desk) -
     desk.confirmed()
     assert desk.notice.certificates(UNSOLD) == {"UNFROZEN": 240}
     require_all_clean(desk)
+
+
+def test_the_newest_orders_of_a_claim_are_found_by_their_index_however_many_it_has(desk: Desk) -> None:
+    columns = registry_orders.COLUMNS
+    empty = dict.fromkeys(("statement_hash", "order_hash", "payload", "envelope"), b"")
+    database = desk.office.running.bridge.database
+
+    def fill(unit: UnitOfWork) -> None:
+        rows = [
+            {
+                **empty,
+                "order_id": number.to_bytes(16, "big"),
+                "registry": "elsewhere",
+                "claim_id": PLANT if number % 2 else OTHER_PLANT,
+                "kind": CANCEL if number > 1 else FREEZE,
+                "ordered_at": number,
+                "log_index": number,
+            }
+            for number in range(6_000)
+        ]
+        insert_rows(
+            unit.connection, registry_order, [tuple(row[name] for name in columns) for row in rows], columns
+        )
+        unit.commit()
+
+    run_in_transaction(database, fill)
+    asked: list[tuple[str, object]] = []
+    with database.reading() as connection:
+        sa.event.listen(
+            connection,
+            "before_cursor_execute",
+            lambda _c, _cursor, statement, values, _context, _many: asked.append((statement, values)),
+        )
+        newest = registry_orders.list_orders(connection, claim_id=PLANT, before=0, limit=1, kinds=(FREEZE,))
+        assert [row.log_index for row in newest] == [1]
+        assert registry_orders.newest_of(connection, PLANT, (FREEZE, RELEASE)) == {(FREEZE, None): 1}
+        explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+        for statement, values in tuple(asked):
+            found = connection.exec_driver_sql(explain + statement, values)  # type: ignore[arg-type]
+            plan = "\n".join(str(row[-1]) for row in found)
+            assert "ix_registry_order_claim_id_kind_log_index" in plan, plan
+            assert "ix_registry_order_log_index" not in plan, plan

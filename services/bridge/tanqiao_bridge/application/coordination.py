@@ -283,7 +283,7 @@ def _withdraw(group: Group, opened: Opened) -> StepAnswered:
     read = read_stored(row)
     claim_rows.set_status(group.connection, [(claim_id, status)])
     receipted, log_index = _answer(group, read, opened, status, None)
-    if not registry_orders.list_orders(group.connection, claim_id=claim_id, before=0, limit=1):
+    if not registry_orders.newest_of(group.connection, claim_id, (FREEZE, CANCEL, RELEASE)):
         return StepAnswered(receipted)
     order = coordination_pb2.RegistryOrder(kind=RELEASE, claim_id=claim_id)
     return StepAnswered(receipted, write_order(group, opened.message_hash, order, log_index))

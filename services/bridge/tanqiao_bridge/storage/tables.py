@@ -403,7 +403,7 @@ registry_order = Table(
     Column("envelope", LargeBinary, nullable=False),
     Column("ordered_at", BigInteger, nullable=False),
     Column("log_index", BigInteger, nullable=False),
-    Index(None, "claim_id"),
+    Index(None, "claim_id", "kind", "log_index"),
     Index(None, "log_index"),
 )
 """Orders to other registries, written with what causes them: the rows are the outbox (CLAIMS section 3)."""
