@@ -17,10 +17,12 @@ from tanqiao.testing.network import BRIDGE, SHANGHAI, SHENZHEN
 from tanqiao_bridge.bootstrap import restore_from
 from tanqiao_bridge.storage import policy
 from tanqiao_gateway.application.fsck import check_database
+from tests.contract.bridge.case_office import advance_days
 from tests.contract.bridge.claims_office import (
     ALLOW,
     CANCELLED,
     NOTICE,
+    PROJECT,
     REGISTERED,
     UNSOLD,
     Office,
@@ -28,7 +30,14 @@ from tests.contract.bridge.claims_office import (
     office,
 )
 from tests.contract.bridge.conftest import _migrated
-from tests.contract.bridge.harness import WAIT_SECONDS, PlayedRegion, issue_message, run_bridge, settings_of
+from tests.contract.bridge.harness import (
+    WAIT_SECONDS,
+    PlayedRegion,
+    claim_of,
+    issue_message,
+    run_bridge,
+    settings_of,
+)
 from tests.contract.bridge.notice_office import CONFIRMED, REFUSED, REGISTER, WITHDRAW, NoticeOffice, project
 from tests.contract.bridge.test_coordination import FARM, _issue, notice
 from tests.contract.bridge.test_regional_freezes import (
@@ -62,7 +71,11 @@ def _report(office: Office, epoch: int, items: Sequence[recovery_pb2.ReportItem]
 
 
 def _restored_from_the_first_day(
-    notice: NoticeOffice, url: str, owner_url: str, items: Sequence[recovery_pb2.ReportItem] = ()
+    notice: NoticeOffice,
+    url: str,
+    owner_url: str,
+    items: Sequence[recovery_pb2.ReportItem] = (),
+    epoch: int | None = None,
 ) -> None:
     """Lose the bridge, and go on with a database in which nothing had happened yet."""
     office, network = notice.office, notice.network
@@ -70,7 +83,7 @@ def _restored_from_the_first_day(
     office.running.bridge.stop()
     run_bridge(network, url, owner_url).bridge.stop()
     root = network.network.home / "authorities" / "bridge" / "root"
-    begun = restore_from(settings_of(network, url, owner_url), None, root, None, None)
+    begun = restore_from(settings_of(network, url, owner_url), None, root, None, epoch)
     addresses = {name: one.address for name, one in office.lists.items()}
     office.running = run_bridge(network, url, owner_url, gateways=addresses)
     office.stub(SHENZHEN)
@@ -200,6 +213,7 @@ def test_what_regions_report_causes_its_orders_again_and_nothing_is_done_twice(
     desk.office.require_clean()
 
 
+@pytest.mark.long
 def test_what_may_be_frozen_by_a_request_that_was_forgotten_is_cancelled_and_released(
     desk: Desk, database_kind: str, database_maker: DatabaseMaker
 ) -> None:
@@ -231,4 +245,37 @@ def test_what_may_be_frozen_by_a_request_that_was_forgotten_is_cancelled_and_rel
     assert desk.notice.certificates(UNSOLD) == {"CANCELLED": 100, "UNFROZEN": 140}
     assert check_database(desk.office.lists["gec"].gateway.database).clean
     require_orders_in_the_mirror(desk.office)
+    desk.office.require_clean()
+
+
+@pytest.mark.long
+def test_what_two_epochs_said_of_a_claim_is_taken_back_in_the_order_of_its_life(
+    desk: Desk, database_kind: str, database_maker: DatabaseMaker
+) -> None:
+    kept = _Kept(desk)
+    for number in range(8):  # of a region that will have nothing to report: the second log is shorter
+        kind = claim_of(f"440300:project:{number}", kind=PROJECT, region=SHENZHEN, project_id=f"P-{number}")
+        desk.office.declared(kind)
+    kept.declared(regional_project())
+    kept.moved(PLANT, NOTICE)
+    desk.confirmed()
+    kept.moved(PLANT, NOTICE)
+    kept.moved(PLANT, REGISTERED)
+    desk.region.disconnect()
+    first = database_maker.make(database_kind, _migrated, "bridge")
+    _restored_from_the_first_day(desk.notice, first.url, first.owner_url, kept.items)
+    _as_the_registry_has_them(desk)
+    advance_days(desk.office.running, 1)
+    kept.moved(PLANT, CANCELLED)
+    desk.confirmed()
+    receipts = [claims_pb2.ClaimReceipt.FromString(one.message.payload) for one in kept.items]
+    assert receipts[-1].log_index < receipts[1].log_index
+
+    # What follows was forgotten once more, the declaration was not.
+    second = database_maker.make(database_kind, _migrated, "bridge")
+    _restored_from_the_first_day(desk.notice, second.url, second.owner_url, kept.items[:1], epoch=3)
+    _report(desk.office, 3, kept.items)
+    assert desk.office.status_of(PLANT) == CANCELLED
+    assert desk.kinds() == [FREEZE, RELEASE]
+    _as_the_registry_has_them(desk)
     desk.office.require_clean()

@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from tanqiao.api.bridge.v1 import claims_pb2, messages_pb2
+from tanqiao.api.bridge.v1 import messages_pb2
 from tanqiao.api.common.v1 import envelope_pb2
 from tanqiao.db.streams import ClientRequest, OutboxMessage
 from tanqiao.kernel.errors import DomainError
@@ -28,7 +28,7 @@ from tanqiao.rpc.protocol_facts import block_of
 from tanqiao.signing.approvals import CORRECTION_TYPE, FREEZE_TYPE
 from tanqiao.signing.payload_types import payload_type_of
 from tanqiao_bridge.application import directory_records, evidence
-from tanqiao_bridge.application.adopting_claims import adopt_claim
+from tanqiao_bridge.application.adopting_claims import CLAIM_RECEIPT, adopt_claim, in_order_of_life
 from tanqiao_bridge.application.adopting_orders import (
     ORDER_TYPES,
     adopt_correction,
@@ -56,7 +56,6 @@ from tanqiao_bridge.storage.decisions import insert_messages
 
 KEY_RECORD: Final = payload_type_of(messages_pb2.KeyRecord)
 RECOGNITION: Final = payload_type_of(messages_pb2.RecognitionRecord)
-CLAIM_RECEIPT: Final = payload_type_of(claims_pb2.ClaimReceipt)
 ISSUE_RECEIPT: Final = payload_type_of(messages_pb2.IssueReceipt)
 CONTRADICTS: Final = "reported decision contradicts the log"
 
@@ -172,8 +171,9 @@ def _adopt_all(group: Group) -> None:
     )
     promises = load_promises(group, opener, items)
     corrections = [row for row in rows if row.kind == CORRECTION_TYPE]
-    for same in by_message.values():
-        _adopt_corrections(group, corrections, same[0].row.old_index, done)
+    by_index = list(by_message.values())
+    for at_index, same in zip(by_index, in_order_of_life(by_index), strict=True):
+        _adopt_corrections(group, corrections, at_index[0].row.old_index, done)
         log_index = _adopt(group, same, promises)
         if log_index is not None:
             done.note(same, log_index)

@@ -6,19 +6,51 @@ the statement that caused it, so that the registry answers with what it decided 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
 from tanqiao.api.bridge.v1 import claims_pb2
 from tanqiao.claims.model import Action
 from tanqiao.kernel.errors import DomainError
+from tanqiao.signing.payload_types import payload_type_of
 from tanqiao.tlog.leaf import make_leaf
 from tanqiao_bridge.application.claim_facts import read_claim
 from tanqiao_bridge.application.claim_tokens import store_tokens
-from tanqiao_bridge.application.claims import RELEASES, claim_row, lease_of
+from tanqiao_bridge.application.claims import NEXT_STATUSES, RELEASES, claim_row, lease_of
 from tanqiao_bridge.application.context import Group
 from tanqiao_bridge.application.judging import read_stored
 from tanqiao_bridge.application.registry_ordering import ask_to_freeze, release_frozen
 from tanqiao_bridge.application.reported import OpenedItem
 from tanqiao_bridge.storage import claims as claim_rows
 from tanqiao_bridge.storage import log, recovery
+
+CLAIM_RECEIPT: Final = payload_type_of(claims_pb2.ClaimReceipt)
+
+
+def in_order_of_life(messages: Sequence[list[OpenedItem]]) -> list[list[OpenedItem]]:
+    """Put the receipts of each claim, among messages by their indexes, in the order in which they were given.
+
+    Indexes of two epochs do not compare: the later one began at a lower index. Where a claim's receipts by
+    index are no life of a claim, the bridge's time decides; the other messages stay where they are.
+    """
+    places: dict[str, list[int]] = {}
+    for place, same in enumerate(messages):
+        if same[0].row.kind == CLAIM_RECEIPT:
+            places.setdefault(same[0].opened.message.claim_id, []).append(place)
+    ordered = list(messages)
+    for own in places.values():
+        receipts = [messages[place] for place in own]
+        statuses = [same[0].opened.message.status for same in receipts]
+        if not all(after in NEXT_STATUSES.get(before, ()) for before, after in pairwise(statuses)):
+            receipts.sort(key=_given_at)
+            for place, same in zip(own, receipts, strict=True):
+                ordered[place] = same
+    return ordered
+
+
+def _given_at(same: Sequence[OpenedItem]) -> int:
+    return int(same[0].opened.message.receipt_time.ToNanoseconds())
 
 
 def adopt_claim(group: Group, item: OpenedItem) -> int | None:
