@@ -107,7 +107,12 @@ class Market:
         wait_for(lambda: status(self._trio, party).transfers_pending > 0)
         assert move_locally(self._trio) > 0
         assert status(self._trio, party).transfers_pending > 0
-        # What was honest before the lie may still reach its quorum; what is pending is behind that.
+
+    def has_no_quorum(self) -> None:
+        """Demand that the log's newest leaves are not cosigned: it is the log that lies.
+
+        What was honest before the lie may still reach its quorum; what is pending is behind that.
+        """
         assert cosigned_size(self._trio) < self._trio.running["bridge"].context.log_size
 
     def is_final(self, *parties: str) -> None:
@@ -161,6 +166,7 @@ def _a_wrong_root(trio: WitnessedTrio, liar: LyingBridge, court: Court, market: 
     market.crosses()
     wait_for(lambda: refusal(trio, SHANGHAI) == refusal(trio, SHENZHEN) == "CONSISTENCY_NOT_PROVEN")
     market.stands_still_finally_and_works_locally()
+    market.has_no_quorum()
     # One signature alone can be a mistake of the pen; with the next honest one the two cannot both be honest.
     liar.is_honest_again()
     market.is_final()
@@ -175,6 +181,7 @@ def _a_rolled_back_log(trio: WitnessedTrio, liar: LyingBridge, court: Court, mar
     wait_for(lambda: refusal(trio, SHANGHAI) == "WITNESS_STALE")
     assert court.waits_for_proof(SHANGHAI, "/bridge") == "rewritten_history"
     market.stands_still_finally_and_works_locally()
+    market.has_no_quorum()
     liar.is_honest_again()
     market.is_final()
 
@@ -186,9 +193,12 @@ def _a_stale_witness(
     market.is_final()
     liar.shows_as_final(liar.stale(old, SHENZHEN, int(time.time()) + 60), SHANGHAI)
     market.crosses()
-    # Shanghai alone is shown a checkpoint that is old and newly cosigned: nothing becomes final there.
+    # Shanghai alone is shown a checkpoint that is old and newly cosigned: nothing becomes final there. The
+    # log is honest, has its quorum, and is final for everybody else.
     assert court.waits_for_proof(SHANGHAI, SHENZHEN) == "witness-misbehaviour"
     market.stands_still_finally_and_works_locally(SHANGHAI)
+    market.is_final(SHENZHEN)
+    assert status(trio, SHANGHAI).transfers_pending > 0
     liar.is_honest_again()
     market.is_final()
 
@@ -204,6 +214,7 @@ def _two_decisions(trio: WitnessedTrio, liar: LyingBridge, court: Court, market:
     wait_for(lambda: refusal(trio, SHANGHAI) == refusal(trio, SHENZHEN) == "WITNESS_LEAF_REFUSED")
     market.crosses()
     market.stands_still_finally_and_works_locally()
+    market.has_no_quorum()
     assert cosigned_size(trio) <= index
     address = address_at(trio, SHENZHEN, trio.market.buyer)
     correct(trio, block_messages(blocks), address, back=False, transfer_id=key.transfer_id.hex())
@@ -222,6 +233,7 @@ def _a_forged_transfer(trio: WitnessedTrio, liar: LyingBridge, court: Court, mar
     assert before == [trio.market.balance(SHANGHAI, trio.market.seller).held_kg, len(holdings(trio))]
     market.crosses()
     market.stands_still_finally_and_works_locally()
+    market.has_no_quorum()
     address = address_at(trio, SHANGHAI, trio.market.seller)
     correct(trio, block_messages([block]), address, back=True, transfer_id=key.transfer_id.hex())
     market.is_final()
@@ -239,6 +251,7 @@ def _a_split_view(trio: WitnessedTrio, liar: LyingBridge, court: Court, market: 
     wait_for(lambda: bool(face.cosignatures))
     market.crosses()
     market.stands_still_finally_and_works_locally()
+    market.has_no_quorum()
     # A checkpoint that Shanghai was shown is handed over: the next thing that two witnesses talk about. What
     # lies behind the leaf in which the two logs differ must be sealed for that.
     witness = trio.running[SHENZHEN].logs.witness
@@ -249,6 +262,7 @@ def _a_split_view(trio: WitnessedTrio, liar: LyingBridge, court: Court, market: 
         _hear(witness.step, witness.watch, other)
     assert court.waits_for_proof(SHENZHEN, "/bridge") in LIES_OF_A_LOG
     market.stands_still_finally_and_works_locally()
+    market.has_no_quorum()
     assert not refusal(trio, SHANGHAI)
 
 
